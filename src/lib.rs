@@ -1,1 +1,24 @@
-//! Respite
+//! Respite: one server that speaks the Redis protocol, in front of a backing Redis.
+//!
+//! # Layout
+//!
+//! - [`app`] builds everything, wires it, and shuts it down in order. It is the only place that
+//!   names every component.
+//! - [`cli`] is what can be typed; [`config`] what can be configured; [`telemetry`] the log.
+//! - [`resp`] is the protocol: requests, replies, no I/O.
+//! - [`command`] is the table of commands; [`access`] says who may run which.
+//! - [`session`] is the client side: listeners, workers, sessions, the order of replies.
+//! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
+//! - [`http`] is the admin listener; [`stream`] one socket, whatever carries it.
+
+pub mod access;
+pub mod app;
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod http;
+pub mod resp;
+pub mod session;
+pub mod stream;
+pub mod telemetry;
+pub mod upstream;

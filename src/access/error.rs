@@ -1,0 +1,58 @@
+//! What can be wrong with rules, and why a command is refused.
+
+use std::fmt;
+
+/// A rule that cannot be understood.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AccessError {
+    /// A category that Redis does not know.
+    #[error("{place}: unknown command category in the rule '{rule}'")]
+    UnknownCategory {
+        /// Where the rule stands: `deny` or `user 'name'`.
+        place: String,
+        /// The rule as written.
+        rule: String,
+    },
+    /// A rule that is neither a category nor the name of a command.
+    #[error("{place}: '{rule}' is not a command rule")]
+    InvalidRule {
+        /// Where the rule stands.
+        place: String,
+        /// The rule as written.
+        rule: String,
+    },
+    /// Two users with the same name.
+    #[error("user '{0}' is defined twice")]
+    DuplicateUser(String),
+    /// A user without a name.
+    #[error("a user has an empty name")]
+    EmptyUserName,
+}
+
+/// Why a command is refused. Displays as the error that the client gets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Denied {
+    /// Nobody is logged in and there are users.
+    NotAuthenticated,
+    /// The command is not allowed: its name as Redis prints it.
+    Command(Box<str>),
+    /// One of the keys is not allowed, or the keys cannot be known.
+    Key,
+}
+
+impl std::error::Error for Denied {}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Texts of redis-server 7.0.15, `rejectCommand` and `addACLLogEntry`'s callers.
+        match self {
+            Self::NotAuthenticated => f.write_str("NOAUTH Authentication required."),
+            Self::Command(name) => {
+                write!(f, "NOPERM this user has no permissions to run the '{name}' command")
+            }
+            Self::Key => f.write_str(
+                "NOPERM this user has no permissions to access one of the keys used as arguments",
+            ),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The access list: users with their rules, and the check of a command.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::error::{AccessError, Denied};
+use super::password::{Hash, hash, same};
+use super::rules::{Asked, CommandRules, DenyList};
+use crate::command::{Flags, Row, Seen, each_key};
+use crate::resp::{Args, glob_match};
+
+/// The longest name of a command that a refusal repeats.
+const NAME_SHOWN_MAX: usize = 128;
+
+/// A user as configured.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UserSpec {
+    /// The name for `AUTH` and `HELLO`.
+    pub name: String,
+    /// The SHA-256 of the password.
+    pub password_sha256: [u8; 32],
+    /// Command rules, applied in order; without any, nothing is allowed.
+    pub commands: Vec<String>,
+    /// Globs over keys; without any, no key is allowed.
+    pub keys: Vec<String>,
+}
+
+/// Leaves the password's hash out.
+impl std::fmt::Debug for UserSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserSpec")
+            .field("name", &self.name)
+            .field("commands", &self.commands)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A user of one [`AccessList`]. Another list, such as one loaded later, takes it for nobody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct UserId {
+    list: u64,
+    at: u32,
+}
+
+/// Numbers the lists of this process.
+static LISTS: AtomicU64 = AtomicU64::new(0);
+
+/// Users and what they may do.
+pub struct AccessList {
+    number: u64,
+    deny: DenyList,
+    users: Vec<User>,
+}
+
+struct User {
+    name: String,
+    password: Hash,
+    commands: CommandRules,
+    /// Whether the user may touch every key, also those that arguments do not name.
+    all_keys: bool,
+    keys: Vec<String>,
+}
+
+impl AccessList {
+    /// Makes a list from the configured rules.
+    ///
+    /// # Errors
+    ///
+    /// Names the first rule or user that is wrong.
+    pub fn new(deny: &[String], users: Vec<UserSpec>) -> Result<Self, AccessError> {
+        let deny = DenyList::parse(deny)?;
+        let mut known: Vec<User> = Vec::with_capacity(users.len());
+        for spec in users {
+            if spec.name.is_empty() {
+                return Err(AccessError::EmptyUserName);
+            }
+            if known.iter().any(|user| user.name == spec.name) {
+                return Err(AccessError::DuplicateUser(spec.name));
+            }
+            let place = format!("user '{}'", spec.name);
+            known.push(User {
+                commands: CommandRules::parse(&spec.commands, &place)?,
+                all_keys: spec.keys.iter().any(|pattern| pattern == "*"),
+                keys: spec.keys,
+                password: spec.password_sha256,
+                name: spec.name,
+            });
+        }
+        Ok(Self { number: LISTS.fetch_add(1, Ordering::Relaxed), deny, users: known })
+    }
+
+    /// Tells whether there are no users: everybody may do everything that is not denied.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// Finds the user with this name and password.
+    ///
+    /// Takes the same time for an unknown user as for a wrong password. A bare `AUTH password`
+    /// means the user `default`.
+    #[must_use]
+    pub fn authenticate(&self, user: &[u8], password: &[u8]) -> Option<UserId> {
+        let given = hash(password);
+        let id = self.user_by_name(user);
+        let wanted = id.and_then(|id| self.user(id)).map_or([0; 32], |user| user.password);
+        id.filter(|_| same(&given, &wanted))
+    }
+
+    /// Decides whether a user may run a command.
+    ///
+    /// `row` is the command's row, `sub` that of its subcommand; both are none for an unknown
+    /// command. Commands with `no_auth` (`HELLO`, `AUTH`, `QUIT`, `RESET`) are always allowed.
+    ///
+    /// # Errors
+    ///
+    /// Says why not, in Redis' words.
+    #[inline]
+    pub fn check(
+        &self,
+        user: Option<UserId>,
+        row: Option<&Row>,
+        name: &[u8],
+        sub: Option<&Row>,
+        args: Args<'_>,
+    ) -> Result<(), Denied> {
+        if self.users.is_empty() && self.deny.is_empty() {
+            return Ok(());
+        }
+        self.check_rules(user, row, name, sub, args)
+    }
+
+    fn check_rules(
+        &self,
+        user: Option<UserId>,
+        row: Option<&Row>,
+        name: &[u8],
+        sub: Option<&Row>,
+        args: Args<'_>,
+    ) -> Result<(), Denied> {
+        if row.is_some_and(|row| row.flags.contains(Flags::NO_AUTH)) {
+            return Ok(());
+        }
+        let row = sub.or(row);
+        let asked = Asked { row, name, sub: args.get(1) };
+        let user = match user.and_then(|id| self.user(id)) {
+            None if !self.is_open() => return Err(Denied::NotAuthenticated),
+            user => user,
+        };
+        let allowed = user.is_none_or(|user| user.commands.allow(asked));
+        if !allowed || self.deny.covers(asked) {
+            return Err(denied_command(row, name));
+        }
+        if user.is_some_and(|user| !user.may_use_keys(row, args)) {
+            return Err(Denied::Key);
+        }
+        Ok(())
+    }
+
+    /// Tells whether a user may see the value of a key.
+    #[must_use]
+    pub fn may_read(&self, user: Option<UserId>, key: &[u8]) -> bool {
+        self.is_open() || user.and_then(|id| self.user(id)).is_some_and(|user| user.may_use(key))
+    }
+
+    /// Gives the name of a user, empty for a user of another list.
+    #[must_use]
+    pub fn user_name(&self, id: UserId) -> &str {
+        self.user(id).map_or("", |user| &user.name)
+    }
+
+    /// Finds a user by name, for a session that outlives a reload.
+    #[must_use]
+    pub fn user_by_name(&self, name: &[u8]) -> Option<UserId> {
+        let at = self.users.iter().position(|user| user.name.as_bytes() == name)?;
+        u32::try_from(at).ok().map(|at| UserId { list: self.number, at })
+    }
+
+    fn user(&self, id: UserId) -> Option<&User> {
+        self.users.get(id.at as usize).filter(|_| id.list == self.number)
+    }
+}
+
+/// Shows names only.
+impl std::fmt::Debug for AccessList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let users: Vec<&str> = self.users.iter().map(|user| &*user.name).collect();
+        f.debug_struct("AccessList")
+            .field("deny", &self.deny)
+            .field("users", &users)
+            .finish()
+    }
+}
+
+impl User {
+    fn may_use(&self, key: &[u8]) -> bool {
+        self.all_keys || self.keys.iter().any(|glob| glob_match(glob.as_bytes(), key, false))
+    }
+
+    fn may_use_keys(&self, row: Option<&Row>, args: Args<'_>) -> bool {
+        if self.all_keys {
+            return true;
+        }
+        // Nothing is known about the keys of an unknown command.
+        let Some(row) = row else { return false };
+        let mut allowed = true;
+        let seen = each_key(row, args, |key| allowed = allowed && self.may_use(key.key));
+        allowed && seen == Seen::All
+    }
+}
+
+/// Prints the name as Redis does: the row's, so in lower case and with the subcommand.
+fn denied_command(row: Option<&Row>, name: &[u8]) -> Denied {
+    let name = match row {
+        Some(row) => row.name.clone(),
+        None => {
+            let name = String::from_utf8_lossy(&name[..name.len().min(NAME_SHOWN_MAX)]);
+            name.replace(|one: char| one.is_control(), " ").into()
+        }
+    };
+    Denied::Command(name)
+}
+
+#[cfg(test)]
+mod tests;

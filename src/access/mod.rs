@@ -1,0 +1,13 @@
+//! Who may run which command on which keys: the `[access]` users and the deny list.
+//!
+//! An [`AccessList`] is immutable; a reload makes a new one. Rules are worded as in Redis' ACLs
+//!, refusals are Redis' own texts. Does not keep track of who is logged
+//! in: a session holds its [`UserId`], looked up again by name after a reload.
+
+mod error;
+mod list;
+mod password;
+mod rules;
+
+pub use error::{AccessError, Denied};
+pub use list::{AccessList, UserId, UserSpec};

@@ -1,0 +1,302 @@
+//! Builds every component, wires them, and shuts them down in order.
+
+mod family;
+mod reload;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use self::family::RespiteFamily;
+use self::reload::Reloader;
+use crate::access::AccessList;
+use crate::command::Table;
+use crate::config::{Config, Source, Upstream, environment, load};
+use crate::http::HttpListener;
+use crate::session::listener::{Listener, acceptor};
+use crate::session::shared::{Settings, Shared};
+use crate::session::worker::{self, ToWorker};
+use crate::telemetry;
+use crate::upstream::embedded::Embedded;
+use crate::upstream::{Backing, Topology, client_connector};
+
+/// How often a drain looks whether the last client has gone.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// Why the server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Something that the user has to put right.
+    #[error("{0}")]
+    Refused(String),
+    /// The system's fault.
+    #[error("cannot {what}: {error}")]
+    Io { what: String, error: io::Error },
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Failure::Refused(_) => ExitCode::from(2),
+            Failure::Io { .. } => ExitCode::FAILURE,
+        }
+    }
+}
+
+fn cannot(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
+    |error| Failure::Io { what: what.into(), error }
+}
+
+/// Serves until a signal ends it. Returns 0 after an orderly end, 2 for a configuration that is
+/// refused or a missing Redis, 1 for a failure of the system.
+pub fn serve(source: &Source) -> ExitCode {
+    let config = match load(source, environment()) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("respite: the configuration is refused:\n{error}");
+            return ExitCode::from(2);
+        }
+    };
+    if let Err(error) = telemetry::init(config.log_format, &config.log_level) {
+        eprintln!("respite: {error}");
+        return ExitCode::from(2);
+    }
+    match run(source, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            error!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(source: &Source, config: Config) -> Result<(), Failure> {
+    let access = reload::access_list(&config).map_err(|e| Failure::Refused(e.to_string()))?;
+    raise_descriptor_limit(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(cannot("start a runtime"))?;
+    let result = runtime.block_on(App::start(source, config, access, &runtime));
+    let result = result.and_then(|app| runtime.block_on(app.until_stopped()));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// A server that is running.
+struct App {
+    shared: Arc<Shared>,
+    reloader: Arc<Reloader>,
+    workers: Vec<JoinHandle<()>>,
+    accepting: JoinSet<()>,
+    embedded: Option<Embedded>,
+}
+
+impl App {
+    async fn start(
+        source: &Source,
+        config: Config,
+        access: AccessList,
+        _runtime: &Runtime,
+    ) -> Result<App, Failure> {
+        // Ports first: nothing else is worth starting when they are taken.
+        let mut listeners = Vec::new();
+        for addr in &config.listen {
+            let listener = Listener::bind(addr).await;
+            listeners.push(listener.map_err(cannot(format!("listen on {}", addr.as_str())))?);
+        }
+        let http = match &config.http.listen {
+            None => None,
+            Some(addr) => {
+                let bound = HttpListener::bind(addr).await;
+                Some(bound.map_err(cannot(format!("listen on {} for HTTP", addr.as_str())))?)
+            }
+        };
+        let tls = config.tls.server.as_ref().map(acceptor).transpose();
+        let tls = tls.map_err(|e| Failure::Refused(format!("tls: {e}")))?;
+
+        let (endpoint, embedded) = match &config.upstream {
+            Upstream::Single(endpoint) => (endpoint.clone(), None),
+            Upstream::Embedded => {
+                let embedded = Embedded::start(config.data_dir.as_deref())
+                    .map_err(|e| Failure::Refused(e.to_string()))?;
+                (embedded.endpoint(), Some(embedded))
+            }
+        };
+        let connector = if endpoint.tls {
+            let connector = client_connector(config.tls.upstream_ca.as_deref());
+            Some(connector.map_err(|e| Failure::Refused(format!("tls.upstream_ca: {e}")))?)
+        } else {
+            None
+        };
+        let backing = Backing::new(Topology::single(endpoint), connector);
+        tokio::spawn(Arc::clone(&backing).monitor(config.timeouts.connect));
+
+        let threads = worker_threads(config.workers);
+        let reloader = Arc::new(Reloader::new(source.clone(), config.clone()));
+        let families = vec![Arc::new(RespiteFamily::new(Arc::clone(&reloader))) as _];
+        let settings = Settings {
+            generation: 0,
+            limits: config.limits.clone(),
+            timeouts: config.timeouts.clone(),
+            access: Arc::new(access),
+            protected_mode: config.access.protected_mode,
+            table: Arc::new(Table::builtin()),
+            hello: None,
+        };
+        let shared = Arc::new(Shared::new(Arc::clone(&backing), families, threads, settings));
+        reloader.attach(&shared);
+        learn_from_backing(&shared, config.timeouts.connect).await;
+
+        let mut workers = Vec::new();
+        let mut mailboxes = Vec::new();
+        for index in 0..threads {
+            let (mailbox, thread) =
+                worker::spawn(index, Arc::clone(&shared)).map_err(cannot("start a worker"))?;
+            mailboxes.push(mailbox);
+            workers.push(thread);
+        }
+        shared.set_workers(mailboxes);
+
+        announce(&listeners, http.as_ref(), &backing, embedded.is_some(), threads, tls.is_some());
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(listener.accept(Arc::clone(&shared), tls.clone()));
+        }
+        if let Some(http) = http {
+            tokio::spawn(async move {
+                if let Err(error) = http.serve(backing).await {
+                    error!("the HTTP listener ended: {error}");
+                }
+            });
+        }
+        Ok(App { shared, reloader, workers, accepting, embedded })
+    }
+
+    async fn until_stopped(self) -> Result<(), Failure> {
+        let listen = |kind| signal(kind).map_err(cannot("listen for signals"));
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let mut hangup = listen(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => {
+                    if let Err(error) = self.reloader.reload() {
+                        warn!("the old configuration stays in force: {error}");
+                    }
+                }
+            }
+        }
+        self.drain(terminate, interrupt).await;
+        Ok(())
+    }
+
+    /// Stops accepting, lets clients finish, ends the workers, then the embedded server.
+    async fn drain(
+        mut self,
+        mut terminate: tokio::signal::unix::Signal,
+        mut interrupt: tokio::signal::unix::Signal,
+    ) {
+        self.accepting.shutdown().await;
+        let limit = self.shared.settings().timeouts.drain;
+        let clients = self.shared.clients.len();
+        info!(clients, "stopping: finishing what is in flight, at most {limit:?}");
+        self.shared.broadcast(|| ToWorker::Drain);
+        let end = Instant::now() + limit;
+        while !self.shared.clients.is_empty() && Instant::now() < end {
+            tokio::select! {
+                () = tokio::time::sleep(DRAIN_LOOK) => {}
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        let left = self.shared.clients.len();
+        if left > 0 {
+            warn!(clients = left, "closing clients that are not done");
+        }
+        self.shared.broadcast(|| ToWorker::Stop);
+        let (workers, embedded) = (self.workers, self.embedded);
+        let ended = tokio::task::spawn_blocking(move || {
+            for worker in workers {
+                if worker.join().is_err() {
+                    error!("a worker panicked");
+                }
+            }
+            drop(embedded);
+        });
+        if ended.await.is_err() {
+            error!("could not stop everything");
+        }
+        info!("stopped");
+    }
+}
+
+/// Follows what the backing says of itself; returns when it was heard for the first time, or when
+/// that takes longer than `limit`.
+async fn learn_from_backing(shared: &Arc<Shared>, limit: Duration) {
+    let mut states = shared.backing.watch();
+    if tokio::time::timeout(limit, states.changed()).await.is_ok() {
+        let state = states.borrow_and_update().clone();
+        shared.learn(&state);
+    }
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        while states.changed().await.is_ok() {
+            let state = states.borrow_and_update().clone();
+            shared.learn(&state);
+        }
+    });
+}
+
+/// As many workers as there are cores, but leaving room for a backing on the same machine.
+fn worker_threads(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        n => n,
+    }
+}
+
+/// Each client takes a descriptor, and so does each connection to the backing.
+fn raise_descriptor_limit(config: &Config) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let wanted = (config.limits.clients + config.limits.pinned + 128) as u64;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard).is_err() {
+        warn!("cannot raise the limit of open files from {soft}");
+    }
+    if hard < wanted {
+        warn!("the system allows {hard} open files: fewer than limits.clients + limits.pinned");
+    }
+}
+
+fn announce(
+    listeners: &[Listener],
+    http: Option<&HttpListener>,
+    backing: &Backing,
+    embedded: bool,
+    workers: usize,
+    tls: bool,
+) {
+    info!("respite {} with {workers} workers", env!("CARGO_PKG_VERSION"));
+    for listener in listeners {
+        let scheme = if tls { "rediss" } else { "redis" };
+        info!("clients:  {scheme}://{}", listener.addr());
+    }
+    let kind = if embedded { " (embedded, private)" } else { "" };
+    info!("backing:  {}{kind}", backing.address());
+    match http {
+        Some(http) => info!("http:     http://{}", http.addr()),
+        None => info!("http:     off"),
+    }
+}

@@ -1,0 +1,57 @@
+//! `RESPITE.*`: about the server itself.
+
+use std::sync::Arc;
+
+use super::reload::Reloader;
+use crate::command::{Call, Categories, Family, Flags, OwnRow, help};
+use crate::resp::ReplyWriter;
+
+const ROWS: &[OwnRow] = &[
+    OwnRow {
+        name: "RESPITE.HELP",
+        arity: 1,
+        flags: Flags::LOADING.union(Flags::STALE),
+        categories: Categories::SLOW.union(Categories::CONNECTION),
+        summary: "Lists the commands about the server itself",
+        syntax: "RESPITE.HELP",
+        ..OwnRow::EMPTY
+    },
+    OwnRow {
+        name: "RESPITE.RELOAD",
+        arity: 1,
+        flags: Flags::ADMIN.union(Flags::LOADING).union(Flags::STALE).union(Flags::NOSCRIPT),
+        categories: Categories::ADMIN.union(Categories::SLOW).union(Categories::DANGEROUS),
+        summary: "Loads the configuration again and puts it in force",
+        syntax: "RESPITE.RELOAD",
+        ..OwnRow::EMPTY
+    },
+];
+
+/// The family of commands about the server itself.
+#[derive(Debug)]
+pub(super) struct RespiteFamily {
+    reloader: Arc<Reloader>,
+}
+
+impl RespiteFamily {
+    pub(super) fn new(reloader: Arc<Reloader>) -> Self {
+        RespiteFamily { reloader }
+    }
+}
+
+impl Family for RespiteFamily {
+    fn rows(&self) -> &'static [OwnRow] {
+        ROWS
+    }
+
+    fn call(&self, call: &Call<'_>, reply: &mut Vec<u8>) {
+        if call.args[0].eq_ignore_ascii_case(b"RESPITE.HELP") {
+            return help(ROWS, reply);
+        }
+        let mut writer = ReplyWriter::new(reply, call.proto);
+        match self.reloader.reload() {
+            Ok(()) => writer.ok(),
+            Err(error) => writer.error(format!("ERR the old configuration stays: {error}")),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Replacing the configuration of a running server.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
+use tracing::{info, warn};
+
+use crate::access::{AccessError, AccessList, UserSpec};
+use crate::config::{Config, Source, environment, load};
+use crate::session::shared::Shared;
+use crate::telemetry;
+
+/// Loads the configuration again from where it came and puts it in force.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    source: Source,
+    current: Mutex<Config>,
+    shared: OnceLock<Weak<Shared>>,
+}
+
+impl Reloader {
+    pub(super) fn new(source: Source, config: Config) -> Self {
+        Reloader { source, current: Mutex::new(config), shared: OnceLock::new() }
+    }
+
+    /// Names the server to be changed.
+    pub(super) fn attach(&self, shared: &Arc<Shared>) {
+        let already = self.shared.set(Arc::downgrade(shared)).is_err();
+        debug_assert!(!already, "attached once");
+    }
+
+    /// Loads and applies; the error says why nothing was changed.
+    pub(super) fn reload(&self) -> Result<(), String> {
+        let config = load(&self.source, environment()).map_err(|error| error.to_string())?;
+        let access = access_list(&config).map_err(|error| error.to_string())?;
+        let Some(shared) = self.shared.get().and_then(Weak::upgrade) else { return Ok(()) };
+        let mut current = self.current.lock();
+        telemetry::set_level(&config.log_level).map_err(|error| error.to_string())?;
+        for key in current.changes_needing_restart(&config) {
+            warn!("{key} has changed: it takes effect at the next start");
+        }
+        shared.replace_settings(|settings| {
+            settings.limits = config.limits.clone();
+            settings.timeouts = config.timeouts.clone();
+            settings.access = Arc::new(access);
+            settings.protected_mode = config.access.protected_mode;
+        });
+        *current = config;
+        info!("configuration reloaded");
+        Ok(())
+    }
+}
+
+/// The access rules of a configuration.
+pub(super) fn access_list(config: &Config) -> Result<AccessList, AccessError> {
+    let users = config.access.users.iter().map(|user| UserSpec {
+        name: user.name.clone(),
+        password_sha256: user.password_sha256,
+        commands: user.commands.clone(),
+        keys: user.keys.clone(),
+    });
+    AccessList::new(&config.access.deny, users.collect())
+}

@@ -1,0 +1,255 @@
+//! The command line: what can be typed, as types. What each command does is elsewhere.
+
+pub mod check_config;
+
+use crate::config::Source;
+use clap::{Args, Parser, Subcommand, ValueHint};
+use std::{ffi::OsString, path::PathBuf};
+
+/// A Redis-protocol server: point Redis clients at it, and it forwards to the Redis behind.
+///
+/// Without a subcommand it serves. Without an upstream it starts a private redis-server.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(
+    name = "respite",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = ENVIRONMENT
+)]
+pub struct Cli {
+    /// The command, if one is named.
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The flags of `serve`, when no command is named.
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+/// What Respite is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the server (what `respite` does on its own).
+    #[command(after_help = ENVIRONMENT)]
+    Serve(ServeArgs),
+    /// Check a configuration file and print what it amounts to; exit with 0, or with 2 if it is refused.
+    ///
+    /// Environment variables RESPITE_… apply as they do when serving. Passwords are shown as ***.
+    CheckConfig {
+        /// The TOML file.
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Run the embedded redis-server and end it when the parent is gone.
+    #[command(hide = true)]
+    EmbeddedGuard {
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        args: Vec<OsString>,
+    },
+}
+
+/// The flags of `serve`. Each wins over its environment variable and the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct ServeArgs {
+    /// Read the configuration from this TOML file.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Listen for clients here; may be given several times [default: 127.0.0.1:7379].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Vec<String>,
+    /// The Redis behind: a redis://, rediss:// or unix:// URL [default: embedded].
+    #[arg(long, value_name = "URL")]
+    pub upstream: Option<String>,
+    /// Serve the admin pages here; "" for none [default: 127.0.0.1:8008].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub http: Option<String>,
+    /// Keep the embedded Redis's data in this directory [default: kept nowhere].
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<String>,
+    /// Worker threads; 0 to choose from the cores [default: 0].
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// How log lines look [default: text].
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    pub log_format: Option<String>,
+    /// What is logged [default: info].
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        value_parser = ["error", "warn", "info", "debug", "trace", "off"]
+    )]
+    pub log_level: Option<String>,
+}
+
+const ENVIRONMENT: &str = "\
+Every key of the configuration file has an environment variable: limits.clients is \
+RESPITE_LIMITS__CLIENTS. Flags win over variables, those over the file.";
+
+// === impl Cli ===
+
+impl Cli {
+    /// Returns the command: the named one, or `serve` with the flags that were given.
+    pub fn into_command(self) -> Command {
+        self.command.unwrap_or(Command::Serve(self.serve))
+    }
+}
+
+// === impl ServeArgs ===
+
+impl ServeArgs {
+    /// Returns the file and the flags as the layers of a configuration.
+    pub fn source(&self) -> Source {
+        let listen = (!self.listen.is_empty()).then(|| self.listen.join(","));
+        let workers = self.workers.map(|workers| workers.to_string());
+        let flags = [
+            ("listen", &listen),
+            ("upstream", &self.upstream),
+            ("http.listen", &self.http),
+            ("data_dir", &self.data_dir),
+            ("workers", &workers),
+            ("log_format", &self.log_format),
+            ("log_level", &self.log_level),
+        ];
+        let overrides = flags
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)))
+            .collect();
+        Source {
+            file: self.config.clone(),
+            overrides,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, error::ErrorKind};
+    use std::path::Path;
+
+    fn parse(arguments: &[&str]) -> Result<Command, ErrorKind> {
+        let arguments = ["respite"].iter().chain(arguments);
+        let cli = Cli::try_parse_from(arguments).map_err(|error| error.kind())?;
+        Ok(cli.into_command())
+    }
+
+    fn serve(arguments: &[&str]) -> ServeArgs {
+        match parse(arguments) {
+            Ok(Command::Serve(arguments)) => arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn clap_finds_nothing_wrong_with_the_types() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_serves() {
+        assert_eq!(serve(&[]), ServeArgs::default());
+        assert_eq!(serve(&["serve"]), ServeArgs::default());
+        assert_eq!(serve(&[]).source(), Source::default());
+        let flags = ["--listen", "h:1", "--listen", "h:2", "--workers", "3"];
+        let with_command: Vec<&str> = ["serve"].into_iter().chain(flags).collect();
+        assert_eq!(serve(&flags), serve(&with_command));
+    }
+
+    #[test]
+    fn every_flag_is_a_key_that_exists() {
+        let arguments = serve(&[
+            "--config",
+            "f.toml",
+            "--listen",
+            "h:1",
+            "--listen",
+            "h:2",
+            "--upstream",
+            "redis://h",
+            "--http",
+            "",
+            "--data-dir",
+            "d",
+            "--workers",
+            "3",
+            "--log-format",
+            "json",
+            "--log-level",
+            "warn",
+        ]);
+        let source = arguments.source();
+        assert_eq!(source.file.as_deref(), Some(Path::new("f.toml")));
+        let pairs: Vec<(&str, &str)> = source
+            .overrides
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                ("listen", "h:1,h:2"),
+                ("upstream", "redis://h"),
+                ("http.listen", ""),
+                ("data_dir", "d"),
+                ("workers", "3"),
+                ("log_format", "json"),
+                ("log_level", "warn"),
+            ]
+        );
+        let flags = ServeArgs {
+            config: None,
+            data_dir: None,
+            ..arguments
+        };
+        let config = crate::config::load(&flags.source(), []).expect("valid");
+        assert_eq!((config.listen.len(), config.workers), (2, 3));
+        assert_eq!(
+            (config.http.listen, config.log_level.as_str()),
+            (None, "warn")
+        );
+    }
+
+    #[test]
+    fn the_other_commands_take_what_they_need() {
+        let file = PathBuf::from("f.toml");
+        assert_eq!(
+            parse(&["check-config", "f.toml"]),
+            Ok(Command::CheckConfig { file })
+        );
+        assert_eq!(
+            parse(&["check-config"]),
+            Err(ErrorKind::MissingRequiredArgument)
+        );
+        let args = ["redis-server", "--port", "0", "--", "-x"]
+            .map(OsString::from)
+            .to_vec();
+        assert_eq!(
+            parse(&["embedded-guard", "redis-server", "--port", "0", "--", "-x"]),
+            Ok(Command::EmbeddedGuard { args })
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        assert_eq!(
+            parse(&["--log-format", "xml"]),
+            Err(ErrorKind::InvalidValue)
+        );
+        assert_eq!(
+            parse(&["--workers", "two"]),
+            Err(ErrorKind::ValueValidation)
+        );
+        assert_eq!(parse(&["--lsten", "h:1"]), Err(ErrorKind::UnknownArgument));
+        assert_eq!(
+            parse(&["--listen", "h:1", "serve"]),
+            Err(ErrorKind::ArgumentConflict)
+        );
+        assert_eq!(parse(&["--version"]), Err(ErrorKind::DisplayVersion));
+        let help = Cli::command().render_long_help().to_string();
+        assert!(
+            help.contains("check-config") && help.contains("RESPITE_LIMITS__CLIENTS"),
+            "{help}"
+        );
+        assert!(!help.contains("embedded-guard"), "{help}");
+    }
+}

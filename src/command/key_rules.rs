@@ -1,0 +1,223 @@
+//! Where the keys of a command stand among its arguments, as data.
+//!
+//! Holds the static rules for the core commands whose keys first, last and step do not tell (or
+//! tell without saying which are written), so that they are right on Redis 6 too, which has no key
+//! specifications. Does not look at arguments: [`super::keys`] does.
+
+use super::flags::Flags;
+use super::key_spec::KeySpec;
+
+/// What a command does with a key: Redis' `RO`, `RW`, `OW` and `RM`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyAccess {
+    /// Reads it.
+    Read,
+    /// Reads it or depends on it, and may modify it.
+    Modify,
+    /// Overwrites it without looking.
+    Overwrite,
+    /// Removes it.
+    Remove,
+}
+
+impl KeyAccess {
+    /// Tells whether the value may be read.
+    #[must_use]
+    pub fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::Modify)
+    }
+
+    /// Tells whether the value may be modified.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        self != Self::Read
+    }
+
+    /// Gives what a command with these flags may do with any of its keys.
+    pub(super) fn of(flags: Flags) -> Self {
+        // A command that declares neither (EVAL) is taken for a writer.
+        if flags.contains(Flags::READONLY) { Self::Read } else { Self::Modify }
+    }
+}
+
+/// Keys at fixed positions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// The position of the first key, at least 1.
+    pub first: u32,
+    /// The position of the last; negative: counted from the end, -1 is the last argument.
+    pub last: i32,
+    /// The distance between two keys, at least 1.
+    pub step: u32,
+    /// What the command does with them.
+    pub access: KeyAccess,
+}
+
+impl Span {
+    /// One key.
+    const fn at(position: u32, access: KeyAccess) -> Self {
+        Self { first: position, last: position.cast_signed(), step: 1, access }
+    }
+
+    /// All arguments from a position on.
+    const fn from(position: u32, access: KeyAccess) -> Self {
+        Self { first: position, last: -1, step: 1, access }
+    }
+}
+
+/// Where the keys of a command are.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Keys {
+    /// It has none.
+    None,
+    /// At fixed positions.
+    Span(Span),
+    /// At several fixed positions with different accesses.
+    Spans(&'static [Span]),
+    /// After an argument that counts them.
+    Counted(Counted),
+    /// As `SORT` and `SORT_RO` have them.
+    Sort,
+    /// As `GEORADIUS` and `GEORADIUSBYMEMBER` have them.
+    GeoRadius,
+    /// As `XREAD` and `XREADGROUP` have them: the first half of what follows `STREAMS`.
+    Streams(KeyAccess),
+    /// As `MIGRATE` has them.
+    Migrate,
+    /// As `STRALGO` has them.
+    StrAlgo,
+    /// At a position that depends on the subcommand, for containers whose subcommands have no
+    /// rows of their own.
+    BySubcommand(&'static [(&'static str, Span)]),
+    /// As the backing's key specifications say.
+    Specs(Box<[KeySpec]>),
+    /// Not to be known from the arguments, apart from these.
+    Open(Option<Span>),
+}
+
+/// Keys after an argument that counts them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counted {
+    /// The position of the count.
+    pub count_at: u32,
+    /// What the command does with the counted keys.
+    pub access: KeyAccess,
+    /// Whether the first argument is a destination.
+    pub destination: bool,
+    /// Whether the command (a script) may use other keys as well.
+    pub open: bool,
+}
+
+impl Keys {
+    /// Makes the rule for first key, last key and step as `COMMAND` gives them; none when there
+    /// is no first key.
+    #[must_use]
+    pub fn range(first: i32, last: i32, step: i32, flags: Flags) -> Self {
+        match span(first, last, step, flags) {
+            Some(span) => Self::Span(span),
+            None => Self::None,
+        }
+    }
+
+    /// Tells whether the command may use keys that its arguments do not name, whatever they are.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Counted(counted) => counted.open,
+            Self::Open(_) => true,
+            Self::Specs(specs) => specs.iter().any(KeySpec::is_open),
+            _ => false,
+        }
+    }
+}
+
+/// Makes the span for first key, last key and step as `COMMAND` gives them.
+pub(super) fn span(first: i32, last: i32, step: i32, flags: Flags) -> Option<Span> {
+    let first = u32::try_from(first).ok().filter(|&first| first > 0)?;
+    let step = u32::try_from(step).unwrap_or(1).max(1);
+    Some(Span { first, last, step, access: KeyAccess::of(flags) })
+}
+
+use KeyAccess::{Modify, Overwrite, Read};
+
+const FIRST_TO_SECOND: &[Span] = &[Span::at(1, Read), Span::at(2, Overwrite)];
+const RENAMED: &[Span] = &[Span::at(1, Modify), Span::at(2, Overwrite)];
+const MOVED: &[Span] = &[Span::at(1, Modify), Span::at(2, Modify)];
+const STORED_FROM_ONE: &[Span] = &[Span::at(1, Overwrite), Span::at(2, Read)];
+const STORED_FROM_ALL: &[Span] = &[Span::at(1, Overwrite), Span::from(2, Read)];
+const MERGED: &[Span] = &[Span::at(1, Modify), Span::from(2, Read)];
+const BIT_OPERATION: &[Span] = &[Span::at(2, Overwrite), Span::from(3, Read)];
+
+const READ_SECOND: Span = Span::at(2, Read);
+const WRITE_SECOND: Span = Span::at(2, Modify);
+
+const DEBUG: &[(&str, Span)] = &[
+    ("object", READ_SECOND),
+    ("sdslen", READ_SECOND),
+    ("ziplist", READ_SECOND),
+    ("listpack", READ_SECOND),
+    ("quicklist", READ_SECOND),
+    ("htstats-key", READ_SECOND),
+    ("digest-value", Span::from(2, Read)),
+];
+const OBJECT: &[(&str, Span)] = &[
+    ("encoding", READ_SECOND),
+    ("freq", READ_SECOND),
+    ("idletime", READ_SECOND),
+    ("refcount", READ_SECOND),
+];
+const XGROUP: &[(&str, Span)] = &[
+    ("create", WRITE_SECOND),
+    ("createconsumer", WRITE_SECOND),
+    ("delconsumer", WRITE_SECOND),
+    ("destroy", WRITE_SECOND),
+    ("setid", WRITE_SECOND),
+];
+const XINFO: &[(&str, Span)] =
+    &[("consumers", READ_SECOND), ("groups", READ_SECOND), ("stream", READ_SECOND)];
+const MEMORY: &[(&str, Span)] = &[("usage", READ_SECOND)];
+
+/// Gives the static rule for a core command, by its name in lower case.
+///
+/// The sources are the key specifications of Redis 7.0.15, with one difference: `XREADGROUP`
+/// counts as a writer of its streams, since it moves the state of their groups.
+pub(super) fn static_rule(name: &str) -> Option<Keys> {
+    let counted = |count_at, access| Counted { count_at, access, destination: false, open: false };
+    Some(match name {
+        "copy" => Keys::Spans(FIRST_TO_SECOND),
+        "rename" | "renamenx" => Keys::Spans(RENAMED),
+        "smove" | "lmove" | "blmove" | "rpoplpush" | "brpoplpush" => Keys::Spans(MOVED),
+        "geosearchstore" | "zrangestore" => Keys::Spans(STORED_FROM_ONE),
+        "sinterstore" | "sunionstore" | "sdiffstore" => Keys::Spans(STORED_FROM_ALL),
+        "pfmerge" => Keys::Spans(MERGED),
+        "bitop" => Keys::Spans(BIT_OPERATION),
+        // Updates the cached cardinality inside the value, although it is flagged as a read.
+        "pfcount" => Keys::Span(Span::from(1, Modify)),
+        // Flagged neither as reading nor as writing.
+        "watch" => Keys::Span(Span::from(1, Read)),
+        "pfdebug" => Keys::Span(WRITE_SECOND),
+        "zunionstore" | "zinterstore" | "zdiffstore" => {
+            Keys::Counted(Counted { destination: true, ..counted(2, Read) })
+        }
+        "zunion" | "zinter" | "zdiff" | "zintercard" | "sintercard" => {
+            Keys::Counted(counted(1, Read))
+        }
+        "lmpop" | "zmpop" => Keys::Counted(counted(1, Modify)),
+        "blmpop" | "bzmpop" => Keys::Counted(counted(2, Modify)),
+        "eval" | "evalsha" | "fcall" => Keys::Counted(Counted { open: true, ..counted(2, Modify) }),
+        "eval_ro" | "evalsha_ro" | "fcall_ro" => {
+            Keys::Counted(Counted { open: true, ..counted(2, Read) })
+        }
+        "sort" | "sort_ro" => Keys::Sort,
+        "georadius" | "georadiusbymember" => Keys::GeoRadius,
+        "xread" => Keys::Streams(Read),
+        "xreadgroup" => Keys::Streams(Modify),
+        "migrate" => Keys::Migrate,
+        "stralgo" => Keys::StrAlgo,
+        "debug" => Keys::BySubcommand(DEBUG),
+        "object" => Keys::BySubcommand(OBJECT),
+        "xgroup" => Keys::BySubcommand(XGROUP),
+        "xinfo" => Keys::BySubcommand(XINFO),
+        "memory" => Keys::BySubcommand(MEMORY),
+        _ => return None,
+    })
+}

@@ -1,0 +1,43 @@
+//! The commands: a table with one row per command, the keys in their arguments, and the replies
+//! that describe them (`COMMAND`, `COMMAND DOCS`, `HELP`).
+//!
+//! The rows come from the backing's `COMMAND` reply, so that modules and newer servers are
+//! covered; what Respite answers or pins ([`Handling`]) and the keys of core commands ([`Keys`])
+//! are written down here. A family of Respite's own declares its commands as [`OwnRow`]s.
+//!
+//! Does no I/O and executes no command.
+
+mod builtin;
+mod docs;
+mod errors;
+mod family;
+mod flags;
+mod key_rules;
+mod key_spec;
+mod keys;
+mod lower;
+mod own;
+mod read_rows;
+mod reading;
+mod reply;
+mod row;
+mod split;
+mod table;
+
+#[cfg(test)]
+mod testdata;
+
+pub use docs::{help, merge_docs};
+pub use errors::{arity_error, unknown_subcommand};
+pub use family::{Call, Family};
+pub use flags::{Categories, Flags};
+pub use key_rules::{Counted, KeyAccess, Keys, Span};
+pub use key_spec::KeySpec;
+pub use keys::{
+    KeyList, KeyRef, Seen, each_key, first_key, has_block_option, keys, touches_unknown,
+};
+pub use own::{ArgKind, OwnArg, OwnRow};
+pub use reply::{EntryLen, merge_all, merge_count, merge_list, own_getkeys};
+pub use row::{Channel, Handling, Local, Pin, Row, arity_ok};
+pub use split::{Split, split_names};
+pub use table::{Table, TableError};

@@ -1,0 +1,83 @@
+//! Turns the entries of a backing's `COMMAND` reply into rows.
+//!
+//! An entry has 6 values on Redis 5, 7 with ACL categories on Redis 6, and 10 with tips, key
+//! specifications and subcommands since Redis 7. Further values are ignored.
+
+use super::builtin::handling_of;
+use super::flags::{Categories, Flags};
+use super::key_rules::{Keys, span, static_rule};
+use super::key_spec::KeySpec;
+use super::reading::{small_int, strings};
+use super::row::{Handling, Pin, Row};
+use super::table::TableError;
+use crate::resp::Value;
+
+// Positions in an entry of Redis 7.
+const SPECS_AT: usize = 8;
+const SUBCOMMANDS_AT: usize = 9;
+
+/// Reads one entry; none for a null, which stands for an unknown command.
+pub(super) fn read_row(entry: &Value<'_>) -> Result<Option<Row>, TableError> {
+    if entry.is_null() {
+        return Ok(None);
+    }
+    let values = entry.as_array().ok_or(TableError::NotAnEntry)?;
+    let [name, arity, flags, first, last, step, rest @ ..] = values else {
+        return Err(TableError::NotAnEntry);
+    };
+    let name = name.as_str().ok_or(TableError::NotAnEntry)?.to_ascii_lowercase();
+    let int = |value| small_int(value).ok_or(TableError::NotAnEntry);
+    let flags = strings(flags).into_iter().filter_map(Flags::by_name).collect();
+    let range = (int(first)?, int(last)?, int(step)?);
+    let categories = match rest.first() {
+        Some(names) => strings(names).into_iter().filter_map(Categories::by_name).collect(),
+        None => Categories::implied_by(flags),
+    };
+    let mut row = Row {
+        keys: keys(&name, flags, range, values.get(SPECS_AT)),
+        handling: handling(&name, flags),
+        name: name.into(),
+        arity: int(arity)?,
+        flags,
+        categories,
+        subcommands: Default::default(),
+    };
+    let subcommands = values.get(SUBCOMMANDS_AT).and_then(Value::as_array).unwrap_or_default();
+    for sub in subcommands {
+        let Some(sub) = read_row(sub)? else { continue };
+        let short = sub.name.rsplit('|').next().unwrap_or_default();
+        row.subcommands.insert(short.as_bytes().into(), sub);
+    }
+    Ok(Some(row))
+}
+
+fn handling(name: &str, flags: Flags) -> Handling {
+    match handling_of(name) {
+        Some(handling) => handling,
+        // A module's, or one of a newer server's.
+        None if flags.contains(Flags::BLOCKING) => Handling::Pin(Pin::Block),
+        None => Handling::Forward,
+    }
+}
+
+fn keys(name: &str, flags: Flags, range: (i32, i32, i32), specs: Option<&Value<'_>>) -> Keys {
+    if let Some(rule) = static_rule(name) {
+        return rule;
+    }
+    let (first, last, step) = range;
+    if let Some(entries) = specs.and_then(Value::as_array).filter(|entries| !entries.is_empty()) {
+        let specs: Box<[KeySpec]> = entries.iter().filter_map(KeySpec::read).collect();
+        return match &*specs {
+            [] => Keys::None,
+            [only] => match only.as_span() {
+                Some(span) => Keys::Span(span),
+                None => Keys::Specs(specs),
+            },
+            _ => Keys::Specs(specs),
+        };
+    }
+    if flags.contains(Flags::MOVABLEKEYS) {
+        return Keys::Open(span(first, last, step, flags));
+    }
+    Keys::range(first, last, step, flags)
+}

@@ -1,0 +1,158 @@
+//! One row of the command table: what Respite knows about a command and does with it.
+//!
+//! Not here: where rows come from ([`super::Table`]) and how keys are picked out of arguments
+//! ([`super::keys`]).
+
+use hashbrown::HashMap;
+
+use super::flags::{Categories, Flags};
+use super::key_rules::Keys;
+use super::lower::Lower;
+use crate::resp::Args;
+
+/// What Respite does with a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Handling {
+    /// Goes to the backing on the shared link.
+    Forward,
+    /// Is answered by the session.
+    Local(Local),
+    /// Leaves state in a backing connection.
+    Pin(Pin),
+    /// Belongs to one of Respite's own families: the index of the family.
+    Family(usize),
+}
+
+/// The connection commands that the session answers itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Local {
+    /// `HELLO`
+    Hello,
+    /// `AUTH`
+    Auth,
+    /// `PING`
+    Ping,
+    /// `ECHO`
+    Echo,
+    /// `SELECT`
+    Select,
+    /// `QUIT`
+    Quit,
+    /// `RESET`
+    Reset,
+    /// `CLIENT` with all its subcommands
+    Client,
+    /// `COMMAND` with all its subcommands
+    Command,
+    /// `INFO`
+    Info,
+}
+
+/// The commands that leave state in a backing connection, or would.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pin {
+    /// `MULTI`
+    Multi,
+    /// `EXEC`
+    Exec,
+    /// `DISCARD`
+    Discard,
+    /// `WATCH`
+    Watch,
+    /// `UNWATCH`
+    Unwatch,
+    /// May always block its client (`BLPOP`, …).
+    Block,
+    /// `XREAD` and `XREADGROUP`: block only with an option, see [`super::has_block_option`].
+    BlockIfOption,
+    /// `SUBSCRIBE`, `PSUBSCRIBE`, `SSUBSCRIBE`
+    Subscribe(Channel),
+    /// `UNSUBSCRIBE`, `PUNSUBSCRIBE`, `SUNSUBSCRIBE`
+    Unsubscribe(Channel),
+    /// `MONITOR`
+    Monitor,
+    /// `WAIT` and `WAITAOF`
+    Wait,
+    /// `SYNC`, `PSYNC`, `REPLCONF`: refused.
+    Replication,
+    /// `SCRIPT DEBUG`: would put a shared connection into the debugger, refused.
+    Debugger,
+    /// `ASKING`, `READONLY`, `READWRITE`: state of a connection to a cluster node.
+    Cluster,
+}
+
+/// What a subscription names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Channel {
+    /// A channel by its name.
+    Exact,
+    /// A glob pattern over channels.
+    Pattern,
+    /// A channel of the cluster's sharded publish/subscribe.
+    Shard,
+}
+
+/// One command, or one subcommand.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Row {
+    /// The name in lower case, `container|sub` for a subcommand.
+    pub name: Box<str>,
+    /// The number of arguments with the name; negative: at least as many.
+    pub arity: i32,
+    /// The flags that the backing (or Respite) declares.
+    pub flags: Flags,
+    /// The ACL categories.
+    pub categories: Categories,
+    /// Where the keys are.
+    pub keys: Keys,
+    /// What Respite does with the command.
+    pub handling: Handling,
+    /// The subcommands by their short names in lower case; mostly empty.
+    pub subcommands: HashMap<Box<[u8]>, Row>,
+}
+
+impl Row {
+    /// Tells whether the command may modify the data set.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        self.flags.contains(Flags::WRITE)
+    }
+
+    /// Tells whether the command only reads.
+    #[must_use]
+    pub fn is_readonly(&self) -> bool {
+        self.flags.contains(Flags::READONLY)
+    }
+
+    /// Tells whether the command comes from a module; Redis 6 shows it by the dot only.
+    #[must_use]
+    pub fn is_module(&self) -> bool {
+        self.flags.contains(Flags::MODULE)
+            || (self.handling == Handling::Forward && self.name.contains('.'))
+    }
+
+    /// Finds a subcommand by its short name in any case.
+    #[must_use]
+    pub fn subcommand(&self, sub: &[u8]) -> Option<&Self> {
+        if self.subcommands.is_empty() {
+            return None;
+        }
+        Lower::of(sub).and_then(|lower| self.subcommands.get(lower.as_bytes()))
+    }
+
+    /// Gives the row of the subcommand that the arguments name, or this one.
+    #[must_use]
+    pub fn or_subcommand(&self, args: Args<'_>) -> &Self {
+        if self.subcommands.is_empty() {
+            return self;
+        }
+        args.get(1).and_then(|sub| self.subcommand(sub)).unwrap_or(self)
+    }
+}
+
+/// Tells whether a command with this many arguments (the name included) has a valid arity.
+#[must_use]
+pub fn arity_ok(row: &Row, args: usize) -> bool {
+    let wanted = row.arity.unsigned_abs() as usize;
+    if row.arity < 0 { args >= wanted } else { args == wanted }
+}

@@ -1,0 +1,132 @@
+//! The command table: one row per command, found by name on the hot path.
+//!
+//! Immutable once made; a new one replaces it when the backing changes. Does no I/O: the caller
+//! asks the backing for `COMMAND`.
+
+use hashbrown::HashMap;
+
+use super::builtin;
+use super::flags::Flags;
+use super::lower::Lower;
+use super::own::OwnRow;
+use super::read_rows::read_row;
+use super::reply::EntryLen;
+use super::row::Row;
+use crate::resp::Value;
+
+/// The commands that are known.
+#[derive(Clone, Debug)]
+pub struct Table {
+    rows: HashMap<Box<[u8]>, Row>,
+    entry_len: EntryLen,
+}
+
+/// Why a reply to `COMMAND` is no table.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TableError {
+    /// The backing answered with an error: its text.
+    #[error("the backing refused COMMAND: {0}")]
+    Refused(String),
+    /// The reply is no array.
+    #[error("the reply to COMMAND is not an array")]
+    NotAnArray,
+    /// A value in it does not describe a command.
+    #[error("a value in the reply to COMMAND does not describe a command")]
+    NotAnEntry,
+}
+
+impl Table {
+    /// Makes the table of the commands that Respite answers or pins, for the time before the
+    /// backing has been reached. It knows no other command.
+    #[must_use]
+    pub fn builtin() -> Self {
+        let rows = builtin::rows().map(|row| (row.name.as_bytes().into(), row)).collect();
+        Self { rows, entry_len: EntryLen::default() }
+    }
+
+    /// Makes the table from the backing's reply to `COMMAND`, in either protocol version.
+    ///
+    /// Respite's handling is applied by name, commands that only Respite knows are kept, and the
+    /// families' own commands (their position is the index in
+    /// [`Handling::Family`](super::Handling::Family)) replace any of the same name.
+    ///
+    /// # Errors
+    ///
+    /// The reply is an error or has not the shape of such a reply.
+    pub fn from_backing(
+        reply: &Value<'_>,
+        families: &[&'static [OwnRow]],
+    ) -> Result<Self, TableError> {
+        if let Some(text) = reply.as_error() {
+            return Err(TableError::Refused(String::from_utf8_lossy(text).into_owned()));
+        }
+        let entries = reply.as_array().ok_or(TableError::NotAnArray)?;
+        let mut table = Self::builtin();
+        if let Some(first) = entries.first().and_then(Value::as_array) {
+            table.entry_len = EntryLen::of(first.len());
+        }
+        for entry in entries {
+            if let Some(row) = read_row(entry)? {
+                table.adopt(row);
+            }
+        }
+        Ok(table.with_families(families))
+    }
+
+    /// Adds the commands of Respite's own families.
+    #[must_use]
+    pub fn with_families(mut self, families: &[&'static [OwnRow]]) -> Self {
+        for (family, rows) in families.iter().enumerate() {
+            for own in *rows {
+                let row = own.row(family);
+                self.rows.insert(row.name.as_bytes().into(), row);
+            }
+        }
+        self
+    }
+
+    /// Takes over a row of the backing's, with what Respite knows better.
+    fn adopt(&mut self, mut row: Row) {
+        if let Some(builtin) = self.rows.remove(row.name.as_bytes()) {
+            // Access rules and the session rely on these.
+            row.flags |= builtin.flags & Flags::NO_AUTH;
+            for (short, sub) in builtin.subcommands {
+                row.subcommands.entry(short).or_insert(sub);
+            }
+        }
+        self.rows.insert(row.name.as_bytes().into(), row);
+    }
+
+    /// Finds a command by its name in any case.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&Row> {
+        let lower = Lower::of(name)?;
+        self.rows.get(lower.as_bytes())
+    }
+
+    /// Finds a subcommand of a command by its short name in any case.
+    #[must_use]
+    pub fn get_sub<'r>(&self, row: &'r Row, sub: &[u8]) -> Option<&'r Row> {
+        row.subcommand(sub)
+    }
+
+    /// Lists the names of all commands in lower case, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.rows.values().map(|row| &*row.name)
+    }
+
+    /// Lists all rows, in no order.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values()
+    }
+
+    /// Gives the length of an entry in the backing's reply to `COMMAND`.
+    #[must_use]
+    pub fn entry_len(&self) -> EntryLen {
+        self.entry_len
+    }
+}
+
+#[cfg(test)]
+mod tests;

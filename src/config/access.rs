@@ -1,0 +1,167 @@
+//! `[access]`: who may do what. Names of commands and categories are judged where they are known.
+
+use super::{error::Problems, raw, secret::MASK};
+use std::{collections::HashSet, fmt};
+
+/// The rules for clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Without users, clients from other hosts are refused unless their address was bound explicitly.
+    pub protected_mode: bool,
+    /// The commands that nobody may run, as they were written.
+    pub deny: Vec<String>,
+    /// The users, each name once; none means that no password is asked for.
+    pub users: Vec<UserConfig>,
+}
+
+/// One user. Never prints the password's hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UserConfig {
+    /// The name to log in with.
+    pub name: String,
+    /// The SHA-256 of the password.
+    pub password_sha256: [u8; 32],
+    /// The command categories and single commands, as they were written.
+    pub commands: Vec<String>,
+    /// The patterns of the keys that the user may touch.
+    pub keys: Vec<String>,
+}
+
+impl Access {
+    pub(super) fn validate(raw: raw::Access, problems: &mut Problems) -> Self {
+        words("access.deny", &raw.deny, problems);
+        let mut names = HashSet::new();
+        let mut users = Vec::with_capacity(raw.users.len());
+        for (index, user) in raw.users.into_iter().enumerate() {
+            let key = |field| format!("access.users[{index}].{field}");
+            if user.name.is_empty() {
+                problems.invalid(key("name"), "must not be empty");
+            } else if !names.insert(user.name.clone()) {
+                problems.invalid(
+                    key("name"),
+                    format!("there is another user \"{}\"", user.name),
+                );
+            }
+            words(&key("commands"), &user.commands, problems);
+            for (pattern, text) in user.keys.iter().enumerate() {
+                if text.is_empty() {
+                    problems.invalid(format!("{}[{pattern}]", key("keys")), "must not be empty");
+                }
+            }
+            let hash = sha256(&user.password_sha256).unwrap_or_else(|| {
+                problems.invalid(
+                    key("password_sha256"),
+                    "must be given as 64 hexadecimal digits",
+                );
+                [0; 32]
+            });
+            users.push(UserConfig {
+                name: user.name,
+                password_sha256: hash,
+                commands: user.commands,
+                keys: user.keys,
+            });
+        }
+        Self {
+            protected_mode: raw.protected_mode,
+            deny: raw.deny,
+            users,
+        }
+    }
+}
+
+impl fmt::Debug for UserConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserConfig")
+            .field("name", &self.name)
+            .field("password_sha256", &format_args!("{MASK}"))
+            .field("commands", &self.commands)
+            .field("keys", &self.keys)
+            .finish()
+    }
+}
+
+/// Refuses what can never match a command: an empty entry, or one with a space in it.
+fn words(key: &str, words: &[String], problems: &mut Problems) {
+    for (index, word) in words.iter().enumerate() {
+        if word.trim().is_empty() {
+            problems.invalid(format!("{key}[{index}]"), "must not be empty");
+        } else if word.contains(char::is_whitespace) {
+            problems.invalid(format!("{key}[{index}]"), "must not contain a space");
+        }
+    }
+}
+
+fn sha256(hex: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (index, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{HASH, file, problems};
+
+    #[test]
+    fn a_user_may_everything_unless_it_is_said() {
+        let text = format!(
+            "[[access.users]]\nname = \"a\"\npassword_sha256 = \"{HASH}\"\n\
+             [[access.users]]\nname = \"b\"\npassword_sha256 = \"{}\"\n\
+             commands = [\"@read\", \"+set\"]\nkeys = [\"app:*\"]",
+            HASH.to_uppercase(),
+        );
+        let access = file(&text).expect("valid").access;
+        let [a, b] = access.users.as_slice() else {
+            panic!("{access:?}")
+        };
+        assert_eq!((a.name.as_str(), b.name.as_str()), ("a", "b"));
+        assert_eq!(a.password_sha256[..3], [0x5e, 0x88, 0x48]);
+        assert_eq!(a.password_sha256, b.password_sha256);
+        assert_eq!(
+            (&a.commands[..], &a.keys[..]),
+            (&["@all".to_owned()][..], &["*".to_owned()][..])
+        );
+        assert_eq!(b.commands, ["@read", "+set"]);
+        assert_eq!(b.keys, ["app:*"]);
+    }
+
+    #[test]
+    fn impossible_users_are_refused() {
+        let text = format!(
+            "[[access.users]]\nname = \"a\"\npassword_sha256 = \"{HASH}\"\ncommands = [\"@all\", \"\"]\n\
+             [[access.users]]\nname = \"a\"\npassword_sha256 = \"{HASH}\"\nkeys = [\"\"]\n\
+             [[access.users]]\npassword_sha256 = \"hunter2\"\n\
+             [[access.users]]\nname = \"d\"\n\
+             [[access.users]]\nname = \"e\"\npassword_sha256 = \"{}\"",
+            "é".repeat(32),
+        );
+        assert_eq!(
+            problems(&text),
+            [
+                "access.users[0].commands[1]: must not be empty",
+                "access.users[1].name: there is another user \"a\"",
+                "access.users[1].keys[0]: must not be empty",
+                "access.users[2].name: must not be empty",
+                "access.users[2].password_sha256: must be given as 64 hexadecimal digits",
+                "access.users[3].password_sha256: must be given as 64 hexadecimal digits",
+                "access.users[4].password_sha256: must be given as 64 hexadecimal digits",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_denied_command_is_one_word() {
+        assert_eq!(
+            problems("[access]\ndeny = [\"keys\", \" \", \"config set\"]"),
+            [
+                "access.deny[1]: must not be empty",
+                "access.deny[2]: must not contain a space"
+            ]
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! The validated configuration as a whole.
+
+use super::{Access, Credential, Limits, ListenAddr, Source, Timeouts, Tls, Upstream, load};
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
+
+/// Everything that can be configured, checked and immutable. Shared as one value; a reload makes a new one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where clients connect; at least one.
+    pub listen: Vec<ListenAddr>,
+    /// The Redis behind, its login already filled in.
+    pub upstream: Upstream,
+    /// The name of the credential that the upstream's login came from.
+    pub upstream_credential: Option<String>,
+    /// Worker threads; 0 is to be chosen from the cores. At most 1024.
+    pub workers: usize,
+    /// Where the embedded Redis keeps its data; without it, it keeps none.
+    pub data_dir: Option<PathBuf>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace` or `off`.
+    pub log_level: String,
+    /// `[http]`.
+    pub http: Http,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[timeouts]`.
+    pub timeouts: Timeouts,
+    /// `[tls]`.
+    pub tls: Tls,
+    /// `[access]`.
+    pub access: Access,
+    /// `[credentials.NAME]`, by name.
+    pub credentials: BTreeMap<String, Credential>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people: one compact line per event.
+    Text,
+    /// For machines: one JSON object per line.
+    Json,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where it listens; without it, there is none.
+    pub listen: Option<ListenAddr>,
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    /// Returns the defaults: `config/respite.toml` as it is, no file, no environment.
+    fn default() -> Self {
+        load(&Source::default(), []).expect("the built-in respite.toml is valid: a test loads it")
+    }
+}
+
+impl Config {
+    /// Returns the keys that differ in `new` and take effect at the next start only.
+    pub fn changes_needing_restart(&self, new: &Self) -> Vec<&'static str> {
+        let server = |config: &Self| config.tls.server.clone();
+        let cert = |config: &Self| server(config).map(|tls| tls.cert);
+        let key = |config: &Self| server(config).map(|tls| tls.key);
+        let client_ca = |config: &Self| server(config).and_then(|tls| tls.client_ca);
+        let changes = [
+            ("listen", self.listen != new.listen),
+            ("upstream", self.upstream_url() != new.upstream_url()),
+            (
+                "upstream_credential",
+                self.upstream_login() != new.upstream_login(),
+            ),
+            ("workers", self.workers != new.workers),
+            ("data_dir", self.data_dir != new.data_dir),
+            ("log_format", self.log_format != new.log_format),
+            ("http.listen", self.http.listen != new.http.listen),
+            ("tls.cert", cert(self) != cert(new)),
+            ("tls.key", key(self) != key(new)),
+            ("tls.client_ca", client_ca(self) != client_ca(new)),
+            (
+                "tls.upstream_ca",
+                self.tls.upstream_ca != new.tls.upstream_ca,
+            ),
+        ];
+        changes
+            .into_iter()
+            .filter_map(|(key, changed)| changed.then_some(key))
+            .collect()
+    }
+
+    /// Returns the upstream as the key `upstream` gives it: without a login that a credential gave.
+    pub(super) fn upstream_url(&self) -> Upstream {
+        let mut upstream = self.upstream.clone();
+        if let (Upstream::Single(endpoint), Some(_)) = (&mut upstream, &self.upstream_credential) {
+            endpoint.user = None;
+            endpoint.password = None;
+        }
+        upstream
+    }
+
+    /// Returns the credential of the upstream with its name.
+    fn upstream_login(&self) -> Option<(&String, Option<(&str, &str)>)> {
+        let name = self.upstream_credential.as_ref()?;
+        let credential = self.credentials.get(name);
+        Some((
+            name,
+            credential.map(|c| (c.user.as_str(), c.password.expose())),
+        ))
+    }
+}
+
+// === impl LogFormat ===
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("must be \"text\" or \"json\""),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::file;
+
+    #[test]
+    fn only_what_a_reload_cannot_change_needs_a_restart() {
+        let cred = |password: &str| format!("[credentials.a]\npassword = \"{password}\"");
+        let named = |password: &str| {
+            format!(
+                "upstream = \"redis://h\"\nupstream_credential = \"a\"\n{}",
+                cred(password)
+            )
+        };
+        for (old, new, expected) in [
+            (String::new(), String::new(), &[][..]),
+            (String::new(), "listen = \"h:1\"".into(), &["listen"]),
+            (String::new(), "upstream = \"redis://h\"".into(), &["upstream"]),
+            ("upstream = \"redis://:a@h\"".into(), "upstream = \"redis://:b@h\"".into(), &["upstream"]),
+            (named("a"), named("b"), &["upstream_credential"]),
+            (named("a"), "upstream = \"redis://h\"".into(), &["upstream_credential"]),
+            (cred("a"), cred("b"), &[]),
+            (String::new(), "workers = 1".into(), &["workers"]),
+            (String::new(), "data_dir = \"d\"".into(), &["data_dir"]),
+            (String::new(), "log_format = \"json\"".into(), &["log_format"]),
+            (String::new(), "http.listen = \"\"".into(), &["http.listen"]),
+            (String::new(), "tls.upstream_ca = \"u\"".into(), &["tls.upstream_ca"]),
+            (
+                "tls = { cert = \"a\", key = \"a\", client_ca = \"a\" }".into(),
+                "tls = { cert = \"b\", key = \"b\", client_ca = \"b\" }".into(),
+                &["tls.cert", "tls.key", "tls.client_ca"],
+            ),
+            (
+                String::new(),
+                "log_level = \"warn\"\nlimits.clients = 1\ntimeouts.idle = 1\naccess.deny = [\"x\"]".into(),
+                &[],
+            ),
+        ] {
+            let old = file(&old).expect("valid");
+            let new = file(&new).expect("valid");
+            assert_eq!(old.changes_needing_restart(&new), expected, "{new:?}");
+            assert_eq!(new.changes_needing_restart(&old), expected, "{new:?}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The keys as serde reads and writes them, before anything is known to make sense.
+//!
+//! It holds no defaults: those are in `config/respite.toml`. The exceptions are the tables of which
+//! there may be many, users and credentials; their keys are listed here too. Nothing here is `Debug`,
+//! because an upstream's URL may hold a password.
+
+use super::{Secret, listen::ListenList, period::Period, size::Size};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Config {
+    pub(super) listen: ListenList,
+    pub(super) upstream: String,
+    pub(super) upstream_credential: String,
+    pub(super) workers: i64,
+    pub(super) data_dir: String,
+    pub(super) log_format: String,
+    pub(super) log_level: String,
+    pub(super) http: Http,
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+    pub(super) tls: Tls,
+    pub(super) access: Access,
+    pub(super) credentials: BTreeMap<String, Credential>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Http {
+    pub(super) listen: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) clients: i64,
+    pub(super) request_bytes: Size,
+    pub(super) bulk_bytes: Size,
+    pub(super) client_output_bytes: Size,
+    pub(super) client_in_flight: i64,
+    pub(super) upstream_in_flight: i64,
+    pub(super) pinned: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Timeouts {
+    pub(super) connect: Period,
+    pub(super) reply: Period,
+    pub(super) drain: Period,
+    pub(super) idle: Period,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) cert: String,
+    pub(super) key: String,
+    pub(super) client_ca: String,
+    pub(super) upstream_ca: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Access {
+    pub(super) protected_mode: bool,
+    pub(super) deny: Vec<String>,
+    pub(super) users: Vec<User>,
+}
+
+/// The keys of [`User`].
+pub(super) const USER_KEYS: [&str; 4] = ["name", "password_sha256", "commands", "keys"];
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct User {
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) password_sha256: String,
+    #[serde(default = "all_commands")]
+    pub(super) commands: Vec<String>,
+    #[serde(default = "all_keys")]
+    pub(super) keys: Vec<String>,
+}
+
+/// The keys of [`Credential`].
+pub(super) const CREDENTIAL_KEYS: [&str; 3] = ["user", "password", "password_file"];
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credential {
+    #[serde(default = "default_user")]
+    pub(super) user: String,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub(super) password: Secret,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) password_file: String,
+}
+
+fn all_commands() -> Vec<String> {
+    vec!["@all".to_owned()]
+}
+
+fn all_keys() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+fn default_user() -> String {
+    "default".to_owned()
+}
+
+fn is_empty(secret: &Secret) -> bool {
+    secret.expose().is_empty()
+}

@@ -1,0 +1,332 @@
+//! `CLIENT`: about the clients of Respite, not about its connections to the backing.
+
+use std::sync::Arc;
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use super::client_filter::ClientFilter;
+use super::dispatch::{Flow, Request, subcommand};
+use super::hello::{BAD_NAME, is_name, number};
+use super::pause::Paused;
+use super::pinned::Expect;
+use super::replies::Then;
+use super::run::Session;
+use super::shared::Settings;
+use super::state::{ConnState, ReplyMode};
+use super::worker::{ToWorker, Worker};
+use crate::command::{arity_error, arity_ok, unknown_subcommand};
+use crate::resp::{Args, ReplyWriter, write_command};
+
+const SYNTAX: &str = "ERR syntax error";
+
+/// Whether [`answer`] answers this subcommand, given in upper case.
+pub(super) fn answers(sub: &[u8]) -> bool {
+    matches!(
+        sub,
+        b"ID"
+            | b"INFO"
+            | b"LIST"
+            | b"KILL"
+            | b"GETNAME"
+            | b"SETNAME"
+            | b"SETINFO"
+            | b"PAUSE"
+            | b"UNPAUSE"
+            | b"NO-EVICT"
+    )
+}
+
+/// Answers a subcommand that needs nothing of the backing.
+pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out: &mut Vec<u8>) {
+    let mut reply = ReplyWriter::new(out, state.proto);
+    let sub = args.get(1).unwrap_or_default().to_ascii_uppercase();
+    let result = match sub.as_slice() {
+        b"ID" => {
+            reply.integer(state.entry.id.cast_signed());
+            Ok(())
+        }
+        b"INFO" => {
+            reply.verbatim("txt", format!("{}\n", state.entry.line()).as_bytes());
+            Ok(())
+        }
+        b"GETNAME" => {
+            match state.entry.facts().name {
+                name if name.is_empty() => reply.null(),
+                name => reply.bulk(&name),
+            }
+            Ok(())
+        }
+        b"LIST" => list(worker, args, &mut reply),
+        b"KILL" => kill(state, worker, args, &mut reply),
+        _ => set(state, worker, &sub, args).map(|()| reply.ok()),
+    };
+    if let Err(text) = result {
+        reply.error(text);
+    }
+}
+
+fn list(worker: &Worker, args: Args<'_>, reply: &mut ReplyWriter<'_>) -> Result<(), String> {
+    let filter = ClientFilter::for_list(args)?;
+    let mut text = String::new();
+    for client in worker.shared.clients.all() {
+        if filter.matches(&client) {
+            text.push_str(&client.line());
+            text.push('\n');
+        }
+    }
+    reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn kill(
+    state: &ConnState,
+    worker: &Worker,
+    args: Args<'_>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<(), String> {
+    let mut killed = 0;
+    let by_address = args.len() == 3;
+    let filter = if by_address { None } else { Some(ClientFilter::for_kill(args)?) };
+    for client in worker.shared.clients.all() {
+        let meant = match &filter {
+            None => args[2] == *client.addr().as_bytes(),
+            Some(filter) => {
+                filter.matches(&client) && !(filter.skip_me && client.id == state.entry.id)
+            }
+        };
+        if meant {
+            client.kill();
+            worker.shared.tell(client.worker, ToWorker::Wake(client.id));
+            killed += 1;
+        }
+    }
+    match (by_address, killed) {
+        (true, 0) => return Err("ERR No such client".into()),
+        (true, _) => reply.ok(),
+        (false, n) => reply.integer(n),
+    }
+    Ok(())
+}
+
+/// The subcommands that are answered with `OK`.
+fn set(state: &mut ConnState, worker: &Worker, sub: &[u8], args: Args<'_>) -> Result<(), String> {
+    let value = args.get(2).unwrap_or_default();
+    let text = || String::from_utf8_lossy(value).into_owned();
+    match sub {
+        b"SETNAME" if is_name(value) => state.entry.update(|facts| facts.name = text()),
+        b"SETNAME" => return Err(BAD_NAME.into()),
+        b"SETINFO" => set_info(state, args)?,
+        b"PAUSE" => {
+            let (end, what) = pause(args)?;
+            worker.shared.pause.set(end, what);
+            wake_all_at(worker, end);
+        }
+        b"UNPAUSE" => {
+            worker.shared.pause.clear();
+            worker.shared.broadcast(|| ToWorker::WakeAll);
+        }
+        b"NO-EVICT" => {
+            let on = on_or_off(value)?;
+            state.entry.update(|facts| facts.no_evict = on);
+        }
+        _ => return Err(SYNTAX.into()),
+    }
+    Ok(())
+}
+
+fn set_info(state: &ConnState, args: Args<'_>) -> Result<(), String> {
+    let (option, value) = (args.get(2).unwrap_or_default(), args.get(3).unwrap_or_default());
+    let name = String::from_utf8_lossy(option).to_ascii_lowercase();
+    if name != "lib-name" && name != "lib-ver" {
+        let option = String::from_utf8_lossy(option);
+        return Err(format!("ERR Unrecognized option '{option}'"));
+    }
+    if !is_name(value) {
+        return Err(format!(
+            "ERR {name} cannot contain spaces, newlines or special characters."
+        ));
+    }
+    let value = String::from_utf8_lossy(value).into_owned();
+    state.entry.update(|facts| {
+        *(if name == "lib-name" { &mut facts.lib_name } else { &mut facts.lib_ver }) = value;
+    });
+    Ok(())
+}
+
+fn pause(args: Args<'_>) -> Result<(Instant, Paused), String> {
+    let what = match args.get(3) {
+        None => Paused::All,
+        Some(mode) if mode.eq_ignore_ascii_case(b"ALL") => Paused::All,
+        Some(mode) if mode.eq_ignore_ascii_case(b"WRITE") => Paused::Writes,
+        Some(_) => return Err("ERR CLIENT PAUSE mode must be WRITE or ALL".into()),
+    };
+    let millis = args.get(2).and_then(number);
+    let millis = millis.ok_or("ERR timeout is not an integer or out of range")?;
+    let millis = u64::try_from(millis).map_err(|_| "ERR timeout is negative")?;
+    let end = Instant::now().checked_add(Duration::from_millis(millis));
+    Ok((end.ok_or("ERR timeout is out of range")?, what))
+}
+
+/// Lets every session look again when a pause is over.
+fn wake_all_at(worker: &Worker, end: Instant) {
+    let shared = Arc::clone(&worker.shared);
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep_until(end.into()).await;
+        shared.broadcast(|| ToWorker::WakeAll);
+    });
+}
+
+fn on_or_off(word: &[u8]) -> Result<bool, &'static str> {
+    if word.eq_ignore_ascii_case(b"ON") {
+        Ok(true)
+    } else if word.eq_ignore_ascii_case(b"OFF") {
+        Ok(false)
+    } else {
+        Err(SYNTAX)
+    }
+}
+
+impl Session {
+    pub(super) fn client(
+        &mut self,
+        request: Request<'_>,
+        settings: &Arc<Settings>,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        let Request { args, raw, row } = request;
+        let sub_row = subcommand(row, args);
+        if let Some(row) = sub_row.filter(|row| !arity_ok(row, args.len())) {
+            return self.answer_error(arity_error(row));
+        }
+        let sub = args[1].to_ascii_uppercase();
+        if answers(&sub) {
+            let mut out = Vec::new();
+            answer(&mut self.state, &self.worker, args, &mut out);
+            self.answer(|reply| reply.raw(&out));
+            self.closing |= self.state.entry.is_killed();
+            return Flow::Done;
+        }
+        match sub.as_slice() {
+            b"REPLY" => self.client_reply(args),
+            b"UNBLOCK" => self.client_unblock(args, cx),
+            b"TRACKING" => self.client_tracking(request, settings, cx),
+            b"NO-TOUCH" => match on_or_off(args.get(2).unwrap_or_default()) {
+                Ok(on) => self.on_own_connection(raw, Expect::NoTouch(on), settings, cx),
+                Err(text) => self.answer_error(text),
+            },
+            b"CACHING" | b"TRACKINGINFO" | b"GETREDIR" | b"HELP" => {
+                if self.pinned.is_some() {
+                    self.send(raw, Expect::Plain, cx)
+                } else {
+                    self.forward(raw, Then::Pass, cx)
+                }
+            }
+            _ if sub_row.is_some() => {
+                let name = String::from_utf8_lossy(&sub).to_lowercase();
+                self.answer_error(format!("ERR 'client|{name}' is not available through Respite"))
+            }
+            _ => self.answer_error(unknown_subcommand(&args[0], &args[1])),
+        }
+    }
+
+    fn client_reply(&mut self, args: Args<'_>) -> Flow {
+        match args.get(2).unwrap_or_default().to_ascii_uppercase().as_slice() {
+            b"ON" => {
+                self.state.reply = ReplyMode::On;
+                self.answer(|reply| reply.ok());
+            }
+            b"OFF" => self.state.reply = ReplyMode::Off,
+            b"SKIP" if self.state.reply != ReplyMode::Off => {
+                // The skip is for the command after this one.
+                self.state.reply = ReplyMode::SkipAfterThis;
+            }
+            b"SKIP" => {}
+            _ => return self.answer_error(SYNTAX),
+        }
+        Flow::Done
+    }
+
+    /// The client named may wait on a connection of its own: the backing unblocks that one.
+    fn client_unblock(&mut self, args: Args<'_>, cx: &mut Context<'_>) -> Flow {
+        let Some(id) = args.get(2).and_then(number) else {
+            return self.answer_error("ERR value is not an integer or out of range");
+        };
+        let reason = args.get(3).unwrap_or(b"TIMEOUT");
+        if !reason.eq_ignore_ascii_case(b"TIMEOUT") && !reason.eq_ignore_ascii_case(b"ERROR") {
+            return self.answer_error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+        }
+        let client = u64::try_from(id).ok().and_then(|id| self.worker.shared.clients.get(id));
+        let blocked = client.filter(|client| client.facts().blocked);
+        let Some(backing_id) = blocked.and_then(|client| client.pinned()) else {
+            self.answer(|reply| reply.integer(0));
+            return Flow::Done;
+        };
+        let mut request = Vec::new();
+        let backing_id = backing_id.to_string();
+        write_command(&mut request, &[b"CLIENT", b"UNBLOCK", backing_id.as_bytes(), reason]);
+        if self.pinned.is_some() {
+            self.send(&request, Expect::Plain, cx)
+        } else {
+            self.forward(&request, Then::Pass, cx)
+        }
+    }
+
+    fn client_tracking(
+        &mut self,
+        request: Request<'_>,
+        settings: &Arc<Settings>,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        let on = match on_or_off(request.args.get(2).unwrap_or_default()) {
+            Ok(on) => on,
+            Err(text) => return self.answer_error(text),
+        };
+        if !on && self.pinned.is_none() {
+            return self.forward(request.raw, Then::Pass, cx);
+        }
+        match self.with_backing_redirect(request.args) {
+            Ok(Some(translated)) => {
+                self.on_own_connection(&translated, Expect::Tracking(on), settings, cx)
+            }
+            Ok(None) => self.on_own_connection(request.raw, Expect::Tracking(on), settings, cx),
+            Err(text) => self.answer_error(text),
+        }
+    }
+
+    /// `REDIRECT` names a client of ours: the backing knows its connection under another id.
+    fn with_backing_redirect(&self, args: Args<'_>) -> Result<Option<Vec<u8>>, &'static str> {
+        let mut words: Vec<&[u8]> = args.iter().collect();
+        let option = words.iter().position(|word| word.eq_ignore_ascii_case(b"REDIRECT"));
+        let Some((at, id)) = option.and_then(|at| Some((at + 1, words.get(at + 1)?))) else {
+            return Ok(None);
+        };
+        let Some(id) = number(id) else { return Ok(None) };
+        let client = u64::try_from(id).ok().and_then(|id| self.worker.shared.clients.get(id));
+        let backing_id = client
+            .and_then(|client| client.pinned())
+            .ok_or("ERR The client ID you want redirect to does not exist")?
+            .to_string();
+        words[at] = backing_id.as_bytes();
+        let mut request = Vec::new();
+        write_command(&mut request, &words);
+        Ok(Some(request))
+    }
+
+    /// Sends a command that changes its connection, on one that is this session's own.
+    fn on_own_connection(
+        &mut self,
+        raw: &[u8],
+        expect: Expect,
+        settings: &Arc<Settings>,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        if self.pinned.is_none() {
+            match self.take_connection(settings) {
+                Ok(true) => {}
+                Ok(false) => return Flow::Wait,
+                Err(text) => return self.answer_error(text),
+            }
+        }
+        self.send(raw, expect, cx)
+    }
+}

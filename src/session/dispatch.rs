@@ -1,0 +1,306 @@
+//! Takes input apart into requests and sends each where it belongs.
+//!
+//! Requests that go to the shared link one after the other are gathered into a run and handed over
+//! as one slice. Anything else ends the run, so that a client's commands keep their order.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+
+use super::replies::Then;
+use super::run::Session;
+use super::shared::{Settings, WorkerStats};
+use super::state::ReplyMode;
+use crate::command::{Call, Handling, Local, Row, arity_error, arity_ok};
+use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits};
+use crate::upstream::ReplySink;
+
+/// Unread output beyond which a client's requests wait.
+const OUTPUT_BACKLOG: usize = 1024 * 1024;
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// It is answered, or its answer is on the way.
+    Done,
+    /// It has to wait; try it again when the session is woken.
+    Wait,
+}
+
+/// Requests that follow each other to the shared link: `bytes` of the input from `start`.
+#[derive(Default)]
+struct Run {
+    start: usize,
+    end: usize,
+    requests: u32,
+}
+
+/// A request with what is known about it.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) args: Args<'a>,
+    /// Its bytes, multi-bulk.
+    pub(super) raw: &'a [u8],
+    pub(super) row: Option<&'a Row>,
+}
+
+impl Session {
+    /// Handles the requests in `input`; returns how many bytes are done with.
+    pub(super) fn process(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        if input.is_empty() {
+            return 0;
+        }
+        let settings = self.worker.settings();
+        if settings.generation != self.generation && !self.adopt(&settings) {
+            self.closing = true;
+            return input.len();
+        }
+        let mut parser = std::mem::take(&mut self.parser);
+        let mut run = Run::default();
+        let mut pos = 0;
+        let mut requests = 0;
+        let mut last = None;
+        while pos < input.len() && !self.closing {
+            // Authentication changes what is allowed, so this is looked at each time.
+            let limits = self.request_limits(&settings);
+            let rest = &input[pos..];
+            let (len, flow) = match parser.parse(rest, &limits) {
+                Ok(Parsed::Incomplete) => break,
+                Ok(Parsed::Nothing { len }) => {
+                    self.flush_run(input, &mut run);
+                    (len, Flow::Done)
+                }
+                Ok(Parsed::Request { len }) => {
+                    let raw = &rest[..len];
+                    let args = parser.args(raw);
+                    let row = settings.table.get(&args[0]);
+                    let request = Request { args, raw, row };
+                    if self.may_join(&run, request, &settings, cx) {
+                        if run.requests == 0 {
+                            run.start = pos;
+                        }
+                        run.requests += 1;
+                        run.end = pos + len;
+                        last = Some(pos);
+                        pos += len;
+                        continue;
+                    }
+                    self.flush_run(input, &mut run);
+                    (len, self.handle(request, &settings, cx))
+                }
+                Ok(Parsed::Inline { len, encoded }) => {
+                    self.flush_run(input, &mut run);
+                    let args = parser.args(&encoded);
+                    let row = settings.table.get(&args[0]);
+                    (len, self.handle(Request { args, raw: &encoded, row }, &settings, cx))
+                }
+                Err(error) => {
+                    self.flush_run(input, &mut run);
+                    self.replies.reply(|out| {
+                        ReplyWriter::new(out, self.state.proto).error(format!("ERR {error}"));
+                    });
+                    self.closing = true;
+                    break;
+                }
+            };
+            if flow == Flow::Wait {
+                break;
+            }
+            requests += 1;
+            last = Some(pos);
+            pos += len;
+        }
+        requests += u64::from(run.requests);
+        self.flush_run(input, &mut run);
+        if let Some(at) = last {
+            self.note_activity(&input[at..], pos);
+            WorkerStats::add(&self.worker.stats().commands, requests);
+        }
+        self.parser = parser;
+        pos
+    }
+
+    fn request_limits(&self, settings: &Settings) -> RequestLimits {
+        RequestLimits {
+            bulk_bytes: settings.limits.bulk_bytes,
+            request_bytes: settings.limits.request_bytes,
+            authenticated: settings.access.is_open() || self.state.user.is_some(),
+        }
+    }
+
+    /// Takes over replaced settings. False when they no longer know the client's user.
+    fn adopt(&mut self, settings: &Settings) -> bool {
+        self.generation = settings.generation;
+        let Some((_, name)) = self.state.user.take() else { return true };
+        let id = settings.access.user_by_name(name.as_bytes());
+        self.state.user = id.map(|id| (id, name));
+        id.is_some() || settings.access.is_open()
+    }
+
+    /// Whether a request can simply follow the run to the shared link.
+    fn may_join(
+        &mut self,
+        run: &Run,
+        request: Request<'_>,
+        settings: &Settings,
+        cx: &Context<'_>,
+    ) -> bool {
+        let plain = match request.row {
+            Some(row) => row.handling == Handling::Forward,
+            None => true,
+        };
+        plain
+            && self.pinned.is_none()
+            && self.state.reply == ReplyMode::On
+            && !self.state.transaction_lost
+            && self.worker.shared.pause.current().is_none()
+            && self.is_allowed(request, settings)
+            && self.has_room(run.requests as usize, settings)
+            && (run.requests > 0 || self.route_to_link(cx))
+    }
+
+    fn is_allowed(&self, request: Request<'_>, settings: &Settings) -> bool {
+        let Request { args, row, .. } = request;
+        let sub = subcommand(row, args);
+        settings.access.check(self.state.user_id(), row, &args[0], sub, args).is_ok()
+    }
+
+    /// Whether one more reply may be outstanding besides `more`.
+    fn has_room(&self, more: usize, settings: &Settings) -> bool {
+        let most = self.replies.window(settings.limits.client_in_flight);
+        self.replies.outstanding() + more < most && self.replies.unwritten() < OUTPUT_BACKLOG
+    }
+
+    /// Makes the shared link for the current database the way of the next request. False when
+    /// that has to wait: replies are outstanding on another connection, or the link is full.
+    fn route_to_link(&mut self, cx: &Context<'_>) -> bool {
+        let link = match &self.link {
+            Some(link) if self.replies.outstanding() > 0 || !link.is_closed() => link,
+            _ if self.replies.outstanding() > 0 => return false,
+            _ => self.link.insert(self.worker.link(self.state.db, self.state.proto)),
+        };
+        link.poll_room(cx)
+    }
+
+    fn flush_run(&mut self, input: &[u8], run: &mut Run) {
+        if run.requests > 0 {
+            self.push(&input[run.start..run.end], run.requests, Then::Pass);
+            *run = Run::default();
+        }
+    }
+
+    fn push(&self, bytes: &[u8], requests: u32, then: Then) {
+        let Some(link) = &self.link else { return };
+        WorkerStats::add(&self.worker.stats().forwarded, u64::from(requests));
+        self.replies.expect(requests, then);
+        link.push(bytes, requests, Rc::clone(&self.replies) as Rc<dyn ReplySink>);
+    }
+
+    /// Sends one request to the shared link.
+    pub(super) fn forward(&mut self, raw: &[u8], then: Then, cx: &Context<'_>) -> Flow {
+        if !self.route_to_link(cx) {
+            return Flow::Wait;
+        }
+        let then = if self.is_silent() { Then::Drop } else { then };
+        self.push(raw, 1, then);
+        Flow::Done
+    }
+
+    /// Whether the command at hand is not to be answered.
+    pub(super) fn is_silent(&self) -> bool {
+        self.state.reply != ReplyMode::On
+    }
+
+    /// Answers the command at hand, unless the client wants no answer.
+    pub(super) fn answer(&self, write: impl FnOnce(&mut ReplyWriter<'_>)) {
+        if !self.is_silent() {
+            self.replies.reply(|out| write(&mut ReplyWriter::new(out, self.state.proto)));
+        }
+    }
+
+    pub(super) fn answer_error(&self, text: impl AsRef<[u8]>) -> Flow {
+        self.answer(|reply| reply.error(text));
+        Flow::Done
+    }
+
+    fn handle(&mut self, request: Request<'_>, settings: &Arc<Settings>, cx: &mut Context<'_>) -> Flow {
+        if !self.has_room(0, settings) || self.is_paused(request) {
+            return Flow::Wait;
+        }
+        let skipping = self.state.reply == ReplyMode::SkipNext;
+        let flow = self.route(request, settings, cx);
+        if flow == Flow::Done {
+            self.state.reply = match self.state.reply {
+                ReplyMode::SkipNext if skipping => ReplyMode::On,
+                ReplyMode::SkipAfterThis => ReplyMode::SkipNext,
+                mode => mode,
+            };
+        }
+        flow
+    }
+
+    fn is_paused(&self, request: Request<'_>) -> bool {
+        let pause = self.worker.shared.pause.current();
+        pause.is_some_and(|(_, paused)| paused.holds(request.row))
+    }
+
+    fn route(&mut self, request: Request<'_>, settings: &Arc<Settings>, cx: &mut Context<'_>) -> Flow {
+        let Request { args, row, .. } = request;
+        let sub = subcommand(row, args);
+        let user = self.state.user_id();
+        if let Err(denied) = settings.access.check(user, row, &args[0], sub, args) {
+            self.spoil_transaction();
+            return self.answer_error(denied.to_string());
+        }
+        if self.state.transaction_lost {
+            return self.after_lost_transaction(request, settings, cx);
+        }
+        if self.pinned.is_some() {
+            return self.route_pinned(request, settings, cx);
+        }
+        match row.map(|row| row.handling) {
+            None | Some(Handling::Forward) => self.forward(request.raw, Then::Pass, cx),
+            Some(Handling::Local(local)) => self.local(local, request, settings, cx),
+            Some(Handling::Pin(pin)) => self.pin(pin, request, settings, cx),
+            Some(Handling::Family(family)) => self.family(family, request),
+        }
+    }
+
+    /// Executes one of Respite's own commands.
+    pub(super) fn family(&mut self, family: usize, request: Request<'_>) -> Flow {
+        let Request { args, row, .. } = request;
+        if let Some(row) = row.filter(|row| !arity_ok(row, args.len())) {
+            return self.answer_error(arity_error(row));
+        }
+        let shared = Arc::clone(&self.worker.shared);
+        let Some(family) = shared.families.get(family) else { return Flow::Done };
+        let call = Call { args, proto: self.state.proto };
+        if self.is_silent() {
+            family.call(&call, &mut Vec::new());
+        } else {
+            self.replies.reply(|out| family.call(&call, out));
+        }
+        Flow::Done
+    }
+
+    fn note_activity(&self, input: &[u8], bytes: usize) {
+        // The name of the last command, for CLIENT LIST; cheap, not exact for odd spellings.
+        let name = input
+            .split(|byte| *byte == b'\n')
+            .find(|line| !line.starts_with(b"*") && !line.starts_with(b"$"))
+            .unwrap_or_default();
+        let end = name.iter().position(|b| matches!(b, b'\r' | b' ')).unwrap_or(name.len());
+        self.state.entry.touch(&name[..end], bytes);
+    }
+}
+
+/// The row of the subcommand that the arguments name.
+pub(super) fn subcommand<'a>(row: Option<&'a Row>, args: Args<'_>) -> Option<&'a Row> {
+    let row = row.filter(|row| !row.subcommands.is_empty())?;
+    row.subcommand(args.get(1)?)
+}
+
+/// Whether a local command is one that a `+QUEUED` connection of the backing can answer as well.
+pub(super) fn backing_answers(local: Local) -> bool {
+    matches!(local, Local::Ping | Local::Echo | Local::Command | Local::Info)
+}

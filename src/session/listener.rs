@@ -1,0 +1,165 @@
+//! Accepts connections and deals them to the workers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tracing::{debug, warn};
+
+use super::shared::Shared;
+use super::worker::{NewClient, ToWorker};
+use crate::config::{ListenAddr, ServerTls};
+
+/// What a listening socket queues while nobody accepts.
+const BACKLOG: u32 = 1024;
+const DENIED: &[u8] = b"-DENIED Respite is running in protected mode because no users are \
+    configured and it listens on all interfaces. In this mode connections are only accepted from \
+    the loopback interface. To accept others: configure [[access.users]], or listen on one \
+    address of this host instead of all, or set access.protected_mode to false.\r\n";
+const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
+
+/// One listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Listener {
+    /// Binds an address.
+    ///
+    /// # Errors
+    /// When the name does not resolve or the address cannot be bound.
+    pub async fn bind(addr: &ListenAddr) -> io::Result<Self> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for addr in tokio::net::lookup_host(addr.as_str()).await? {
+            match bind_one(addr) {
+                Ok(socket) => {
+                    let addr = socket.local_addr()?;
+                    return Ok(Listener { socket, addr });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Accepts clients, for ever.
+    pub async fn accept(self, shared: Arc<Shared>, tls: Option<TlsAcceptor>) {
+        let everywhere = self.addr.ip().is_unspecified();
+        loop {
+            match self.socket.accept().await {
+                Ok((socket, peer)) => admit(socket, peer, everywhere, &shared, tls.as_ref()).await,
+                Err(error) => {
+                    // Out of descriptors or memory: what is connected has to go first.
+                    warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+async fn admit(
+    socket: TcpStream,
+    peer: SocketAddr,
+    everywhere: bool,
+    shared: &Arc<Shared>,
+    tls: Option<&TlsAcceptor>,
+) {
+    let settings = shared.settings();
+    let protected = settings.protected_mode && settings.access.is_open() && everywhere;
+    if protected && !peer.ip().to_canonical().is_loopback() {
+        return turn_away(socket, DENIED, shared).await;
+    }
+    if shared.clients.len() >= settings.limits.clients {
+        return turn_away(socket, TOO_MANY, shared).await;
+    }
+    let prepared = prepare(socket);
+    let (socket, laddr) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return debug!("lost a client before it was served: {error}"),
+    };
+    let worker = least_loaded(shared);
+    shared.stats[worker].clients.fetch_add(1, Ordering::Relaxed);
+    let db = shared.backing.first_db();
+    let entry = shared.clients.add(worker, peer.to_string(), laddr, db);
+    shared.tell(worker, ToWorker::Serve(NewClient { socket, entry, tls: tls.cloned() }));
+}
+
+fn prepare(socket: TcpStream) -> io::Result<(std::net::TcpStream, String)> {
+    socket.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(300));
+    socket2::SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
+    let laddr = socket.local_addr()?.to_string();
+    Ok((socket.into_std()?, laddr))
+}
+
+async fn turn_away(mut socket: TcpStream, why: &[u8], shared: &Shared) {
+    shared.clients.reject();
+    // The text fits any socket buffer; a client that is gone needs none.
+    let _ = tokio::time::timeout(Duration::from_millis(100), socket.write_all(why)).await;
+}
+
+/// The worker with the fewest clients.
+fn least_loaded(shared: &Shared) -> usize {
+    let clients = |worker: &usize| shared.stats[*worker].clients.load(Ordering::Relaxed);
+    (0..shared.stats.len()).min_by_key(clients).unwrap_or(0)
+}
+
+/// TLS for clients, from PEM files.
+///
+/// # Errors
+/// When a file cannot be read or does not hold what it should.
+pub fn acceptor(tls: &ServerTls) -> io::Result<TlsAcceptor> {
+    let bad = |path: &Path, error: &dyn std::fmt::Display| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+    };
+    let read = |path: &Path| -> io::Result<Vec<CertificateDer<'static>>> {
+        CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect)
+            .map_err(|error| bad(path, &error))
+    };
+    let chain = read(&tls.cert)?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| bad(&tls.key, &error))?;
+    let config = match &tls.client_ca {
+        None => ServerConfig::builder().with_no_client_auth(),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for cert in read(path)? {
+                roots.add(cert).map_err(|error| bad(path, &error))?;
+            }
+            let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
+                .build()
+                .map_err(|error| bad(path, &error))?;
+            ServerConfig::builder().with_client_cert_verifier(verifier)
+        }
+    };
+    let config = config.with_single_cert(chain, key).map_err(|error| bad(&tls.cert, &error))?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

@@ -1,0 +1,107 @@
+//! The connection commands that the session answers itself, `CLIENT`, `COMMAND`, `HELLO` and
+//! `INFO` apart.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use super::dispatch::{Flow, Request};
+use super::pinned::Expect;
+use super::pinning::database;
+use super::replies::Then;
+use super::run::Session;
+use super::shared::Settings;
+use super::state::ReplyMode;
+use crate::command::{Local, arity_error, arity_ok};
+use crate::resp::Proto;
+
+impl Session {
+    pub(super) fn local(
+        &mut self,
+        local: Local,
+        request: Request<'_>,
+        settings: &Arc<Settings>,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        let Request { args, row, .. } = request;
+        if let Some(row) = row.filter(|row| !arity_ok(row, args.len())) {
+            return self.answer_error(arity_error(row));
+        }
+        match local {
+            Local::Ping => {
+                match args.get(1) {
+                    _ if args.len() > 2 => {
+                        return self.answer_error("ERR wrong number of arguments for 'ping' command");
+                    }
+                    Some(message) => self.answer(|reply| reply.bulk(message)),
+                    None => self.answer(|reply| reply.simple("PONG")),
+                }
+                Flow::Done
+            }
+            Local::Echo => {
+                self.answer(|reply| reply.bulk(&args[1]));
+                Flow::Done
+            }
+            Local::Select => self.select(request, settings, cx),
+            Local::Quit => {
+                self.answer(|reply| reply.ok());
+                self.closing = true;
+                Flow::Done
+            }
+            Local::Reset => self.reset(settings),
+            Local::Hello => self.hello(args, settings),
+            Local::Auth => self.auth(args, settings),
+            Local::Client => self.client(request, settings, cx),
+            Local::Command => self.command(request, settings, cx),
+            Local::Info => self.info(request, settings, cx),
+        }
+    }
+
+    fn select(
+        &mut self,
+        request: Request<'_>,
+        settings: &Arc<Settings>,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        let Some(db) = database(request.args) else {
+            // Not a number: the backing has the words for it, and changes nothing.
+            return self.forward(request.raw, Then::Pass, cx);
+        };
+        if self.worker.has_database(db) {
+            if self.state.db != db {
+                self.state.set_db(db);
+                self.link = None;
+            }
+            self.answer(|reply| reply.ok());
+            return Flow::Done;
+        }
+        // Only the backing knows whether it has this database.
+        match self.take_connection(settings) {
+            Ok(true) => self.send(request.raw, Expect::Select(db), cx),
+            Ok(false) => Flow::Wait,
+            Err(text) => self.answer_error(text),
+        }
+    }
+
+    fn reset(&mut self, settings: &Arc<Settings>) -> Flow {
+        let streams = self.pinned.as_ref().is_some_and(|pinned| pinned.is_quiet());
+        if self.replies.outstanding() > 0 && !streams {
+            return Flow::Wait;
+        }
+        self.pinned = None;
+        self.forget_pinned();
+        self.link = None;
+        self.state.transaction_lost = false;
+        self.state.watch_lost = false;
+        self.state.reply = ReplyMode::On;
+        self.state.set_proto(Proto::Resp2);
+        self.state.set_db(self.worker.shared.backing.first_db());
+        self.state.set_user(None);
+        self.state.entry.update(|facts| {
+            facts.name.clear();
+            facts.no_evict = false;
+        });
+        debug_assert!(settings.generation >= self.generation);
+        self.answer(|reply| reply.simple("RESET"));
+        Flow::Done
+    }
+}

@@ -1,0 +1,29 @@
+//! The client side: listeners, workers, and one session per connection.
+//!
+//! # Layout
+//!
+//! - [`listener`] accepts and deals connections to the workers; [`worker`] is one OS thread with
+//!   what its sessions share: links, pinned connections, a read buffer.
+//! - `run` is a session's loop: read, answer, write. `dispatch` takes requests apart and sends
+//!   each where it belongs; `replies` keeps the answers in order.
+//! - `pinning` moves a session to a connection of its own and back; [`pinned`] is that connection.
+//! - `local`, `client_command`, `command_command`, `info` answer what the backing does not.
+//! - [`registry`] and [`shared`] are what all workers share.
+
+mod client_command;
+mod client_filter;
+mod command_command;
+mod dispatch;
+mod hello;
+mod info;
+pub mod listener;
+mod local;
+mod pause;
+mod pinned;
+mod pinning;
+pub mod registry;
+mod replies;
+mod run;
+pub mod shared;
+mod state;
+pub mod worker;

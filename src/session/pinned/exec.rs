@@ -1,0 +1,105 @@
+//! Applies what `EXEC` did to the session, and puts in the replies that the session makes itself.
+
+use super::expect::{Queued, Transaction};
+use crate::resp::{ArgVec, ReplyScanner};
+
+/// What a transaction changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Executed {
+    /// The database that is selected now, when it was changed.
+    pub(crate) db: Option<u32>,
+    /// Subscriptions were changed in it.
+    pub(crate) subscriptions: bool,
+}
+
+/// Walks the reply of `EXEC` and writes it to `out`, with the session's own replies in the places
+/// of their stand-ins.
+pub(crate) fn apply(
+    reply: &[u8],
+    transaction: &Transaction,
+    mut answer: impl FnMut(&ArgVec, &mut Vec<u8>),
+    out: &mut Vec<u8>,
+) -> Executed {
+    let mut executed = Executed::default();
+    let elements = elements(reply);
+    let Some(first) = elements.first() else {
+        out.extend_from_slice(reply);
+        return executed;
+    };
+    out.extend_from_slice(&reply[..first.start]);
+    let mut special = transaction.special.iter().peekable();
+    for (index, range) in elements.into_iter().enumerate() {
+        let element = &reply[range];
+        match special.next_if(|(at, _)| *at as usize == index) {
+            Some((_, Queued::Local(args))) => answer(args, out),
+            Some((_, Queued::Select(db))) => {
+                if element == b"+OK\r\n" {
+                    executed.db = Some(*db);
+                }
+                out.extend_from_slice(element);
+            }
+            Some((_, Queued::Subscription)) => {
+                executed.subscriptions = true;
+                out.extend_from_slice(element);
+            }
+            Some((_, Queued::Plain)) | None => out.extend_from_slice(element),
+        }
+    }
+    executed
+}
+
+/// Where the elements of an array reply are; none when it is no array.
+fn elements(reply: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let mut ranges = Vec::new();
+    if reply.first() != Some(&b'*') || reply.get(1) == Some(&b'-') {
+        return ranges;
+    }
+    let Some(header) = memchr::memchr(b'\n', reply) else { return ranges };
+    let mut at = header + 1;
+    let mut scanner = ReplyScanner::default();
+    while at < reply.len() {
+        match scanner.scan(&reply[at..]) {
+            Ok(scanned) if scanned.complete => {
+                ranges.push(at..at + scanned.consumed);
+                at += scanned.consumed;
+            }
+            _ => break,
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local() -> ArgVec {
+        let mut args = ArgVec::default();
+        args.push(b"CLIENT");
+        args
+    }
+
+    #[test]
+    fn puts_in_own_replies_and_notes_the_database() {
+        let transaction = Transaction {
+            queued: 4,
+            special: vec![(1, Queued::Local(local())), (2, Queued::Select(7)), (3, Queued::Select(9))],
+        };
+        let reply = b"*4\r\n*2\r\n:1\r\n$1\r\nx\r\n+PONG\r\n+OK\r\n-ERR no\r\n";
+        let mut out = Vec::new();
+        let executed =
+            apply(reply, &transaction, |_, out| out.extend_from_slice(b":42\r\n"), &mut out);
+        assert_eq!(executed, Executed { db: Some(7), subscriptions: false });
+        assert_eq!(out, b"*4\r\n*2\r\n:1\r\n$1\r\nx\r\n:42\r\n+OK\r\n-ERR no\r\n");
+    }
+
+    #[test]
+    fn an_aborted_transaction_passes_unchanged() {
+        let transaction = Transaction { queued: 1, special: vec![(0, Queued::Select(7))] };
+        for reply in [b"*-1\r\n".as_slice(), b"_\r\n", b"-EXECABORT x\r\n", b"*0\r\n"] {
+            let mut out = Vec::new();
+            assert_eq!(apply(reply, &transaction, |_, _| (), &mut out), Executed::default());
+            assert_eq!(out, reply);
+        }
+    }
+}

@@ -1,0 +1,598 @@
+//! A session's own connection to the backing, for as long as it keeps state there.
+//!
+//! Requests are sent as they come; each leaves an [`Expect`] that says what its reply changes.
+//! What the connection says unasked (messages, invalidations, `MONITOR` lines) goes to the client
+//! between replies. When no state is left and every reply is in, the connection can go back to
+//! the pool.
+
+mod exec;
+mod expect;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use self::expect::{Confirmation, Transaction, is_message};
+pub(crate) use self::expect::{Expect, Queued};
+use super::replies::{Replies, Then};
+use crate::command::Channel;
+use crate::resp::{ArgVec, Proto, ReplyScanner, Value, parse_reply};
+use crate::upstream::{Conn, PooledConn, ReplySink, UpstreamError};
+
+/// A plain reply that is longer than this is passed on in pieces.
+const HOLD_BYTES: usize = 64 * 1024;
+/// Reads before other sessions get their turn.
+const READS_PER_TURN: usize = 8;
+/// Unread output of the client beyond which no more is read from the backing.
+const CLIENT_BACKLOG: usize = 1024 * 1024;
+
+/// A connection that is being opened.
+pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<PooledConn, UpstreamError>>>>;
+
+enum Io {
+    Opening(Opening),
+    Open(Box<PooledConn>),
+}
+
+/// A pinned connection and the state that it carries.
+pub(crate) struct Pinned {
+    io: Io,
+    proto: Proto,
+    db: u32,
+    out: Vec<u8>,
+    written: usize,
+    held: Vec<u8>,
+    scanned: usize,
+    scanner: ReplyScanner,
+    expected: VecDeque<(Expect, bool)>,
+    /// Part of the front's reply has been passed on.
+    begun: bool,
+    /// Between `MULTI` and `EXEC`, by what was sent.
+    sent_multi: bool,
+    transaction: Option<Transaction>,
+    watching: bool,
+    subscriptions: [u32; 3],
+    tracking: bool,
+    no_touch: bool,
+    monitor: bool,
+    /// State that cannot be followed: kept until the session ends.
+    sticky: bool,
+    since: Instant,
+}
+
+/// What a pinned connection leaves behind when it is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leftover {
+    Nothing,
+    /// The client believes that it is in a transaction.
+    Transaction,
+    /// The client believes that its keys are watched.
+    Watch,
+    /// Messages would be missed: only a new connection of the client's makes it whole.
+    Stream,
+}
+
+/// What the connection needs of its session to apply a reply.
+pub(crate) struct Answers<'a> {
+    pub(crate) replies: &'a Replies,
+    /// Answers a command of the session's own inside `EXEC`.
+    pub(crate) local: &'a mut dyn FnMut(&ArgVec, &mut Vec<u8>),
+}
+
+// === impl Pinned ===
+
+impl Pinned {
+    /// Pins an idle connection, which is brought to `proto` and `db` first.
+    pub(crate) fn open(pooled: PooledConn, proto: Proto, db: u32) -> Self {
+        let (conn_proto, conn_db) = (pooled.conn.proto, pooled.conn.db);
+        let mut pinned = Self::new(Io::Open(Box::new(pooled)), conn_proto, conn_db);
+        if conn_proto != proto {
+            pinned.set_proto(proto);
+        }
+        if conn_db != db {
+            pinned.swallow(&[b"SELECT", db.to_string().as_bytes()]);
+            pinned.db = db;
+        }
+        pinned
+    }
+
+    /// Pins a connection that is being opened with `proto` and `db`.
+    pub(crate) fn opening(opening: Opening, proto: Proto, db: u32) -> Self {
+        Self::new(Io::Opening(opening), proto, db)
+    }
+
+    fn new(io: Io, proto: Proto, db: u32) -> Self {
+        Pinned {
+            io,
+            proto,
+            db,
+            out: Vec::new(),
+            written: 0,
+            held: Vec::new(),
+            scanned: 0,
+            scanner: ReplyScanner::default(),
+            expected: VecDeque::new(),
+            begun: false,
+            sent_multi: false,
+            transaction: None,
+            watching: false,
+            subscriptions: [0; 3],
+            tracking: false,
+            no_touch: false,
+            monitor: false,
+            sticky: false,
+            since: Instant::now(),
+        }
+    }
+
+    /// Queues one request; its reply does what `expect` says, and is shown unless `silent`.
+    pub(crate) fn send(&mut self, request: &[u8], expect: Expect, silent: bool, to: &Replies) {
+        match &expect {
+            Expect::Multi => self.sent_multi = true,
+            Expect::Exec | Expect::Discard => self.sent_multi = false,
+            _ => {}
+        }
+        // Confirmations of subscriptions are shown even to a client that wants no replies.
+        let shown = matches!(expect, Expect::Subscribe { .. } | Expect::Unsubscribe { .. });
+        to.expect(1, if silent && !shown { Then::Drop } else { Then::Pass });
+        self.queue(request, expect, true);
+    }
+
+    /// Queues a command of our own, which must succeed.
+    pub(crate) fn swallow(&mut self, command: &[&[u8]]) {
+        let mut request = Vec::new();
+        crate::resp::write_command(&mut request, command);
+        self.queue(&request, Expect::Swallow, false);
+    }
+
+    /// Queues a request of our own whose reply does not matter.
+    pub(crate) fn send_unseen(&mut self, request: &[u8]) {
+        self.queue(request, Expect::Ignore, false);
+    }
+
+    /// Notes that a `DISCARD` of our own ends the transaction.
+    pub(crate) fn leave_multi(&mut self) {
+        self.sent_multi = false;
+    }
+
+    /// Whether the connection is used to wait for something that may never come.
+    pub(crate) fn waits_for_ever(&self) -> bool {
+        self.is_blocked() || self.is_subscriber() || self.monitor
+    }
+
+    fn queue(&mut self, request: &[u8], expect: Expect, asked: bool) {
+        if self.expected.is_empty() {
+            self.since = Instant::now();
+        }
+        self.out.extend_from_slice(request);
+        self.expected.push_back((expect, asked));
+    }
+
+    /// Brings the connection to another protocol version.
+    pub(crate) fn set_proto(&mut self, proto: Proto) {
+        self.swallow(&[b"HELLO", proto.number().to_string().as_bytes()]);
+        self.proto = proto;
+    }
+
+    /// Whether commands are being queued in a transaction, by what was sent.
+    pub(crate) fn in_multi(&self) -> bool {
+        self.sent_multi
+    }
+
+    /// Whether the client is, or may soon be, restricted to pub/sub commands (RESP2).
+    pub(crate) fn is_subscriber(&self) -> bool {
+        self.subscriptions.iter().any(|n| *n > 0)
+    }
+
+    /// Whether a change of subscriptions is not confirmed yet.
+    pub(crate) fn subscription_pending(&self) -> bool {
+        self.expected.iter().any(|(expect, _)| {
+            matches!(expect, Expect::Subscribe { .. } | Expect::Unsubscribe { .. })
+        })
+    }
+
+    /// Whether the connection passes on what nobody asks for, one by one.
+    pub(crate) fn is_monitor(&self) -> bool {
+        self.monitor
+    }
+
+    /// Whether it waits for a reply that may never come.
+    pub(crate) fn is_blocked(&self) -> bool {
+        matches!(self.expected.front(), Some((Expect::Blocking, _)))
+    }
+
+    /// Whether every reply is in.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.expected.is_empty()
+    }
+
+    /// The state as `CLIENT LIST` shows it: subscriptions and commands queued.
+    pub(crate) fn shown(&self) -> ([u32; 3], Option<u32>) {
+        (self.subscriptions, self.transaction.as_ref().map(|t| t.queued))
+    }
+
+    /// Whether it keeps client-side caching state.
+    pub(crate) fn is_tracking(&self) -> bool {
+        self.tracking
+    }
+
+    /// The database in force after the replies so far.
+    pub(crate) fn db(&self) -> u32 {
+        self.db
+    }
+
+    /// The backing's id of this connection, once it is open.
+    pub(crate) fn backing_id(&self) -> Option<u64> {
+        match &self.io {
+            Io::Open(pooled) => Some(pooled.conn.hello.id),
+            Io::Opening(_) => None,
+        }
+    }
+
+    /// Whether the front's reply is overdue at `now`, given that it began to count at `since`.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        match self.expected.front() {
+            None | Some((Expect::Blocking, _)) => None,
+            Some(_) => Some(self.since),
+        }
+    }
+
+    /// Whether no state is left, so that the connection can serve another session.
+    pub(crate) fn is_free(&self) -> bool {
+        self.expected.is_empty()
+            && self.out.is_empty()
+            && self.held.is_empty()
+            && !self.sent_multi
+            && self.transaction.is_none()
+            && !self.watching
+            && !self.is_subscriber()
+            && !self.tracking
+            && !self.no_touch
+            && !self.monitor
+            && !self.sticky
+    }
+
+    /// Gives the connection back, when it was opened at all.
+    pub(crate) fn into_pooled(self) -> Option<PooledConn> {
+        match self.io {
+            Io::Open(mut pooled) => {
+                let conn: &mut Conn = &mut pooled.conn;
+                conn.proto = self.proto;
+                conn.db = self.db;
+                Some(*pooled)
+            }
+            Io::Opening(_) => None,
+        }
+    }
+
+    /// What the session has to live with when the connection is lost now.
+    pub(crate) fn leftover(&self) -> Leftover {
+        if self.is_subscriber() || self.tracking || self.no_touch || self.monitor || self.sticky {
+            Leftover::Stream
+        } else if self.sent_multi {
+            Leftover::Transaction
+        } else if self.watching {
+            Leftover::Watch
+        } else {
+            Leftover::Nothing
+        }
+    }
+
+    /// Answers every expected reply with an error, because the connection is lost.
+    pub(crate) fn fail(&mut self, error: &UpstreamError, replies: &Replies) {
+        use crate::upstream::Sent;
+        if self.begun {
+            replies.abort();
+        }
+        let opened = matches!(self.io, Io::Open(_));
+        let sent = if opened { Sent::Yes } else { Sent::No };
+        let mut text = b"-".to_vec();
+        text.extend_from_slice(error.client_text(sent).as_bytes());
+        text.extend_from_slice(b"\r\n");
+        for (_, asked) in self.expected.drain(..) {
+            if asked {
+                replies.deliver(&text, 1);
+            }
+        }
+    }
+
+    /// Moves bytes in both directions. True when something moved.
+    pub(crate) fn poll(
+        &mut self,
+        scratch: &mut [u8],
+        answers: &mut Answers<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, UpstreamError> {
+        if let Io::Opening(opening) = &mut self.io {
+            match opening.as_mut().poll(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(result) => self.io = Io::Open(Box::new(result?)),
+            }
+        }
+        let written = self.poll_write(cx);
+        let read = self.poll_read(scratch, answers, cx)?;
+        written?;
+        Ok(read)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), UpstreamError> {
+        let Io::Open(pooled) = &mut self.io else { return Ok(()) };
+        let stream = &mut pooled.conn.stream;
+        while self.written < self.out.len() {
+            match Pin::new(&mut *stream).poll_write(cx, &self.out[self.written..]) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) => return Err(UpstreamError::closed()),
+                Poll::Ready(Ok(n)) => self.written += n,
+                Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
+            }
+        }
+        if !self.out.is_empty() {
+            self.out = Vec::new();
+            self.written = 0;
+        }
+        match Pin::new(stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Err(UpstreamError::lost(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn poll_read(
+        &mut self,
+        scratch: &mut [u8],
+        answers: &mut Answers<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, UpstreamError> {
+        let mut moved = false;
+        for _ in 0..READS_PER_TURN {
+            if answers.replies.unwritten() > CLIENT_BACKLOG {
+                return Ok(moved);
+            }
+            let Io::Open(pooled) = &mut self.io else { return Ok(moved) };
+            let mut buf = tokio::io::ReadBuf::new(scratch);
+            match Pin::new(&mut pooled.conn.stream).poll_read(cx, &mut buf) {
+                Poll::Pending => return Ok(moved),
+                Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+                    return Err(UpstreamError::closed());
+                }
+                Poll::Ready(Ok(())) => {
+                    moved = true;
+                    self.since = Instant::now();
+                    let mut held = std::mem::take(&mut self.held);
+                    held.extend_from_slice(buf.filled());
+                    let done = self.receive(&held, answers)?;
+                    held.drain(..done);
+                    self.scanned -= done;
+                    if !held.is_empty() {
+                        self.held = held;
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(moved)
+    }
+
+    /// Applies the whole frames in `data`; returns how much of it is done with.
+    fn receive(&mut self, data: &[u8], answers: &mut Answers<'_>) -> Result<usize, UpstreamError> {
+        let mut start = 0;
+        let mut pos = self.scanned;
+        while pos < data.len() {
+            let scanned = self
+                .scanner
+                .scan(&data[pos..])
+                .map_err(|e| UpstreamError::Protocol(e.to_string()))?;
+            pos += scanned.consumed;
+            if scanned.complete {
+                self.frame(&data[start..pos], answers)?;
+                start = pos;
+                self.begun = false;
+                continue;
+            }
+            if pos - start > HOLD_BYTES && self.may_stream(&data[start..]) {
+                answers.replies.deliver(&data[start..pos], 0);
+                start = pos;
+                self.begun = true;
+            }
+            break;
+        }
+        self.scanned = pos;
+        Ok(start)
+    }
+
+    /// Whether the unfinished frame is sure to be a reply that nothing depends on.
+    fn may_stream(&self, data: &[u8]) -> bool {
+        self.begun
+            || (matches!(self.expected.front(), Some((Expect::Plain | Expect::Blocking, true)))
+                && !self.is_subscriber()
+                && !self.tracking
+                && data.first() != Some(&b'>'))
+    }
+
+    fn frame(&mut self, frame: &[u8], answers: &mut Answers<'_>) -> Result<(), UpstreamError> {
+        if !self.begun {
+            if self.is_out_of_band(frame) {
+                answers.replies.out_of_band(frame);
+                return Ok(());
+            }
+            if self.confirm(frame, answers) {
+                return Ok(());
+            }
+        }
+        let Some((expect, asked)) = self.expected.pop_front() else {
+            return Err(UpstreamError::Protocol("a reply that nobody asked for".into()));
+        };
+        if !asked {
+            if matches!(expect, Expect::Swallow) && frame.first() == Some(&b'-') {
+                let text = String::from_utf8_lossy(frame).trim_end().to_owned();
+                return Err(UpstreamError::Protocol(format!("a pinned connection: {text}")));
+            }
+            return Ok(());
+        }
+        self.apply(expect, frame, answers);
+        Ok(())
+    }
+
+    fn apply(&mut self, expect: Expect, frame: &[u8], answers: &mut Answers<'_>) {
+        let ok = frame == b"+OK\r\n";
+        match expect {
+            Expect::Plain
+            | Expect::Blocking
+            | Expect::Swallow
+            | Expect::Ignore
+            | Expect::Subscribe { .. }
+            | Expect::Unsubscribe { .. } => {}
+            Expect::Queued(what) => {
+                if let (Some(transaction), true) = (&mut self.transaction, frame == b"+QUEUED\r\n") {
+                    if !matches!(what, Queued::Plain) {
+                        transaction.special.push((transaction.queued, what));
+                    }
+                    transaction.queued += 1;
+                } else if let (Queued::Select(db), true) = (what, ok) {
+                    self.db = db;
+                }
+            }
+            Expect::Multi if ok => self.transaction = Some(Transaction::default()),
+            Expect::Exec => {
+                if let Some(transaction) = self.transaction.take() {
+                    self.watching = false;
+                    let mut out = Vec::with_capacity(frame.len());
+                    let done = exec::apply(frame, &transaction, &mut answers.local, &mut out);
+                    self.db = done.db.unwrap_or(self.db);
+                    self.sticky |= done.subscriptions;
+                    answers.replies.deliver(&out, 1);
+                    return;
+                }
+            }
+            Expect::Discard if ok => {
+                self.transaction = None;
+                self.watching = false;
+            }
+            Expect::Watch if ok => self.watching = true,
+            Expect::Unwatch if ok => self.watching = false,
+            Expect::Select(db) if ok => self.db = db,
+            Expect::Tracking(on) if ok => self.tracking = on,
+            Expect::NoTouch(on) if ok => self.no_touch = on,
+            Expect::Monitor if ok => self.monitor = true,
+            Expect::Instead(text) => {
+                if ok {
+                    // What was replaced is a DISCARD.
+                    self.transaction = None;
+                    self.watching = false;
+                }
+                answers.replies.deliver(&text, 1);
+                return;
+            }
+            Expect::Multi
+            | Expect::Discard
+            | Expect::Watch
+            | Expect::Unwatch
+            | Expect::Select(_)
+            | Expect::Tracking(_)
+            | Expect::NoTouch(_)
+            | Expect::Monitor => {}
+        }
+        answers.replies.deliver(frame, 1);
+    }
+
+    /// Whether a whole frame answers no request.
+    fn is_out_of_band(&self, frame: &[u8]) -> bool {
+        match frame.first() {
+            Some(b'>') => first_word(frame).and_then(Confirmation::of).is_none(),
+            // RESP2: messages are arrays like replies, but a subscriber gets no other arrays.
+            Some(b'*') if self.proto == Proto::Resp2 && self.is_subscriber() => {
+                first_word(frame).is_some_and(is_message)
+            }
+            Some(b'+') if self.monitor => frame.get(1).is_some_and(u8::is_ascii_digit),
+            _ => false,
+        }
+    }
+
+    /// Applies a confirmation of a subscription; false when the frame is none.
+    fn confirm(&mut self, frame: &[u8], answers: &mut Answers<'_>) -> bool {
+        let push = frame.first() == Some(&b'>');
+        let awaited = self.subscription_pending();
+        if !push && !(self.proto == Proto::Resp2 && (awaited || self.is_subscriber())) {
+            return false;
+        }
+        if !push && frame.first() != Some(&b'*') {
+            return false;
+        }
+        let Ok(Some((Value::Array(parts) | Value::Push(parts), _))) = parse_reply(frame) else {
+            return false;
+        };
+        let word = parts.first().and_then(Value::as_bytes).unwrap_or_default();
+        let Some(confirmation) = Confirmation::of(word) else { return false };
+        let total = parts.get(2).and_then(Value::as_int).unwrap_or(0);
+        self.count(confirmation, u32::try_from(total).unwrap_or(0));
+        self.deliver_confirmation(confirmation, frame, answers);
+        true
+    }
+
+    /// Follows the count of subscriptions: channels and patterns are reported as one sum.
+    fn count(&mut self, confirmation: Confirmation, total: u32) {
+        let [exact, pattern, shard] = &mut self.subscriptions;
+        match confirmation {
+            Confirmation::Subscribed(Channel::Shard) | Confirmation::Unsubscribed(Channel::Shard) => {
+                *shard = total;
+            }
+            Confirmation::Subscribed(Channel::Exact) | Confirmation::Unsubscribed(Channel::Exact) => {
+                *exact = total.saturating_sub(*pattern);
+            }
+            Confirmation::Subscribed(Channel::Pattern)
+            | Confirmation::Unsubscribed(Channel::Pattern) => {
+                *pattern = total.saturating_sub(*exact);
+            }
+        }
+    }
+
+    fn deliver_confirmation(
+        &mut self,
+        confirmation: Confirmation,
+        frame: &[u8],
+        answers: &mut Answers<'_>,
+    ) {
+        let last = match (self.expected.front_mut(), confirmation) {
+            (Some((Expect::Subscribe { left }, _)), Confirmation::Subscribed(_)) => {
+                *left = left.saturating_sub(1);
+                *left == 0
+            }
+            (Some((Expect::Unsubscribe { left: Some(left), .. }, _)), Confirmation::Unsubscribed(_)) => {
+                *left = left.saturating_sub(1);
+                *left == 0
+            }
+            (Some((Expect::Unsubscribe { kind, left: None }, _)), Confirmation::Unsubscribed(_)) => {
+                let [exact, pattern, shard] = self.subscriptions;
+                match kind {
+                    Channel::Exact => exact == 0,
+                    Channel::Pattern => pattern == 0,
+                    Channel::Shard => shard == 0,
+                }
+            }
+            _ => {
+                // The backing dropped a subscription by itself.
+                answers.replies.out_of_band(frame);
+                return;
+            }
+        };
+        if last {
+            self.expected.pop_front();
+        }
+        answers.replies.deliver(frame, u32::from(last));
+    }
+}
+
+/// The first element of an aggregate, when it is a string.
+fn first_word(frame: &[u8]) -> Option<&[u8]> {
+    let line = memchr::memchr(b'\n', frame)?;
+    match parse_reply(&frame[line + 1..]) {
+        Ok(Some((value, _))) => value.as_bytes(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

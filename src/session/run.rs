@@ -1,0 +1,291 @@
+//! A session's loop: read requests, let them be answered, write the replies.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
+use tracing::debug;
+
+use super::pinned::{Answers, Leftover, Pinned};
+use super::replies::{Cut, Replies};
+use super::state::ConnState;
+use super::worker::{NewClient, Worker};
+use crate::resp::RequestParser;
+use crate::stream::Stream;
+use crate::upstream::{Link, UpstreamError};
+
+/// Rounds of reading before other sessions get their turn.
+const TURNS: usize = 8;
+/// Input that is read ahead while the session waits for something.
+const READ_AHEAD: usize = 1024 * 1024;
+/// How long a TLS client may take for its handshake.
+const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// One client's connection.
+pub(super) struct Session {
+    pub(super) worker: Rc<Worker>,
+    pub(super) replies: Rc<Replies>,
+    pub(super) state: ConnState,
+    /// The shared link that carries this session's requests now.
+    pub(super) link: Option<Link>,
+    pub(super) pinned: Option<Box<Pinned>>,
+    pub(super) parser: RequestParser,
+    /// No more requests are taken; what is owed is still delivered.
+    pub(super) closing: bool,
+    /// The settings that the session has seen.
+    pub(super) generation: u64,
+    stream: Stream,
+    input: Vec<u8>,
+    eof: bool,
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("closed")]
+    Closed,
+    #[error("killed")]
+    Killed,
+    #[error("idle for longer than timeouts.idle")]
+    Idle,
+    #[error("reads too slowly: limits.client_output_bytes")]
+    SlowReader,
+    #[error("the connection to the backing was lost in the middle of a reply")]
+    BrokenReply,
+    #[error("the connection to the backing that it was subscribed on was lost")]
+    StreamLost,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Serves one client until it goes away.
+pub(super) async fn serve(worker: Rc<Worker>, client: NewClient, replies: Rc<Replies>) {
+    let id = client.entry.id;
+    match Session::open(worker, client, replies).await {
+        Ok(mut session) => {
+            let end = std::future::poll_fn(|cx| session.poll(cx)).await;
+            debug!(client = id, "session ended: {end}");
+            session.finish(&end).await;
+        }
+        Err(error) => debug!(client = id, "no session: {error}"),
+    }
+}
+
+impl Session {
+    async fn open(
+        worker: Rc<Worker>,
+        client: NewClient,
+        replies: Rc<Replies>,
+    ) -> io::Result<Session> {
+        let socket = TcpStream::from_std(client.socket)?;
+        let stream = match client.tls {
+            None => Stream::Tcp(socket),
+            Some(acceptor) => {
+                let handshake = tokio::time::timeout(TLS_HANDSHAKE, acceptor.accept(socket));
+                Stream::Tls(Box::new(handshake.await??.into()))
+            }
+        };
+        let generation = worker.settings().generation;
+        let first_db = worker.shared.backing.first_db();
+        Ok(Session {
+            state: ConnState::new(client.entry, first_db),
+            link: None,
+            pinned: None,
+            parser: RequestParser::default(),
+            closing: false,
+            generation,
+            stream,
+            input: Vec::new(),
+            eof: false,
+            worker,
+            replies,
+        })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.replies.set_task(cx);
+        for _ in 0..TURNS {
+            if self.state.entry.is_killed() && !self.closing {
+                return Poll::Ready(End::Killed);
+            }
+            let progress = match self.poll_once(cx) {
+                Ok(progress) => progress,
+                Err(end) => return Poll::Ready(end),
+            };
+            if let Some(cut) = self.replies.cut() {
+                return Poll::Ready(match cut {
+                    Cut::SlowReader => End::SlowReader,
+                    Cut::BrokenReply => End::BrokenReply,
+                });
+            }
+            if self.is_done() {
+                return Poll::Ready(End::Closed);
+            }
+            if !progress {
+                return match self.check_clock() {
+                    Some(end) => Poll::Ready(end),
+                    None => Poll::Pending,
+                };
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_once(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut progress = self.poll_pinned(cx)?;
+        if !self.closing {
+            progress |= self.poll_input(cx)?;
+            if self.pinned.is_some() {
+                // What was just sent leaves at once.
+                progress |= self.poll_pinned(cx)?;
+            }
+        }
+        if let Poll::Ready(written) = self.replies.poll_write(&mut self.stream, cx) {
+            written?;
+        }
+        Ok(progress)
+    }
+
+    /// Whether nothing is owed to a client that wants, or sends, nothing more.
+    fn is_done(&self) -> bool {
+        if self.eof && self.pinned.as_ref().is_some_and(|pinned| pinned.waits_for_ever()) {
+            return true;
+        }
+        let draining = self.worker.draining.get() && self.input.is_empty();
+        (self.eof || self.closing || draining) && self.replies.is_settled()
+    }
+
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut progress = false;
+        if !self.input.is_empty() {
+            let input = std::mem::take(&mut self.input);
+            let used = self.process(&input, cx);
+            self.keep(input, used);
+            progress |= used > 0;
+        }
+        if self.eof || self.closing || self.input.len() >= READ_AHEAD.max(self.parser.needed()) {
+            return Ok(progress);
+        }
+        let worker = Rc::clone(&self.worker);
+        if self.input.is_empty() {
+            let mut scratch = worker.scratch.borrow_mut();
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Pending => return Ok(progress),
+                Poll::Ready(read) => read?,
+            }
+            let fresh = buf.filled();
+            self.eof = fresh.is_empty();
+            let used = self.process(fresh, cx);
+            let rest = &fresh[used..];
+            if !rest.is_empty() && !self.closing {
+                self.input.reserve_exact(self.room_for(rest.len()));
+                self.input.extend_from_slice(rest);
+            }
+        } else {
+            let room = self.room_for(self.input.len()).saturating_sub(self.input.len());
+            self.input.reserve(room.clamp(4096, READ_AHEAD));
+            match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
+                Poll::Pending => return Ok(progress),
+                Poll::Ready(read) => self.eof = read? == 0,
+            }
+            if !self.eof {
+                let input = std::mem::take(&mut self.input);
+                let used = self.process(&input, cx);
+                self.keep(input, used);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The buffer that the request at hand asks for, when `have` bytes of it are here.
+    fn room_for(&self, have: usize) -> usize {
+        self.parser.needed().min(have + READ_AHEAD).max(have)
+    }
+
+    fn keep(&mut self, mut input: Vec<u8>, used: usize) {
+        if self.closing || used == input.len() {
+            return;
+        }
+        if used > 0 {
+            input.drain(..used);
+            if input.capacity() > 4 * READ_AHEAD && input.len() < READ_AHEAD {
+                input.shrink_to(READ_AHEAD);
+            }
+        }
+        self.input = input;
+    }
+
+    /// Moves bytes of the pinned connection, and lets go of it when it is not needed any more.
+    pub(super) fn poll_pinned(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Some(pinned) = &mut self.pinned else { return Ok(false) };
+        let worker = Rc::clone(&self.worker);
+        let settings = worker.settings();
+        let mut scratch = worker.scratch.borrow_mut();
+        let state = &mut self.state;
+        let mut local = |args: &crate::resp::ArgVec, out: &mut Vec<u8>| {
+            super::client_command::answer(state, &worker, args.as_args(), out);
+        };
+        let mut answers = Answers { replies: &self.replies, local: &mut local };
+        let moved = pinned.poll(&mut scratch, &mut answers, cx);
+        drop(scratch);
+        match moved {
+            Ok(moved) => {
+                self.note_pinned();
+                Ok(moved)
+            }
+            Err(error) => self.lose_pinned(&error),
+        }
+        .inspect(|_| drop(settings))
+    }
+
+    fn lose_pinned(&mut self, error: &UpstreamError) -> Result<bool, End> {
+        let Some(mut pinned) = self.pinned.take() else { return Ok(false) };
+        debug!(client = self.state.entry.id, "pinned connection lost: {error}");
+        pinned.fail(error, &self.replies);
+        match pinned.leftover() {
+            Leftover::Nothing => {}
+            Leftover::Transaction => self.state.transaction_lost = true,
+            Leftover::Watch => self.state.watch_lost = true,
+            Leftover::Stream => return Err(End::StreamLost),
+        }
+        self.forget_pinned();
+        Ok(true)
+    }
+
+    /// Ends what has taken too long.
+    fn check_clock(&mut self) -> Option<End> {
+        let settings = self.worker.settings();
+        let idle = settings.timeouts.idle;
+        self.replies.watch_clock(self.pinned.is_some() || idle.is_some());
+        let now = Instant::now();
+        if let (Some(limit), Some(since)) =
+            (settings.timeouts.reply, self.pinned.as_ref().and_then(|p| p.waits_since()))
+        {
+            if now.duration_since(since) > limit {
+                match self.lose_pinned(&UpstreamError::ReplyTimeout) {
+                    Ok(_) => self.replies.wake(),
+                    Err(end) => return Some(end),
+                }
+            }
+        }
+        let busy = self.pinned.is_some() || self.replies.outstanding() > 0;
+        let limit = idle.filter(|_| !busy)?;
+        (now.duration_since(self.state.entry.last_active()) > limit).then_some(End::Idle)
+    }
+
+    async fn finish(mut self, end: &End) {
+        // A pinned connection is dropped with its state: the backing forgets it with the socket.
+        self.pinned = None;
+        if !matches!(end, End::Io(_)) {
+            // The client may be gone already.
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What all workers share.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::warn;
+
+use super::pause::Pause;
+use super::registry::Registry;
+use super::worker::ToWorker;
+use crate::access::AccessList;
+use crate::command::{Family, OwnRow, Table};
+use crate::config::{Limits, Timeouts};
+use crate::resp::parse_reply;
+use crate::upstream::{Backing, BackingState, PinnedCount, ServerHello};
+
+/// Everything that sessions look at and that may be replaced while they run, as one value.
+#[derive(Clone)]
+pub struct Settings {
+    /// Grows with each replacement.
+    pub generation: u64,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[timeouts]`.
+    pub timeouts: Timeouts,
+    /// `[access]`.
+    pub access: Arc<AccessList>,
+    /// `[access] protected_mode`.
+    pub protected_mode: bool,
+    /// The commands of the backing and our own.
+    pub table: Arc<Table>,
+    /// What the backing says of itself; absent until it was reached once.
+    pub hello: Option<Arc<ServerHello>>,
+}
+
+/// Counters of one worker, which only that worker writes, and its clients.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerStats {
+    /// Clients dealt to it that have not gone yet.
+    pub clients: AtomicUsize,
+    /// Requests that clients sent.
+    pub commands: AtomicU64,
+    /// Of these, the ones passed to the backing.
+    pub forwarded: AtomicU64,
+    /// Times that a session was given a connection of its own.
+    pub pins: AtomicU64,
+    /// Pinned connections that had to be opened.
+    pub pins_opened: AtomicU64,
+}
+
+/// The state of the whole process that sessions can reach.
+pub struct Shared {
+    /// The Redis behind.
+    pub backing: Arc<Backing>,
+    /// All clients.
+    pub clients: Registry,
+    /// `CLIENT PAUSE`.
+    pub pause: Pause,
+    /// Pinned connections of all workers.
+    pub pinned: Arc<PinnedCount>,
+    /// Respite's own commands; [`Handling::Family`](crate::command::Handling) is an index here.
+    pub families: Vec<Arc<dyn Family>>,
+    /// One for each worker.
+    pub stats: Vec<WorkerStats>,
+    /// When the process began to serve.
+    pub started: Instant,
+    settings: ArcSwap<Settings>,
+    replacing: Mutex<()>,
+    workers: OnceLock<Vec<UnboundedSender<ToWorker>>>,
+}
+
+impl WorkerStats {
+    /// Adds without a locked instruction: each counter has one writer.
+    pub(super) fn add(counter: &AtomicU64, n: u64) {
+        counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// The state of a process that serves nobody yet.
+    pub fn new(
+        backing: Arc<Backing>,
+        families: Vec<Arc<dyn Family>>,
+        workers: usize,
+        mut settings: Settings,
+    ) -> Self {
+        let rows: Vec<_> = families.iter().map(|family| family.rows()).collect();
+        settings.table = Arc::new(Table::builtin().with_families(&rows));
+        Shared {
+            backing,
+            clients: Registry::default(),
+            pause: Pause::default(),
+            pinned: Arc::default(),
+            families,
+            stats: (0..workers).map(|_| WorkerStats::default()).collect(),
+            started: Instant::now(),
+            settings: ArcSwap::from_pointee(settings),
+            replacing: Mutex::new(()),
+            workers: OnceLock::new(),
+        }
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// Replaces settings and tells every worker.
+    pub fn replace_settings(&self, change: impl FnOnce(&mut Settings)) {
+        let replacing = self.replacing.lock();
+        let mut settings = Settings::clone(&self.settings.load());
+        settings.generation += 1;
+        change(&mut settings);
+        self.settings.store(Arc::new(settings));
+        drop(replacing);
+        self.broadcast(|| ToWorker::Refresh);
+    }
+
+    /// Takes over what was learnt from the backing.
+    pub fn learn(&self, state: &BackingState) {
+        let table = match parse_reply(&state.commands) {
+            Ok(Some((reply, _))) => Table::from_backing(&reply, &self.family_rows()),
+            _ => return,
+        };
+        match table {
+            Ok(table) => self.replace_settings(|settings| {
+                settings.table = Arc::new(table);
+                settings.hello.clone_from(&state.hello);
+            }),
+            Err(error) => {
+                warn!("the backing's list of commands is of no use: {error}");
+                self.replace_settings(|settings| settings.hello.clone_from(&state.hello));
+            }
+        }
+    }
+
+    fn family_rows(&self) -> Vec<&'static [OwnRow]> {
+        self.families.iter().map(|family| family.rows()).collect()
+    }
+
+    /// All of Respite's own commands.
+    pub fn own_rows(&self) -> Vec<&'static OwnRow> {
+        self.families.iter().flat_map(|family| family.rows()).collect()
+    }
+
+    /// Connects the workers' mailboxes, once.
+    pub fn set_workers(&self, workers: Vec<UnboundedSender<ToWorker>>) {
+        let already = self.workers.set(workers).is_err();
+        debug_assert!(!already, "the workers are set once");
+    }
+
+    /// Sends one worker a message. A worker that has ended needs none.
+    pub fn tell(&self, worker: usize, message: ToWorker) {
+        if let Some(mailbox) = self.workers.get().and_then(|workers| workers.get(worker)) {
+            let _ = mailbox.send(message);
+        }
+    }
+
+    /// Sends every worker a message.
+    pub fn broadcast(&self, message: impl Fn() -> ToWorker) {
+        for mailbox in self.workers.get().into_iter().flatten() {
+            let _ = mailbox.send(message());
+        }
+    }
+
+    /// The sum of a counter over all workers.
+    pub fn total(&self, counter: impl Fn(&WorkerStats) -> &AtomicU64) -> u64 {
+        self.stats.iter().map(|stats| counter(stats).load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("clients", &self.clients.len()).finish_non_exhaustive()
+    }
+}

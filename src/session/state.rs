@@ -1,0 +1,70 @@
+//! The state of a connection that Respite itself keeps.
+
+use std::sync::Arc;
+
+use super::registry::ClientEntry;
+use crate::access::UserId;
+use crate::resp::Proto;
+
+/// What `CLIENT REPLY` set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The command at hand says that the next one is not to be answered.
+    SkipAfterThis,
+    /// The command at hand is not answered.
+    SkipNext,
+}
+
+/// What a session knows of its client.
+#[derive(Debug)]
+pub(crate) struct ConnState {
+    pub(crate) entry: Arc<ClientEntry>,
+    pub(crate) proto: Proto,
+    pub(crate) db: u32,
+    pub(crate) user: Option<(UserId, String)>,
+    pub(crate) reply: ReplyMode,
+    /// The connection was lost between `MULTI` and `EXEC`.
+    pub(crate) transaction_lost: bool,
+    /// The connection was lost while keys were watched.
+    pub(crate) watch_lost: bool,
+}
+
+impl ConnState {
+    pub(crate) fn new(entry: Arc<ClientEntry>, db: u32) -> Self {
+        ConnState {
+            entry,
+            proto: Proto::Resp2,
+            db,
+            user: None,
+            reply: ReplyMode::On,
+            transaction_lost: false,
+            watch_lost: false,
+        }
+    }
+
+    pub(crate) fn user_id(&self) -> Option<UserId> {
+        self.user.as_ref().map(|(id, _)| *id)
+    }
+
+    /// Selects a database, for others to see as well.
+    pub(crate) fn set_db(&mut self, db: u32) {
+        self.db = db;
+        self.entry.update(|facts| facts.db = db);
+    }
+
+    /// Changes the protocol version, for others to see as well.
+    pub(crate) fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+        self.entry.update(|facts| facts.proto = proto);
+    }
+
+    /// Notes who the client is now; none after `RESET`.
+    pub(crate) fn set_user(&mut self, user: Option<(UserId, String)>) {
+        let name = user.as_ref().map_or("default", |(_, name)| name.as_str());
+        self.entry.update(|facts| name.clone_into(&mut facts.user));
+        self.user = user;
+    }
+}

@@ -1,0 +1,252 @@
+//! One worker: an OS thread with a runtime of its own, its sessions, and what they share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
+use tokio_rustls::TlsAcceptor;
+use tracing::error;
+
+use super::registry::ClientEntry;
+use super::replies::Replies;
+use super::run;
+use super::shared::{Settings, Shared, WorkerStats};
+use crate::command::Table;
+use crate::resp::{Args, Proto};
+use crate::upstream::{Link, LinkLimits, PinnedPool, Retryable, Scratch, spawn_link};
+
+/// All sessions of a worker read into one buffer of this size.
+const READ_BYTES: usize = 64 * 1024;
+/// How often a worker looks at the clock.
+const TICK: Duration = Duration::from_millis(100);
+/// A link to a database that nobody used for so long is closed.
+const LINK_IDLE: Duration = Duration::from_secs(60);
+
+/// A message to a worker.
+pub enum ToWorker {
+    /// Serve this client.
+    Serve(NewClient),
+    /// Look at this client again: it was killed, or something it waited for has changed.
+    Wake(u64),
+    /// Look at all clients again.
+    WakeAll,
+    /// The settings were replaced.
+    Refresh,
+    /// Finish what is in flight and close.
+    Drain,
+    /// Close at once and end.
+    Stop,
+}
+
+/// A connection that a listener accepted.
+pub struct NewClient {
+    /// Its socket.
+    pub socket: std::net::TcpStream,
+    /// Its place in the registry.
+    pub entry: Arc<ClientEntry>,
+    /// TLS, when the listener wants it.
+    pub tls: Option<TlsAcceptor>,
+}
+
+/// What the sessions of one worker share. Lives on one thread.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pool: Rc<PinnedPool>,
+    pub(crate) scratch: Scratch,
+    pub(crate) draining: Cell<bool>,
+    settings: RefCell<Rc<Arc<Settings>>>,
+    links: RefCell<HashMap<(u32, Proto), Link>>,
+    sessions: RefCell<HashMap<u64, Rc<Replies>>>,
+    /// Databases that the backing is known to have.
+    databases: RefCell<HashSet<u32>>,
+}
+
+/// Starts a worker's thread.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn spawn(
+    index: usize,
+    shared: Arc<Shared>,
+) -> io::Result<(UnboundedSender<ToWorker>, JoinHandle<()>)> {
+    let (mailbox, messages) = unbounded_channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let local = LocalSet::new();
+        local.block_on(&runtime, Worker::new(index, shared).run(messages));
+    })?;
+    Ok((mailbox, thread))
+}
+
+impl Worker {
+    fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
+        Rc::new(Worker {
+            index,
+            pool: Rc::new(PinnedPool::new(Arc::clone(&shared.pinned))),
+            scratch: Rc::new(RefCell::new(vec![0; READ_BYTES])),
+            draining: Cell::new(false),
+            settings: RefCell::new(Rc::new(shared.settings())),
+            links: RefCell::default(),
+            sessions: RefCell::default(),
+            databases: RefCell::new(HashSet::from([shared.backing.first_db()])),
+            shared,
+        })
+    }
+
+    async fn run(self: Rc<Self>, mut messages: UnboundedReceiver<ToWorker>) {
+        let mut clock = tokio::time::interval(TICK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(ToWorker::Stop) | None => break,
+                    Some(message) => self.handle(message),
+                },
+                _ = clock.tick() => self.tick(),
+            }
+        }
+        self.sessions.borrow_mut().clear();
+    }
+
+    fn handle(self: &Rc<Self>, message: ToWorker) {
+        match message {
+            ToWorker::Serve(client) => self.serve(client),
+            ToWorker::Wake(id) => {
+                if let Some(replies) = self.sessions.borrow().get(&id) {
+                    replies.wake();
+                }
+            }
+            ToWorker::WakeAll => self.wake_all(),
+            ToWorker::Refresh => self.refresh(),
+            ToWorker::Drain => {
+                self.draining.set(true);
+                self.wake_all();
+            }
+            ToWorker::Stop => {}
+        }
+    }
+
+    fn serve(self: &Rc<Self>, client: NewClient) {
+        let settings = self.settings();
+        let replies = Rc::new(Replies::new(settings.limits.client_output_bytes));
+        let id = client.entry.id;
+        self.sessions.borrow_mut().insert(id, Rc::clone(&replies));
+        let worker = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            // The guard also removes a session whose task panicked.
+            let _registered = Registered { worker: Rc::clone(&worker), id };
+            run::serve(worker, client, replies).await;
+        });
+    }
+
+    fn wake_all(&self) {
+        self.sessions.borrow().values().for_each(|replies| replies.wake());
+    }
+
+    fn refresh(&self) {
+        let new = self.shared.settings();
+        let old = self.settings();
+        if new.hello != old.hello {
+            let first = self.shared.backing.first_db();
+            *self.databases.borrow_mut() = HashSet::from([first]);
+        }
+        let limits = link_limits(&new);
+        self.links.borrow().values().for_each(|link| link.set_limits(limits));
+        let output = new.limits.client_output_bytes;
+        self.sessions.borrow().values().for_each(|replies| replies.set_limit(output));
+        *self.settings.borrow_mut() = Rc::new(new);
+        self.wake_all();
+    }
+
+    fn tick(&self) {
+        let now = Instant::now();
+        self.pool.tick(now);
+        let first = self.shared.backing.first_db();
+        self.links.borrow_mut().retain(|(db, _), link| {
+            link.tick(now);
+            let unused = link.in_flight() == 0 && now.duration_since(link.last_used()) > LINK_IDLE;
+            let keep = *db == first || !unused || link.users() > 0;
+            if !keep {
+                link.close();
+            }
+            keep
+        });
+        // Sessions that have something to do with the clock look at it themselves.
+        for replies in self.sessions.borrow().values() {
+            if replies.watches_clock() {
+                replies.wake();
+            }
+        }
+    }
+
+    /// The settings in force, without touching what other threads write.
+    pub(crate) fn settings(&self) -> Rc<Arc<Settings>> {
+        Rc::clone(&self.settings.borrow())
+    }
+
+    pub(crate) fn stats(&self) -> &WorkerStats {
+        &self.shared.stats[self.index]
+    }
+
+    /// The shared link for a database and protocol version.
+    pub(crate) fn link(&self, db: u32, proto: Proto) -> Link {
+        let mut links = self.links.borrow_mut();
+        let link = links.entry((db, proto)).or_insert_with(|| {
+            let settings = self.settings();
+            let shared = Arc::clone(&self.shared);
+            let retryable: Rc<Retryable> =
+                Rc::new(move |args| is_read(&shared.settings().table, args));
+            let limits = link_limits(&settings);
+            let backing = Arc::clone(&self.shared.backing);
+            spawn_link(backing, proto, db, limits, retryable, Rc::clone(&self.scratch))
+        });
+        link.clone()
+    }
+
+    pub(crate) fn has_database(&self, db: u32) -> bool {
+        self.databases.borrow().contains(&db)
+    }
+
+    pub(crate) fn note_database(&self, db: u32) {
+        self.databases.borrow_mut().insert(db);
+    }
+}
+
+/// Takes a session off the lists when it ends, however it ends.
+struct Registered {
+    worker: Rc<Worker>,
+    id: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            error!(client = self.id, "a session panicked");
+        }
+        self.worker.sessions.borrow_mut().remove(&self.id);
+        self.worker.shared.clients.remove(self.id);
+        self.worker.stats().clients.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn link_limits(settings: &Settings) -> LinkLimits {
+    LinkLimits {
+        in_flight: settings.limits.upstream_in_flight,
+        connect: settings.timeouts.connect,
+        reply: settings.timeouts.reply,
+    }
+}
+
+/// Whether a request only reads, so that sending it twice does no harm.
+fn is_read(table: &Table, args: Args<'_>) -> bool {
+    args.get(0).and_then(|name| table.get(name)).is_some_and(|row| row.is_readonly() && !row.is_write())
+}

@@ -1,0 +1,256 @@
+//! What is known about the backing Redis, and the one connection that keeps it known.
+//!
+//! The monitor task connects, asks for `HELLO` and `COMMAND`, then sends a `PING` each second. When
+//! the connection is lost it connects again and asks again, so that an upgraded or replaced
+//! backing is noticed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tracing::{info, warn};
+
+use super::backoff::Backoff;
+use super::connect::{Conn, ConnectOptions, connect, read_reply_within};
+use super::error::UpstreamError;
+use super::topology::Topology;
+use crate::resp::{Proto, ReplyWriter, Value, write_command};
+
+/// How often the monitor asks whether the backing is there.
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// The reply to `COMMAND` is never longer than this.
+const COMMAND_REPLY_BYTES: usize = 16 * 1024 * 1024;
+
+/// What the backing says of itself in `HELLO`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerHello {
+    /// `redis` or `valkey`.
+    pub server: String,
+    /// Its version.
+    pub version: String,
+    /// `standalone`, `cluster` or `sentinel`.
+    pub mode: String,
+    /// `master` or `replica`.
+    pub role: String,
+    /// The id of the connection at the backing.
+    pub id: u64,
+    /// The list of modules, encoded for RESP2.
+    modules_resp2: Vec<u8>,
+    /// The list of modules, encoded for RESP3.
+    modules_resp3: Vec<u8>,
+}
+
+/// What was learnt from the backing at the last successful connection.
+#[derive(Debug, Clone, Default)]
+pub struct BackingState {
+    /// Its `HELLO`; absent until it was reached once.
+    pub hello: Option<Arc<ServerHello>>,
+    /// Its reply to `COMMAND` (RESP3), as it came.
+    pub commands: Arc<Vec<u8>>,
+}
+
+/// The backing Redis, as all of Respite sees it.
+pub struct Backing {
+    topology: Topology,
+    tls: Option<TlsConnector>,
+    state: watch::Sender<BackingState>,
+    ready: AtomicBool,
+    look_again: Notify,
+}
+
+// === impl ServerHello ===
+
+impl ServerHello {
+    /// Reads a `HELLO` reply of either protocol version.
+    pub fn from_reply(reply: &Value<'_>) -> Option<Self> {
+        let field = |name: &str| field(reply, name);
+        let text = |name: &str| field(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (mut modules_resp2, mut modules_resp3) = (Vec::new(), Vec::new());
+        let none = Value::Array(Vec::new());
+        let modules = field("modules").unwrap_or(&none);
+        modules.write_to(&mut ReplyWriter::new(&mut modules_resp2, Proto::Resp2));
+        modules.write_to(&mut ReplyWriter::new(&mut modules_resp3, Proto::Resp3));
+        Some(ServerHello {
+            server: text("server"),
+            version: text("version"),
+            mode: text("mode"),
+            role: text("role"),
+            id: u64::try_from(field("id")?.as_int()?).ok()?,
+            modules_resp2,
+            modules_resp3,
+        })
+    }
+
+    /// The list of modules as a reply.
+    pub fn modules(&self, proto: Proto) -> &[u8] {
+        match proto {
+            Proto::Resp2 => &self.modules_resp2,
+            Proto::Resp3 => &self.modules_resp3,
+        }
+    }
+}
+
+/// A field of a map, or of the flat array that stands for one in RESP2.
+fn field<'a, 'v>(reply: &'a Value<'v>, name: &str) -> Option<&'a Value<'v>> {
+    match reply {
+        Value::Map(pairs) => {
+            pairs.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
+        }
+        Value::Array(flat) => flat
+            .chunks_exact(2)
+            .find(|pair| pair[0].as_str() == Some(name))
+            .map(|pair| &pair[1]),
+        _ => None,
+    }
+}
+
+// === impl Backing ===
+
+impl fmt::Debug for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backing").field("address", &self.address()).finish_non_exhaustive()
+    }
+}
+
+impl Backing {
+    /// A backing that has not been reached yet.
+    pub fn new(topology: Topology, tls: Option<TlsConnector>) -> Arc<Self> {
+        Arc::new(Backing {
+            topology,
+            tls,
+            state: watch::Sender::default(),
+            ready: AtomicBool::new(false),
+            look_again: Notify::new(),
+        })
+    }
+
+    /// Opens a connection to the current master.
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub async fn connect(&self, options: ConnectOptions<'_>) -> Result<Conn, UpstreamError> {
+        connect(&self.topology.master(), self.tls.as_ref(), options).await
+    }
+
+    /// What is known now, and a way to hear of changes.
+    pub fn watch(&self) -> watch::Receiver<BackingState> {
+        self.state.subscribe()
+    }
+
+    /// The database that clients begin in.
+    pub fn first_db(&self) -> u32 {
+        self.topology.master().db
+    }
+
+    /// The address of the current master, without its password.
+    pub fn address(&self) -> String {
+        self.topology.master().to_string()
+    }
+
+    /// Whether the monitor's connection is up.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Asks for the list of commands again soon, as after `MODULE LOAD`.
+    pub fn look_again(&self) {
+        self.look_again.notify_one();
+    }
+
+    /// Keeps what is known up to date, for ever.
+    pub async fn monitor(self: Arc<Self>, connect_timeout: Duration) {
+        let mut backoff = Backoff::default();
+        let mut told = false;
+        loop {
+            match self.monitor_once(connect_timeout, &mut backoff, &mut told).await {
+                Ok(never) => match never {},
+                Err(error) => {
+                    if self.ready.swap(false, Ordering::Relaxed) || !told {
+                        warn!(backing = self.address(), "backing not usable: {error}");
+                        told = true;
+                    }
+                }
+            }
+            sleep(backoff.next()).await;
+        }
+    }
+
+    async fn monitor_once(
+        &self,
+        connect_timeout: Duration,
+        backoff: &mut Backoff,
+        told: &mut bool,
+    ) -> Result<std::convert::Infallible, UpstreamError> {
+        let options = ConnectOptions {
+            proto: Proto::Resp3,
+            db: 0,
+            name: "respite-monitor",
+            timeout: connect_timeout,
+        };
+        let mut conn = self.connect(options).await?;
+        let hello = Arc::new(conn.hello.clone());
+        loop {
+            let commands = ask(&mut conn, &[b"COMMAND"], connect_timeout).await?;
+            if commands.first() != Some(&b'*') {
+                let text = String::from_utf8_lossy(&commands).trim_end().to_owned();
+                warn!("the backing does not list its commands, the built-in table serves: {text}");
+            }
+            self.state.send_modify(|state| {
+                state.hello = Some(Arc::clone(&hello));
+                state.commands = Arc::new(commands);
+            });
+            if !self.ready.swap(true, Ordering::Relaxed) && *told {
+                info!(backing = self.address(), "backing usable again");
+            }
+            *told = true;
+            backoff.reset();
+            loop {
+                let asked = timeout(PING_EVERY, self.look_again.notified()).await.is_ok();
+                if asked {
+                    break;
+                }
+                ask(&mut conn, &[b"PING"], connect_timeout.max(PING_EVERY)).await?;
+            }
+        }
+    }
+}
+
+async fn ask(
+    conn: &mut Conn,
+    command: &[&[u8]],
+    limit: Duration,
+) -> Result<Vec<u8>, UpstreamError> {
+    let mut request = Vec::new();
+    write_command(&mut request, command);
+    let exchange = async {
+        conn.stream.write_all(&request).await.map_err(|e| UpstreamError::lost(&e))?;
+        conn.stream.flush().await.map_err(|e| UpstreamError::lost(&e))?;
+        let mut buf = Vec::new();
+        read_reply_within(&mut conn.stream, &mut buf, COMMAND_REPLY_BYTES).await
+    };
+    timeout(limit, exchange).await.unwrap_or(Err(UpstreamError::ReplyTimeout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::parse_reply;
+
+    #[test]
+    fn reads_hello_of_both_versions() {
+        let resp2 = b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:5\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
+        let resp3 = [b"%7".as_slice(), &resp2[3..]].concat();
+        for reply in [resp2.as_slice(), &resp3] {
+            let (value, _) = parse_reply(reply).expect("valid").expect("whole");
+            let hello = ServerHello::from_reply(&value).expect("complete");
+            assert_eq!((hello.version.as_str(), hello.id), ("7.0.15", 5));
+            assert_eq!((hello.mode.as_str(), hello.role.as_str()), ("standalone", "master"));
+            assert_eq!(hello.modules(Proto::Resp3), b"*0\r\n");
+        }
+    }
+}

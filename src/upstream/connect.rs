@@ -1,0 +1,178 @@
+//! Opening one connection to the backing: socket, TLS, `HELLO`, `SELECT`.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::backing::ServerHello;
+use super::error::UpstreamError;
+use crate::config::{Address, Endpoint};
+use crate::resp::{Proto, Value, parse_reply, write_command};
+use crate::stream::Stream;
+
+/// A reply of the handshake is never longer than this.
+const HANDSHAKE_BYTES: usize = 64 * 1024;
+
+/// A connection to the backing that is ready for commands.
+#[derive(Debug)]
+pub struct Conn {
+    /// The socket; nothing is left unread on it.
+    pub stream: Stream,
+    /// The protocol version in force.
+    pub proto: Proto,
+    /// The selected database.
+    pub db: u32,
+    /// What the backing said in its `HELLO`.
+    pub hello: ServerHello,
+}
+
+/// What a connection is opened for.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectOptions<'a> {
+    /// Protocol version.
+    pub proto: Proto,
+    /// Database.
+    pub db: u32,
+    /// Name that `CLIENT LIST` of the backing shows.
+    pub name: &'a str,
+    /// Limit for all of it.
+    pub timeout: Duration,
+}
+
+/// Opens a connection to `endpoint`.
+///
+/// # Cancel safety
+/// Dropping the future closes the socket.
+///
+/// # Errors
+/// When the socket, TLS or the handshake fails, or `options.timeout` passes first.
+pub async fn connect(
+    endpoint: &Endpoint,
+    tls: Option<&TlsConnector>,
+    options: ConnectOptions<'_>,
+) -> Result<Conn, UpstreamError> {
+    timeout(options.timeout, open(endpoint, tls, options)).await.unwrap_or_else(|_| {
+        Err(UpstreamError::ConnectTimeout {
+            address: endpoint.address.to_string(),
+            millis: options.timeout.as_millis(),
+        })
+    })
+}
+
+async fn open(
+    endpoint: &Endpoint,
+    tls: Option<&TlsConnector>,
+    options: ConnectOptions<'_>,
+) -> Result<Conn, UpstreamError> {
+    let mut stream = open_socket(endpoint, tls).await.map_err(|error| UpstreamError::Connect {
+        address: endpoint.address.to_string(),
+        reason: error.to_string(),
+    })?;
+    let refused =
+        |reply: String| UpstreamError::Refused { address: endpoint.address.to_string(), reply };
+
+    let mut request = Vec::new();
+    let version = options.proto.number().to_string();
+    let mut hello: Vec<&[u8]> = vec![b"HELLO", version.as_bytes()];
+    if let Some(password) = &endpoint.password {
+        let user = endpoint.user.as_deref().unwrap_or("default");
+        hello.extend([b"AUTH".as_slice(), user.as_bytes(), password.expose().as_bytes()]);
+    }
+    hello.extend([b"SETNAME".as_slice(), options.name.as_bytes()]);
+    write_command(&mut request, &hello);
+    let db = options.db.to_string();
+    if options.db != 0 {
+        write_command(&mut request, &[b"SELECT", db.as_bytes()]);
+    }
+    stream.write_all(&request).await.map_err(|e| UpstreamError::lost(&e))?;
+    stream.flush().await.map_err(|e| UpstreamError::lost(&e))?;
+
+    let mut buf = Vec::new();
+    let reply = read_reply(&mut stream, &mut buf).await?;
+    let (value, used) = decode(&reply)?;
+    if let Value::Error(text) = value {
+        return Err(refused(String::from_utf8_lossy(text).into_owned()));
+    }
+    let hello = ServerHello::from_reply(&value)
+        .ok_or_else(|| UpstreamError::Protocol("HELLO was not answered with a map".into()))?;
+    debug_assert_eq!(used, reply.len());
+    if options.db != 0 {
+        let reply = read_reply(&mut stream, &mut buf).await?;
+        if let (Value::Error(text), _) = decode(&reply)? {
+            return Err(refused(String::from_utf8_lossy(text).into_owned()));
+        }
+    }
+    Ok(Conn { stream, proto: options.proto, db: options.db, hello })
+}
+
+async fn open_socket(endpoint: &Endpoint, tls: Option<&TlsConnector>) -> std::io::Result<Stream> {
+    match &endpoint.address {
+        Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        Address::Tcp { host, port } => {
+            let socket = TcpStream::connect((host.as_str(), *port)).await?;
+            socket.set_nodelay(true)?;
+            keep_alive(&socket)?;
+            if !endpoint.tls {
+                return Ok(Stream::Tcp(socket));
+            }
+            let connector = tls.ok_or_else(|| std::io::Error::other("TLS is not set up"))?;
+            let name = ServerName::try_from(host.clone()).map_err(std::io::Error::other)?;
+            let stream = connector.connect(name, socket).await?;
+            Ok(Stream::Tls(Box::new(stream.into())))
+        }
+    }
+}
+
+/// Lets the system notice a peer that vanished without a word.
+fn keep_alive(socket: &TcpStream) -> std::io::Result<()> {
+    let probes = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(15))
+        .with_interval(Duration::from_secs(5));
+    socket2::SockRef::from(socket).set_tcp_keepalive(&probes)
+}
+
+/// Reads one whole reply and leaves what follows it in `buf`.
+pub(crate) async fn read_reply(
+    stream: &mut Stream,
+    buf: &mut Vec<u8>,
+) -> Result<Vec<u8>, UpstreamError> {
+    read_reply_within(stream, buf, HANDSHAKE_BYTES).await
+}
+
+/// As [`read_reply`], for replies of at most `limit` bytes.
+pub(crate) async fn read_reply_within(
+    stream: &mut Stream,
+    buf: &mut Vec<u8>,
+    limit: usize,
+) -> Result<Vec<u8>, UpstreamError> {
+    let mut scanner = crate::resp::ReplyScanner::default();
+    let mut scanned = 0;
+    loop {
+        let step = scanner
+            .scan(&buf[scanned..])
+            .map_err(|e| UpstreamError::Protocol(e.to_string()))?;
+        scanned += step.consumed;
+        if step.complete {
+            let rest = buf.split_off(scanned);
+            return Ok(std::mem::replace(buf, rest));
+        }
+        if buf.len() > limit {
+            return Err(UpstreamError::Protocol("a reply of the handshake is too long".into()));
+        }
+        if stream.read_buf(buf).await.map_err(|e| UpstreamError::lost(&e))? == 0 {
+            return Err(UpstreamError::closed());
+        }
+    }
+}
+
+fn decode(reply: &[u8]) -> Result<(Value<'_>, usize), UpstreamError> {
+    match parse_reply(reply) {
+        Ok(Some(parsed)) => Ok(parsed),
+        Ok(None) => Err(UpstreamError::Protocol("a reply ended early".into())),
+        Err(error) => Err(UpstreamError::Protocol(error.to_string())),
+    }
+}

@@ -1,0 +1,261 @@
+//! A private Redis of Respite's own: found on `PATH`, started on a unix socket, watched over.
+//!
+//! One OS thread owns the child process: it starts it, waits for it, starts it again when it dies,
+//! and ends it when Respite ends. The child is started through `respite embedded-guard`, which asks
+//! the kernel to end it with its parent, so that not even a killed Respite leaves one behind.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tracing::{debug, error, warn};
+
+use super::backoff::Backoff;
+use crate::config::{Address, Endpoint};
+
+/// The servers that will do, best first.
+const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
+/// How long a server may take to end when asked, before it is killed.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Why there is no embedded Redis.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// None of the known programs is on `PATH`.
+    #[error(
+        "no redis-server or valkey-server on PATH: install one (Debian, Ubuntu: `apt-get install \
+         redis-server`; Fedora: `dnf install valkey`; macOS: `brew install redis`), or name a \
+         Redis with --upstream redis://HOST:PORT"
+    )]
+    NotFound,
+    /// Another Respite uses the data directory.
+    #[error("the data directory {0} is in use by another Respite")]
+    InUse(PathBuf),
+    /// A directory or the process could not be made.
+    #[error("cannot {what}: {error}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The system's words.
+        error: io::Error,
+    },
+}
+
+/// A running embedded Redis. Dropping it stops the server.
+#[derive(Debug)]
+pub struct Embedded {
+    run_dir: PathBuf,
+    stop: Arc<AtomicBool>,
+    pid: Arc<AtomicI32>,
+    keeper: Option<JoinHandle<()>>,
+    _lock: Option<File>,
+}
+
+impl Embedded {
+    /// Starts a server; with `data_dir` it keeps its data there.
+    ///
+    /// # Errors
+    /// When there is no server program, or it cannot be started.
+    pub fn start(data_dir: Option<&Path>) -> Result<Self, EmbeddedError> {
+        let program = find_program(std::env::var_os("PATH")).ok_or(EmbeddedError::NotFound)?;
+        let lock = data_dir.map(lock_data_dir).transpose()?;
+        let run_dir = make_run_dir()?;
+        let launch = Launch { program, run_dir: run_dir.clone(), data_dir: data_dir.map(Into::into) };
+        let stop = Arc::new(AtomicBool::new(false));
+        let pid = Arc::new(AtomicI32::new(0));
+        let (stop_too, pid_too) = (Arc::clone(&stop), Arc::clone(&pid));
+        let keeper = thread::Builder::new()
+            .name("embedded".into())
+            .spawn(move || launch.keep_running(&stop_too, &pid_too))
+            .map_err(|error| EmbeddedError::Io { what: "start a thread".into(), error })?;
+        Ok(Embedded { run_dir, stop, pid, keeper: Some(keeper), _lock: lock })
+    }
+
+    /// Where it listens.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            address: Address::Unix(socket_path(&self.run_dir)),
+            tls: false,
+            user: None,
+            password: None,
+            db: 0,
+        }
+    }
+
+    /// The process id of the server that runs now, 0 between two.
+    pub fn pid(&self) -> i32 {
+        self.pid.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let asked = Instant::now();
+        while let Some(keeper) = self.keeper.take_if(|keeper| !keeper.is_finished()) {
+            let late = asked.elapsed() > STOP_GRACE;
+            signal(self.pid(), if late { Signal::SIGKILL } else { Signal::SIGTERM });
+            thread::sleep(Duration::from_millis(10));
+            self.keeper = Some(keeper);
+        }
+        // Only a socket and logs of a server that has ended are in there.
+        let _ = std::fs::remove_dir_all(&self.run_dir);
+    }
+}
+
+fn signal(pid: i32, signal: Signal) {
+    if pid > 0 {
+        // It may have ended in between.
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+fn socket_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("redis.sock")
+}
+
+fn find_program(path: Option<std::ffi::OsString>) -> Option<PathBuf> {
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path?).collect();
+    PROGRAMS
+        .iter()
+        .flat_map(|program| dirs.iter().map(move |dir| dir.join(program)))
+        .find(|candidate| candidate.is_file())
+}
+
+fn make_run_dir() -> Result<PathBuf, EmbeddedError> {
+    let name = format!("respite-{}-{:08x}", std::process::id(), fastrand::u32(..));
+    let dir = std::env::temp_dir().join(name);
+    DirBuilder::new().mode(0o700).create(&dir).map_err(|error| EmbeddedError::Io {
+        what: format!("create {}", dir.display()),
+        error,
+    })?;
+    Ok(dir)
+}
+
+/// Two servers appending to one file would destroy it.
+fn lock_data_dir(dir: &Path) -> Result<File, EmbeddedError> {
+    let io = |error| EmbeddedError::Io { what: format!("use {}", dir.display()), error };
+    std::fs::create_dir_all(dir).map_err(io)?;
+    let file = File::create(dir.join("respite.lock")).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(EmbeddedError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+/// How the server is started.
+struct Launch {
+    program: PathBuf,
+    run_dir: PathBuf,
+    data_dir: Option<PathBuf>,
+}
+
+impl Launch {
+    fn keep_running(&self, stop: &AtomicBool, pid: &AtomicI32) {
+        let mut backoff = Backoff::default();
+        while !stop.load(Ordering::SeqCst) {
+            let started = Instant::now();
+            match self.spawn() {
+                Ok(mut child) => {
+                    pid.store(child.id().cast_signed(), Ordering::SeqCst);
+                    let last_words = forward_log(&mut child);
+                    let status = child.wait();
+                    pid.store(0, Ordering::SeqCst);
+                    if !stop.load(Ordering::SeqCst) {
+                        let status = status.map_or_else(|e| e.to_string(), |s| s.to_string());
+                        warn!("the embedded Redis ended ({status}), starting it again: {last_words}");
+                    }
+                }
+                Err(error) => error!("cannot start {}: {error}", self.program.display()),
+            }
+            if started.elapsed() > Duration::from_secs(10) {
+                backoff.reset();
+            }
+            if !stop.load(Ordering::SeqCst) {
+                thread::sleep(backoff.next());
+            }
+        }
+    }
+
+    fn spawn(&self) -> io::Result<Child> {
+        let data_dir = self.data_dir.as_deref().unwrap_or(&self.run_dir);
+        let durable = if self.data_dir.is_some() { "yes" } else { "no" };
+        Command::new(std::env::current_exe()?)
+            .arg("embedded-guard")
+            .arg(&self.program)
+            .args(["--port", "0", "--daemonize", "no", "--unixsocketperm", "700"])
+            .arg("--unixsocket")
+            .arg(socket_path(&self.run_dir))
+            .arg("--dir")
+            .arg(data_dir)
+            .args(["--save", "", "--appendonly", durable])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+    }
+}
+
+/// Copies the server's log into ours until it ends; returns its last line.
+fn forward_log(child: &mut Child) -> String {
+    let mut last = String::new();
+    let Some(stdout) = child.stdout.take() else { return last };
+    for line in BufReader::new(stdout).lines() {
+        let Ok(line) = line else { break };
+        if !line.trim().is_empty() {
+            debug!(target: "embedded", "{line}");
+            last = line;
+        }
+    }
+    last
+}
+
+/// Becomes the program in `args`, after asking that it ends when the parent ends. Returns only
+/// when that fails.
+pub fn guard(args: &[std::ffi::OsString]) -> io::Error {
+    use std::os::unix::process::CommandExt;
+    #[cfg(target_os = "linux")]
+    if let Err(errno) = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM) {
+        return errno.into();
+    }
+    match args.split_first() {
+        Some((program, rest)) => Command::new(program).args(rest).exec(),
+        None => io::Error::other("nothing to run"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_redis_before_valkey_and_says_when_there_is_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = || Some(dir.path().as_os_str().to_owned());
+        assert_eq!(find_program(path()), None);
+        for program in ["valkey-server", "redis-server"] {
+            let file = dir.path().join(program);
+            std::fs::write(&file, "").expect("written");
+            assert_eq!(find_program(path()), Some(file));
+        }
+        assert!(EmbeddedError::NotFound.to_string().contains("--upstream"));
+    }
+
+    #[test]
+    fn a_data_directory_has_one_user() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let first = lock_data_dir(dir.path()).expect("free");
+        assert!(matches!(lock_data_dir(dir.path()), Err(EmbeddedError::InUse(_))));
+        drop(first);
+        lock_data_dir(dir.path()).expect("free again");
+    }
+}

@@ -1,0 +1,73 @@
+//! What can go wrong on the Redis side, and what a client is told of it.
+
+use std::io;
+
+/// A failed connection or exchange with the backing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum UpstreamError {
+    /// The socket could not be opened.
+    #[error("cannot connect to {address}: {reason}")]
+    Connect {
+        /// Where it was tried.
+        address: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// The connection was not ready within `timeouts.connect`.
+    #[error("no connection to {address} within {millis} ms")]
+    ConnectTimeout {
+        /// Where it was tried.
+        address: String,
+        /// The limit that passed, in milliseconds.
+        millis: u128,
+    },
+    /// The backing refused the handshake (credentials, database).
+    #[error("{address} refused the connection: {reply}")]
+    Refused {
+        /// Who refused.
+        address: String,
+        /// Its error reply.
+        reply: String,
+    },
+    /// The connection ended or broke.
+    #[error("the connection to the backing was lost: {0}")]
+    Lost(String),
+    /// No reply within `timeouts.reply`.
+    #[error("no reply from the backing within timeouts.reply")]
+    ReplyTimeout,
+    /// There is no connection and no newer reason why.
+    #[error("no connection to the backing")]
+    NotReady,
+    /// The backing sent what is not the Redis protocol.
+    #[error("the backing broke the protocol: {0}")]
+    Protocol(String),
+}
+
+/// Whether a command may have been executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// All its bytes were handed to the connection.
+    Yes,
+    /// It never left in full, so it was not executed.
+    No,
+}
+
+impl UpstreamError {
+    /// The error reply a client gets for a command that this failure ended, without the `-`.
+    pub fn client_text(&self, sent: Sent) -> String {
+        match sent {
+            Sent::Yes => {
+                format!("UPSTREAM {self}; the command was sent and may have been executed")
+            }
+            Sent::No => format!("UPSTREAM {self}; the command was not sent"),
+        }
+    }
+
+    pub(crate) fn lost(error: &io::Error) -> Self {
+        UpstreamError::Lost(error.to_string())
+    }
+
+    pub(crate) fn closed() -> Self {
+        UpstreamError::Lost("closed by the backing".to_owned())
+    }
+}

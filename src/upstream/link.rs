@@ -1,0 +1,463 @@
+//! A shared, pipelined connection to the backing, as its users see it.
+//!
+//! Sessions hand it runs of requests together with a [`ReplySink`]; it hands back the replies, in
+//! order, as the bytes that came. The socket is [`link_task`](super::link_task)'s.
+//!
+//! ```text
+//!            push                       connected
+//!   Idle ───────────▶ Connecting ───────────────────▶ Up
+//!                      ▲      │ failed: back off        │ lost: reads are queued again,
+//!                      └──────┘ (what waits too long    │ sent writes fail
+//!                                fails)  ◀──────────────┘
+//! ```
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use super::error::{Sent, UpstreamError};
+use super::out_queue::OutQueue;
+use crate::resp::{
+    Args, Parsed, Proto, ReplyScanner, ReplyWriter, RequestLimits, RequestParser,
+};
+
+/// A reply that is longer than this is passed on in pieces.
+const HOLD_BYTES: usize = 64 * 1024;
+/// What was parsed once needs no limits.
+const TRUSTED: RequestLimits =
+    RequestLimits { bulk_bytes: usize::MAX, request_bytes: usize::MAX, authenticated: true };
+/// Request bytes a link holds before its users must wait.
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Where replies go. Called while the link works on its queue: must not call back into the link.
+pub trait ReplySink {
+    /// Takes `bytes`, in which `replies` replies end. The last bytes may be the beginning of a
+    /// reply whose rest follows.
+    fn deliver(&self, bytes: &[u8], replies: u32);
+    /// The reply that was begun cannot be finished; the reader has to be cut off.
+    fn abort(&self);
+}
+
+/// The bounds of a link.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkLimits {
+    /// Replies that may be outstanding before users wait.
+    pub in_flight: usize,
+    /// How long a command may wait for a connection.
+    pub connect: Duration,
+    /// How long a reply may take.
+    pub reply: Option<Duration>,
+}
+
+/// Says which requests may be sent twice.
+pub type Retryable = dyn Fn(Args<'_>) -> bool;
+
+/// A handle to one link. Cheap to clone; all clones are the same link.
+#[derive(Clone)]
+pub struct Link {
+    pub(super) inner: Rc<RefCell<Inner>>,
+}
+
+pub(super) struct Inner {
+    pub(super) out: OutQueue,
+    pending: VecDeque<Pending>,
+    in_flight: usize,
+    scanner: ReplyScanner,
+    /// Bytes of the front's replies that came but are not delivered yet.
+    held: Vec<u8>,
+    /// How much of `held` the scanner has seen.
+    scanned: usize,
+    /// Part of the front's current reply was delivered already.
+    begun: bool,
+    pub(super) state: LinkState,
+    pub(super) task: Option<Waker>,
+    waiting_for_room: Vec<Waker>,
+    limits: LinkLimits,
+    retryable: Rc<Retryable>,
+    /// The clock found that the backing does not answer.
+    pub(super) reply_overdue: bool,
+    last_used: Instant,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum LinkState {
+    /// Nothing has been asked of it yet.
+    Idle,
+    /// Being connected; `since` it was last usable, `error` is the last failure.
+    Connecting { since: Instant, error: Option<UpstreamError> },
+    Up,
+    /// Its worker gave it up.
+    Closed,
+}
+
+struct Pending {
+    sink: Rc<dyn ReplySink>,
+    /// Replies still to be delivered.
+    replies: u32,
+    /// Of these, the ones that have come in whole but are held.
+    scanned: u32,
+    /// Requests at the start that are answered and delivered.
+    delivered: u32,
+    at: Instant,
+    what: What,
+}
+
+enum What {
+    /// Requests at `start..end` of the queue.
+    Requests { start: u64, end: u64, again: bool },
+    /// An error that takes the place of replies, in its turn.
+    Failed(String),
+}
+
+// === impl Link ===
+
+impl Link {
+    pub(super) fn new(limits: LinkLimits, retryable: Rc<Retryable>) -> Self {
+        Link {
+            inner: Rc::new(RefCell::new(Inner {
+                out: OutQueue::default(),
+                pending: VecDeque::new(),
+                in_flight: 0,
+                scanner: ReplyScanner::default(),
+                held: Vec::new(),
+                scanned: 0,
+                begun: false,
+                state: LinkState::Idle,
+                task: None,
+                waiting_for_room: Vec::new(),
+                limits,
+                retryable,
+                reply_overdue: false,
+                last_used: Instant::now(),
+            })),
+        }
+    }
+
+    /// Whether both are the same link.
+    pub fn is(&self, other: &Link) -> bool {
+        Rc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Whether one more batch may be pushed; when not, `cx` is woken once it may.
+    pub fn poll_room(&self, cx: &Context<'_>) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        if inner.has_room() {
+            return true;
+        }
+        inner.waiting_for_room.push(cx.waker().clone());
+        false
+    }
+
+    /// Queues whole requests, `replies` of them, and promises `sink` as many replies.
+    pub fn push(&self, requests: &[u8], replies: u32, sink: Rc<dyn ReplySink>) {
+        let mut inner = self.inner.borrow_mut();
+        let now = Instant::now();
+        inner.last_used = now;
+        if let Some(error) = inner.fails_fast(now) {
+            let text = error.client_text(Sent::No);
+            inner.queue(sink, replies, now, What::Failed(text));
+            inner.settle_failed();
+            return;
+        }
+        let start = inner.out.push(requests);
+        let end = inner.out.end();
+        inner.queue(sink, replies, now, What::Requests { start, end, again: false });
+        if let Some(task) = &inner.task {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Looks at the clock: fails what waited too long, and reports a backing that does not answer.
+    pub fn tick(&self, now: Instant) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.is_reply_overdue(now) {
+            inner.reply_overdue = true;
+            if let Some(task) = &inner.task {
+                task.wake_by_ref();
+            }
+        }
+        inner.expire(now);
+    }
+
+    /// Gives up the link: its task ends, what is queued fails.
+    pub fn close(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.lose(&UpstreamError::NotReady);
+        inner.fail_all(&UpstreamError::NotReady);
+        inner.state = LinkState::Closed;
+        if let Some(task) = inner.task.take() {
+            task.wake();
+        }
+    }
+
+    /// Whether its worker gave it up.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.inner.borrow().state, LinkState::Closed)
+    }
+
+    /// Handles that sessions hold, besides the worker's and the task's.
+    pub fn users(&self) -> usize {
+        Rc::strong_count(&self.inner).saturating_sub(2)
+    }
+
+    /// Outstanding replies.
+    pub fn in_flight(&self) -> usize {
+        self.inner.borrow().in_flight
+    }
+
+    /// When something was last pushed.
+    pub fn last_used(&self) -> Instant {
+        self.inner.borrow().last_used
+    }
+
+    /// Puts new bounds in force.
+    pub fn set_limits(&self, limits: LinkLimits) {
+        self.inner.borrow_mut().limits = limits;
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn has_room(&self) -> bool {
+        self.in_flight < self.limits.in_flight && self.out.held() < QUEUE_BYTES
+    }
+
+    fn queue(&mut self, sink: Rc<dyn ReplySink>, replies: u32, at: Instant, what: What) {
+        self.in_flight += replies as usize;
+        self.pending.push_back(Pending { sink, replies, scanned: 0, delivered: 0, at, what });
+    }
+
+    pub(super) fn wanted(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The failure that new commands get at once, when connecting has failed for too long.
+    fn fails_fast(&self, now: Instant) -> Option<UpstreamError> {
+        match &self.state {
+            LinkState::Connecting { since, error: Some(error) }
+                if now.duration_since(*since) >= self.limits.connect =>
+            {
+                Some(error.clone())
+            }
+            LinkState::Closed => Some(UpstreamError::NotReady),
+            _ => None,
+        }
+    }
+
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.limits.connect
+    }
+
+    fn is_reply_overdue(&self, now: Instant) -> bool {
+        matches!(self.state, LinkState::Up)
+            && self.limits.reply.is_some_and(|limit| {
+                self.pending.front().is_some_and(|front| now.duration_since(front.at) > limit)
+            })
+    }
+
+    /// Applies bytes from the backing. `fresh` is used in place; only what is incomplete is kept.
+    pub(super) fn receive(&mut self, fresh: &[u8]) -> Result<(), UpstreamError> {
+        if self.held.is_empty() {
+            let done = self.apply(fresh, 0)?;
+            self.held.extend_from_slice(&fresh[done..]);
+            self.scanned -= done;
+            return Ok(());
+        }
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(fresh);
+        let done = self.apply(&held, self.scanned)?;
+        self.scanned -= done;
+        held.drain(..done);
+        if !held.is_empty() || held.capacity() <= HOLD_BYTES {
+            self.held = held;
+        }
+        Ok(())
+    }
+
+    /// Delivers what is complete in `data`, whose first `pos` bytes the scanner knows. Returns how
+    /// many bytes are done with; `self.scanned` is left relative to the start of `data`.
+    fn apply(&mut self, data: &[u8], mut pos: usize) -> Result<usize, UpstreamError> {
+        let mut start = 0;
+        while pos < data.len() {
+            let Some(front) = self.pending.front_mut() else {
+                return Err(UpstreamError::Protocol("a reply that nobody asked for".into()));
+            };
+            let (used, replies) = self
+                .scanner
+                .scan_many(&data[pos..], front.replies as usize, false)
+                .map_err(|e| UpstreamError::Protocol(e.to_string()))?;
+            pos += used;
+            let replies = replies as u32;
+            front.scanned += replies;
+            self.in_flight -= replies as usize;
+            if front.scanned == front.replies {
+                front.sink.deliver(&data[start..pos], front.replies);
+                start = pos;
+                self.begun = false;
+                self.pop_answered();
+                continue;
+            }
+            if pos - start > HOLD_BYTES {
+                let begun = self.scanner.begun();
+                start += front.deliver_part(&data[start..pos], begun, &mut self.begun);
+            }
+            if used == 0 {
+                break;
+            }
+        }
+        self.scanned = pos;
+        Ok(start)
+    }
+
+    fn pop_answered(&mut self) {
+        if let Some(Pending { what: What::Requests { end, .. }, .. }) = self.pending.pop_front() {
+            self.out.release(end);
+        }
+        self.settle_failed();
+        self.wake_waiting();
+    }
+
+    /// Answers the failed commands that have come to the front.
+    fn settle_failed(&mut self) {
+        while let Some(Pending { what: What::Failed(_), .. }) = self.pending.front() {
+            let Some(front) = self.pending.pop_front() else { return };
+            self.answer_with_error(&front);
+        }
+    }
+
+    fn answer_with_error(&mut self, pending: &Pending) {
+        let What::Failed(text) = &pending.what else { return };
+        let mut bytes = Vec::new();
+        for _ in 0..pending.replies {
+            ReplyWriter::new(&mut bytes, Proto::Resp2).error(text);
+        }
+        self.in_flight -= pending.replies as usize;
+        pending.sink.deliver(&bytes, pending.replies);
+    }
+
+    /// The connection is gone: reads that were not answered and requests that did not leave are
+    /// queued for the next one; the rest fails, each in its turn.
+    pub(super) fn lose(&mut self, error: &UpstreamError) {
+        let lost = std::mem::take(&mut self.out);
+        let mut pending = std::mem::take(&mut self.pending);
+        if let Some(front) = pending.front_mut().filter(|front| front.scanned > 0) {
+            let whole = self.scanned - self.scanner.begun();
+            front.deliver_part(&self.held[..whole], 0, &mut self.begun);
+        }
+        self.forget_received();
+        self.in_flight = 0;
+        self.state = LinkState::Connecting { since: Instant::now(), error: None };
+        let mut begun = std::mem::take(&mut self.begun);
+        for old in pending {
+            match &old.what {
+                What::Failed(text) => {
+                    let failed = What::Failed(text.clone());
+                    self.queue(old.sink, old.replies, old.at, failed);
+                }
+                What::Requests { start, end, .. } => {
+                    if std::mem::take(&mut begun) {
+                        old.sink.abort();
+                    }
+                    let bytes = lost.bytes(*start, (end - start) as usize);
+                    let sent = if *end <= lost.written() { Sent::Yes } else { Sent::No };
+                    self.requeue(&old, bytes, sent, error);
+                }
+            }
+        }
+        self.settle_failed();
+    }
+
+    fn forget_received(&mut self) {
+        self.held = Vec::new();
+        self.scanned = 0;
+        self.scanner = ReplyScanner::default();
+    }
+
+    /// Queues the unanswered requests of `old` once more: those that may be sent again as
+    /// requests, the others as failures.
+    fn requeue(&mut self, old: &Pending, mut bytes: &[u8], sent: Sent, error: &UpstreamError) {
+        let again = matches!(old.what, What::Requests { again: true, .. });
+        let retryable = Rc::clone(&self.retryable);
+        let mut parser = RequestParser::default();
+        let mut skip = old.delivered;
+        while let Ok(Parsed::Request { len }) = parser.parse(bytes, &TRUSTED) {
+            let (request, rest) = bytes.split_at(len);
+            let may = sent == Sent::No || (!again && retryable(parser.args(request)));
+            bytes = rest;
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            let what = if may {
+                let start = self.out.push(request);
+                let end = self.out.end();
+                What::Requests { start, end, again: again || sent == Sent::Yes }
+            } else {
+                What::Failed(error.client_text(sent))
+            };
+            self.queue(Rc::clone(&old.sink), 1, old.at, what);
+        }
+    }
+
+    /// Fails what has waited too long for a connection.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let LinkState::Connecting { error, .. } = &self.state else { return };
+        let error = error.clone().unwrap_or(UpstreamError::NotReady);
+        while let Some(front) = self.pending.front() {
+            if now.duration_since(front.at) < self.limits.connect {
+                return;
+            }
+            self.fail_front(&error);
+        }
+    }
+
+    /// Counts the time for a reply from now, when the requests are about to be sent.
+    pub(super) fn restart_clocks(&mut self, now: Instant) {
+        self.pending.iter_mut().for_each(|pending| pending.at = now);
+    }
+
+    fn fail_all(&mut self, error: &UpstreamError) {
+        while !self.pending.is_empty() {
+            self.fail_front(error);
+        }
+    }
+
+    /// Fails the first batch, which was not sent on a connection that is still there.
+    fn fail_front(&mut self, error: &UpstreamError) {
+        let Some(mut front) = self.pending.pop_front() else { return };
+        if let What::Requests { end, again, .. } = front.what {
+            self.out.release(end);
+            let sent = if again { Sent::Yes } else { Sent::No };
+            front.what = What::Failed(error.client_text(sent));
+        }
+        self.answer_with_error(&front);
+        self.wake_waiting();
+    }
+
+    fn wake_waiting(&mut self) {
+        if !self.waiting_for_room.is_empty() && self.has_room() {
+            self.waiting_for_room.drain(..).for_each(Waker::wake);
+        }
+    }
+}
+
+// === impl Pending ===
+
+impl Pending {
+    /// Delivers whole replies in `data`, whose last `begun` bytes belong to an unfinished one; and
+    /// the unfinished one too when there is nothing else. Returns how many bytes went.
+    fn deliver_part(&mut self, data: &[u8], begun: usize, was_begun: &mut bool) -> usize {
+        // `begun` also counts what was delivered of this reply before.
+        let whole = if *was_begun && self.scanned == 0 { 0 } else { data.len() - begun };
+        let n = if whole == 0 { data.len() } else { whole };
+        *was_begun = whole == 0;
+        self.sink.deliver(&data[..n], self.scanned);
+        self.replies -= self.scanned;
+        self.delivered += self.scanned;
+        self.scanned = 0;
+        n
+    }
+}

@@ -1,0 +1,206 @@
+//! The socket side of a [`Link`]: connects, writes what is queued, reads replies, reconnects.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use super::backing::Backing;
+use super::backoff::Backoff;
+use super::connect::ConnectOptions;
+use super::error::UpstreamError;
+use super::link::{Inner, Link, LinkLimits, LinkState, Retryable};
+use crate::resp::Proto;
+use crate::stream::Stream;
+
+/// Chunks that one write may gather.
+const MAX_SLICES: usize = 16;
+/// Reads before other tasks get their turn.
+const READS_PER_TURN: usize = 8;
+
+/// A buffer that all tasks of one worker read into; whoever reads uses up what it read before it
+/// yields.
+pub type Scratch = Rc<RefCell<Vec<u8>>>;
+
+/// Starts a link to `backing` for one database and protocol version.
+pub fn spawn_link(
+    backing: Arc<Backing>,
+    proto: Proto,
+    db: u32,
+    limits: LinkLimits,
+    retryable: Rc<Retryable>,
+    scratch: Scratch,
+) -> Link {
+    let link = Link::new(limits, retryable);
+    let task = LinkTask { link: link.clone(), backing, proto, db, scratch };
+    tokio::task::spawn_local(task.run());
+    link
+}
+
+struct LinkTask {
+    link: Link,
+    backing: Arc<Backing>,
+    proto: Proto,
+    db: u32,
+    scratch: Scratch,
+}
+
+impl LinkTask {
+    async fn run(self) {
+        self.wanted().await;
+        let mut backoff = Backoff::default();
+        loop {
+            if self.closed() {
+                return;
+            }
+            let timeout = self.link.inner.borrow().connect_timeout();
+            let options = ConnectOptions { proto: self.proto, db: self.db, name: "respite", timeout };
+            match self.backing.connect(options).await {
+                Ok(conn) => {
+                    let mut stream = conn.stream;
+                    self.link.inner.borrow_mut().connected();
+                    let since = Instant::now();
+                    let error = self.serve(&mut stream).await;
+                    if self.closed() {
+                        return;
+                    }
+                    // A connection that served for a while was good: start afresh.
+                    if since.elapsed() > timeout {
+                        backoff.reset();
+                    }
+                    warn!(db = self.db, in_flight = self.link.in_flight(), "link lost: {error}");
+                    self.link.inner.borrow_mut().lose(&error);
+                }
+                Err(error) => {
+                    debug!(db = self.db, "link not connected: {error}");
+                    self.link.inner.borrow_mut().connect_failed(error, Instant::now());
+                }
+            }
+            sleep(backoff.next()).await;
+        }
+    }
+
+    fn closed(&self) -> bool {
+        matches!(self.link.inner.borrow().state, LinkState::Closed)
+    }
+
+    /// Waits for the first request.
+    async fn wanted(&self) {
+        poll_fn(|cx| {
+            let mut inner = self.link.inner.borrow_mut();
+            inner.set_task(cx);
+            if inner.wanted() || matches!(inner.state, LinkState::Closed) {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
+        self.link.inner.borrow_mut().start_connecting();
+    }
+
+    /// Moves bytes until the connection is lost or given up.
+    async fn serve(&self, stream: &mut Stream) -> UpstreamError {
+        poll_fn(|cx| {
+            let mut inner = self.link.inner.borrow_mut();
+            inner.set_task(cx);
+            if matches!(inner.state, LinkState::Closed) {
+                return Poll::Ready(UpstreamError::NotReady);
+            }
+            if inner.reply_overdue {
+                return Poll::Ready(UpstreamError::ReplyTimeout);
+            }
+            let written = poll_write_out(&mut inner, stream, cx);
+            // Replies that are already here count, even when writing failed.
+            if let Err(error) = self.poll_read_in(&mut inner, stream, cx) {
+                return Poll::Ready(error);
+            }
+            match written {
+                Err(error) => Poll::Ready(error),
+                Ok(()) => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn poll_read_in(
+        &self,
+        inner: &mut Inner,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Result<(), UpstreamError> {
+        let mut scratch = self.scratch.borrow_mut();
+        for _ in 0..READS_PER_TURN {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+                    return Err(UpstreamError::closed());
+                }
+                Poll::Ready(Ok(())) => inner.receive(buf.filled())?,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+}
+
+fn poll_write_out(
+    inner: &mut Inner,
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+) -> Result<(), UpstreamError> {
+    while inner.out.has_unwritten() {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let n = inner.out.unwritten(&mut slices);
+        match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..n]) {
+            Poll::Pending => break,
+            Poll::Ready(Ok(0)) => return Err(UpstreamError::closed()),
+            Poll::Ready(Ok(n)) => inner.out.advance(n),
+            Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
+        }
+    }
+    match Pin::new(stream).poll_flush(cx) {
+        Poll::Ready(Err(error)) => Err(UpstreamError::lost(&error)),
+        _ => Ok(()),
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn set_task(&mut self, cx: &Context<'_>) {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            self.task = Some(cx.waker().clone());
+        }
+    }
+
+    fn start_connecting(&mut self) {
+        if matches!(self.state, LinkState::Idle) {
+            self.state = LinkState::Connecting { since: Instant::now(), error: None };
+        }
+    }
+
+    fn connected(&mut self) {
+        if !matches!(self.state, LinkState::Closed) {
+            self.state = LinkState::Up;
+            self.reply_overdue = false;
+            self.restart_clocks(Instant::now());
+        }
+    }
+
+    fn connect_failed(&mut self, failure: UpstreamError, now: Instant) {
+        if let LinkState::Connecting { error, .. } = &mut self.state {
+            *error = Some(failure);
+        }
+        self.expire(now);
+    }
+}

@@ -1,0 +1,26 @@
+//! The Redis side: connections to the backing and what is known about it.
+//!
+//! A [`Link`] is shared by all sessions of a worker, a [`Pinned`](pool::PinnedPool) connection
+//! belongs to one session for a while. Neither knows what a client is: replies go to a
+//! [`ReplySink`].
+
+mod backing;
+mod backoff;
+mod connect;
+pub mod embedded;
+mod error;
+mod link;
+mod link_task;
+mod out_queue;
+mod pool;
+mod tls;
+mod topology;
+
+pub use backing::{Backing, BackingState, ServerHello};
+pub use connect::{Conn, ConnectOptions, connect};
+pub use error::{Sent, UpstreamError};
+pub use link::{Link, LinkLimits, ReplySink, Retryable};
+pub use link_task::{Scratch, spawn_link};
+pub use pool::{PinnedCount, PinnedPool, PooledConn};
+pub use tls::client_connector;
+pub use topology::Topology;
