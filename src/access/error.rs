@@ -48,7 +48,10 @@ impl fmt::Display for Denied {
         match self {
             Self::NotAuthenticated => f.write_str("NOAUTH Authentication required."),
             Self::Command(name) => {
-                write!(f, "NOPERM this user has no permissions to run the '{name}' command")
+                write!(
+                    f,
+                    "NOPERM this user has no permissions to run the '{name}' command"
+                )
             }
             Self::Key => f.write_str(
                 "NOPERM this user has no permissions to access one of the keys used as arguments",

@@ -86,7 +86,11 @@ impl AccessList {
                 name: spec.name,
             });
         }
-        Ok(Self { number: LISTS.fetch_add(1, Ordering::Relaxed), deny, users: known })
+        Ok(Self {
+            number: LISTS.fetch_add(1, Ordering::Relaxed),
+            deny,
+            users: known,
+        })
     }
 
     /// Tells whether there are no users: everybody may do everything that is not denied.
@@ -103,7 +107,9 @@ impl AccessList {
     pub fn authenticate(&self, user: &[u8], password: &[u8]) -> Option<UserId> {
         let given = hash(password);
         let id = self.user_by_name(user);
-        let wanted = id.and_then(|id| self.user(id)).map_or([0; 32], |user| user.password);
+        let wanted = id
+            .and_then(|id| self.user(id))
+            .map_or([0; 32], |user| user.password);
         id.filter(|_| same(&given, &wanted))
     }
 
@@ -142,7 +148,11 @@ impl AccessList {
             return Ok(());
         }
         let row = sub.or(row);
-        let asked = Asked { row, name, sub: args.get(1) };
+        let asked = Asked {
+            row,
+            name,
+            sub: args.get(1),
+        };
         let user = match user.and_then(|id| self.user(id)) {
             None if !self.is_open() => return Err(Denied::NotAuthenticated),
             user => user,
@@ -160,7 +170,10 @@ impl AccessList {
     /// Tells whether a user may see the value of a key.
     #[must_use]
     pub fn may_read(&self, user: Option<UserId>, key: &[u8]) -> bool {
-        self.is_open() || user.and_then(|id| self.user(id)).is_some_and(|user| user.may_use(key))
+        self.is_open()
+            || user
+                .and_then(|id| self.user(id))
+                .is_some_and(|user| user.may_use(key))
     }
 
     /// Gives the name of a user, empty for a user of another list.
@@ -172,12 +185,20 @@ impl AccessList {
     /// Finds a user by name, for a session that outlives a reload.
     #[must_use]
     pub fn user_by_name(&self, name: &[u8]) -> Option<UserId> {
-        let at = self.users.iter().position(|user| user.name.as_bytes() == name)?;
-        u32::try_from(at).ok().map(|at| UserId { list: self.number, at })
+        let at = self
+            .users
+            .iter()
+            .position(|user| user.name.as_bytes() == name)?;
+        u32::try_from(at).ok().map(|at| UserId {
+            list: self.number,
+            at,
+        })
     }
 
     fn user(&self, id: UserId) -> Option<&User> {
-        self.users.get(id.at as usize).filter(|_| id.list == self.number)
+        self.users
+            .get(id.at as usize)
+            .filter(|_| id.list == self.number)
     }
 }
 
@@ -194,7 +215,11 @@ impl std::fmt::Debug for AccessList {
 
 impl User {
     fn may_use(&self, key: &[u8]) -> bool {
-        self.all_keys || self.keys.iter().any(|glob| glob_match(glob.as_bytes(), key, false))
+        self.all_keys
+            || self
+                .keys
+                .iter()
+                .any(|glob| glob_match(glob.as_bytes(), key, false))
     }
 
     fn may_use_keys(&self, row: Option<&Row>, args: Args<'_>) -> bool {

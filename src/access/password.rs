@@ -22,8 +22,14 @@ mod tests {
 
     #[test]
     fn hashes_are_plain_sha256() {
-        let hex: String = hash(b"secret").iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b");
+        let hex: String = hash(b"secret")
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(
+            hex,
+            "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+        );
     }
 
     #[test]

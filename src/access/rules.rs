@@ -15,7 +15,10 @@ enum Subject {
     /// A command with all its subcommands, in lower case.
     Command(Box<str>),
     /// One subcommand, in lower case.
-    Sub { container: Box<str>, sub: Box<str> },
+    Sub {
+        container: Box<str>,
+        sub: Box<str>,
+    },
 }
 
 /// A command as rules see it.
@@ -33,41 +36,51 @@ impl Subject {
     fn matches(&self, asked: Asked<'_>) -> bool {
         match self {
             Self::All => true,
-            Self::Category(category) => {
-                asked.row.is_some_and(|row| row.categories.intersects(*category))
-            }
+            Self::Category(category) => asked
+                .row
+                .is_some_and(|row| row.categories.intersects(*category)),
             Self::Command(name) => asked.name.eq_ignore_ascii_case(name.as_bytes()),
             Self::Sub { container, sub } => {
                 asked.name.eq_ignore_ascii_case(container.as_bytes())
-                    && asked.sub.is_some_and(|asked| asked.eq_ignore_ascii_case(sub.as_bytes()))
+                    && asked
+                        .sub
+                        .is_some_and(|asked| asked.eq_ignore_ascii_case(sub.as_bytes()))
             }
         }
     }
 
     /// Reads a rule without its sign.
     fn parse(text: &str, place: &str, rule: &str) -> Result<Self, AccessError> {
-        let invalid =
-            || AccessError::InvalidRule { place: place.to_owned(), rule: rule.to_owned() };
+        let invalid = || AccessError::InvalidRule {
+            place: place.to_owned(),
+            rule: rule.to_owned(),
+        };
         if text.eq_ignore_ascii_case("@all") {
             return Ok(Self::All);
         }
         if let Some(category) = text.strip_prefix('@') {
             let category = (!category.starts_with('@')).then(|| Categories::by_name(category));
             return category.flatten().map(Self::Category).ok_or_else(|| {
-                AccessError::UnknownCategory { place: place.to_owned(), rule: rule.to_owned() }
+                AccessError::UnknownCategory {
+                    place: place.to_owned(),
+                    rule: rule.to_owned(),
+                }
             });
         }
         let lower = text.to_ascii_lowercase();
         let is_name = |name: &str| {
             let mut chars = name.chars();
-            chars.next().is_some_and(|first| first.is_ascii_alphanumeric() || first == '_')
+            chars
+                .next()
+                .is_some_and(|first| first.is_ascii_alphanumeric() || first == '_')
                 && chars.all(|one| one.is_ascii_graphic() && one != '|')
         };
         match lower.split_once('|') {
             None if is_name(&lower) => Ok(Self::Command(lower.into())),
-            Some((container, sub)) if is_name(container) && is_name(sub) => {
-                Ok(Self::Sub { container: container.into(), sub: sub.into() })
-            }
+            Some((container, sub)) if is_name(container) && is_name(sub) => Ok(Self::Sub {
+                container: container.into(),
+                sub: sub.into(),
+            }),
             _ => Err(invalid()),
         }
     }
@@ -104,7 +117,10 @@ impl CommandRules {
 
     /// Tells whether a command is allowed.
     pub(super) fn allow(&self, asked: Asked<'_>) -> bool {
-        let decisive = self.rules.iter().find(|(subject, _)| subject.matches(asked));
+        let decisive = self
+            .rules
+            .iter()
+            .find(|(subject, _)| subject.matches(asked));
         decisive.is_some_and(|(_, allowed)| *allowed)
     }
 }
@@ -119,7 +135,9 @@ impl DenyList {
     /// Reads the deny list: names, `container|sub` and categories, without signs.
     pub(super) fn parse(rules: &[String]) -> Result<Self, AccessError> {
         let subjects = rules.iter().map(|rule| Subject::parse(rule, "deny", rule));
-        Ok(Self { subjects: subjects.collect::<Result<_, _>>()? })
+        Ok(Self {
+            subjects: subjects.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Tells whether nothing is denied.
@@ -160,7 +178,11 @@ mod tests {
         let mut words = command.split('|');
         let name = words.next().unwrap_or_default().as_bytes();
         let sub = words.next().map(str::as_bytes);
-        rules(text).allow(Asked { row: Some(&row), name, sub })
+        rules(text).allow(Asked {
+            row: Some(&row),
+            name,
+            sub,
+        })
     }
 
     #[test]
@@ -175,7 +197,11 @@ mod tests {
         assert!(!allows("allcommands nocommands", "get", read));
         assert!(allows("nocommands AllCommands", "get", read));
         assert!(allows("+@all -@dangerous", "get", read));
-        assert!(!allows("+@all -@dangerous", "keys", read | Categories::DANGEROUS));
+        assert!(!allows(
+            "+@all -@dangerous",
+            "keys",
+            read | Categories::DANGEROUS
+        ));
         assert!(!allows("", "get", read));
         assert!(allows("set", "set", Categories::WRITE));
     }
@@ -193,7 +219,11 @@ mod tests {
 
     #[test]
     fn an_unknown_command_is_allowed_by_name_or_with_all() {
-        let asked = Asked { row: None, name: b"FT.SEARCH", sub: None };
+        let asked = Asked {
+            row: None,
+            name: b"FT.SEARCH",
+            sub: None,
+        };
         assert!(rules("+@all").allow(asked));
         assert!(rules("+ft.search").allow(asked));
         assert!(!rules("+@read +@write +@slow").allow(asked));
@@ -208,12 +238,20 @@ mod tests {
             text("+@red"),
             "user 'bob': unknown command category in the rule '+@red'",
         );
-        for bad in ["", "+", "-", "@", "~app:*", ">pw", "+a|b|c", "+|b", "+a|", "+a b", "+-get"] {
+        for bad in [
+            "", "+", "-", "@", "~app:*", ">pw", "+a|b|c", "+|b", "+a|", "+a b", "+-get",
+        ] {
             assert!(text(bad).contains("user 'bob'"), "{bad}");
         }
         assert!(parse("+no.such.command").is_ok());
         let deny = DenyList::parse(&["@nope".to_owned()]).expect_err("a bad rule");
-        assert_eq!(deny.to_string(), "deny: unknown command category in the rule '@nope'");
-        assert!(DenyList::parse(&["+get".to_owned()]).is_err(), "the deny list has no signs");
+        assert_eq!(
+            deny.to_string(),
+            "deny: unknown command category in the rule '@nope'"
+        );
+        assert!(
+            DenyList::parse(&["+get".to_owned()]).is_err(),
+            "the deny list has no signs"
+        );
     }
 }

@@ -28,16 +28,22 @@ struct Builtin {
 /// A subcommand: name, arity, whether it is administrative.
 type Sub = (&'static str, i32, bool);
 
-const CONNECTION: Flags =
-    Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST);
+const CONNECTION: Flags = Flags::NOSCRIPT
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::FAST);
 const ANYWHERE: Flags = Flags::LOADING.union(Flags::STALE).union(Flags::FAST);
 const HANDSHAKE: Flags = CONNECTION.union(Flags::NO_AUTH).union(Flags::ALLOW_BUSY);
 const TRANSACTION: Flags = CONNECTION.union(Flags::ALLOW_BUSY);
-const PUBSUB: Flags =
-    Flags::PUBSUB.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+const PUBSUB: Flags = Flags::PUBSUB
+    .union(Flags::NOSCRIPT)
+    .union(Flags::LOADING)
+    .union(Flags::STALE);
 const BLOCKING_WRITE: Flags = Flags::WRITE.union(Flags::NOSCRIPT).union(Flags::BLOCKING);
-const ADMIN: Flags =
-    Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+const ADMIN: Flags = Flags::ADMIN
+    .union(Flags::NOSCRIPT)
+    .union(Flags::LOADING)
+    .union(Flags::STALE);
 
 const NO_KEYS: (i32, i32, i32) = (0, 0, 0);
 const FIRST_TWO: (i32, i32, i32) = (1, 2, 1);
@@ -78,7 +84,15 @@ const SCRIPT: &[Sub] = &[("debug", 3, false)];
 
 const fn row(name: &'static str, arity: i32, flags: Flags, handling: Handling) -> Builtin {
     let categories = Categories::empty();
-    Builtin { name, arity, flags, categories, range: NO_KEYS, handling, subcommands: &[] }
+    Builtin {
+        name,
+        arity,
+        flags,
+        categories,
+        range: NO_KEYS,
+        handling,
+        subcommands: &[],
+    }
 }
 
 impl Builtin {
@@ -142,18 +156,33 @@ const BUILTIN: &[Builtin] = &[
     row("client", -2, Flags::empty(), L(Local::Client))
         .in_category(Categories::CONNECTION)
         .of(CLIENT),
-    row("command", -1, Flags::LOADING.union(Flags::STALE), L(Local::Command))
-        .in_category(Categories::CONNECTION)
-        .of(COMMAND),
-    row("info", -1, Flags::LOADING.union(Flags::STALE), L(Local::Info))
-        .in_category(Categories::DANGEROUS),
+    row(
+        "command",
+        -1,
+        Flags::LOADING.union(Flags::STALE),
+        L(Local::Command),
+    )
+    .in_category(Categories::CONNECTION)
+    .of(COMMAND),
+    row(
+        "info",
+        -1,
+        Flags::LOADING.union(Flags::STALE),
+        L(Local::Info),
+    )
+    .in_category(Categories::DANGEROUS),
     row("multi", 1, TRANSACTION, P(Pin::Multi)).in_category(Categories::TRANSACTION),
     row("exec", 1, CONNECTION.difference(Flags::FAST), P(Pin::Exec))
         .in_category(Categories::TRANSACTION),
     row("discard", 1, TRANSACTION, P(Pin::Discard)).in_category(Categories::TRANSACTION),
-    row("watch", -2, TRANSACTION.union(Flags::READONLY), P(Pin::Watch))
-        .in_category(Categories::TRANSACTION)
-        .keys(ALL),
+    row(
+        "watch",
+        -2,
+        TRANSACTION.union(Flags::READONLY),
+        P(Pin::Watch),
+    )
+    .in_category(Categories::TRANSACTION)
+    .keys(ALL),
     row("unwatch", 1, TRANSACTION, P(Pin::Unwatch)).in_category(Categories::TRANSACTION),
     row("blpop", -3, BLOCKING_WRITE, P(Pin::Block))
         .in_category(Categories::LIST)
@@ -164,25 +193,67 @@ const BUILTIN: &[Builtin] = &[
     row("brpoplpush", 4, BLOCKING_WRITE, P(Pin::Block))
         .in_category(Categories::LIST)
         .keys(FIRST_TWO),
-    row("blmove", 6, BLOCKING_WRITE, P(Pin::Block)).in_category(Categories::LIST).keys(FIRST_TWO),
+    row("blmove", 6, BLOCKING_WRITE, P(Pin::Block))
+        .in_category(Categories::LIST)
+        .keys(FIRST_TWO),
     row("blmpop", -5, BLOCKING_WRITE, P(Pin::Block)).in_category(Categories::LIST),
-    row("bzpopmin", -3, BLOCKING_WRITE.union(Flags::FAST), P(Pin::Block))
-        .in_category(Categories::SORTEDSET)
-        .keys(ALL_BUT_LAST),
-    row("bzpopmax", -3, BLOCKING_WRITE.union(Flags::FAST), P(Pin::Block))
-        .in_category(Categories::SORTEDSET)
-        .keys(ALL_BUT_LAST),
+    row(
+        "bzpopmin",
+        -3,
+        BLOCKING_WRITE.union(Flags::FAST),
+        P(Pin::Block),
+    )
+    .in_category(Categories::SORTEDSET)
+    .keys(ALL_BUT_LAST),
+    row(
+        "bzpopmax",
+        -3,
+        BLOCKING_WRITE.union(Flags::FAST),
+        P(Pin::Block),
+    )
+    .in_category(Categories::SORTEDSET)
+    .keys(ALL_BUT_LAST),
     row("bzmpop", -5, BLOCKING_WRITE, P(Pin::Block)).in_category(Categories::SORTEDSET),
-    row("xread", -4, Flags::READONLY.union(Flags::BLOCKING), P(Pin::BlockIfOption))
-        .in_category(Categories::STREAM),
-    row("xreadgroup", -7, Flags::WRITE.union(Flags::BLOCKING), P(Pin::BlockIfOption))
-        .in_category(Categories::STREAM),
+    row(
+        "xread",
+        -4,
+        Flags::READONLY.union(Flags::BLOCKING),
+        P(Pin::BlockIfOption),
+    )
+    .in_category(Categories::STREAM),
+    row(
+        "xreadgroup",
+        -7,
+        Flags::WRITE.union(Flags::BLOCKING),
+        P(Pin::BlockIfOption),
+    )
+    .in_category(Categories::STREAM),
     row("subscribe", -2, PUBSUB, P(Pin::Subscribe(Channel::Exact))),
-    row("psubscribe", -2, PUBSUB, P(Pin::Subscribe(Channel::Pattern))),
+    row(
+        "psubscribe",
+        -2,
+        PUBSUB,
+        P(Pin::Subscribe(Channel::Pattern)),
+    ),
     row("ssubscribe", -2, PUBSUB, P(Pin::Subscribe(Channel::Shard))),
-    row("unsubscribe", -1, PUBSUB, P(Pin::Unsubscribe(Channel::Exact))),
-    row("punsubscribe", -1, PUBSUB, P(Pin::Unsubscribe(Channel::Pattern))),
-    row("sunsubscribe", -1, PUBSUB, P(Pin::Unsubscribe(Channel::Shard))),
+    row(
+        "unsubscribe",
+        -1,
+        PUBSUB,
+        P(Pin::Unsubscribe(Channel::Exact)),
+    ),
+    row(
+        "punsubscribe",
+        -1,
+        PUBSUB,
+        P(Pin::Unsubscribe(Channel::Pattern)),
+    ),
+    row(
+        "sunsubscribe",
+        -1,
+        PUBSUB,
+        P(Pin::Unsubscribe(Channel::Shard)),
+    ),
     row("monitor", 1, ADMIN, P(Pin::Monitor)),
     row("wait", 3, Flags::NOSCRIPT, P(Pin::Wait)).in_category(Categories::CONNECTION),
     row("waitaof", 4, Flags::NOSCRIPT, P(Pin::Wait)).in_category(Categories::CONNECTION),

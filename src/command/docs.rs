@@ -13,7 +13,11 @@ pub fn merge_docs(backing: &[u8], own: &[&OwnRow], proto: Proto, out: &mut Vec<u
         out.extend_from_slice(backing);
         return;
     };
-    let added = if header.kind == b'%' { own.len() } else { own.len() * 2 };
+    let added = if header.kind == b'%' {
+        own.len()
+    } else {
+        own.len() * 2
+    };
     header.write(header.count + added, out);
     out.extend_from_slice(&backing[header.len..]);
     for row in own {
@@ -96,12 +100,17 @@ fn write_argument(argument: &OwnArg, writer: &mut ReplyWriter<'_>) {
 ///
 /// The family's name is what its first command has before the dot.
 pub fn help(rows: &[OwnRow], out: &mut Vec<u8>) {
-    let family = rows.first().and_then(|row| row.name.split('.').next()).unwrap_or_default();
+    let family = rows
+        .first()
+        .and_then(|row| row.name.split('.').next())
+        .unwrap_or_default();
     let help_name = format!("{family}.HELP");
     let rows: Vec<&OwnRow> = rows.iter().filter(|row| row.name != help_name).collect();
     let mut writer = ReplyWriter::new(out, Proto::Resp2);
     writer.array(rows.len() * 2 + 3);
-    writer.simple(format!("{family}.<command> [<arg> [value] [opt] ...]. Commands are:"));
+    writer.simple(format!(
+        "{family}.<command> [<arg> [value] [opt] ...]. Commands are:"
+    ));
     for row in rows {
         writer.simple(row.syntax);
         writer.simple(format!("    {}.", row.summary));

@@ -58,6 +58,9 @@ mod tests {
 
     #[test]
     fn a_quoted_word_ends_at_a_zero_byte() {
-        assert_eq!(unknown_subcommand(b"a", b"b\0c"), b"ERR unknown subcommand 'b'. Try A HELP.");
+        assert_eq!(
+            unknown_subcommand(b"a", b"b\0c"),
+            b"ERR unknown subcommand 'b'. Try A HELP."
+        );
     }
 }

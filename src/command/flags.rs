@@ -163,7 +163,10 @@ impl Flags {
 
     /// Lists the names of the flags that are set, in Redis' order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        FLAG_NAMES.iter().filter(move |(_, flag)| self.contains(*flag)).map(|(name, _)| *name)
+        FLAG_NAMES
+            .iter()
+            .filter(move |(_, flag)| self.contains(*flag))
+            .map(|(name, _)| *name)
     }
 }
 
@@ -176,7 +179,10 @@ impl Categories {
 
     /// Lists the names of the categories that are set, without `@`, in Redis' order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        CATEGORY_NAMES.iter().filter(move |(_, one)| self.contains(*one)).map(|(name, _)| *name)
+        CATEGORY_NAMES
+            .iter()
+            .filter(move |(_, one)| self.contains(*one))
+            .map(|(name, _)| *name)
     }
 
     /// Derives the categories that Redis derives from flags (`setImplicitACLCategories`), for
@@ -196,7 +202,10 @@ impl Categories {
 }
 
 fn find<T: Copy>(names: &[(&str, T)], name: &str) -> Option<T> {
-    names.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    names
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| *value)
 }
 
 #[cfg(test)]
@@ -205,10 +214,21 @@ mod tests {
 
     #[test]
     fn every_flag_and_category_has_exactly_one_name() {
-        assert!(Flags::all().names().eq(FLAG_NAMES.iter().map(|(name, _)| *name)));
-        assert!(Categories::all().names().eq(CATEGORY_NAMES.iter().map(|(name, _)| *name)));
+        assert!(
+            Flags::all()
+                .names()
+                .eq(FLAG_NAMES.iter().map(|(name, _)| *name))
+        );
+        assert!(
+            Categories::all()
+                .names()
+                .eq(CATEGORY_NAMES.iter().map(|(name, _)| *name))
+        );
         assert_eq!(FLAG_NAMES.len(), Flags::all().bits().count_ones() as usize);
-        assert_eq!(CATEGORY_NAMES.len(), Categories::all().bits().count_ones() as usize);
+        assert_eq!(
+            CATEGORY_NAMES.len(),
+            Categories::all().bits().count_ones() as usize
+        );
     }
 
     #[test]
@@ -224,7 +244,10 @@ mod tests {
     #[test]
     fn flags_imply_categories_as_in_redis() {
         let categories = Categories::implied_by(Flags::ADMIN | Flags::NOSCRIPT);
-        assert_eq!(categories, Categories::ADMIN | Categories::DANGEROUS | Categories::SLOW);
+        assert_eq!(
+            categories,
+            Categories::ADMIN | Categories::DANGEROUS | Categories::SLOW
+        );
         let categories = Categories::implied_by(Flags::READONLY | Flags::FAST);
         assert_eq!(categories, Categories::READ | Categories::FAST);
     }

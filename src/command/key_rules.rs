@@ -36,7 +36,11 @@ impl KeyAccess {
     /// Gives what a command with these flags may do with any of its keys.
     pub(super) fn of(flags: Flags) -> Self {
         // A command that declares neither (EVAL) is taken for a writer.
-        if flags.contains(Flags::READONLY) { Self::Read } else { Self::Modify }
+        if flags.contains(Flags::READONLY) {
+            Self::Read
+        } else {
+            Self::Modify
+        }
     }
 }
 
@@ -56,12 +60,22 @@ pub struct Span {
 impl Span {
     /// One key.
     const fn at(position: u32, access: KeyAccess) -> Self {
-        Self { first: position, last: position.cast_signed(), step: 1, access }
+        Self {
+            first: position,
+            last: position.cast_signed(),
+            step: 1,
+            access,
+        }
     }
 
     /// All arguments from a position on.
     const fn from(position: u32, access: KeyAccess) -> Self {
-        Self { first: position, last: -1, step: 1, access }
+        Self {
+            first: position,
+            last: -1,
+            step: 1,
+            access,
+        }
     }
 }
 
@@ -134,7 +148,12 @@ impl Keys {
 pub(super) fn span(first: i32, last: i32, step: i32, flags: Flags) -> Option<Span> {
     let first = u32::try_from(first).ok().filter(|&first| first > 0)?;
     let step = u32::try_from(step).unwrap_or(1).max(1);
-    Some(Span { first, last, step, access: KeyAccess::of(flags) })
+    Some(Span {
+        first,
+        last,
+        step,
+        access: KeyAccess::of(flags),
+    })
 }
 
 use KeyAccess::{Modify, Overwrite, Read};
@@ -172,8 +191,11 @@ const XGROUP: &[(&str, Span)] = &[
     ("destroy", WRITE_SECOND),
     ("setid", WRITE_SECOND),
 ];
-const XINFO: &[(&str, Span)] =
-    &[("consumers", READ_SECOND), ("groups", READ_SECOND), ("stream", READ_SECOND)];
+const XINFO: &[(&str, Span)] = &[
+    ("consumers", READ_SECOND),
+    ("groups", READ_SECOND),
+    ("stream", READ_SECOND),
+];
 const MEMORY: &[(&str, Span)] = &[("usage", READ_SECOND)];
 
 /// Gives the static rule for a core command, by its name in lower case.
@@ -181,7 +203,12 @@ const MEMORY: &[(&str, Span)] = &[("usage", READ_SECOND)];
 /// The sources are the key specifications of Redis 7.0.15, with one difference: `XREADGROUP`
 /// counts as a writer of its streams, since it moves the state of their groups.
 pub(super) fn static_rule(name: &str) -> Option<Keys> {
-    let counted = |count_at, access| Counted { count_at, access, destination: false, open: false };
+    let counted = |count_at, access| Counted {
+        count_at,
+        access,
+        destination: false,
+        open: false,
+    };
     Some(match name {
         "copy" => Keys::Spans(FIRST_TO_SECOND),
         "rename" | "renamenx" => Keys::Spans(RENAMED),
@@ -195,18 +222,23 @@ pub(super) fn static_rule(name: &str) -> Option<Keys> {
         // Flagged neither as reading nor as writing.
         "watch" => Keys::Span(Span::from(1, Read)),
         "pfdebug" => Keys::Span(WRITE_SECOND),
-        "zunionstore" | "zinterstore" | "zdiffstore" => {
-            Keys::Counted(Counted { destination: true, ..counted(2, Read) })
-        }
+        "zunionstore" | "zinterstore" | "zdiffstore" => Keys::Counted(Counted {
+            destination: true,
+            ..counted(2, Read)
+        }),
         "zunion" | "zinter" | "zdiff" | "zintercard" | "sintercard" => {
             Keys::Counted(counted(1, Read))
         }
         "lmpop" | "zmpop" => Keys::Counted(counted(1, Modify)),
         "blmpop" | "bzmpop" => Keys::Counted(counted(2, Modify)),
-        "eval" | "evalsha" | "fcall" => Keys::Counted(Counted { open: true, ..counted(2, Modify) }),
-        "eval_ro" | "evalsha_ro" | "fcall_ro" => {
-            Keys::Counted(Counted { open: true, ..counted(2, Read) })
-        }
+        "eval" | "evalsha" | "fcall" => Keys::Counted(Counted {
+            open: true,
+            ..counted(2, Modify)
+        }),
+        "eval_ro" | "evalsha_ro" | "fcall_ro" => Keys::Counted(Counted {
+            open: true,
+            ..counted(2, Read)
+        }),
         "sort" | "sort_ro" => Keys::Sort,
         "georadius" | "georadiusbymember" => Keys::GeoRadius,
         "xread" => Keys::Streams(Read),

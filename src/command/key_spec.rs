@@ -41,7 +41,10 @@ impl KeySpec {
     /// treated as not to be known.
     pub(super) fn read(value: &Value<'_>) -> Option<Self> {
         let flags = field(value, "flags").map(strings).unwrap_or_default();
-        if flags.iter().any(|flag| flag.eq_ignore_ascii_case("not_key")) {
+        if flags
+            .iter()
+            .any(|flag| flag.eq_ignore_ascii_case("not_key"))
+        {
             return None;
         }
         let access = flags.iter().find_map(|flag| match *flag {
@@ -52,7 +55,9 @@ impl KeySpec {
         });
         Some(Self {
             access: access.unwrap_or(KeyAccess::Modify),
-            incomplete: flags.iter().any(|flag| flag.eq_ignore_ascii_case("incomplete")),
+            incomplete: flags
+                .iter()
+                .any(|flag| flag.eq_ignore_ascii_case("incomplete")),
             begin: field(value, "begin_search").map_or(Begin::Unknown, read_begin),
             find: field(value, "find_keys").map_or(Find::Unknown, read_find),
         })
@@ -65,15 +70,25 @@ impl KeySpec {
 
     /// Gives the fixed positions that this amounts to, when it does.
     pub(super) fn as_span(&self) -> Option<Span> {
-        let (&Begin::Index(first), &Find::Range { last, step, limit: 0 }) =
-            (&self.begin, &self.find)
+        let (
+            &Begin::Index(first),
+            &Find::Range {
+                last,
+                step,
+                limit: 0,
+            },
+        ) = (&self.begin, &self.find)
         else {
             return None;
         };
         if self.is_open() || first < 1 || step < 1 {
             return None;
         }
-        let last = if last < 0 { last } else { first.checked_add(last)? };
+        let last = if last < 0 {
+            last
+        } else {
+            first.checked_add(last)?
+        };
         Some(Span {
             first: u32::try_from(first).ok()?,
             last: i32::try_from(last).ok()?,
@@ -87,7 +102,11 @@ impl KeySpec {
         match self.find(args) {
             Found::Keys { first, last, step } => {
                 super::keys::visit_positions(args, first, last, step, self.access, each);
-                if self.incomplete { Seen::Declared } else { Seen::All }
+                if self.incomplete {
+                    Seen::Declared
+                } else {
+                    Seen::All
+                }
             }
             Found::Nothing if !self.incomplete => Seen::All,
             Found::Nothing | Found::Unknown => Seen::Declared,
@@ -116,15 +135,25 @@ impl KeySpec {
                 };
                 Found::Keys { first, last, step }
             }
-            Find::Count { at, first: offset, step } => {
+            Find::Count {
+                at,
+                first: offset,
+                step,
+            } => {
                 let count = usize::try_from(first.saturating_add(at))
                     .ok()
                     .and_then(|at| args.get(at))
                     .map(super::keys::lenient_count);
-                let Some(count) = count else { return Found::Unknown };
+                let Some(count) = count else {
+                    return Found::Unknown;
+                };
                 let first = first.saturating_add(offset);
                 let extent = count.saturating_sub(1).saturating_mul(step.max(1));
-                Found::Keys { first, last: first.saturating_add(extent), step }
+                Found::Keys {
+                    first,
+                    last: first.saturating_add(extent),
+                    step,
+                }
             }
             Find::Unknown => Found::Unknown,
         }
@@ -142,23 +171,40 @@ enum Found {
 fn keyword(args: Args<'_>, word: &[u8], from: i64) -> Option<i64> {
     let found = if from > 0 {
         let from = usize::try_from(from).ok()?;
-        args.iter().enumerate().skip(from).find(|(_, arg)| arg.eq_ignore_ascii_case(word))
+        args.iter()
+            .enumerate()
+            .skip(from)
+            .find(|(_, arg)| arg.eq_ignore_ascii_case(word))
     } else {
         let skipped = usize::try_from(from.checked_neg()?.checked_sub(1)?.max(0)).ok()?;
-        args.iter().enumerate().rev().skip(skipped).find(|(_, arg)| arg.eq_ignore_ascii_case(word))
+        args.iter()
+            .enumerate()
+            .rev()
+            .skip(skipped)
+            .find(|(_, arg)| arg.eq_ignore_ascii_case(word))
     };
-    found.filter(|(at, _)| *at > 0).and_then(|(at, _)| i64::try_from(at).ok())
+    found
+        .filter(|(at, _)| *at > 0)
+        .and_then(|(at, _)| i64::try_from(at).ok())
 }
 
 fn read_begin(value: &Value<'_>) -> Begin {
     let spec = field(value, "spec");
-    let number = |name| spec.and_then(|spec| field(spec, name)).and_then(Value::as_int);
+    let number = |name| {
+        spec.and_then(|spec| field(spec, name))
+            .and_then(Value::as_int)
+    };
     match field(value, "type").and_then(Value::as_str) {
         Some("index") => number("index").map_or(Begin::Unknown, Begin::Index),
         Some("keyword") => {
-            let word = spec.and_then(|spec| field(spec, "keyword")).and_then(Value::as_bytes);
+            let word = spec
+                .and_then(|spec| field(spec, "keyword"))
+                .and_then(Value::as_bytes);
             match (word, number("startfrom")) {
-                (Some(word), Some(from)) => Begin::Keyword { word: word.into(), from },
+                (Some(word), Some(from)) => Begin::Keyword {
+                    word: word.into(),
+                    from,
+                },
                 _ => Begin::Unknown,
             }
         }
@@ -168,7 +214,10 @@ fn read_begin(value: &Value<'_>) -> Begin {
 
 fn read_find(value: &Value<'_>) -> Find {
     let spec = field(value, "spec");
-    let number = |name| spec.and_then(|spec| field(spec, name)).and_then(Value::as_int);
+    let number = |name| {
+        spec.and_then(|spec| field(spec, name))
+            .and_then(Value::as_int)
+    };
     let found = match field(value, "type").and_then(Value::as_str) {
         Some("range") => match (number("lastkey"), number("keystep"), number("limit")) {
             (Some(last), Some(step), Some(limit)) => Some(Find::Range { last, step, limit }),

@@ -107,7 +107,14 @@ pub fn touches_unknown(row: &Row) -> bool {
         "function" => return false,
         // These drop the data set, or a part of it.
         "cluster" => {
-            let drops = ["reset", "failover", "replicate", "setslot", "flushslots", "flushslot"];
+            let drops = [
+                "reset",
+                "failover",
+                "replicate",
+                "setslot",
+                "flushslots",
+                "flushslot",
+            ];
             return drops.contains(&sub);
         }
         _ => {}
@@ -150,14 +157,17 @@ fn visit<'a>(rule: &Keys, args: Args<'a>, each: &mut impl FnMut(KeyRef<'a>)) -> 
         Keys::StrAlgo => visit_stralgo(args, each),
         Keys::BySubcommand(rules) => {
             let sub = args.get(1).unwrap_or_default();
-            match rules.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(sub)) {
+            match rules
+                .iter()
+                .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(sub))
+            {
                 Some((_, span)) => visit_span(*span, args, each),
                 None => Seen::All,
             }
         }
-        Keys::Specs(specs) => {
-            specs.iter().fold(Seen::All, |seen, spec| seen.and(spec.visit(args, each)))
-        }
+        Keys::Specs(specs) => specs
+            .iter()
+            .fold(Seen::All, |seen, spec| seen.and(spec.visit(args, each))),
         Keys::Open(span) => {
             if let Some(span) = span {
                 visit_span(*span, args, each);
@@ -167,21 +177,28 @@ fn visit<'a>(rule: &Keys, args: Args<'a>, each: &mut impl FnMut(KeyRef<'a>)) -> 
     }
 }
 
-fn visit_one<'a>(
-    at: usize,
-    access: KeyAccess,
-    args: Args<'a>,
-    each: &mut impl FnMut(KeyRef<'a>),
-) {
+fn visit_one<'a>(at: usize, access: KeyAccess, args: Args<'a>, each: &mut impl FnMut(KeyRef<'a>)) {
     if let Some(key) = args.get(at) {
-        each(KeyRef { key, index: at, write: access.writes(), read: access.reads() });
+        each(KeyRef {
+            key,
+            index: at,
+            write: access.writes(),
+            read: access.reads(),
+        });
     }
 }
 
 fn visit_span<'a>(span: Span, args: Args<'a>, each: &mut impl FnMut(KeyRef<'a>)) -> Seen {
     let argc = i64::try_from(args.len()).unwrap_or(i64::MAX);
     let last = i64::from(span.last) + if span.last < 0 { argc } else { 0 };
-    visit_positions(args, i64::from(span.first), last, i64::from(span.step), span.access, each);
+    visit_positions(
+        args,
+        i64::from(span.first),
+        last,
+        i64::from(span.step),
+        span.access,
+        each,
+    );
     Seen::All
 }
 
@@ -287,11 +304,7 @@ fn stream_option(arg: &[u8]) -> StreamOption {
 
 /// The keys are the first half of what follows `STREAMS`; the options before it are stepped over
 /// one by one because a group may be called `streams`.
-fn visit_streams<'a>(
-    access: KeyAccess,
-    args: Args<'a>,
-    each: &mut impl FnMut(KeyRef<'a>),
-) -> Seen {
+fn visit_streams<'a>(access: KeyAccess, args: Args<'a>, each: &mut impl FnMut(KeyRef<'a>)) -> Seen {
     let mut at = 1;
     while let Some(arg) = args.get(at) {
         at += match stream_option(arg) {
@@ -350,7 +363,11 @@ pub(super) fn lenient_count(text: &[u8]) -> i64 {
     let text = text.trim_ascii_start();
     let text = text.strip_prefix(b"+").unwrap_or(text);
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0_i64, |value, byte| value.saturating_mul(10).saturating_add(i64::from(byte - b'0')))
+    digits.fold(0_i64, |value, byte| {
+        value
+            .saturating_mul(10)
+            .saturating_add(i64::from(byte - b'0'))
+    })
 }
 
 #[cfg(test)]

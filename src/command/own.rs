@@ -100,7 +100,14 @@ impl OwnArg {
     /// Declares a plain argument: mandatory, once, without a token.
     #[must_use]
     pub const fn new(name: &'static str, kind: ArgKind) -> Self {
-        Self { name, kind, token: None, optional: false, multiple: false, children: &[] }
+        Self {
+            name,
+            kind,
+            token: None,
+            optional: false,
+            multiple: false,
+            children: &[],
+        }
     }
 
     /// Puts a literal word before the argument.

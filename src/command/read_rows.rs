@@ -25,12 +25,21 @@ pub(super) fn read_row(entry: &Value<'_>) -> Result<Option<Row>, TableError> {
     let [name, arity, flags, first, last, step, rest @ ..] = values else {
         return Err(TableError::NotAnEntry);
     };
-    let name = name.as_str().ok_or(TableError::NotAnEntry)?.to_ascii_lowercase();
+    let name = name
+        .as_str()
+        .ok_or(TableError::NotAnEntry)?
+        .to_ascii_lowercase();
     let int = |value| small_int(value).ok_or(TableError::NotAnEntry);
-    let flags = strings(flags).into_iter().filter_map(Flags::by_name).collect();
+    let flags = strings(flags)
+        .into_iter()
+        .filter_map(Flags::by_name)
+        .collect();
     let range = (int(first)?, int(last)?, int(step)?);
     let categories = match rest.first() {
-        Some(names) => strings(names).into_iter().filter_map(Categories::by_name).collect(),
+        Some(names) => strings(names)
+            .into_iter()
+            .filter_map(Categories::by_name)
+            .collect(),
         None => Categories::implied_by(flags),
     };
     let mut row = Row {
@@ -42,7 +51,10 @@ pub(super) fn read_row(entry: &Value<'_>) -> Result<Option<Row>, TableError> {
         categories,
         subcommands: Default::default(),
     };
-    let subcommands = values.get(SUBCOMMANDS_AT).and_then(Value::as_array).unwrap_or_default();
+    let subcommands = values
+        .get(SUBCOMMANDS_AT)
+        .and_then(Value::as_array)
+        .unwrap_or_default();
     for sub in subcommands {
         let Some(sub) = read_row(sub)? else { continue };
         let short = sub.name.rsplit('|').next().unwrap_or_default();
@@ -65,7 +77,10 @@ fn keys(name: &str, flags: Flags, range: (i32, i32, i32), specs: Option<&Value<'
         return rule;
     }
     let (first, last, step) = range;
-    if let Some(entries) = specs.and_then(Value::as_array).filter(|entries| !entries.is_empty()) {
+    if let Some(entries) = specs
+        .and_then(Value::as_array)
+        .filter(|entries| !entries.is_empty())
+    {
         let specs: Box<[KeySpec]> = entries.iter().filter_map(KeySpec::read).collect();
         return match &*specs {
             [] => Keys::None,

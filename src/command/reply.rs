@@ -61,7 +61,11 @@ impl Header {
         }
         let end = memchr::memchr(b'\r', rest)?;
         let count = std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
-        (rest.get(end + 1) == Some(&b'\n')).then_some(Self { kind, count, len: end + 3 })
+        (rest.get(end + 1) == Some(&b'\n')).then_some(Self {
+            kind,
+            count,
+            len: end + 3,
+        })
     }
 
     /// Writes the line with another count.
@@ -108,8 +112,11 @@ pub fn merge_list(backing: &[u8], args: Args<'_>, own: &[&OwnRow], out: &mut Vec
         out.extend_from_slice(backing);
         return;
     };
-    let names: Vec<String> =
-        own.iter().filter(|row| passes(row, args)).map(|row| row.lower_name()).collect();
+    let names: Vec<String> = own
+        .iter()
+        .filter(|row| passes(row, args))
+        .map(|row| row.lower_name())
+        .collect();
     header.write(header.count + names.len(), out);
     out.extend_from_slice(&backing[header.len..]);
     let mut writer = ReplyWriter::new(out, Proto::Resp2);
@@ -130,7 +137,9 @@ fn passes(row: &OwnRow, args: Args<'_>) -> bool {
     if kind.eq_ignore_ascii_case(b"pattern") {
         glob_match(value, row.name.as_bytes(), true)
     } else if kind.eq_ignore_ascii_case(b"aclcat") {
-        row.categories.names().any(|name| name.as_bytes().eq_ignore_ascii_case(value))
+        row.categories
+            .names()
+            .any(|name| name.as_bytes().eq_ignore_ascii_case(value))
     } else {
         false
     }
@@ -169,7 +178,9 @@ pub(super) fn write_entry(row: &OwnRow, len: EntryLen, proto: Proto, out: &mut V
         return;
     }
     writer.set(row.categories.names().count());
-    row.categories.names().for_each(|name| writer.simple(format!("@{name}")));
+    row.categories
+        .names()
+        .for_each(|name| writer.simple(format!("@{name}")));
     if len == EntryLen::Seven {
         return;
     }
@@ -197,8 +208,16 @@ fn write_key_specs(row: &OwnRow, writer: &mut ReplyWriter<'_>) {
     write_spec(writer, "index", &[("index", row.first_key)]);
     writer.bulk("find_keys");
     // Relative to the first key unless counted from the end.
-    let last = if row.last_key < 0 { row.last_key } else { row.last_key - row.first_key };
-    write_spec(writer, "range", &[("lastkey", last), ("keystep", row.key_step), ("limit", 0)]);
+    let last = if row.last_key < 0 {
+        row.last_key
+    } else {
+        row.last_key - row.first_key
+    };
+    write_spec(
+        writer,
+        "range",
+        &[("lastkey", last), ("keystep", row.key_step), ("limit", 0)],
+    );
 }
 
 fn write_spec(writer: &mut ReplyWriter<'_>, kind: &str, numbers: &[(&str, i32)]) {

@@ -146,7 +146,9 @@ impl Row {
         if self.subcommands.is_empty() {
             return self;
         }
-        args.get(1).and_then(|sub| self.subcommand(sub)).unwrap_or(self)
+        args.get(1)
+            .and_then(|sub| self.subcommand(sub))
+            .unwrap_or(self)
     }
 }
 
@@ -154,5 +156,9 @@ impl Row {
 #[must_use]
 pub fn arity_ok(row: &Row, args: usize) -> bool {
     let wanted = row.arity.unsigned_abs() as usize;
-    if row.arity < 0 { args >= wanted } else { args == wanted }
+    if row.arity < 0 {
+        args >= wanted
+    } else {
+        args == wanted
+    }
 }

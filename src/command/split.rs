@@ -65,7 +65,11 @@ pub fn split_names(
         write_command(&mut request, &words);
         request
     });
-    Some(Split { kind, slots, request })
+    Some(Split {
+        kind,
+        slots,
+        request,
+    })
 }
 
 impl Split {
@@ -87,15 +91,30 @@ impl Split {
                     (Kind::Docs, Proto::Resp3) => b'%',
                     _ => b'*',
                 };
-                (Header { kind, count: 0, len: 0 }, backing)
+                (
+                    Header {
+                        kind,
+                        count: 0,
+                        len: 0,
+                    },
+                    backing,
+                )
             }
             None => {
                 out.extend_from_slice(backing);
                 return;
             }
         };
-        let own = self.slots.iter().filter(|slot| matches!(slot, Slot::Own(_))).count();
-        let values_each = if self.kind == Kind::Docs && header.kind != b'%' { 2 } else { 1 };
+        let own = self
+            .slots
+            .iter()
+            .filter(|slot| matches!(slot, Slot::Own(_)))
+            .count();
+        let values_each = if self.kind == Kind::Docs && header.kind != b'%' {
+            2
+        } else {
+            1
+        };
         header.write(header.count + own * values_each, out);
         for slot in &self.slots {
             match (slot, self.kind) {
@@ -128,9 +147,9 @@ fn take(rest: &mut &[u8], out: &mut Vec<u8>) {
 /// Tells whether the next value is this name, in any case.
 fn names_next(rest: &[u8], name: &[u8]) -> bool {
     match parse_reply(rest) {
-        Ok(Some((value, _))) => {
-            value.as_bytes().is_some_and(|found| found.eq_ignore_ascii_case(name))
-        }
+        Ok(Some((value, _))) => value
+            .as_bytes()
+            .is_some_and(|found| found.eq_ignore_ascii_case(name)),
         _ => false,
     }
 }

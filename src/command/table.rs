@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::builtin;
 use super::flags::Flags;
-use super::lower::Lower;
+use super::lower::{Lower, ShortName};
 use super::own::OwnRow;
 use super::read_rows::read_row;
 use super::reply::EntryLen;
@@ -17,7 +17,9 @@ use crate::resp::Value;
 /// The commands that are known.
 #[derive(Clone, Debug)]
 pub struct Table {
-    rows: HashMap<Box<[u8]>, Row>,
+    short: HashMap<ShortName, Row>,
+    /// Those whose names do not fit.
+    long: HashMap<Box<[u8]>, Row>,
     entry_len: EntryLen,
 }
 
@@ -40,8 +42,13 @@ impl Table {
     /// backing has been reached. It knows no other command.
     #[must_use]
     pub fn builtin() -> Self {
-        let rows = builtin::rows().map(|row| (row.name.as_bytes().into(), row)).collect();
-        Self { rows, entry_len: EntryLen::default() }
+        let mut table = Self {
+            short: HashMap::new(),
+            long: HashMap::new(),
+            entry_len: EntryLen::default(),
+        };
+        builtin::rows().for_each(|row| drop(table.insert(row)));
+        table
     }
 
     /// Makes the table from the backing's reply to `COMMAND`, in either protocol version.
@@ -58,7 +65,9 @@ impl Table {
         families: &[&'static [OwnRow]],
     ) -> Result<Self, TableError> {
         if let Some(text) = reply.as_error() {
-            return Err(TableError::Refused(String::from_utf8_lossy(text).into_owned()));
+            return Err(TableError::Refused(
+                String::from_utf8_lossy(text).into_owned(),
+            ));
         }
         let entries = reply.as_array().ok_or(TableError::NotAnArray)?;
         let mut table = Self::builtin();
@@ -78,8 +87,7 @@ impl Table {
     pub fn with_families(mut self, families: &[&'static [OwnRow]]) -> Self {
         for (family, rows) in families.iter().enumerate() {
             for own in *rows {
-                let row = own.row(family);
-                self.rows.insert(row.name.as_bytes().into(), row);
+                self.insert(own.row(family));
             }
         }
         self
@@ -87,22 +95,34 @@ impl Table {
 
     /// Takes over a row of the backing's, with what Respite knows better.
     fn adopt(&mut self, mut row: Row) {
-        if let Some(builtin) = self.rows.remove(row.name.as_bytes()) {
+        if let Some(builtin) = self.get(row.name.as_bytes()) {
             // Access rules and the session rely on these.
             row.flags |= builtin.flags & Flags::NO_AUTH;
-            for (short, sub) in builtin.subcommands {
-                row.subcommands.entry(short).or_insert(sub);
+            for (short, sub) in &builtin.subcommands {
+                row.subcommands
+                    .entry(short.clone())
+                    .or_insert_with(|| sub.clone());
             }
         }
-        self.rows.insert(row.name.as_bytes().into(), row);
+        self.insert(row);
+    }
+
+    /// Puts a row in; gives the one of the same name that it replaces.
+    fn insert(&mut self, row: Row) -> Option<Row> {
+        match ShortName::of(row.name.as_bytes()) {
+            Some(name) => self.short.insert(name, row),
+            None => self.long.insert(row.name.as_bytes().into(), row),
+        }
     }
 
     /// Finds a command by its name in any case.
     #[inline]
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&Row> {
-        let lower = Lower::of(name)?;
-        self.rows.get(lower.as_bytes())
+        match ShortName::of(name) {
+            Some(name) => self.short.get(&name),
+            None => self.long.get(Lower::of(name)?.as_bytes()),
+        }
     }
 
     /// Finds a subcommand of a command by its short name in any case.
@@ -113,12 +133,12 @@ impl Table {
 
     /// Lists the names of all commands in lower case, in no order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.rows.values().map(|row| &*row.name)
+        self.rows().map(|row| &*row.name)
     }
 
     /// Lists all rows, in no order.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.values()
+        self.short.values().chain(self.long.values())
     }
 
     /// Gives the length of an entry in the backing's reply to `COMMAND`.

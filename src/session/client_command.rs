@@ -87,6 +87,12 @@ fn kill(
     let mut killed = 0;
     let by_address = args.len() == 3;
     let filter = if by_address { None } else { Some(ClientFilter::for_kill(args)?) };
+    if let Some(user) = filter.as_ref().and_then(|filter| filter.user.as_deref()) {
+        let access = &worker.settings().access;
+        if user != b"default" && access.user_by_name(user).is_none() {
+            return Err(format!("ERR No such user '{}'", String::from_utf8_lossy(user)));
+        }
+    }
     for client in worker.shared.clients.all() {
         let meant = match &filter {
             None => args[2] == *client.addr().as_bytes(),

@@ -13,7 +13,8 @@ pub(super) struct ClientFilter {
     kind: Option<String>,
     addr: Option<Vec<u8>>,
     laddr: Option<Vec<u8>>,
-    user: Option<Vec<u8>>,
+    /// The name of a user, who need not exist.
+    pub(super) user: Option<Vec<u8>>,
     max_age: Option<u64>,
     /// Leaves out the client that asks.
     pub(super) skip_me: bool,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
-use super::replies::Then;
+use super::replies::{Cut, Then};
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
@@ -42,6 +42,23 @@ pub(super) struct Request<'a> {
     /// Its bytes, multi-bulk.
     pub(super) raw: &'a [u8],
     pub(super) row: Option<&'a Row>,
+}
+
+impl Request<'_> {
+    /// What is done with it; unknown commands are the backing's.
+    pub(super) fn handling(&self) -> Handling {
+        self.row.map_or(Handling::Forward, |row| self.handling_of(row))
+    }
+
+    /// Whether it has as many arguments as its command takes.
+    pub(super) fn arity_ok(&self) -> bool {
+        let row = subcommand(self.row, self.args).or(self.row);
+        row.is_none_or(|row| arity_ok(row, self.args.len()))
+    }
+
+    fn handling_of(&self, row: &Row) -> Handling {
+        subcommand(Some(row), self.args).map_or(row.handling, |sub| sub.handling)
+    }
 }
 
 impl Session {
@@ -146,8 +163,8 @@ impl Session {
         cx: &Context<'_>,
     ) -> bool {
         let plain = match request.row {
-            Some(row) => row.handling == Handling::Forward,
-            None => true,
+            Some(row) => request.handling_of(row) == Handling::Forward,
+            None => !is_http(&request.args[0]),
         };
         plain
             && self.pinned.is_none()
@@ -246,6 +263,11 @@ impl Session {
 
     fn route(&mut self, request: Request<'_>, settings: &Arc<Settings>, cx: &mut Context<'_>) -> Flow {
         let Request { args, row, .. } = request;
+        if row.is_none() && is_http(&args[0]) {
+            self.replies.cut_off(Cut::Http);
+            self.closing = true;
+            return Flow::Done;
+        }
         let sub = subcommand(row, args);
         let user = self.state.user_id();
         if let Err(denied) = settings.access.check(user, row, &args[0], sub, args) {
@@ -258,11 +280,11 @@ impl Session {
         if self.pinned.is_some() {
             return self.route_pinned(request, settings, cx);
         }
-        match row.map(|row| row.handling) {
-            None | Some(Handling::Forward) => self.forward(request.raw, Then::Pass, cx),
-            Some(Handling::Local(local)) => self.local(local, request, settings, cx),
-            Some(Handling::Pin(pin)) => self.pin(pin, request, settings, cx),
-            Some(Handling::Family(family)) => self.family(family, request),
+        match request.handling() {
+            Handling::Forward => self.forward(request.raw, Then::Pass, cx),
+            Handling::Local(local) => self.local(local, request, settings, cx),
+            Handling::Pin(pin) => self.pin(pin, request, settings, cx),
+            Handling::Family(family) => self.family(family, request),
         }
     }
 
@@ -298,6 +320,11 @@ impl Session {
 pub(super) fn subcommand<'a>(row: Option<&'a Row>, args: Args<'_>) -> Option<&'a Row> {
     let row = row.filter(|row| !row.subcommands.is_empty())?;
     row.subcommand(args.get(1)?)
+}
+
+/// Whether a command is the beginning of an HTTP request, as Redis tells them.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
 }
 
 /// Whether a local command is one that a `+QUEUED` connection of the backing can answer as well.

@@ -1,11 +1,9 @@
 //! `HELLO` and `AUTH`: who the client is and which protocol version it speaks.
 
-use std::sync::Arc;
-
-use super::dispatch::Flow;
-use super::run::Session;
 use super::shared::Settings;
-use crate::resp::{Args, Proto};
+use super::state::ConnState;
+use super::worker::Worker;
+use crate::resp::{Args, Proto, ReplyWriter};
 
 const WRONGPASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 const NOAUTH_HELLO: &str = "NOAUTH HELLO must be called with the client already authenticated, \
@@ -39,7 +37,8 @@ impl<'a> Hello<'a> {
         let mut at = 2;
         while let Some(option) = args.get(at) {
             if option.eq_ignore_ascii_case(b"AUTH") && args.len() > at + 2 {
-                hello.auth = Some((&args.get(at + 1).unwrap_or_default(), args.get(at + 2).unwrap_or_default()));
+                let word = |at| args.get(at).unwrap_or_default();
+                hello.auth = Some((word(at + 1), word(at + 2)));
                 at += 3;
             } else if option.eq_ignore_ascii_case(b"SETNAME") && args.len() > at + 1 {
                 let name = args.get(at + 1).unwrap_or_default();
@@ -57,89 +56,89 @@ impl<'a> Hello<'a> {
     }
 }
 
-impl Session {
-    pub(super) fn hello(&mut self, args: Args<'_>, settings: &Arc<Settings>) -> Flow {
-        let hello = match Hello::parse(args) {
-            Ok(hello) => hello,
-            Err(text) => return self.answer_error(text),
-        };
-        if let Some((user, password)) = hello.auth {
-            if let Err(text) = self.log_in(user, password, settings) {
-                return self.answer_error(text);
-            }
-        }
-        if !settings.access.is_open() && self.state.user.is_none() {
-            return self.answer_error(NOAUTH_HELLO);
-        }
-        let Some(server) = &settings.hello else {
-            return self.answer_error("UPSTREAM the backing has not been reached yet");
-        };
-        if let Some(name) = hello.name {
-            self.set_name(name);
-        }
-        if let Some(proto) = hello.proto.filter(|proto| *proto != self.state.proto) {
-            self.state.set_proto(proto);
-            self.link = None;
-            if let Some(pinned) = &mut self.pinned {
-                pinned.set_proto(proto);
-            }
-        }
-        let (proto, id) = (self.state.proto, self.state.entry.id);
-        self.answer(|reply| {
-            reply.map(7);
-            reply.bulk("server");
-            reply.bulk(&server.server);
-            reply.bulk("version");
-            reply.bulk(&server.version);
-            reply.bulk("proto");
-            reply.integer(i64::from(proto.number()));
-            reply.bulk("id");
-            reply.integer(id.cast_signed());
-            reply.bulk("mode");
-            reply.bulk(&server.mode);
-            reply.bulk("role");
-            reply.bulk(&server.role);
-            reply.bulk("modules");
-            reply.raw(server.modules(proto));
-        });
-        Flow::Done
-    }
+/// The version that a valid `HELLO` switches to.
+pub(super) fn switches_to(args: Args<'_>) -> Option<Proto> {
+    Hello::parse(args).ok().and_then(|hello| hello.proto)
+}
 
-    pub(super) fn auth(&mut self, args: Args<'_>, settings: &Arc<Settings>) -> Flow {
-        let (user, password) = match (args.get(1), args.get(2)) {
-            _ if args.len() > 3 => return self.answer_error("ERR syntax error"),
-            (Some(user), Some(password)) => (user, password),
-            (Some(_), None) if settings.access.is_open() => return self.answer_error(NO_PASSWORD),
-            (Some(password), None) => (b"default".as_slice(), password),
-            (None, _) => return self.answer_error("ERR syntax error"),
-        };
-        match self.log_in(user, password, settings) {
-            Ok(()) => self.answer(|reply| reply.ok()),
-            Err(text) => return self.answer_error(text),
-        }
-        Flow::Done
+/// Answers `HELLO`.
+pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out: &mut Vec<u8>) {
+    let settings = worker.settings();
+    if let Err(text) = apply(state, args, &settings) {
+        return ReplyWriter::new(out, state.proto).error(text);
     }
+    let mut reply = ReplyWriter::new(out, state.proto);
+    let Some(server) = &settings.hello else {
+        return reply.error("UPSTREAM the backing has not been reached yet");
+    };
+    reply.map(7);
+    reply.bulk("server");
+    reply.bulk(&server.server);
+    reply.bulk("version");
+    reply.bulk(&server.version);
+    reply.bulk("proto");
+    reply.integer(i64::from(state.proto.number()));
+    reply.bulk("id");
+    reply.integer(state.entry.id.cast_signed());
+    reply.bulk("mode");
+    reply.bulk(&server.mode);
+    reply.bulk("role");
+    reply.bulk(&server.role);
+    reply.bulk("modules");
+    reply.raw(server.modules(state.proto));
+}
 
-    fn log_in(
-        &mut self,
-        user: &[u8],
-        password: &[u8],
-        settings: &Arc<Settings>,
-    ) -> Result<(), &'static str> {
-        if settings.access.is_open() {
-            // As in Redis, where the default user needs no password.
-            return if user == b"default" { Ok(()) } else { Err(WRONGPASS) };
-        }
-        let id = settings.access.authenticate(user, password).ok_or(WRONGPASS)?;
-        let name = settings.access.user_name(id).to_owned();
-        self.state.set_user(Some((id, name)));
-        Ok(())
+fn apply(state: &mut ConnState, args: Args<'_>, settings: &Settings) -> Result<(), String> {
+    let hello = Hello::parse(args)?;
+    if let Some((user, password)) = hello.auth {
+        log_in(state, user, password, settings)?;
     }
-
-    pub(super) fn set_name(&self, name: &[u8]) {
+    if !settings.access.is_open() && state.user.is_none() {
+        return Err(NOAUTH_HELLO.into());
+    }
+    if let Some(name) = hello.name {
         let name = String::from_utf8_lossy(name).into_owned();
-        self.state.entry.update(|facts| facts.name = name);
+        state.entry.update(|facts| facts.name = name);
     }
+    if let Some(proto) = hello.proto {
+        state.set_proto(proto);
+    }
+    Ok(())
+}
+
+/// Answers `AUTH`.
+pub(super) fn auth(state: &mut ConnState, worker: &Worker, args: Args<'_>, out: &mut Vec<u8>) {
+    let settings = worker.settings();
+    let open = settings.access.is_open();
+    let result = match (args.get(1), args.get(2)) {
+        (Some(user), Some(password)) if args.len() == 3 => {
+            log_in(state, user, password, &settings)
+        }
+        (Some(_), None) if open => Err(NO_PASSWORD),
+        (Some(password), None) => log_in(state, b"default", password, &settings),
+        _ => Err("ERR syntax error"),
+    };
+    let mut reply = ReplyWriter::new(out, state.proto);
+    match result {
+        Ok(()) => reply.ok(),
+        Err(text) => reply.error(text),
+    }
+}
+
+fn log_in(
+    state: &mut ConnState,
+    user: &[u8],
+    password: &[u8],
+    settings: &Settings,
+) -> Result<(), &'static str> {
+    if settings.access.is_open() {
+        // As in Redis, where the default user needs no password.
+        return if user == b"default" { Ok(()) } else { Err(WRONGPASS) };
+    }
+    let id = settings.access.authenticate(user, password).ok_or(WRONGPASS)?;
+    let name = settings.access.user_name(id).to_owned();
+    state.set_user(Some((id, name)));
+    Ok(())
 }
 
 /// Whether `CLIENT LIST` can show a name: printable, without spaces.

@@ -10,9 +10,26 @@ use super::pinning::database;
 use super::replies::Then;
 use super::run::Session;
 use super::shared::Settings;
-use super::state::ReplyMode;
+use super::state::{ConnState, ReplyMode};
+use super::worker::Worker;
+use super::{client_command, hello};
 use crate::command::{Local, arity_error, arity_ok};
-use crate::resp::Proto;
+use crate::resp::{Args, Proto};
+
+/// Answers a command that needs nothing of the backing.
+pub(super) fn answer(
+    local: Local,
+    state: &mut ConnState,
+    worker: &Worker,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) {
+    match local {
+        Local::Hello => hello::answer(state, worker, args, out),
+        Local::Auth => hello::auth(state, worker, args, out),
+        _ => client_command::answer(state, worker, args, out),
+    }
+}
 
 impl Session {
     pub(super) fn local(
@@ -48,11 +65,27 @@ impl Session {
                 Flow::Done
             }
             Local::Reset => self.reset(settings),
-            Local::Hello => self.hello(args, settings),
-            Local::Auth => self.auth(args, settings),
+            Local::Hello | Local::Auth => {
+                let mut out = Vec::new();
+                answer(local, &mut self.state, &self.worker, args, &mut out);
+                if local == Local::Hello {
+                    self.follow_proto();
+                }
+                self.answer(|reply| reply.raw(&out));
+                Flow::Done
+            }
             Local::Client => self.client(request, settings, cx),
             Local::Command => self.command(request, settings, cx),
             Local::Info => self.info(request, settings, cx),
+        }
+    }
+
+    /// Brings the connections to the protocol version of the client.
+    fn follow_proto(&mut self) {
+        self.link = None;
+        let proto = self.state.proto;
+        if let Some(pinned) = self.pinned.as_mut().filter(|pinned| pinned.proto() != proto) {
+            pinned.set_proto(proto);
         }
     }
 

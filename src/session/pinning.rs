@@ -8,7 +8,7 @@ use super::pinned::{Expect, Opening, Pinned, Queued};
 use super::replies::Then;
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
-use crate::command::{Handling, Local, Pin, has_block_option};
+use crate::command::{Handling, Local, Pin, arity_error, arity_ok, has_block_option};
 use crate::resp::{ArgVec, Args, Proto, ReplyWriter, write_command};
 use crate::upstream::{ConnectOptions, PooledConn};
 
@@ -30,6 +30,7 @@ impl Session {
     ) -> Flow {
         match pin {
             Pin::Replication | Pin::Debugger => self.refuse(request),
+            _ if !request.arity_ok() => self.forward(request.raw, Then::Pass, cx),
             Pin::Cluster | Pin::Exec | Pin::Discard => self.forward(request.raw, Then::Pass, cx),
             Pin::Unwatch => {
                 self.state.watch_lost = false;
@@ -89,6 +90,7 @@ impl Session {
     fn send_pinned(&mut self, pin: Pin, request: Request<'_>, cx: &mut Context<'_>) -> Flow {
         let names = request.args.len() - 1;
         let expect = match pin {
+            _ if !request.arity_ok() => Expect::Plain,
             Pin::Multi => Expect::Multi,
             Pin::Exec => Expect::Exec,
             Pin::Discard => Expect::Discard,
@@ -139,21 +141,27 @@ impl Session {
         if pinned.in_multi() {
             return self.route_multi(request, settings, cx);
         }
-        let handling = request.row.map_or(Handling::Forward, |row| row.handling);
+        let handling = request.handling();
         let own = matches!(handling, Handling::Local(_) | Handling::Family(_));
-        if own && pinned.subscription_pending() {
+        let shared = matches!(handling, Handling::Forward | Handling::Local(Local::Ping | Local::Echo));
+        let subscribing = matches!(handling, Handling::Pin(Pin::Subscribe(_) | Pin::Unsubscribe(_)));
+        let resp2 = self.state.proto == Proto::Resp2;
+        if resp2 && pinned.subscription_pending() && !shared && !subscribing {
             // Whether the client is a subscriber decides what it may do.
             return Flow::Wait;
         }
-        let restricted = self.state.proto == Proto::Resp2 && pinned.is_subscriber();
+        let restricted = resp2 && pinned.is_subscriber();
         match handling {
             Handling::Local(local @ (Local::Quit | Local::Reset)) => {
                 self.local(local, request, settings, cx)
             }
             _ if restricted && own => self.refuse_subscriber(request, cx),
-            Handling::Local(Local::Ping | Local::Echo) | Handling::Forward => {
+            _ if shared || (restricted && !subscribing) => {
                 self.send(request.raw, Expect::Plain, cx)
             }
+            // What is answered here comes after what the backing has been asked.
+            Handling::Local(local) if local != Local::Select && !pinned.is_quiet() => Flow::Wait,
+            Handling::Family(_) if !pinned.is_quiet() => Flow::Wait,
             Handling::Local(Local::Select) => match database(request.args) {
                 Some(db) => self.send(request.raw, Expect::Select(db), cx),
                 None => self.send(request.raw, Expect::Plain, cx),
@@ -169,22 +177,25 @@ impl Session {
                 self.send_pinned(pin, request, cx)
             }
             Handling::Family(family) => self.family(family, request),
+            Handling::Forward => self.send(request.raw, Expect::Plain, cx),
         }
     }
 
     /// A command of ours, of a RESP2 client that has subscriptions: the backing refuses it too.
     fn refuse_subscriber(&mut self, request: Request<'_>, cx: &mut Context<'_>) -> Flow {
         let Request { args, row, .. } = request;
-        match row.map(|row| row.handling) {
-            Some(Handling::Local(Local::Ping)) => self.send(request.raw, Expect::Plain, cx),
-            _ => {
-                let name = subcommand(row, args).or(row).map_or("", |row| &row.name);
-                self.answer_error(format!(
-                    "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / \
-                     QUIT / RESET are allowed in this context"
-                ))
-            }
+        let checked = subcommand(row, args).or(row);
+        if let Some(row) = checked.filter(|row| !arity_ok(row, args.len())) {
+            return self.answer_error(arity_error(row));
         }
+        if matches!(request.handling(), Handling::Local(Local::Ping | Local::Echo)) {
+            return self.send(request.raw, Expect::Plain, cx);
+        }
+        let name = checked.map_or("", |row| &row.name);
+        self.answer_error(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+             RESET are allowed in this context"
+        ))
     }
 
     /// Any command between `MULTI` and `EXEC`.
@@ -194,9 +205,13 @@ impl Session {
         settings: &Arc<Settings>,
         cx: &mut Context<'_>,
     ) -> Flow {
-        let Request { args, raw, row } = request;
+        let Request { args, raw, .. } = request;
         let queued = |what| Expect::Queued(what);
-        match row.map_or(Handling::Forward, |row| row.handling) {
+        if !request.arity_ok() {
+            // The backing refuses it, and the transaction with it.
+            return self.send(raw, queued(Queued::Plain), cx);
+        }
+        match request.handling() {
             Handling::Local(local @ (Local::Quit | Local::Reset)) => {
                 self.local(local, request, settings, cx)
             }
@@ -208,10 +223,9 @@ impl Session {
             Handling::Local(local) if backing_answers(local) => {
                 self.send(raw, queued(Queued::Plain), cx)
             }
-            Handling::Local(_)
-            | Handling::Family(_)
-            | Handling::Pin(Pin::Replication | Pin::Debugger) => {
-                self.send(SPOILER, Expect::Instead(NOT_IN_TRANSACTION.to_vec()), cx)
+            Handling::Local(local) => self.queue_local(local, args, cx),
+            Handling::Family(_) | Handling::Pin(Pin::Replication | Pin::Debugger) => {
+                self.refuse_queueing(cx)
             }
             Handling::Pin(Pin::Exec) if self.state.watch_lost => {
                 self.state.watch_lost = false;
@@ -235,18 +249,44 @@ impl Session {
         }
     }
 
+    /// A command that the session answers itself, when `EXEC` runs. Something harmless stands in
+    /// for it at the backing.
+    fn queue_local(&mut self, local: Local, args: Args<'_>, cx: &mut Context<'_>) -> Flow {
+        let version = match local {
+            // The replies behind it come in the new version.
+            Local::Hello => super::hello::switches_to(args),
+            _ => None,
+        };
+        let mut stand_in = Vec::new();
+        match version {
+            Some(proto) => {
+                let version = proto.number().to_string();
+                write_command(&mut stand_in, &[b"HELLO", version.as_bytes()]);
+            }
+            None => write_command(&mut stand_in, &[b"PING"]),
+        }
+        let args: ArgVec = args.to_owned();
+        self.send(&stand_in, Expect::Queued(Queued::Local(local, args)), cx)
+    }
+
     /// `CLIENT` in a transaction: what concerns the backing's connection is queued there, the
     /// rest is answered here when `EXEC` runs.
     fn queue_client(&mut self, args: Args<'_>, raw: &[u8], cx: &mut Context<'_>) -> Flow {
-        let sub = args.get(1).unwrap_or_default().to_ascii_uppercase();
-        let own = super::client_command::answers(&sub) && args.len() > 1;
-        if !own {
-            return self.send(raw, Expect::Queued(Queued::Subscription), cx);
+        match args.get(1).unwrap_or_default().to_ascii_uppercase().as_slice() {
+            sub if super::client_command::answers(sub) => {
+                self.queue_local(Local::Client, args, cx)
+            }
+            b"REPLY" | b"UNBLOCK" => self.refuse_queueing(cx),
+            b"TRACKING" | b"CACHING" | b"NO-TOUCH" => {
+                self.send(raw, Expect::Queued(Queued::Subscription), cx)
+            }
+            _ => self.send(raw, Expect::Queued(Queued::Plain), cx),
         }
-        let mut stand_in = Vec::new();
-        write_command(&mut stand_in, &[b"PING"]);
-        let args: ArgVec = args.to_owned();
-        self.send(&stand_in, Expect::Queued(Queued::Local(args)), cx)
+    }
+
+    /// Refuses a command that cannot be part of a transaction, and the transaction with it.
+    fn refuse_queueing(&mut self, cx: &mut Context<'_>) -> Flow {
+        self.send(SPOILER, Expect::Instead(NOT_IN_TRANSACTION.to_vec()), cx)
     }
 
     /// A refused command in a transaction keeps the transaction from being executed, as in Redis.
@@ -263,7 +303,7 @@ impl Session {
         settings: &Arc<Settings>,
         cx: &mut Context<'_>,
     ) -> Flow {
-        match request.row.map(|row| row.handling) {
+        match Some(request.handling()) {
             Some(Handling::Local(local @ (Local::Quit | Local::Reset))) => {
                 self.local(local, request, settings, cx)
             }

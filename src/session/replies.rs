@@ -59,6 +59,8 @@ struct Inner {
 pub(crate) enum Cut {
     /// It reads too slowly for what it asked: `limits.client_output_bytes`.
     SlowReader,
+    /// It is an HTTP client: a web page may make a browser send commands.
+    Http,
     /// A reply was begun that cannot be finished.
     BrokenReply,
 }
@@ -165,6 +167,14 @@ impl Replies {
         self.inner.borrow().cut
     }
 
+    /// Cuts the client off; what it has not been sent is dropped.
+    pub(crate) fn cut_off(&self, why: Cut) {
+        let mut inner = self.inner.borrow_mut();
+        inner.cut = Some(why);
+        inner.out = Vec::new();
+        inner.written = 0;
+    }
+
     /// Wakes `cx` from now on when replies come.
     pub(crate) fn set_task(&self, cx: &Context<'_>) {
         let mut inner = self.inner.borrow_mut();
@@ -214,17 +224,6 @@ impl Replies {
             inner.out.clear();
         }
         Pin::new(stream).poll_flush(cx)
-    }
-
-    /// Gives back the buffers of a session that has nothing to do.
-    pub(crate) fn shrink(&self) {
-        let mut inner = self.inner.borrow_mut();
-        if inner.out.is_empty() && inner.out.capacity() > 512 {
-            inner.out = Vec::new();
-        }
-        if inner.slots.is_empty() && inner.slots.capacity() > 16 {
-            inner.slots = VecDeque::new();
-        }
     }
 }
 

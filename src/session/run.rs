@@ -15,7 +15,7 @@ use super::pinned::{Answers, Leftover, Pinned};
 use super::replies::{Cut, Replies};
 use super::state::ConnState;
 use super::worker::{NewClient, Worker};
-use crate::resp::RequestParser;
+use crate::resp::{ArgVec, RequestParser};
 use crate::stream::Stream;
 use crate::upstream::{Link, UpstreamError};
 
@@ -55,6 +55,8 @@ enum End {
     Idle,
     #[error("reads too slowly: limits.client_output_bytes")]
     SlowReader,
+    #[error("speaks HTTP")]
+    Http,
     #[error("the connection to the backing was lost in the middle of a reply")]
     BrokenReply,
     #[error("the connection to the backing that it was subscribed on was lost")]
@@ -121,6 +123,7 @@ impl Session {
                 return Poll::Ready(match cut {
                     Cut::SlowReader => End::SlowReader,
                     Cut::BrokenReply => End::BrokenReply,
+                    Cut::Http => End::Http,
                 });
             }
             if self.is_done() {
@@ -223,14 +226,14 @@ impl Session {
     }
 
     /// Moves bytes of the pinned connection, and lets go of it when it is not needed any more.
-    pub(super) fn poll_pinned(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+    fn poll_pinned(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let Some(pinned) = &mut self.pinned else { return Ok(false) };
         let worker = Rc::clone(&self.worker);
-        let settings = worker.settings();
         let mut scratch = worker.scratch.borrow_mut();
         let state = &mut self.state;
-        let mut local = |args: &crate::resp::ArgVec, out: &mut Vec<u8>| {
-            super::client_command::answer(state, &worker, args.as_args(), out);
+        let mut local = |local, args: &ArgVec, out: &mut Vec<u8>| {
+            super::local::answer(local, state, &worker, args.as_args(), out);
+            state.proto
         };
         let mut answers = Answers { replies: &self.replies, local: &mut local };
         let moved = pinned.poll(&mut scratch, &mut answers, cx);
@@ -242,7 +245,6 @@ impl Session {
             }
             Err(error) => self.lose_pinned(&error),
         }
-        .inspect(|_| drop(settings))
     }
 
     fn lose_pinned(&mut self, error: &UpstreamError) -> Result<bool, End> {

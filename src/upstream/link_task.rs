@@ -76,7 +76,12 @@ impl LinkTask {
                     if since.elapsed() > timeout {
                         backoff.reset();
                     }
-                    warn!(db = self.db, in_flight = self.link.in_flight(), "link lost: {error}");
+                    let in_flight = self.link.in_flight();
+                    if in_flight > 0 {
+                        warn!(db = self.db, in_flight, "link lost: {error}");
+                    } else {
+                        debug!(db = self.db, "idle link lost: {error}");
+                    }
                     self.link.inner.borrow_mut().lose(&error);
                 }
                 Err(error) => {

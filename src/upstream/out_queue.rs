@@ -94,13 +94,6 @@ impl OutQueue {
         }
     }
 
-    /// Gives back the buffer that is kept for the next push.
-    pub(crate) fn shrink(&mut self) {
-        if self.base == self.end {
-            self.chunks = VecDeque::new();
-        }
-    }
-
     /// The bytes pushed at `start`, as one slice of `len`.
     pub(crate) fn bytes(&self, start: u64, len: usize) -> &[u8] {
         let mut offset = self.base;

@@ -28,7 +28,7 @@ pub struct Place(Arc<PinnedCount>);
 pub struct PooledConn {
     /// The connection.
     pub conn: Conn,
-    place: Place,
+    _place: Place,
 }
 
 /// The idle pinned connections of one worker.
@@ -58,7 +58,7 @@ impl Drop for Place {
 impl PooledConn {
     /// Puts a fresh connection in its place.
     pub fn new(conn: Conn, place: Place) -> Self {
-        PooledConn { conn, place }
+        PooledConn { conn, _place: place }
     }
 
     /// Whether the backing has closed it or said something that nobody asked for.

@@ -81,12 +81,18 @@ fn refusals_are_worded_as_by_redis() {
     ] {
         assert_eq!(check(&list, Some("bob"), line), want, "{line}");
     }
-    assert_eq!(check(&list, None, "get app:1"), "NOAUTH Authentication required.");
+    assert_eq!(
+        check(&list, None, "get app:1"),
+        "NOAUTH Authentication required."
+    );
 }
 
 #[test]
 fn keys_that_cannot_be_known_need_all_keys() {
-    let list = list("", vec![user("bob", "@all", "app:*"), user("all", "@all", "x *")]);
+    let list = list(
+        "",
+        vec![user("bob", "@all", "app:*"), user("all", "@all", "x *")],
+    );
     for line in [
         "eval x 0",
         "eval x 1 app:1",
@@ -98,13 +104,19 @@ fn keys_that_cannot_be_known_need_all_keys() {
         assert_eq!(check(&list, Some("bob"), line), NO_KEY, "{line}");
         assert_eq!(check(&list, Some("all"), line), "OK", "{line}");
     }
-    assert_eq!(check(&list, Some("bob"), "sort app:1 BY nosort GET #"), "OK");
+    assert_eq!(
+        check(&list, Some("bob"), "sort app:1 BY nosort GET #"),
+        "OK"
+    );
 }
 
 #[test]
 fn the_deny_list_is_for_everybody() {
     let deny = "@dangerous config|set debug";
-    let lists = [list(deny, vec![]), list(deny, vec![user("bob", "@all", "*")])];
+    let lists = [
+        list(deny, vec![]),
+        list(deny, vec![user("bob", "@all", "*")]),
+    ];
     for (list, who) in lists.iter().zip([None, Some("bob")]) {
         for (line, name) in [
             ("flushall", "flushall"),
@@ -118,8 +130,14 @@ fn the_deny_list_is_for_everybody() {
             assert_eq!(check(list, who, line), "OK", "{line}");
         }
     }
-    assert_eq!(check(&list("no.such", vec![]), None, "NO.such a"), no_command("NO.such"));
-    assert_eq!(check(&list("@all", vec![]), None, "get a"), no_command("get"));
+    assert_eq!(
+        check(&list("no.such", vec![]), None, "NO.such a"),
+        no_command("NO.such")
+    );
+    assert_eq!(
+        check(&list("@all", vec![]), None, "get a"),
+        no_command("get")
+    );
 }
 
 /// A container whose subcommands have no rows, as on Redis 6.
@@ -160,11 +178,23 @@ fn unknown_commands_are_shown_harmlessly() {
 #[test]
 fn users_log_in_with_their_password_only() {
     let list = list("", vec![user("bob", "", ""), user("default", "", "")]);
-    let bob = list.authenticate(b"bob", b"bob").expect("the right password");
+    let bob = list
+        .authenticate(b"bob", b"bob")
+        .expect("the right password");
     assert_eq!(list.user_name(bob), "bob");
     assert_eq!(list.user_by_name(b"bob"), Some(bob));
-    for (name, password) in [("bob", "Bob"), ("bob", ""), ("eve", "eve"), ("BOB", "bob"), ("", "")] {
-        assert_eq!(list.authenticate(name.as_bytes(), password.as_bytes()), None, "{name}");
+    for (name, password) in [
+        ("bob", "Bob"),
+        ("bob", ""),
+        ("eve", "eve"),
+        ("BOB", "bob"),
+        ("", ""),
+    ] {
+        assert_eq!(
+            list.authenticate(name.as_bytes(), password.as_bytes()),
+            None,
+            "{name}"
+        );
     }
     assert!(list.authenticate(b"default", b"default").is_some());
     assert_eq!(list.user_by_name(b"eve"), None);
@@ -183,7 +213,10 @@ fn an_id_means_nobody_to_another_list() {
 
 #[test]
 fn cached_values_are_for_those_who_may_read_the_key() {
-    let list = list("", vec![user("bob", "@all", "app:* x[12]"), user("all", "@all", "*")]);
+    let list = list(
+        "",
+        vec![user("bob", "@all", "app:* x[12]"), user("all", "@all", "*")],
+    );
     let id = |name: &str| list.user_by_name(name.as_bytes());
     assert!(list.may_read(id("bob"), b"app:1"));
     assert!(list.may_read(id("bob"), b"x2"));
@@ -195,14 +228,21 @@ fn cached_values_are_for_those_who_may_read_the_key() {
 
 #[test]
 fn wrong_users_are_refused() {
-    let new = |users| AccessList::new(&[], users).map(drop).expect_err("wrong users");
+    let new = |users| {
+        AccessList::new(&[], users)
+            .map(drop)
+            .expect_err("wrong users")
+    };
     assert_eq!(
         new(vec![user("a", "", ""), user("a", "", "")]),
         AccessError::DuplicateUser("a".to_owned()),
     );
     assert_eq!(new(vec![user("", "", "")]), AccessError::EmptyUserName);
     let error = new(vec![user("a", "@read @nope", "")]);
-    assert_eq!(error.to_string(), "user 'a': unknown command category in the rule '@nope'");
+    assert_eq!(
+        error.to_string(),
+        "user 'a': unknown command category in the rule '@nope'"
+    );
 }
 
 #[test]

@@ -9,7 +9,9 @@ static FLUSH: OwnRow = OwnRow {
     group: "cache",
     complexity: "O(N)",
     arguments: &[
-        OwnArg::new("glob", ArgKind::Pattern).token("MATCH").optional(),
+        OwnArg::new("glob", ArgKind::Pattern)
+            .token("MATCH")
+            .optional(),
         OwnArg::new("which", ArgKind::OneOf).of(&[
             OwnArg::new("all", ArgKind::PureToken).token("ALL"),
             OwnArg::new("nodes", ArgKind::Block)
@@ -28,7 +30,11 @@ static STATS: OwnRow = OwnRow {
     syntax: "CACHE.STATS",
     ..OwnRow::EMPTY
 };
-static HELP: OwnRow = OwnRow { name: "CACHE.HELP", syntax: "CACHE.HELP", ..OwnRow::EMPTY };
+static HELP: OwnRow = OwnRow {
+    name: "CACHE.HELP",
+    syntax: "CACHE.HELP",
+    ..OwnRow::EMPTY
+};
 
 const BACKING_RESP2: &[u8] = b"*2\r\n$3\r\nget\r\n*2\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n";
 const BACKING_RESP3: &[u8] = b"%1\r\n$3\r\nget\r\n%1\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n";
@@ -37,8 +43,10 @@ const BACKING_RESP3: &[u8] = b"%1\r\n$3\r\nget\r\n%1\r\n$5\r\nsince\r\n$5\r\n1.0
 fn shown(value: &Value<'_>) -> String {
     match value {
         Value::Map(pairs) => {
-            let pairs: Vec<String> =
-                pairs.iter().map(|(key, value)| format!("{}={}", shown(key), shown(value))).collect();
+            let pairs: Vec<String> = pairs
+                .iter()
+                .map(|(key, value)| format!("{}={}", shown(key), shown(value)))
+                .collect();
             format!("{{{}}}", pairs.join(" "))
         }
         Value::Array(values) => {

@@ -23,14 +23,22 @@ fn shown(table: &Table, line: &str) -> String {
 
 /// What Redis 7.0.15 said about a line, in the form of [`shown`].
 fn recorded(line: &str, keys: &str) -> String {
-    let mut name = line.split(' ').next().unwrap_or_default().to_ascii_lowercase();
+    let mut name = line
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     // Where Respite is more careful: a BITFIELD may write, a group's state is written.
     let writes = ["bitfield", "xreadgroup"].contains(&&*name);
     let mut keys: Vec<String> = keys
         .split_whitespace()
         .map(|key| {
             let (key, access) = key.split_once('=').expect("key=access");
-            let access = if access == "RO" && !writes { "RO" } else { "RW" };
+            let access = if access == "RO" && !writes {
+                "RO"
+            } else {
+                "RW"
+            };
             format!("{key}={access}")
         })
         .collect();
@@ -43,7 +51,9 @@ fn recorded(line: &str, keys: &str) -> String {
 }
 
 fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
-    KEYS_7_0.lines().map(|line| line.split_once('\t').expect("a tab"))
+    KEYS_7_0
+        .lines()
+        .map(|line| line.split_once('\t').expect("a tab"))
 }
 
 #[test]
@@ -59,9 +69,13 @@ fn keys_are_those_that_redis_gives() {
 #[test]
 fn keys_are_the_same_without_key_specifications() {
     let mut reply = parsed(REDIS_7_0);
-    let Value::Array(entries) = &mut reply else { panic!("an array") };
+    let Value::Array(entries) = &mut reply else {
+        panic!("an array")
+    };
     for entry in entries {
-        let Value::Array(values) = entry else { panic!("an entry") };
+        let Value::Array(values) = entry else {
+            panic!("an entry")
+        };
         values.truncate(7);
     }
     let table = table_of(&reply).expect("a table");
@@ -74,7 +88,9 @@ fn keys_are_the_same_without_key_specifications() {
 #[test]
 fn keys_are_the_same_from_key_specifications_alone() {
     let mut reply = parsed(REDIS_7_0);
-    let Value::Array(entries) = &mut reply else { panic!("an array") };
+    let Value::Array(entries) = &mut reply else {
+        panic!("an array")
+    };
     let names: Vec<Vec<u8>> = entries
         .iter()
         .map(|entry| {
@@ -83,12 +99,18 @@ fn keys_are_the_same_from_key_specifications_alone() {
         })
         .collect();
     for (entry, name) in entries.iter_mut().zip(&names) {
-        let Value::Array(values) = entry else { panic!("an entry") };
+        let Value::Array(values) = entry else {
+            panic!("an entry")
+        };
         values[0] = Value::Bulk(name);
     }
     let table = table_of(&reply).expect("a table");
     for (line, keys) in lines() {
-        let name = line.split(' ').next().unwrap_or_default().to_ascii_lowercase();
+        let name = line
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         // Their specifications are declared incomplete or leave the keys to code; a group's
         // state does not count there.
         let differs = ["sort", "sort_ro", "migrate", "xreadgroup", "pfdebug"];
@@ -100,7 +122,10 @@ fn keys_are_the_same_from_key_specifications_alone() {
     }
     assert_eq!(shown(&table, "m.sort a STORE d"), "a=RO ?");
     assert_eq!(shown(&table, "m.spublish a b"), "");
-    assert_eq!(shown(&table, "m.xreadgroup GROUP streams streams STREAMS a >"), "a=RO");
+    assert_eq!(
+        shown(&table, "m.xreadgroup GROUP streams streams STREAMS a >"),
+        "a=RO"
+    );
 }
 
 #[test]
@@ -177,19 +202,51 @@ fn the_first_key_is_the_first_of_the_keys() {
 fn commands_that_write_unnamed_keys() {
     let seven = table(REDIS_7_0);
     let is = |name: &str| touches_unknown(seven.get(name.as_bytes()).expect("a known command"));
-    for name in ["flushall", "flushdb", "swapdb", "eval", "evalsha", "fcall", "debug", "replicaof"] {
+    for name in [
+        "flushall",
+        "flushdb",
+        "swapdb",
+        "eval",
+        "evalsha",
+        "fcall",
+        "debug",
+        "replicaof",
+    ] {
         assert!(is(name), "{name}");
     }
     let none = [
-        "get", "set", "del", "sort", "migrate", "eval_ro", "fcall_ro", "keys", "function", "ping",
-        "script", "publish", "config", "xreadgroup", "georadius", "mset", "acl", "info", "dbsize",
+        "get",
+        "set",
+        "del",
+        "sort",
+        "migrate",
+        "eval_ro",
+        "fcall_ro",
+        "keys",
+        "function",
+        "ping",
+        "script",
+        "publish",
+        "config",
+        "xreadgroup",
+        "georadius",
+        "mset",
+        "acl",
+        "info",
+        "dbsize",
     ];
     for name in none {
         assert!(!is(name), "{name}");
     }
     let cluster = seven.get(b"cluster").expect("a known command");
-    assert!(touches_unknown(seven.get_sub(cluster, b"reset").expect("a known subcommand")));
-    assert!(!touches_unknown(seven.get_sub(cluster, b"info").expect("a known subcommand")));
+    assert!(touches_unknown(
+        seven
+            .get_sub(cluster, b"reset")
+            .expect("a known subcommand")
+    ));
+    assert!(!touches_unknown(
+        seven.get_sub(cluster, b"info").expect("a known subcommand")
+    ));
     let six = table(REDIS_6_0);
     let is = |name: &str| touches_unknown(six.get(name.as_bytes()).expect("a known command"));
     assert!(is("mod.moved") && is("eval"));

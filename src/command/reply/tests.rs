@@ -8,7 +8,9 @@ static GET: OwnRow = OwnRow {
     name: "GET",
     arity: 2,
     flags: Flags::READONLY.union(Flags::FAST),
-    categories: Categories::READ.union(Categories::STRING).union(Categories::FAST),
+    categories: Categories::READ
+        .union(Categories::STRING)
+        .union(Categories::FAST),
     first_key: 1,
     last_key: 1,
     key_step: 1,
@@ -58,8 +60,10 @@ fn own_entries_follow_those_of_the_backing_in_its_format() {
         let before = before.as_array().expect("an array");
         let after = after.as_array().expect("an array");
         assert_eq!(&after[..before.len()], before);
-        let own: Vec<&[Value<'_>]> =
-            after[before.len()..].iter().filter_map(Value::as_array).collect();
+        let own: Vec<&[Value<'_>]> = after[before.len()..]
+            .iter()
+            .filter_map(Value::as_array)
+            .collect();
         assert_eq!(own.len(), 2);
         for entry in own {
             assert_eq!(entry.len(), len);
@@ -97,13 +101,21 @@ fn counts_add_up() {
 fn lists_are_filtered() {
     let list = |request: &str| {
         let mut out = Vec::new();
-        merge_list(b"*1\r\n$3\r\nttl\r\n", args(request).as_args(), &[&GET, &STATS], &mut out);
+        merge_list(
+            b"*1\r\n$3\r\nttl\r\n",
+            args(request).as_args(),
+            &[&GET, &STATS],
+            &mut out,
+        );
         let value = parsed(&out);
         let names = super::super::reading::strings(&value);
         names.join(" ")
     };
     assert_eq!(list("COMMAND LIST"), "ttl get cache.stats");
-    assert_eq!(list("COMMAND LIST FILTERBY PATTERN Cache.*"), "ttl cache.stats");
+    assert_eq!(
+        list("COMMAND LIST FILTERBY PATTERN Cache.*"),
+        "ttl cache.stats"
+    );
     assert_eq!(list("COMMAND LIST filterby aclcat READ"), "ttl get");
     assert_eq!(list("COMMAND LIST FILTERBY ACLCAT nosuch"), "ttl");
     assert_eq!(list("COMMAND LIST FILTERBY MODULE respite"), "ttl");
@@ -120,7 +132,10 @@ fn keys_of_own_commands_are_told_as_by_redis() {
         ask(&STATS, "COMMAND GETKEYS cache.stats"),
         text(b"-ERR The command has no key arguments\r\n"),
     );
-    assert_eq!(ask(&GET, "COMMAND GETKEYS get k"), text(b"*1\r\n$1\r\nk\r\n"));
+    assert_eq!(
+        ask(&GET, "COMMAND GETKEYS get k"),
+        text(b"*1\r\n$1\r\nk\r\n")
+    );
     assert_eq!(
         ask(&GET, "COMMAND GETKEYS get k x"),
         text(b"-ERR Invalid number of arguments specified for command\r\n"),
@@ -129,9 +144,33 @@ fn keys_of_own_commands_are_told_as_by_redis() {
 
 #[test]
 fn headers_are_read_exactly() {
-    assert_eq!(Header::read(b"*12\r\nx"), Some(Header { kind: b'*', count: 12, len: 5 }));
-    assert_eq!(Header::read(b"%0\r\n"), Some(Header { kind: b'%', count: 0, len: 4 }));
-    for raw in [&b""[..], b"*", b"*1", b"*1\r", b"*1\rx", b"*-1\r\n", b"$1\r\n", b"_\r\n", b"*a\r\n"] {
+    assert_eq!(
+        Header::read(b"*12\r\nx"),
+        Some(Header {
+            kind: b'*',
+            count: 12,
+            len: 5
+        })
+    );
+    assert_eq!(
+        Header::read(b"%0\r\n"),
+        Some(Header {
+            kind: b'%',
+            count: 0,
+            len: 4
+        })
+    );
+    for raw in [
+        &b""[..],
+        b"*",
+        b"*1",
+        b"*1\r",
+        b"*1\rx",
+        b"*-1\r\n",
+        b"$1\r\n",
+        b"_\r\n",
+        b"*a\r\n",
+    ] {
         assert_eq!(Header::read(raw), None, "{}", text(raw));
     }
 }

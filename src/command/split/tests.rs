@@ -2,8 +2,16 @@ use super::*;
 use crate::command::testdata::{args, parsed};
 use crate::resp::Value;
 
-static STATS: OwnRow = OwnRow { name: "CACHE.STATS", arity: 1, ..OwnRow::EMPTY };
-static FLUSH: OwnRow = OwnRow { name: "CACHE.FLUSH", arity: -1, ..OwnRow::EMPTY };
+static STATS: OwnRow = OwnRow {
+    name: "CACHE.STATS",
+    arity: 1,
+    ..OwnRow::EMPTY
+};
+static FLUSH: OwnRow = OwnRow {
+    name: "CACHE.FLUSH",
+    arity: -1,
+    ..OwnRow::EMPTY
+};
 
 fn find_own(name: &[u8]) -> Option<&'static OwnRow> {
     [&STATS, &FLUSH].into_iter().find(|row| row.is_named(name))
@@ -23,15 +31,21 @@ fn names(split: &Split, backing: &[u8], proto: Proto) -> String {
     };
     match parsed(&out) {
         Value::Array(values) => values.iter().map(name).collect::<Vec<_>>().join(" "),
-        Value::Map(pairs) => {
-            pairs.iter().map(|(key, _)| name(key)).collect::<Vec<_>>().join(" ")
-        }
+        Value::Map(pairs) => pairs
+            .iter()
+            .map(|(key, _)| name(key))
+            .collect::<Vec<_>>()
+            .join(" "),
         value => format!("{value:?}"),
     }
 }
 
 fn request(split: &Split) -> String {
-    split.request().unwrap_or_default().escape_ascii().to_string()
+    split
+        .request()
+        .unwrap_or_default()
+        .escape_ascii()
+        .to_string()
 }
 
 #[test]
@@ -42,16 +56,25 @@ fn entries_come_in_the_order_of_the_request() {
         "*4\\r\\n$7\\r\\nCOMMAND\\r\\n$4\\r\\nInfo\\r\\n$3\\r\\nget\\r\\n$6\\r\\nnosuch\\r\\n",
     );
     let backing = b"*2\r\n*2\r\n$3\r\nget\r\n:2\r\n*-1\r\n";
-    assert_eq!(names(&split, backing, Proto::Resp2), "get cache.stats - cache.flush");
+    assert_eq!(
+        names(&split, backing, Proto::Resp2),
+        "get cache.stats - cache.flush"
+    );
     let backing = b"*2\r\n*2\r\n$3\r\nget\r\n:2\r\n_\r\n";
-    assert_eq!(names(&split, backing, Proto::Resp3), "get cache.stats - cache.flush");
+    assert_eq!(
+        names(&split, backing, Proto::Resp3),
+        "get cache.stats - cache.flush"
+    );
 }
 
 #[test]
 fn documentation_skips_unknown_names() {
     let split = split("COMMAND DOCS nosuch cache.stats GET cache.flush").expect("own names");
     let backing = b"%1\r\n$3\r\nget\r\n%1\r\n+a\r\n+b\r\n";
-    assert_eq!(names(&split, backing, Proto::Resp3), "cache.stats get cache.flush");
+    assert_eq!(
+        names(&split, backing, Proto::Resp3),
+        "cache.stats get cache.flush"
+    );
     let backing = b"*2\r\n$3\r\nget\r\n*2\r\n+a\r\n+b\r\n";
     assert_eq!(
         names(&split, backing, Proto::Resp2),

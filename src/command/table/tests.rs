@@ -6,7 +6,11 @@ use crate::command::{
 use crate::resp::parse_reply;
 
 static FAMILY: [OwnRow; 2] = [
-    OwnRow { name: "CACHE.STATS", arity: 1, ..OwnRow::EMPTY },
+    OwnRow {
+        name: "CACHE.STATS",
+        arity: 1,
+        ..OwnRow::EMPTY
+    },
     OwnRow {
         name: "CACHE.INSPECT",
         arity: 2,
@@ -20,7 +24,10 @@ static FAMILY: [OwnRow; 2] = [
 ];
 
 fn handling(table: &Table, name: &str) -> Handling {
-    table.get(name.as_bytes()).unwrap_or_else(|| panic!("{name} is known")).handling
+    table
+        .get(name.as_bytes())
+        .unwrap_or_else(|| panic!("{name} is known"))
+        .handling
 }
 
 #[test]
@@ -43,8 +50,19 @@ fn rows_have_what_the_backing_says() {
     let get = table.get(b"get").expect("known");
     assert_eq!(get.arity, 2);
     assert_eq!(get.flags, Flags::READONLY | Flags::FAST);
-    assert_eq!(get.categories, Categories::READ | Categories::STRING | Categories::FAST);
-    assert!(matches!(get.keys, Keys::Span(Span { first: 1, last: 1, step: 1, .. })));
+    assert_eq!(
+        get.categories,
+        Categories::READ | Categories::STRING | Categories::FAST
+    );
+    assert!(matches!(
+        get.keys,
+        Keys::Span(Span {
+            first: 1,
+            last: 1,
+            step: 1,
+            ..
+        })
+    ));
     assert_eq!(get.handling, Handling::Forward);
     assert!(get.is_readonly() && !get.is_write() && !get.is_module());
     assert!(arity_ok(get, 2) && !arity_ok(get, 1) && !arity_ok(get, 3));
@@ -88,8 +106,14 @@ fn handling_is_by_name_whatever_the_backing_says() {
         ("bzmpop", Handling::Pin(Pin::Block)),
         ("xread", Handling::Pin(Pin::BlockIfOption)),
         ("xreadgroup", Handling::Pin(Pin::BlockIfOption)),
-        ("psubscribe", Handling::Pin(Pin::Subscribe(Channel::Pattern))),
-        ("sunsubscribe", Handling::Pin(Pin::Unsubscribe(Channel::Shard))),
+        (
+            "psubscribe",
+            Handling::Pin(Pin::Subscribe(Channel::Pattern)),
+        ),
+        (
+            "sunsubscribe",
+            Handling::Pin(Pin::Unsubscribe(Channel::Shard)),
+        ),
         ("wait", Handling::Pin(Pin::Wait)),
         ("psync", Handling::Pin(Pin::Replication)),
         ("readonly", Handling::Pin(Pin::Cluster)),
@@ -105,7 +129,10 @@ fn handling_is_by_name_whatever_the_backing_says() {
         let client = table.get(b"client").expect("known");
         // New in 7.2, answered by Respite on any backing.
         let setinfo = table.get_sub(client, b"setinfo").expect("known");
-        assert_eq!((setinfo.arity, setinfo.handling), (4, Handling::Local(Local::Client)));
+        assert_eq!(
+            (setinfo.arity, setinfo.handling),
+            (4, Handling::Local(Local::Client))
+        );
         for name in ["hello", "auth", "quit", "reset"] {
             let row = table.get(name.as_bytes()).expect("known");
             assert!(row.flags.contains(Flags::NO_AUTH), "{name}");
@@ -123,13 +150,25 @@ fn built_in_rows_agree_with_the_recording() {
         if !row.subcommands.is_empty() {
             continue;
         }
-        let theirs = backing.get(row.name.as_bytes()).expect("built-in rows are kept");
+        let theirs = backing
+            .get(row.name.as_bytes())
+            .expect("built-in rows are kept");
         assert_eq!(row.arity, theirs.arity, "{}", row.name);
-        assert_eq!(row.keys == Keys::None, theirs.keys == Keys::None, "{}", row.name);
+        assert_eq!(
+            row.keys == Keys::None,
+            theirs.keys == Keys::None,
+            "{}",
+            row.name
+        );
         let matters = Flags::WRITE | Flags::ADMIN | Flags::NO_AUTH | Flags::BLOCKING;
         assert_eq!(row.flags & matters, theirs.flags & matters, "{}", row.name);
         let matters = !(Categories::FAST | Categories::SLOW | Categories::READ);
-        assert_eq!(row.categories & matters, theirs.categories & matters, "{}", row.name);
+        assert_eq!(
+            row.categories & matters,
+            theirs.categories & matters,
+            "{}",
+            row.name
+        );
     }
 }
 
@@ -142,7 +181,18 @@ fn a_blocking_command_of_a_module_pins() {
     assert_eq!(handling(&table, "m.no"), Handling::Forward);
     assert_eq!(table.entry_len(), EntryLen::Six);
     let row = table.get(b"m.bl").expect("known");
-    assert!(row.categories.contains(Categories::WRITE | Categories::BLOCKING));
+    assert!(
+        row.categories
+            .contains(Categories::WRITE | Categories::BLOCKING)
+    );
+}
+
+/// A backing's row must not lock clients out of the handshake.
+#[test]
+fn the_handshake_keeps_its_flag() {
+    let table = table(b"*1\r\n*6\r\n$5\r\nhello\r\n:-1\r\n*0\r\n:0\r\n:0\r\n:0\r\n");
+    let hello = table.get(b"hello").expect("known");
+    assert_eq!(hello.flags, Flags::NO_AUTH);
 }
 
 #[test]
@@ -161,10 +211,16 @@ fn families_add_their_rows_and_keep_them() {
 #[test]
 fn replies_that_are_no_tables_are_refused() {
     let refused = |raw: &[u8]| Table::from_backing(&parsed(raw), &[]).expect_err("no table");
-    assert_eq!(refused(b"-NOPERM no\r\n"), TableError::Refused("NOPERM no".to_owned()));
+    assert_eq!(
+        refused(b"-NOPERM no\r\n"),
+        TableError::Refused("NOPERM no".to_owned())
+    );
     assert_eq!(refused(b":1\r\n"), TableError::NotAnArray);
     assert_eq!(refused(b"*1\r\n:1\r\n"), TableError::NotAnEntry);
-    assert_eq!(refused(b"*1\r\n*2\r\n$3\r\nget\r\n:2\r\n"), TableError::NotAnEntry);
+    assert_eq!(
+        refused(b"*1\r\n*2\r\n$3\r\nget\r\n:2\r\n"),
+        TableError::NotAnEntry
+    );
     // A null stands for a command that went away.
     assert!(Table::from_backing(&parsed(b"*1\r\n*-1\r\n"), &[]).is_ok());
 }
@@ -186,12 +242,22 @@ fn odd_key_specifications_do_no_harm() {
 
 fn check_odd(begin: i64, last: i64, step: i64, limit: i64) {
     for (kind, find) in [
-        ("range", format!("lastkey\r\n:{last}\r\n$7\r\nkeystep\r\n:{step}\r\n$5\r\nlimit\r\n:{limit}")),
-        ("keynum", format!("keynumidx\r\n:{last}\r\n$8\r\nfirstkey\r\n:{limit}\r\n$7\r\nkeystep\r\n:{step}")),
+        (
+            "range",
+            format!("lastkey\r\n:{last}\r\n$7\r\nkeystep\r\n:{step}\r\n$5\r\nlimit\r\n:{limit}"),
+        ),
+        (
+            "keynum",
+            format!(
+                "keynumidx\r\n:{last}\r\n$8\r\nfirstkey\r\n:{limit}\r\n$7\r\nkeystep\r\n:{step}"
+            ),
+        ),
     ] {
         for start in [
             format!("$5\r\nindex\r\n$4\r\nspec\r\n%1\r\n$5\r\nindex\r\n:{begin}"),
-            format!("$7\r\nkeyword\r\n$4\r\nspec\r\n%2\r\n$7\r\nkeyword\r\n$1\r\nK\r\n$9\r\nstartfrom\r\n:{begin}"),
+            format!(
+                "$7\r\nkeyword\r\n$4\r\nspec\r\n%2\r\n$7\r\nkeyword\r\n$1\r\nK\r\n$9\r\nstartfrom\r\n:{begin}"
+            ),
         ] {
             let first_len = find.find("\r\n").unwrap_or_default();
             let raw = format!(
@@ -204,7 +270,12 @@ fn check_odd(begin: i64, last: i64, step: i64, limit: i64) {
             let (value, _) = parse_reply(raw.as_bytes()).expect("valid").expect("whole");
             let table = Table::from_backing(&value, &[]).expect("a table");
             let row = table.get(b"m.x").expect("known");
-            for line in ["m.x", "m.x K", "m.x 3 a K b c", "m.x K K K 9999999999999999999"] {
+            for line in [
+                "m.x",
+                "m.x K",
+                "m.x 3 a K b c",
+                "m.x K K K 9999999999999999999",
+            ] {
                 let args = crate::command::testdata::args(line);
                 let keys = crate::command::keys(row, args.as_args());
                 assert!(keys.named().len() < args.as_args().len());
@@ -227,9 +298,15 @@ fn resp3_tables_are_read_as_resp2_ones() {
         :0\r\n~0\r\n";
     let table = table(raw);
     let row = table.get(b"sunionmany").expect("known");
-    assert_eq!(row.categories, Categories::WRITE | Categories::SET | Categories::SLOW);
+    assert_eq!(
+        row.categories,
+        Categories::WRITE | Categories::SET | Categories::SLOW
+    );
     let args = crate::command::testdata::args("sunionmany d a b");
-    let writes: Vec<bool> =
-        crate::command::keys(row, args.as_args()).named().iter().map(|key| key.write).collect();
+    let writes: Vec<bool> = crate::command::keys(row, args.as_args())
+        .named()
+        .iter()
+        .map(|key| key.write)
+        .collect();
     assert_eq!(writes, [true, false, false]);
 }

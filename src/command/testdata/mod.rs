@@ -16,7 +16,9 @@ pub(super) const KEYS_7_0: &str = include_str!("getkeys-7.0.txt");
 
 /// Parses a whole reply.
 pub(super) fn parsed(raw: &[u8]) -> Value<'_> {
-    let (value, len) = parse_reply(raw).expect("a valid reply").expect("a whole reply");
+    let (value, len) = parse_reply(raw)
+        .expect("a valid reply")
+        .expect("a whole reply");
     assert_eq!(len, raw.len());
     value
 }
@@ -33,5 +35,7 @@ pub(super) fn table_of(value: &Value<'_>) -> Result<Table, TableError> {
 
 /// Splits a line into arguments; `""` is an empty one.
 pub(super) fn args(line: &str) -> ArgVec {
-    line.split(' ').map(|word| if word == "\"\"" { "" } else { word }).collect()
+    line.split(' ')
+        .map(|word| if word == "\"\"" { "" } else { word })
+        .collect()
 }

@@ -1,13 +1,19 @@
 //! Applies what `EXEC` did to the session, and puts in the replies that the session makes itself.
 
 use super::expect::{Queued, Transaction};
-use crate::resp::{ArgVec, ReplyScanner};
+use crate::command::Local;
+use crate::resp::{ArgVec, Proto, ReplyScanner};
+
+/// Answers a command of the session's own; returns the protocol version after it.
+pub(crate) type LocalAnswer<'a> = dyn FnMut(Local, &ArgVec, &mut Vec<u8>) -> Proto + 'a;
 
 /// What a transaction changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Executed {
     /// The database that is selected now, when it was changed.
     pub(crate) db: Option<u32>,
+    /// The protocol version after it, when it may have changed.
+    pub(crate) proto: Option<Proto>,
     /// Subscriptions were changed in it.
     pub(crate) subscriptions: bool,
 }
@@ -17,7 +23,7 @@ pub(crate) struct Executed {
 pub(crate) fn apply(
     reply: &[u8],
     transaction: &Transaction,
-    mut answer: impl FnMut(&ArgVec, &mut Vec<u8>),
+    answer: &mut LocalAnswer<'_>,
     out: &mut Vec<u8>,
 ) -> Executed {
     let mut executed = Executed::default();
@@ -31,7 +37,9 @@ pub(crate) fn apply(
     for (index, range) in elements.into_iter().enumerate() {
         let element = &reply[range];
         match special.next_if(|(at, _)| *at as usize == index) {
-            Some((_, Queued::Local(args))) => answer(args, out),
+            Some((_, Queued::Local(local, args))) => {
+                executed.proto = Some(answer(*local, args, out));
+            }
             Some((_, Queued::Select(db))) => {
                 if element == b"+OK\r\n" {
                     executed.db = Some(*db);
@@ -83,22 +91,30 @@ mod tests {
     fn puts_in_own_replies_and_notes_the_database() {
         let transaction = Transaction {
             queued: 4,
-            special: vec![(1, Queued::Local(local())), (2, Queued::Select(7)), (3, Queued::Select(9))],
+            special: vec![
+                (1, Queued::Local(Local::Client, local())),
+                (2, Queued::Select(7)),
+                (3, Queued::Select(9)),
+            ],
         };
         let reply = b"*4\r\n*2\r\n:1\r\n$1\r\nx\r\n+PONG\r\n+OK\r\n-ERR no\r\n";
         let mut out = Vec::new();
-        let executed =
-            apply(reply, &transaction, |_, out| out.extend_from_slice(b":42\r\n"), &mut out);
-        assert_eq!(executed, Executed { db: Some(7), subscriptions: false });
+        let mut answer = |_, _: &ArgVec, out: &mut Vec<u8>| {
+            out.extend_from_slice(b":42\r\n");
+            Proto::Resp2
+        };
+        let executed = apply(reply, &transaction, &mut answer, &mut out);
+        assert_eq!((executed.db, executed.proto), (Some(7), Some(Proto::Resp2)));
         assert_eq!(out, b"*4\r\n*2\r\n:1\r\n$1\r\nx\r\n:42\r\n+OK\r\n-ERR no\r\n");
     }
 
     #[test]
     fn an_aborted_transaction_passes_unchanged() {
         let transaction = Transaction { queued: 1, special: vec![(0, Queued::Select(7))] };
+        let mut never = |_, _: &ArgVec, _: &mut Vec<u8>| Proto::Resp3;
         for reply in [b"*-1\r\n".as_slice(), b"_\r\n", b"-EXECABORT x\r\n", b"*0\r\n"] {
             let mut out = Vec::new();
-            assert_eq!(apply(reply, &transaction, |_, _| (), &mut out), Executed::default());
+            assert_eq!(apply(reply, &transaction, &mut never, &mut out), Executed::default());
             assert_eq!(out, reply);
         }
     }

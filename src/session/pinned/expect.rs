@@ -1,6 +1,6 @@
 //! What a request on a pinned connection makes of its reply.
 
-use crate::command::Channel;
+use crate::command::{Channel, Local};
 use crate::resp::ArgVec;
 
 /// The effect that the next reply has.
@@ -41,8 +41,8 @@ pub(crate) enum Queued {
     Plain,
     /// Its success changes the database.
     Select(u32),
-    /// A `PING` stands in for it; the session answers it when `EXEC` runs.
-    Local(ArgVec),
+    /// Something else stands in for it; the session answers it when `EXEC` runs.
+    Local(Local, ArgVec),
     /// It changes subscriptions.
     Subscription,
 }

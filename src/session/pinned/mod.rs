@@ -15,11 +15,12 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use self::exec::LocalAnswer;
 use self::expect::{Confirmation, Transaction, is_message};
 pub(crate) use self::expect::{Expect, Queued};
 use super::replies::{Replies, Then};
 use crate::command::Channel;
-use crate::resp::{ArgVec, Proto, ReplyScanner, Value, parse_reply};
+use crate::resp::{Proto, ReplyScanner, Value, parse_reply};
 use crate::upstream::{Conn, PooledConn, ReplySink, UpstreamError};
 
 /// A plain reply that is longer than this is passed on in pieces.
@@ -79,7 +80,7 @@ pub(crate) enum Leftover {
 pub(crate) struct Answers<'a> {
     pub(crate) replies: &'a Replies,
     /// Answers a command of the session's own inside `EXEC`.
-    pub(crate) local: &'a mut dyn FnMut(&ArgVec, &mut Vec<u8>),
+    pub(crate) local: &'a mut LocalAnswer<'a>,
 }
 
 // === impl Pinned ===
@@ -217,6 +218,11 @@ impl Pinned {
     /// Whether it keeps client-side caching state.
     pub(crate) fn is_tracking(&self) -> bool {
         self.tracking
+    }
+
+    /// The protocol version in force after what was sent.
+    pub(crate) fn proto(&self) -> Proto {
+        self.proto
     }
 
     /// The database in force after the replies so far.
@@ -460,8 +466,9 @@ impl Pinned {
                 if let Some(transaction) = self.transaction.take() {
                     self.watching = false;
                     let mut out = Vec::with_capacity(frame.len());
-                    let done = exec::apply(frame, &transaction, &mut answers.local, &mut out);
+                    let done = exec::apply(frame, &transaction, answers.local, &mut out);
                     self.db = done.db.unwrap_or(self.db);
+                    self.proto = done.proto.unwrap_or(self.proto);
                     self.sticky |= done.subscriptions;
                     answers.replies.deliver(&out, 1);
                     return;
@@ -486,8 +493,9 @@ impl Pinned {
                 answers.replies.deliver(&text, 1);
                 return;
             }
-            Expect::Multi
-            | Expect::Discard
+            // A subscriber may not begin one.
+            Expect::Multi => self.sent_multi = self.transaction.is_some(),
+            Expect::Discard
             | Expect::Watch
             | Expect::Unwatch
             | Expect::Select(_)
@@ -593,6 +601,3 @@ fn first_word(frame: &[u8]) -> Option<&[u8]> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

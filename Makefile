@@ -1,0 +1,32 @@
+# Respite: `make` lists the targets. ARGS="…" is handed to the program that a target runs.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# rustup's folder, for shells that have not read its environment file.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install what `make run` needs: a redis-server
+	@sh scripts/setup.sh run
+
+run: setup ## build and serve on 127.0.0.1:7379; ARGS="--listen 127.0.0.1:7000" and so on
+	cargo build --release --locked
+	@exec $(TARGET)/release/respite serve $(ARGS)
+
+test: ## run every test; ARGS="name" picks some
+	@sh scripts/setup.sh test
+	cargo test --locked $(ARGS)
+
+check: ## formatting, lints and documentation, warnings refused
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+bench: ## compare with direct Redis and its peers; writes docs/benchmarks.md; ARGS="--quick"
+	@sh scripts/setup.sh bench
+	@ulimit -n 16384 2>/dev/null || true; \
+	cargo bench --locked --bench compare -- --write $(ARGS)

@@ -1,0 +1,50 @@
+//! Real clients at ordinary life: the scripts beside this file, each against a Respite over a fresh Redis.
+//!
+//! `run.sh` installs the client libraries, pinned, under `target/`; the scripts count their checks.
+
+use std::process::Command;
+
+use crate::support::{RedisServer, Respite};
+
+#[test]
+fn redis_py() {
+    run("redis_py");
+}
+
+#[test]
+fn node_redis() {
+    run("node_redis");
+}
+
+#[test]
+fn ioredis() {
+    run("ioredis");
+}
+
+#[track_caller]
+fn run(name: &str) {
+    let redis = RedisServer::start();
+    let respite = Respite::in_front_of(&redis);
+    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/run.sh"))
+        .arg(name)
+        .env("RESPITE_HOST", "127.0.0.1")
+        .env("RESPITE_PORT", respite.port().to_string())
+        .env(
+            "RESPITE_CLIENTS_CACHE",
+            concat!(env!("CARGO_TARGET_TMPDIR"), "/clients"),
+        )
+        .output()
+        .expect("run.sh starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{name}: {}\n{stdout}\n{stderr}",
+        output.status
+    );
+    assert!(
+        stdout.contains(" checks"),
+        "{name} printed no count of checks:\n{stdout}"
+    );
+    eprintln!("{}", stdout.trim_end());
+}

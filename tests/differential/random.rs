@@ -1,0 +1,118 @@
+//! Random sequences of commands on one connection, in packets cut anywhere.
+//!
+//! `RESPITE_SEED=n` repeats the sequence that failed; `RESPITE_RANDOM_ROUNDS=n` runs n times as many.
+
+use super::Protocol;
+use super::generator::Generator;
+use super::pair::{Clients, Pair};
+use crate::support::{Random, encode, escape};
+
+/// Sequences per protocol in an ordinary run.
+const SEQUENCES: u64 = 200;
+
+const COMMANDS_PER_SEQUENCE: usize = 50;
+
+#[test]
+fn random_resp2() {
+    run(Protocol::Resp2);
+}
+
+#[test]
+fn random_resp3() {
+    run(Protocol::Resp3);
+}
+
+fn run(protocol: Protocol) {
+    let factor = std::env::var("RESPITE_RANDOM_ROUNDS");
+    let factor: u64 = factor.map_or(1, |text| {
+        text.parse().expect("RESPITE_RANDOM_ROUNDS is a number")
+    });
+    let first = Random::from_env().seed();
+    let pair = Pair::start();
+    for round in 0..SEQUENCES * factor {
+        let seed = first.wrapping_add(round);
+        if let Err(why) = sequence(&pair, protocol, Random::with_seed(seed)) {
+            panic!("{protocol:?}, RESPITE_SEED={seed}\n{why}");
+        }
+    }
+}
+
+fn sequence(pair: &Pair, protocol: Protocol, mut random: Random) -> Result<(), String> {
+    pair.clear();
+    let mut generator = Generator::new();
+    let mut commands: Vec<_> = (0..COMMANDS_PER_SEQUENCE)
+        .map(|_| generator.next(&mut random))
+        .collect();
+    // what is left open is closed, so that the data can be compared
+    commands.push(vec![b"DISCARD".to_vec()]);
+    let bytes: Vec<u8> = commands
+        .iter()
+        .flat_map(|command| encode(command))
+        .collect();
+    let packets = cut(&bytes, &mut random);
+
+    let Clients {
+        mut direct,
+        mut through,
+    } = pair.connect(protocol);
+    let compared = direct.sending(&packets, |direct| {
+        through.sending(&packets, |through| {
+            for index in 0..commands.len() {
+                let expected = direct.try_read_reply_raw();
+                let actual = through.try_read_reply_raw();
+                if expected != actual || expected.is_err() {
+                    return Err(explain(&commands[..=index], expected, actual));
+                }
+            }
+            Ok(())
+        })
+    });
+    compared?;
+    pair.compare_data()
+        .map_err(|why| format!("{}\n{why}", history(&commands)))
+}
+
+/// Cuts into packets: one, a few, or very many.
+fn cut<'a>(bytes: &'a [u8], random: &mut Random) -> Vec<&'a [u8]> {
+    let largest = *random.pick(&[bytes.len(), 1000, 100, 20]);
+    let mut packets = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let length = random.between(1, largest).min(rest.len());
+        let (packet, after) = rest.split_at(if largest == bytes.len() {
+            rest.len()
+        } else {
+            length
+        });
+        packets.push(packet);
+        rest = after;
+    }
+    packets
+}
+
+fn explain(
+    commands: &[Vec<Vec<u8>>],
+    expected: Result<Vec<u8>, String>,
+    actual: Result<Vec<u8>, String>,
+) -> String {
+    let show = |reply: Result<Vec<u8>, String>| reply.map_or_else(|why| why, |raw| escape(&raw));
+    format!(
+        "{}\n  redis   {}\n  respite {}",
+        history(commands),
+        show(expected),
+        show(actual)
+    )
+}
+
+fn history(commands: &[Vec<Vec<u8>>]) -> String {
+    let line = |command: &Vec<Vec<u8>>| {
+        command
+            .iter()
+            .map(|word| format!("\"{}\" ", escape(word)))
+            .collect::<String>()
+    };
+    commands
+        .iter()
+        .map(|command| format!("  {}\n", line(command)))
+        .collect()
+}

@@ -1,0 +1,36 @@
+//! What every integration test builds on: real servers, a raw client, a relay that delays bytes.
+//!
+//! Everything is blocking `std`, so that a test reads top to bottom. Nothing here uses the product's
+//! own code: the reply scanner ([`frame`]) is written apart from it and serves as an oracle.
+//!
+//! - [`RedisServer`]: a real redis-server on a port of its own
+//! - [`Respite`]: the real binary in front of it; unannounced WARN and ERROR lines fail the test
+//! - [`Client`], [`Reply`]: raw bytes out, exact bytes or a parsed reply back
+//! - [`Relay`]: a TCP relay that holds, splits, cuts and refuses
+//! - [`Random`]: random numbers from a printed seed (`RESPITE_SEED`)
+#![allow(
+    dead_code,
+    reason = "a toolbox: not every tool is used by every set of tests"
+)]
+#![allow(unused_imports, reason = "re-exports for the tests that need them")]
+
+mod client;
+pub(crate) mod frame;
+mod port;
+mod process;
+mod random;
+mod redis_server;
+mod relay;
+mod reply;
+mod respite;
+mod selftest;
+mod wait;
+
+pub(crate) use client::{Client, encode};
+pub(crate) use port::ReservedPort;
+pub(crate) use random::Random;
+pub(crate) use redis_server::{RedisBuilder, RedisServer};
+pub(crate) use relay::{Connection, Direction, Relay};
+pub(crate) use reply::{Reply, escape};
+pub(crate) use respite::{Respite, RespiteBuilder, Stopped, respite_command};
+pub(crate) use wait::{DEADLINE, wait_until};
