@@ -51,7 +51,10 @@ impl Failure {
 }
 
 fn cannot(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
-    |error| Failure::Io { what: what.into(), error }
+    |error| Failure::Io {
+        what: what.into(),
+        error,
+    }
 }
 
 /// Serves until a signal ends it. Returns 0 after an orderly end, 2 for a configuration that is
@@ -153,7 +156,12 @@ impl App {
             table: Arc::new(Table::builtin()),
             hello: None,
         };
-        let shared = Arc::new(Shared::new(Arc::clone(&backing), families, threads, settings));
+        let shared = Arc::new(Shared::new(
+            Arc::clone(&backing),
+            families,
+            threads,
+            settings,
+        ));
         reloader.attach(&shared);
         learn_from_backing(&shared, config.timeouts.connect).await;
 
@@ -167,7 +175,14 @@ impl App {
         }
         shared.set_workers(mailboxes);
 
-        announce(&listeners, http.as_ref(), &backing, embedded.is_some(), threads, tls.is_some());
+        announce(
+            &listeners,
+            http.as_ref(),
+            &backing,
+            embedded.is_some(),
+            threads,
+            tls.is_some(),
+        );
         let mut accepting = JoinSet::new();
         for listener in listeners {
             accepting.spawn(listener.accept(Arc::clone(&shared), tls.clone()));
@@ -179,7 +194,13 @@ impl App {
                 }
             });
         }
-        Ok(App { shared, reloader, workers, accepting, embedded })
+        Ok(App {
+            shared,
+            reloader,
+            workers,
+            accepting,
+            embedded,
+        })
     }
 
     async fn until_stopped(self) -> Result<(), Failure> {
@@ -211,7 +232,10 @@ impl App {
         self.accepting.shutdown().await;
         let limit = self.shared.settings().timeouts.drain;
         let clients = self.shared.clients.len();
-        info!(clients, "stopping: finishing what is in flight, at most {limit:?}");
+        info!(
+            clients,
+            "stopping: finishing what is in flight, at most {limit:?}"
+        );
         self.shared.broadcast(|| ToWorker::Drain);
         let end = Instant::now() + limit;
         while !self.shared.clients.is_empty() && Instant::now() < end {
@@ -271,7 +295,9 @@ fn worker_threads(configured: usize) -> usize {
 fn raise_descriptor_limit(config: &Config) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let wanted = (config.limits.clients + config.limits.pinned + 128) as u64;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
     if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard).is_err() {
         warn!("cannot raise the limit of open files from {soft}");
     }
@@ -288,7 +314,10 @@ fn announce(
     workers: usize,
     tls: bool,
 ) {
-    info!("respite {} with {workers} workers", env!("CARGO_PKG_VERSION"));
+    info!(
+        "respite {} with {workers} workers",
+        env!("CARGO_PKG_VERSION")
+    );
     for listener in listeners {
         let scheme = if tls { "rediss" } else { "redis" };
         info!("clients:  {scheme}://{}", listener.addr());

@@ -2,8 +2,8 @@
 //!
 //! `support` is the toolbox; every other module is a concern.
 
+mod clients;
 #[path = "../benches/compare/measure.rs"]
 mod compare_measure;
-mod clients;
 mod differential;
 mod support;

@@ -19,8 +19,13 @@ const ROWS: &[OwnRow] = &[
     OwnRow {
         name: "RESPITE.RELOAD",
         arity: 1,
-        flags: Flags::ADMIN.union(Flags::LOADING).union(Flags::STALE).union(Flags::NOSCRIPT),
-        categories: Categories::ADMIN.union(Categories::SLOW).union(Categories::DANGEROUS),
+        flags: Flags::ADMIN
+            .union(Flags::LOADING)
+            .union(Flags::STALE)
+            .union(Flags::NOSCRIPT),
+        categories: Categories::ADMIN
+            .union(Categories::SLOW)
+            .union(Categories::DANGEROUS),
         summary: "Loads the configuration again and puts it in force",
         syntax: "RESPITE.RELOAD",
         ..OwnRow::EMPTY

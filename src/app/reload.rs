@@ -20,7 +20,11 @@ pub(super) struct Reloader {
 
 impl Reloader {
     pub(super) fn new(source: Source, config: Config) -> Self {
-        Reloader { source, current: Mutex::new(config), shared: OnceLock::new() }
+        Reloader {
+            source,
+            current: Mutex::new(config),
+            shared: OnceLock::new(),
+        }
     }
 
     /// Names the server to be changed.
@@ -33,7 +37,9 @@ impl Reloader {
     pub(super) fn reload(&self) -> Result<(), String> {
         let config = load(&self.source, environment()).map_err(|error| error.to_string())?;
         let access = access_list(&config).map_err(|error| error.to_string())?;
-        let Some(shared) = self.shared.get().and_then(Weak::upgrade) else { return Ok(()) };
+        let Some(shared) = self.shared.get().and_then(Weak::upgrade) else {
+            return Ok(());
+        };
         let mut current = self.current.lock();
         telemetry::set_level(&config.log_level).map_err(|error| error.to_string())?;
         for key in current.changes_needing_restart(&config) {

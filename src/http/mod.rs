@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 use crate::config::ListenAddr;
 use crate::upstream::Backing;
 
-const INDEX: &str = "respite\n\n/health  the process is alive\n/ready   the backing Redis is usable\n";
+const INDEX: &str =
+    "respite\n\n/health  the process is alive\n/ready   the backing Redis is usable\n";
 
 /// The bound admin listener.
 #[derive(Debug)]
@@ -56,6 +57,9 @@ async fn ready(State(backing): State<Arc<Backing>>) -> (StatusCode, &'static str
     if backing.is_ready() {
         (StatusCode::OK, "ready\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the backing Redis is not usable\n")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the backing Redis is not usable\n",
+        )
     }
 }

@@ -23,7 +23,9 @@ impl Value<'_> {
                 }
             }
             Value::Double(text) => {
-                let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+                let number = std::str::from_utf8(text)
+                    .ok()
+                    .and_then(|text| text.parse().ok());
                 reply.double(number.unwrap_or(f64::NAN));
             }
             Value::Boolean(value) => reply.boolean(*value),

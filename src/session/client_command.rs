@@ -86,11 +86,18 @@ fn kill(
 ) -> Result<(), String> {
     let mut killed = 0;
     let by_address = args.len() == 3;
-    let filter = if by_address { None } else { Some(ClientFilter::for_kill(args)?) };
+    let filter = if by_address {
+        None
+    } else {
+        Some(ClientFilter::for_kill(args)?)
+    };
     if let Some(user) = filter.as_ref().and_then(|filter| filter.user.as_deref()) {
         let access = &worker.settings().access;
         if user != b"default" && access.user_by_name(user).is_none() {
-            return Err(format!("ERR No such user '{}'", String::from_utf8_lossy(user)));
+            return Err(format!(
+                "ERR No such user '{}'",
+                String::from_utf8_lossy(user)
+            ));
         }
     }
     for client in worker.shared.clients.all() {
@@ -141,7 +148,10 @@ fn set(state: &mut ConnState, worker: &Worker, sub: &[u8], args: Args<'_>) -> Re
 }
 
 fn set_info(state: &ConnState, args: Args<'_>) -> Result<(), String> {
-    let (option, value) = (args.get(2).unwrap_or_default(), args.get(3).unwrap_or_default());
+    let (option, value) = (
+        args.get(2).unwrap_or_default(),
+        args.get(3).unwrap_or_default(),
+    );
     let name = String::from_utf8_lossy(option).to_ascii_lowercase();
     if name != "lib-name" && name != "lib-ver" {
         let option = String::from_utf8_lossy(option);
@@ -154,7 +164,11 @@ fn set_info(state: &ConnState, args: Args<'_>) -> Result<(), String> {
     }
     let value = String::from_utf8_lossy(value).into_owned();
     state.entry.update(|facts| {
-        *(if name == "lib-name" { &mut facts.lib_name } else { &mut facts.lib_ver }) = value;
+        *(if name == "lib-name" {
+            &mut facts.lib_name
+        } else {
+            &mut facts.lib_ver
+        }) = value;
     });
     Ok(())
 }
@@ -229,14 +243,21 @@ impl Session {
             }
             _ if sub_row.is_some() => {
                 let name = String::from_utf8_lossy(&sub).to_lowercase();
-                self.answer_error(format!("ERR 'client|{name}' is not available through Respite"))
+                self.answer_error(format!(
+                    "ERR 'client|{name}' is not available through Respite"
+                ))
             }
             _ => self.answer_error(unknown_subcommand(&args[0], &args[1])),
         }
     }
 
     fn client_reply(&mut self, args: Args<'_>) -> Flow {
-        match args.get(2).unwrap_or_default().to_ascii_uppercase().as_slice() {
+        match args
+            .get(2)
+            .unwrap_or_default()
+            .to_ascii_uppercase()
+            .as_slice()
+        {
             b"ON" => {
                 self.state.reply = ReplyMode::On;
                 self.answer(|reply| reply.ok());
@@ -261,7 +282,9 @@ impl Session {
         if !reason.eq_ignore_ascii_case(b"TIMEOUT") && !reason.eq_ignore_ascii_case(b"ERROR") {
             return self.answer_error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
         }
-        let client = u64::try_from(id).ok().and_then(|id| self.worker.shared.clients.get(id));
+        let client = u64::try_from(id)
+            .ok()
+            .and_then(|id| self.worker.shared.clients.get(id));
         let blocked = client.filter(|client| client.facts().blocked);
         let Some(backing_id) = blocked.and_then(|client| client.pinned()) else {
             self.answer(|reply| reply.integer(0));
@@ -269,7 +292,10 @@ impl Session {
         };
         let mut request = Vec::new();
         let backing_id = backing_id.to_string();
-        write_command(&mut request, &[b"CLIENT", b"UNBLOCK", backing_id.as_bytes(), reason]);
+        write_command(
+            &mut request,
+            &[b"CLIENT", b"UNBLOCK", backing_id.as_bytes(), reason],
+        );
         if self.pinned.is_some() {
             self.send(&request, Expect::Plain, cx)
         } else {
@@ -302,12 +328,18 @@ impl Session {
     /// `REDIRECT` names a client of ours: the backing knows its connection under another id.
     fn with_backing_redirect(&self, args: Args<'_>) -> Result<Option<Vec<u8>>, &'static str> {
         let mut words: Vec<&[u8]> = args.iter().collect();
-        let option = words.iter().position(|word| word.eq_ignore_ascii_case(b"REDIRECT"));
+        let option = words
+            .iter()
+            .position(|word| word.eq_ignore_ascii_case(b"REDIRECT"));
         let Some((at, id)) = option.and_then(|at| Some((at + 1, words.get(at + 1)?))) else {
             return Ok(None);
         };
-        let Some(id) = number(id) else { return Ok(None) };
-        let client = u64::try_from(id).ok().and_then(|id| self.worker.shared.clients.get(id));
+        let Some(id) = number(id) else {
+            return Ok(None);
+        };
+        let client = u64::try_from(id)
+            .ok()
+            .and_then(|id| self.worker.shared.clients.get(id));
         let backing_id = client
             .and_then(|client| client.pinned())
             .ok_or("ERR The client ID you want redirect to does not exist")?

@@ -24,12 +24,16 @@ impl ClientFilter {
     /// Reads the arguments of `CLIENT LIST`, from the third on.
     pub(super) fn for_list(args: Args<'_>) -> Result<Self, String> {
         let mut filter = ClientFilter::default();
-        let Some(option) = args.get(2) else { return Ok(filter) };
+        let Some(option) = args.get(2) else {
+            return Ok(filter);
+        };
         if option.eq_ignore_ascii_case(b"TYPE") && args.len() == 4 {
             filter.kind = Some(kind(&args[3])?);
         } else if option.eq_ignore_ascii_case(b"ID") && args.len() > 3 {
             for id in args.iter().skip(3) {
-                filter.ids.push(positive(id).ok_or("ERR Invalid client ID")?);
+                filter
+                    .ids
+                    .push(positive(id).ok_or("ERR Invalid client ID")?);
             }
         } else {
             return Err(SYNTAX.into());
@@ -39,7 +43,10 @@ impl ClientFilter {
 
     /// Reads the filters of `CLIENT KILL`, from the third argument on.
     pub(super) fn for_kill(args: Args<'_>) -> Result<Self, String> {
-        let mut filter = ClientFilter { skip_me: true, ..ClientFilter::default() };
+        let mut filter = ClientFilter {
+            skip_me: true,
+            ..ClientFilter::default()
+        };
         let mut at = 2;
         while let (Some(option), Some(value)) = (args.get(at), args.get(at + 1)) {
             match option.to_ascii_uppercase().as_slice() {
@@ -52,8 +59,8 @@ impl ClientFilter {
                 b"LADDR" => filter.laddr = Some(value.to_vec()),
                 b"USER" => filter.user = Some(value.to_vec()),
                 b"MAXAGE" => {
-                    let age = positive(value)
-                        .ok_or("ERR maxage is not an integer or out of range")?;
+                    let age =
+                        positive(value).ok_or("ERR maxage is not an integer or out of range")?;
                     filter.max_age = Some(age);
                 }
                 b"SKIPME" if value.eq_ignore_ascii_case(b"yes") => filter.skip_me = true,
@@ -62,22 +69,40 @@ impl ClientFilter {
             }
             at += 2;
         }
-        if at < args.len() { Err(SYNTAX.into()) } else { Ok(filter) }
+        if at < args.len() {
+            Err(SYNTAX.into())
+        } else {
+            Ok(filter)
+        }
     }
 
     /// Whether a client is meant.
     pub(super) fn matches(&self, client: &ClientEntry) -> bool {
         (self.ids.is_empty() || self.ids.contains(&client.id))
-            && self.kind.as_deref().is_none_or(|kind| kind == client.kind())
-            && self.addr.as_deref().is_none_or(|addr| addr == client.addr().as_bytes())
-            && self.laddr.as_deref().is_none_or(|laddr| laddr == client.laddr().as_bytes())
-            && self.user.as_deref().is_none_or(|user| user == client.facts().user.as_bytes())
+            && self
+                .kind
+                .as_deref()
+                .is_none_or(|kind| kind == client.kind())
+            && self
+                .addr
+                .as_deref()
+                .is_none_or(|addr| addr == client.addr().as_bytes())
+            && self
+                .laddr
+                .as_deref()
+                .is_none_or(|laddr| laddr == client.laddr().as_bytes())
+            && self
+                .user
+                .as_deref()
+                .is_none_or(|user| user == client.facts().user.as_bytes())
             && self.max_age.is_none_or(|age| client.age_secs() >= age)
     }
 }
 
 fn positive(text: &[u8]) -> Option<u64> {
-    number(text).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0)
+    number(text)
+        .and_then(|n| u64::try_from(n).ok())
+        .filter(|n| *n > 0)
 }
 
 fn kind(name: &[u8]) -> Result<String, String> {
@@ -119,7 +144,10 @@ mod tests {
     #[test]
     fn errors_are_those_of_redis() {
         let error = |words: &str| ClientFilter::for_kill(args(words).as_args()).expect_err("wrong");
-        assert_eq!(error("CLIENT KILL ID 0"), "ERR client-id should be greater than 0");
+        assert_eq!(
+            error("CLIENT KILL ID 0"),
+            "ERR client-id should be greater than 0"
+        );
         assert_eq!(error("CLIENT KILL TYPE x"), "ERR Unknown client type 'x'");
         assert_eq!(error("CLIENT KILL ID 1 ADDR"), "ERR syntax error");
         let list = ClientFilter::for_list(args("CLIENT LIST ID x").as_args()).expect_err("wrong");

@@ -35,8 +35,12 @@ impl Session {
             }
             (b"INFO" | b"DOCS", _) => return self.command_by_name(request, &own, settings, cx),
             (b"GETKEYS" | b"GETKEYSANDFLAGS", _) => {
-                let named = args.get(2).and_then(|name| own.iter().find(|row| row.is_named(name)));
-                let Some(row) = named else { return self.forward(request.raw, Then::Pass, cx) };
+                let named = args
+                    .get(2)
+                    .and_then(|name| own.iter().find(|row| row.is_named(name)));
+                let Some(row) = named else {
+                    return self.forward(request.raw, Then::Pass, cx);
+                };
                 let mut out = Vec::new();
                 own_getkeys(row, args, &mut out);
                 self.answer(|reply| reply.raw(&out));

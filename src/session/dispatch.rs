@@ -47,7 +47,8 @@ pub(super) struct Request<'a> {
 impl Request<'_> {
     /// What is done with it; unknown commands are the backing's.
     pub(super) fn handling(&self) -> Handling {
-        self.row.map_or(Handling::Forward, |row| self.handling_of(row))
+        self.row
+            .map_or(Handling::Forward, |row| self.handling_of(row))
     }
 
     /// Whether it has as many arguments as its command takes.
@@ -109,7 +110,18 @@ impl Session {
                     self.flush_run(input, &mut run);
                     let args = parser.args(&encoded);
                     let row = settings.table.get(&args[0]);
-                    (len, self.handle(Request { args, raw: &encoded, row }, &settings, cx))
+                    (
+                        len,
+                        self.handle(
+                            Request {
+                                args,
+                                raw: &encoded,
+                                row,
+                            },
+                            &settings,
+                            cx,
+                        ),
+                    )
                 }
                 Err(error) => {
                     self.flush_run(input, &mut run);
@@ -148,7 +160,9 @@ impl Session {
     /// Takes over replaced settings. False when they no longer know the client's user.
     fn adopt(&mut self, settings: &Settings) -> bool {
         self.generation = settings.generation;
-        let Some((_, name)) = self.state.user.take() else { return true };
+        let Some((_, name)) = self.state.user.take() else {
+            return true;
+        };
         let id = settings.access.user_by_name(name.as_bytes());
         self.state.user = id.map(|id| (id, name));
         id.is_some() || settings.access.is_open()
@@ -179,7 +193,10 @@ impl Session {
     fn is_allowed(&self, request: Request<'_>, settings: &Settings) -> bool {
         let Request { args, row, .. } = request;
         let sub = subcommand(row, args);
-        settings.access.check(self.state.user_id(), row, &args[0], sub, args).is_ok()
+        settings
+            .access
+            .check(self.state.user_id(), row, &args[0], sub, args)
+            .is_ok()
     }
 
     /// Whether one more reply may be outstanding besides `more`.
@@ -194,7 +211,9 @@ impl Session {
         let link = match &self.link {
             Some(link) if self.replies.outstanding() > 0 || !link.is_closed() => link,
             _ if self.replies.outstanding() > 0 => return false,
-            _ => self.link.insert(self.worker.link(self.state.db, self.state.proto)),
+            _ => self
+                .link
+                .insert(self.worker.link(self.state.db, self.state.proto)),
         };
         link.poll_room(cx)
     }
@@ -210,7 +229,11 @@ impl Session {
         let Some(link) = &self.link else { return };
         WorkerStats::add(&self.worker.stats().forwarded, u64::from(requests));
         self.replies.expect(requests, then);
-        link.push(bytes, requests, Rc::clone(&self.replies) as Rc<dyn ReplySink>);
+        link.push(
+            bytes,
+            requests,
+            Rc::clone(&self.replies) as Rc<dyn ReplySink>,
+        );
     }
 
     /// Sends one request to the shared link.
@@ -231,7 +254,8 @@ impl Session {
     /// Answers the command at hand, unless the client wants no answer.
     pub(super) fn answer(&self, write: impl FnOnce(&mut ReplyWriter<'_>)) {
         if !self.is_silent() {
-            self.replies.reply(|out| write(&mut ReplyWriter::new(out, self.state.proto)));
+            self.replies
+                .reply(|out| write(&mut ReplyWriter::new(out, self.state.proto)));
         }
     }
 
@@ -240,7 +264,12 @@ impl Session {
         Flow::Done
     }
 
-    fn handle(&mut self, request: Request<'_>, settings: &Arc<Settings>, cx: &mut Context<'_>) -> Flow {
+    fn handle(
+        &mut self,
+        request: Request<'_>,
+        settings: &Arc<Settings>,
+        cx: &mut Context<'_>,
+    ) -> Flow {
         if !self.has_room(0, settings) || self.is_paused(request) {
             return Flow::Wait;
         }
@@ -261,7 +290,12 @@ impl Session {
         pause.is_some_and(|(_, paused)| paused.holds(request.row))
     }
 
-    fn route(&mut self, request: Request<'_>, settings: &Arc<Settings>, cx: &mut Context<'_>) -> Flow {
+    fn route(
+        &mut self,
+        request: Request<'_>,
+        settings: &Arc<Settings>,
+        cx: &mut Context<'_>,
+    ) -> Flow {
         let Request { args, row, .. } = request;
         if row.is_none() && is_http(&args[0]) {
             self.replies.cut_off(Cut::Http);
@@ -295,8 +329,13 @@ impl Session {
             return self.answer_error(arity_error(row));
         }
         let shared = Arc::clone(&self.worker.shared);
-        let Some(family) = shared.families.get(family) else { return Flow::Done };
-        let call = Call { args, proto: self.state.proto };
+        let Some(family) = shared.families.get(family) else {
+            return Flow::Done;
+        };
+        let call = Call {
+            args,
+            proto: self.state.proto,
+        };
         if self.is_silent() {
             family.call(&call, &mut Vec::new());
         } else {
@@ -311,7 +350,10 @@ impl Session {
             .split(|byte| *byte == b'\n')
             .find(|line| !line.starts_with(b"*") && !line.starts_with(b"$"))
             .unwrap_or_default();
-        let end = name.iter().position(|b| matches!(b, b'\r' | b' ')).unwrap_or(name.len());
+        let end = name
+            .iter()
+            .position(|b| matches!(b, b'\r' | b' '))
+            .unwrap_or(name.len());
         self.state.entry.touch(&name[..end], bytes);
     }
 }
@@ -329,5 +371,8 @@ fn is_http(name: &[u8]) -> bool {
 
 /// Whether a local command is one that a `+QUEUED` connection of the backing can answer as well.
 pub(super) fn backing_answers(local: Local) -> bool {
-    matches!(local, Local::Ping | Local::Echo | Local::Command | Local::Info)
+    matches!(
+        local,
+        Local::Ping | Local::Echo | Local::Command | Local::Info
+    )
 }

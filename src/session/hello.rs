@@ -27,7 +27,9 @@ impl<'a> Hello<'a> {
     /// Reads the arguments; the error is Redis' own.
     fn parse(args: Args<'a>) -> Result<Self, String> {
         let mut hello = Hello::default();
-        let Some(version) = args.get(1) else { return Ok(hello) };
+        let Some(version) = args.get(1) else {
+            return Ok(hello);
+        };
         hello.proto = Some(match number(version) {
             Some(2) => Proto::Resp2,
             Some(3) => Proto::Resp3,
@@ -111,9 +113,7 @@ pub(super) fn auth(state: &mut ConnState, worker: &Worker, args: Args<'_>, out: 
     let settings = worker.settings();
     let open = settings.access.is_open();
     let result = match (args.get(1), args.get(2)) {
-        (Some(user), Some(password)) if args.len() == 3 => {
-            log_in(state, user, password, &settings)
-        }
+        (Some(user), Some(password)) if args.len() == 3 => log_in(state, user, password, &settings),
         (Some(_), None) if open => Err(NO_PASSWORD),
         (Some(password), None) => log_in(state, b"default", password, &settings),
         _ => Err("ERR syntax error"),
@@ -133,9 +133,16 @@ fn log_in(
 ) -> Result<(), &'static str> {
     if settings.access.is_open() {
         // As in Redis, where the default user needs no password.
-        return if user == b"default" { Ok(()) } else { Err(WRONGPASS) };
+        return if user == b"default" {
+            Ok(())
+        } else {
+            Err(WRONGPASS)
+        };
     }
-    let id = settings.access.authenticate(user, password).ok_or(WRONGPASS)?;
+    let id = settings
+        .access
+        .authenticate(user, password)
+        .ok_or(WRONGPASS)?;
     let name = settings.access.user_name(id).to_owned();
     state.set_user(Some((id, name)));
     Ok(())
@@ -176,7 +183,10 @@ mod tests {
         let error = |words: &[&str]| parse(words).expect_err("wrong");
         assert!(error(&["HELLO", "4"]).starts_with("NOPROTO "));
         assert!(error(&["HELLO", "03"]).starts_with("ERR Protocol version is not"));
-        assert_eq!(error(&["HELLO", "3", "AUTH", "u"]), "ERR Syntax error in HELLO option 'AUTH'");
+        assert_eq!(
+            error(&["HELLO", "3", "AUTH", "u"]),
+            "ERR Syntax error in HELLO option 'AUTH'"
+        );
         assert_eq!(error(&["HELLO", "3", "SETNAME", "a b"]), BAD_NAME);
     }
 
@@ -185,7 +195,16 @@ mod tests {
         for (text, value) in [("0", Some(0)), ("-12", Some(-12)), ("9", Some(9))] {
             assert_eq!(number(text.as_bytes()), value);
         }
-        for text in ["", "-", "-0", "01", "+1", " 1", "1x", "99999999999999999999"] {
+        for text in [
+            "",
+            "-",
+            "-0",
+            "01",
+            "+1",
+            " 1",
+            "1x",
+            "99999999999999999999",
+        ] {
             assert_eq!(number(text.as_bytes()), None, "{text}");
         }
     }

@@ -19,12 +19,20 @@ impl Session {
     ) -> Flow {
         let sections: Vec<&[u8]> = request.args.iter().skip(1).collect();
         let is = |section: &[u8], name: &str| section.eq_ignore_ascii_case(name.as_bytes());
-        let asks_all = |section: &[u8]| ["default", "all", "everything"].iter().any(|n| is(section, n));
+        let asks_all = |section: &[u8]| {
+            ["default", "all", "everything"]
+                .iter()
+                .any(|n| is(section, n))
+        };
         let named = sections.iter().any(|section| is(section, "respite"));
         if !named && !sections.is_empty() && !sections.iter().any(|s| asks_all(s)) {
             return self.forward_info(request.raw, Then::Pass, cx);
         }
-        let others: Vec<&[u8]> = sections.iter().copied().filter(|s| !is(s, "respite")).collect();
+        let others: Vec<&[u8]> = sections
+            .iter()
+            .copied()
+            .filter(|s| !is(s, "respite"))
+            .collect();
         let own = section(&self.worker.shared);
         if named && others.is_empty() {
             self.answer(|reply| reply.verbatim("txt", own.as_bytes()));
@@ -76,12 +84,27 @@ fn section(shared: &Shared) -> String {
         ("uptime_in_seconds", uptime.to_string()),
         ("backing", shared.backing.address()),
         ("backing_version", version),
-        ("backing_usable", u8::from(shared.backing.is_ready()).to_string()),
+        (
+            "backing_usable",
+            u8::from(shared.backing.is_ready()).to_string(),
+        ),
         ("connected_clients", shared.clients.len().to_string()),
-        ("total_connections_received", shared.clients.total_connections().to_string()),
-        ("rejected_connections", shared.clients.total_rejected().to_string()),
-        ("total_commands_processed", shared.total(|stats| &stats.commands).to_string()),
-        ("total_commands_forwarded", shared.total(|stats| &stats.forwarded).to_string()),
+        (
+            "total_connections_received",
+            shared.clients.total_connections().to_string(),
+        ),
+        (
+            "rejected_connections",
+            shared.clients.total_rejected().to_string(),
+        ),
+        (
+            "total_commands_processed",
+            shared.total(|stats| &stats.commands).to_string(),
+        ),
+        (
+            "total_commands_forwarded",
+            shared.total(|stats| &stats.forwarded).to_string(),
+        ),
         ("pinned_connections", shared.pinned.get().to_string()),
     ];
     let mut text = String::from("# Respite\r\n");
@@ -91,7 +114,10 @@ fn section(shared: &Shared) -> String {
     }
     let pins = shared.total(|stats| &stats.pins);
     let opened = shared.total(|stats| &stats.pins_opened);
-    let _ = write!(text, "total_pins:{pins}\r\ntotal_pinned_connections_opened:{opened}\r\n");
+    let _ = write!(
+        text,
+        "total_pins:{pins}\r\ntotal_pinned_connections_opened:{opened}\r\n"
+    );
     text
 }
 
@@ -102,11 +128,21 @@ mod tests {
     #[test]
     fn appends_a_section_and_passes_errors() {
         let mut out = Vec::new();
-        append(b"$11\r\n# A\r\nb:c\r\n\r\n", "# Respite\r\n", Proto::Resp2, &mut out);
+        append(
+            b"$11\r\n# A\r\nb:c\r\n\r\n",
+            "# Respite\r\n",
+            Proto::Resp2,
+            &mut out,
+        );
         // 11 bytes announced, 10 there: not a reply, so it passes.
         assert_eq!(out, b"$11\r\n# A\r\nb:c\r\n\r\n");
         out.clear();
-        append(b"$10\r\n# A\r\nb:c\r\n\r\n", "# Respite\r\n", Proto::Resp2, &mut out);
+        append(
+            b"$10\r\n# A\r\nb:c\r\n\r\n",
+            "# Respite\r\n",
+            Proto::Resp2,
+            &mut out,
+        );
         assert_eq!(out, b"$23\r\n# A\r\nb:c\r\n\r\n# Respite\r\n\r\n");
         out.clear();
         append(b"-LOADING x\r\n", "# Respite\r\n", Proto::Resp3, &mut out);

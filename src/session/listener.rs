@@ -109,7 +109,14 @@ async fn admit(
     shared.stats[worker].clients.fetch_add(1, Ordering::Relaxed);
     let db = shared.backing.first_db();
     let entry = shared.clients.add(worker, peer.to_string(), laddr, db);
-    shared.tell(worker, ToWorker::Serve(NewClient { socket, entry, tls: tls.cloned() }));
+    shared.tell(
+        worker,
+        ToWorker::Serve(NewClient {
+            socket,
+            entry,
+            tls: tls.cloned(),
+        }),
+    );
 }
 
 fn prepare(socket: TcpStream) -> io::Result<(std::net::TcpStream, String)> {
@@ -138,7 +145,10 @@ fn least_loaded(shared: &Shared) -> usize {
 /// When a file cannot be read or does not hold what it should.
 pub fn acceptor(tls: &ServerTls) -> io::Result<TlsAcceptor> {
     let bad = |path: &Path, error: &dyn std::fmt::Display| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{}: {error}", path.display()),
+        )
     };
     let read = |path: &Path| -> io::Result<Vec<CertificateDer<'static>>> {
         CertificateDer::pem_file_iter(path)
@@ -160,6 +170,8 @@ pub fn acceptor(tls: &ServerTls) -> io::Result<TlsAcceptor> {
             ServerConfig::builder().with_client_cert_verifier(verifier)
         }
     };
-    let config = config.with_single_cert(chain, key).map_err(|error| bad(&tls.cert, &error))?;
+    let config = config
+        .with_single_cert(chain, key)
+        .map_err(|error| bad(&tls.cert, &error))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

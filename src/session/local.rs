@@ -47,7 +47,8 @@ impl Session {
             Local::Ping => {
                 match args.get(1) {
                     _ if args.len() > 2 => {
-                        return self.answer_error("ERR wrong number of arguments for 'ping' command");
+                        return self
+                            .answer_error("ERR wrong number of arguments for 'ping' command");
                     }
                     Some(message) => self.answer(|reply| reply.bulk(message)),
                     None => self.answer(|reply| reply.simple("PONG")),
@@ -84,7 +85,11 @@ impl Session {
     fn follow_proto(&mut self) {
         self.link = None;
         let proto = self.state.proto;
-        if let Some(pinned) = self.pinned.as_mut().filter(|pinned| pinned.proto() != proto) {
+        if let Some(pinned) = self
+            .pinned
+            .as_mut()
+            .filter(|pinned| pinned.proto() != proto)
+        {
             pinned.set_proto(proto);
         }
     }

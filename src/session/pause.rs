@@ -29,7 +29,11 @@ impl Pause {
         let mut until = self.until.lock();
         *until = Some(match *until {
             Some((running, was)) if running > Instant::now() => {
-                let what = if was == Paused::All { Paused::All } else { what };
+                let what = if was == Paused::All {
+                    Paused::All
+                } else {
+                    what
+                };
                 (running.max(end), what)
             }
             _ => (end, what),

@@ -16,8 +16,7 @@ use crate::upstream::{ConnectOptions, PooledConn};
 /// the backing refuses to execute the transaction.
 const SPOILER: &[u8] = b"*1\r\n$19\r\nRESPITE.NOT-ALLOWED\r\n";
 const NOT_IN_TRANSACTION: &[u8] = b"-ERR Command not allowed inside a transaction\r\n";
-const TRANSACTION_LOST: &str =
-    "UPSTREAM the transaction was lost with its connection to the backing; nothing of it was executed";
+const TRANSACTION_LOST: &str = "UPSTREAM the transaction was lost with its connection to the backing; nothing of it was executed";
 
 impl Session {
     /// A command that leaves state in a connection, while the session has none of its own.
@@ -74,7 +73,12 @@ impl Session {
             let backing = Arc::clone(&self.worker.shared.backing);
             let timeout = settings.timeouts.connect;
             let opening: Opening = Box::pin(async move {
-                let options = ConnectOptions { proto, db, name: "respite-pinned", timeout };
+                let options = ConnectOptions {
+                    proto,
+                    db,
+                    name: "respite-pinned",
+                    timeout,
+                };
                 Ok(PooledConn::new(backing.connect(options).await?, place))
             });
             Pinned::opening(opening, proto, db)
@@ -137,14 +141,22 @@ impl Session {
         settings: &Arc<Settings>,
         cx: &mut Context<'_>,
     ) -> Flow {
-        let Some(pinned) = &self.pinned else { return Flow::Wait };
+        let Some(pinned) = &self.pinned else {
+            return Flow::Wait;
+        };
         if pinned.in_multi() {
             return self.route_multi(request, settings, cx);
         }
         let handling = request.handling();
         let own = matches!(handling, Handling::Local(_) | Handling::Family(_));
-        let shared = matches!(handling, Handling::Forward | Handling::Local(Local::Ping | Local::Echo));
-        let subscribing = matches!(handling, Handling::Pin(Pin::Subscribe(_) | Pin::Unsubscribe(_)));
+        let shared = matches!(
+            handling,
+            Handling::Forward | Handling::Local(Local::Ping | Local::Echo)
+        );
+        let subscribing = matches!(
+            handling,
+            Handling::Pin(Pin::Subscribe(_) | Pin::Unsubscribe(_))
+        );
         let resp2 = self.state.proto == Proto::Resp2;
         if resp2 && pinned.subscription_pending() && !shared && !subscribing {
             // Whether the client is a subscriber decides what it may do.
@@ -188,7 +200,10 @@ impl Session {
         if let Some(row) = checked.filter(|row| !arity_ok(row, args.len())) {
             return self.answer_error(arity_error(row));
         }
-        if matches!(request.handling(), Handling::Local(Local::Ping | Local::Echo)) {
+        if matches!(
+            request.handling(),
+            Handling::Local(Local::Ping | Local::Echo)
+        ) {
             return self.send(request.raw, Expect::Plain, cx);
         }
         let name = checked.map_or("", |row| &row.name);
@@ -272,10 +287,13 @@ impl Session {
     /// `CLIENT` in a transaction: what concerns the backing's connection is queued there, the
     /// rest is answered here when `EXEC` runs.
     fn queue_client(&mut self, args: Args<'_>, raw: &[u8], cx: &mut Context<'_>) -> Flow {
-        match args.get(1).unwrap_or_default().to_ascii_uppercase().as_slice() {
-            sub if super::client_command::answers(sub) => {
-                self.queue_local(Local::Client, args, cx)
-            }
+        match args
+            .get(1)
+            .unwrap_or_default()
+            .to_ascii_uppercase()
+            .as_slice()
+        {
+            sub if super::client_command::answers(sub) => self.queue_local(Local::Client, args, cx),
             b"REPLY" | b"UNBLOCK" => self.refuse_queueing(cx),
             b"TRACKING" | b"CACHING" | b"NO-TOUCH" => {
                 self.send(raw, Expect::Queued(Queued::Subscription), cx)
@@ -330,7 +348,9 @@ impl Session {
         let (tracking, db) = (pinned.is_tracking(), pinned.db());
         let backing_id = pinned.backing_id().unwrap_or(0);
         let free = pinned.is_free();
-        self.state.entry.set_pinned(if free { 0 } else { backing_id });
+        self.state
+            .entry
+            .set_pinned(if free { 0 } else { backing_id });
         self.state.entry.update(|facts| {
             facts.subscriptions = subscriptions;
             facts.multi = multi;

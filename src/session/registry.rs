@@ -216,7 +216,11 @@ impl ClientEntry {
     /// Its kind, as `CLIENT LIST TYPE` names it.
     pub fn kind(&self) -> &'static str {
         let facts = self.facts.lock();
-        if facts.subscriptions.iter().any(|n| *n > 0) { "pubsub" } else { "normal" }
+        if facts.subscriptions.iter().any(|n| *n > 0) {
+            "pubsub"
+        } else {
+            "normal"
+        }
     }
 
     /// Its line in `CLIENT LIST`, in the format of Redis 7.
@@ -239,7 +243,11 @@ impl ClientEntry {
             flags.push('N');
         }
         let command = String::from_utf8_lossy(&facts.command[..facts.command_len]).to_lowercase();
-        let command = if command.is_empty() { "NULL".to_owned() } else { command };
+        let command = if command.is_empty() {
+            "NULL".to_owned()
+        } else {
+            command
+        };
         let mut line = String::with_capacity(256);
         // Writing to a string cannot fail.
         let _ = write!(

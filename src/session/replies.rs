@@ -75,15 +75,24 @@ enum Slot {
 enum Fate {
     Pass,
     Drop,
-    Rewrite { raw: Vec<u8>, rewrite: Option<Rewrite> },
+    Rewrite {
+        raw: Vec<u8>,
+        rewrite: Option<Rewrite>,
+    },
 }
 
 // === impl Replies ===
 
 impl Replies {
     pub(crate) fn new(limit: usize) -> Self {
-        let inner = RefCell::new(Inner { limit, ..Inner::default() });
-        Replies { inner, watches_clock: Cell::new(false) }
+        let inner = RefCell::new(Inner {
+            limit,
+            ..Inner::default()
+        });
+        Replies {
+            inner,
+            watches_clock: Cell::new(false),
+        }
     }
 
     /// Asks to be woken now and then, to look at the clock.
@@ -103,15 +112,26 @@ impl Replies {
         let fate = match then {
             Then::Pass => Fate::Pass,
             Then::Drop => Fate::Drop,
-            Then::Rewrite(rewrite) => Fate::Rewrite { raw: Vec::new(), rewrite: Some(rewrite) },
+            Then::Rewrite(rewrite) => Fate::Rewrite {
+                raw: Vec::new(),
+                rewrite: Some(rewrite),
+            },
         };
-        if let (Some(Slot::Awaited { left, fate: Fate::Pass }), Fate::Pass) =
-            (inner.slots.back_mut(), &fate)
+        if let (
+            Some(Slot::Awaited {
+                left,
+                fate: Fate::Pass,
+            }),
+            Fate::Pass,
+        ) = (inner.slots.back_mut(), &fate)
         {
             *left += replies;
             return;
         }
-        inner.slots.push_back(Slot::Awaited { left: replies, fate });
+        inner.slots.push_back(Slot::Awaited {
+            left: replies,
+            fate,
+        });
     }
 
     /// Lets `write` append a reply made here, in its turn.
@@ -153,7 +173,11 @@ impl Replies {
     /// what is on its way to a client stays bounded.
     pub(crate) fn window(&self, most: usize) -> usize {
         let mean = self.inner.borrow().mean;
-        if mean < LARGE_REPLY { most } else { most.min((WINDOW_BYTES / mean).max(2)) }
+        if mean < LARGE_REPLY {
+            most
+        } else {
+            most.min((WINDOW_BYTES / mean).max(2))
+        }
     }
 
     /// Whether everything that was asked is answered and written.
@@ -178,7 +202,11 @@ impl Replies {
     /// Wakes `cx` from now on when replies come.
     pub(crate) fn set_task(&self, cx: &Context<'_>) {
         let mut inner = self.inner.borrow_mut();
-        if !inner.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+        if !inner
+            .task
+            .as_ref()
+            .is_some_and(|task| task.will_wake(cx.waker()))
+        {
             inner.task = Some(cx.waker().clone());
         }
     }
@@ -323,7 +351,10 @@ mod tests {
         replies.deliver(b"b3", 1);
         assert_eq!(out(&replies), "ab1b2b3cd");
         replies.deliver(b"dropped", 1);
-        assert_eq!((out(&replies).as_str(), replies.outstanding()), ("ab1b2b3cdf", 0));
+        assert_eq!(
+            (out(&replies).as_str(), replies.outstanding()),
+            ("ab1b2b3cdf", 0)
+        );
     }
 
     #[test]

@@ -157,7 +157,12 @@ impl Session {
 
     /// Whether nothing is owed to a client that wants, or sends, nothing more.
     fn is_done(&self) -> bool {
-        if self.eof && self.pinned.as_ref().is_some_and(|pinned| pinned.waits_for_ever()) {
+        if self.eof
+            && self
+                .pinned
+                .as_ref()
+                .is_some_and(|pinned| pinned.waits_for_ever())
+        {
             return true;
         }
         let draining = self.worker.draining.get() && self.input.is_empty();
@@ -192,7 +197,9 @@ impl Session {
                 self.input.extend_from_slice(rest);
             }
         } else {
-            let room = self.room_for(self.input.len()).saturating_sub(self.input.len());
+            let room = self
+                .room_for(self.input.len())
+                .saturating_sub(self.input.len());
             self.input.reserve(room.clamp(4096, READ_AHEAD));
             match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
                 Poll::Pending => return Ok(progress),
@@ -227,7 +234,9 @@ impl Session {
 
     /// Moves bytes of the pinned connection, and lets go of it when it is not needed any more.
     fn poll_pinned(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let Some(pinned) = &mut self.pinned else { return Ok(false) };
+        let Some(pinned) = &mut self.pinned else {
+            return Ok(false);
+        };
         let worker = Rc::clone(&self.worker);
         let mut scratch = worker.scratch.borrow_mut();
         let state = &mut self.state;
@@ -235,7 +244,10 @@ impl Session {
             super::local::answer(local, state, &worker, args.as_args(), out);
             state.proto
         };
-        let mut answers = Answers { replies: &self.replies, local: &mut local };
+        let mut answers = Answers {
+            replies: &self.replies,
+            local: &mut local,
+        };
         let moved = pinned.poll(&mut scratch, &mut answers, cx);
         drop(scratch);
         match moved {
@@ -248,8 +260,13 @@ impl Session {
     }
 
     fn lose_pinned(&mut self, error: &UpstreamError) -> Result<bool, End> {
-        let Some(mut pinned) = self.pinned.take() else { return Ok(false) };
-        debug!(client = self.state.entry.id, "pinned connection lost: {error}");
+        let Some(mut pinned) = self.pinned.take() else {
+            return Ok(false);
+        };
+        debug!(
+            client = self.state.entry.id,
+            "pinned connection lost: {error}"
+        );
         pinned.fail(error, &self.replies);
         match pinned.leftover() {
             Leftover::Nothing => {}
@@ -265,11 +282,13 @@ impl Session {
     fn check_clock(&mut self) -> Option<End> {
         let settings = self.worker.settings();
         let idle = settings.timeouts.idle;
-        self.replies.watch_clock(self.pinned.is_some() || idle.is_some());
+        self.replies
+            .watch_clock(self.pinned.is_some() || idle.is_some());
         let now = Instant::now();
-        if let (Some(limit), Some(since)) =
-            (settings.timeouts.reply, self.pinned.as_ref().and_then(|p| p.waits_since()))
-        {
+        if let (Some(limit), Some(since)) = (
+            settings.timeouts.reply,
+            self.pinned.as_ref().and_then(|p| p.waits_since()),
+        ) {
             if now.duration_since(since) > limit {
                 match self.lose_pinned(&UpstreamError::ReplyTimeout) {
                     Ok(_) => self.replies.wake(),

@@ -146,7 +146,10 @@ impl Shared {
 
     /// All of Respite's own commands.
     pub fn own_rows(&self) -> Vec<&'static OwnRow> {
-        self.families.iter().flat_map(|family| family.rows()).collect()
+        self.families
+            .iter()
+            .flat_map(|family| family.rows())
+            .collect()
     }
 
     /// Connects the workers' mailboxes, once.
@@ -171,12 +174,17 @@ impl Shared {
 
     /// The sum of a counter over all workers.
     pub fn total(&self, counter: impl Fn(&WorkerStats) -> &AtomicU64) -> u64 {
-        self.stats.iter().map(|stats| counter(stats).load(Ordering::Relaxed)).sum()
+        self.stats
+            .iter()
+            .map(|stats| counter(stats).load(Ordering::Relaxed))
+            .sum()
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("clients", &self.clients.len()).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("clients", &self.clients.len())
+            .finish_non_exhaustive()
     }
 }

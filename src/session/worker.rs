@@ -79,11 +79,15 @@ pub fn spawn(
     shared: Arc<Shared>,
 ) -> io::Result<(UnboundedSender<ToWorker>, JoinHandle<()>)> {
     let (mailbox, messages) = unbounded_channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        let local = LocalSet::new();
-        local.block_on(&runtime, Worker::new(index, shared).run(messages));
-    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let thread = thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            let local = LocalSet::new();
+            local.block_on(&runtime, Worker::new(index, shared).run(messages));
+        })?;
     Ok((mailbox, thread))
 }
 
@@ -143,13 +147,19 @@ impl Worker {
         let worker = Rc::clone(self);
         tokio::task::spawn_local(async move {
             // The guard also removes a session whose task panicked.
-            let _registered = Registered { worker: Rc::clone(&worker), id };
+            let _registered = Registered {
+                worker: Rc::clone(&worker),
+                id,
+            };
             run::serve(worker, client, replies).await;
         });
     }
 
     fn wake_all(&self) {
-        self.sessions.borrow().values().for_each(|replies| replies.wake());
+        self.sessions
+            .borrow()
+            .values()
+            .for_each(|replies| replies.wake());
     }
 
     fn refresh(&self) {
@@ -160,9 +170,15 @@ impl Worker {
             *self.databases.borrow_mut() = HashSet::from([first]);
         }
         let limits = link_limits(&new);
-        self.links.borrow().values().for_each(|link| link.set_limits(limits));
+        self.links
+            .borrow()
+            .values()
+            .for_each(|link| link.set_limits(limits));
         let output = new.limits.client_output_bytes;
-        self.sessions.borrow().values().for_each(|replies| replies.set_limit(output));
+        self.sessions
+            .borrow()
+            .values()
+            .for_each(|replies| replies.set_limit(output));
         *self.settings.borrow_mut() = Rc::new(new);
         self.wake_all();
     }
@@ -207,7 +223,14 @@ impl Worker {
                 Rc::new(move |args| is_read(&shared.settings().table, args));
             let limits = link_limits(&settings);
             let backing = Arc::clone(&self.shared.backing);
-            spawn_link(backing, proto, db, limits, retryable, Rc::clone(&self.scratch))
+            spawn_link(
+                backing,
+                proto,
+                db,
+                limits,
+                retryable,
+                Rc::clone(&self.scratch),
+            )
         });
         link.clone()
     }
@@ -248,5 +271,7 @@ fn link_limits(settings: &Settings) -> LinkLimits {
 
 /// Whether a request only reads, so that sending it twice does no harm.
 fn is_read(table: &Table, args: Args<'_>) -> bool {
-    args.get(0).and_then(|name| table.get(name)).is_some_and(|row| row.is_readonly() && !row.is_write())
+    args.get(0)
+        .and_then(|name| table.get(name))
+        .is_some_and(|row| row.is_readonly() && !row.is_write())
 }

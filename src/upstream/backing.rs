@@ -69,7 +69,12 @@ impl ServerHello {
     /// Reads a `HELLO` reply of either protocol version.
     pub fn from_reply(reply: &Value<'_>) -> Option<Self> {
         let field = |name: &str| field(reply, name);
-        let text = |name: &str| field(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |name: &str| {
+            field(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let (mut modules_resp2, mut modules_resp3) = (Vec::new(), Vec::new());
         let none = Value::Array(Vec::new());
         let modules = field("modules").unwrap_or(&none);
@@ -98,9 +103,10 @@ impl ServerHello {
 /// A field of a map, or of the flat array that stands for one in RESP2.
 fn field<'a, 'v>(reply: &'a Value<'v>, name: &str) -> Option<&'a Value<'v>> {
     match reply {
-        Value::Map(pairs) => {
-            pairs.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
-        }
+        Value::Map(pairs) => pairs
+            .iter()
+            .find(|(key, _)| key.as_str() == Some(name))
+            .map(|(_, value)| value),
         Value::Array(flat) => flat
             .chunks_exact(2)
             .find(|pair| pair[0].as_str() == Some(name))
@@ -113,7 +119,9 @@ fn field<'a, 'v>(reply: &'a Value<'v>, name: &str) -> Option<&'a Value<'v>> {
 
 impl fmt::Debug for Backing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backing").field("address", &self.address()).finish_non_exhaustive()
+        f.debug_struct("Backing")
+            .field("address", &self.address())
+            .finish_non_exhaustive()
     }
 }
 
@@ -167,7 +175,10 @@ impl Backing {
         let mut backoff = Backoff::default();
         let mut told = false;
         loop {
-            match self.monitor_once(connect_timeout, &mut backoff, &mut told).await {
+            match self
+                .monitor_once(connect_timeout, &mut backoff, &mut told)
+                .await
+            {
                 Ok(never) => match never {},
                 Err(error) => {
                     if self.ready.swap(false, Ordering::Relaxed) || !told {
@@ -210,7 +221,9 @@ impl Backing {
             *told = true;
             backoff.reset();
             loop {
-                let asked = timeout(PING_EVERY, self.look_again.notified()).await.is_ok();
+                let asked = timeout(PING_EVERY, self.look_again.notified())
+                    .await
+                    .is_ok();
                 if asked {
                     break;
                 }
@@ -228,12 +241,20 @@ async fn ask(
     let mut request = Vec::new();
     write_command(&mut request, command);
     let exchange = async {
-        conn.stream.write_all(&request).await.map_err(|e| UpstreamError::lost(&e))?;
-        conn.stream.flush().await.map_err(|e| UpstreamError::lost(&e))?;
+        conn.stream
+            .write_all(&request)
+            .await
+            .map_err(|e| UpstreamError::lost(&e))?;
+        conn.stream
+            .flush()
+            .await
+            .map_err(|e| UpstreamError::lost(&e))?;
         let mut buf = Vec::new();
         read_reply_within(&mut conn.stream, &mut buf, COMMAND_REPLY_BYTES).await
     };
-    timeout(limit, exchange).await.unwrap_or(Err(UpstreamError::ReplyTimeout))
+    timeout(limit, exchange)
+        .await
+        .unwrap_or(Err(UpstreamError::ReplyTimeout))
 }
 
 #[cfg(test)]
@@ -249,7 +270,10 @@ mod tests {
             let (value, _) = parse_reply(reply).expect("valid").expect("whole");
             let hello = ServerHello::from_reply(&value).expect("complete");
             assert_eq!((hello.version.as_str(), hello.id), ("7.0.15", 5));
-            assert_eq!((hello.mode.as_str(), hello.role.as_str()), ("standalone", "master"));
+            assert_eq!(
+                (hello.mode.as_str(), hello.role.as_str()),
+                ("standalone", "master")
+            );
             assert_eq!(hello.modules(Proto::Resp3), b"*0\r\n");
         }
     }

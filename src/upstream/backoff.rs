@@ -14,7 +14,9 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// The wait after one more failure: between half and the whole of the doubled step.
     pub(crate) fn next(&mut self) -> Duration {
-        let step = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+        let step = FIRST
+            .saturating_mul(1 << self.failures.min(16))
+            .min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         step / 2 + step.mul_f64(fastrand::f64() / 2.0)
     }
@@ -35,7 +37,10 @@ mod tests {
         let mut step = FIRST;
         for _ in 0..20 {
             let wait = backoff.next();
-            assert!(wait >= step / 2 && wait <= step, "{wait:?} for a step of {step:?}");
+            assert!(
+                wait >= step / 2 && wait <= step,
+                "{wait:?} for a step of {step:?}"
+            );
             step = (step * 2).min(LONGEST);
         }
         backoff.reset();

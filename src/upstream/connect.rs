@@ -55,12 +55,14 @@ pub async fn connect(
     tls: Option<&TlsConnector>,
     options: ConnectOptions<'_>,
 ) -> Result<Conn, UpstreamError> {
-    timeout(options.timeout, open(endpoint, tls, options)).await.unwrap_or_else(|_| {
-        Err(UpstreamError::ConnectTimeout {
-            address: endpoint.address.to_string(),
-            millis: options.timeout.as_millis(),
+    timeout(options.timeout, open(endpoint, tls, options))
+        .await
+        .unwrap_or_else(|_| {
+            Err(UpstreamError::ConnectTimeout {
+                address: endpoint.address.to_string(),
+                millis: options.timeout.as_millis(),
+            })
         })
-    })
 }
 
 async fn open(
@@ -68,19 +70,27 @@ async fn open(
     tls: Option<&TlsConnector>,
     options: ConnectOptions<'_>,
 ) -> Result<Conn, UpstreamError> {
-    let mut stream = open_socket(endpoint, tls).await.map_err(|error| UpstreamError::Connect {
+    let mut stream = open_socket(endpoint, tls)
+        .await
+        .map_err(|error| UpstreamError::Connect {
+            address: endpoint.address.to_string(),
+            reason: error.to_string(),
+        })?;
+    let refused = |reply: String| UpstreamError::Refused {
         address: endpoint.address.to_string(),
-        reason: error.to_string(),
-    })?;
-    let refused =
-        |reply: String| UpstreamError::Refused { address: endpoint.address.to_string(), reply };
+        reply,
+    };
 
     let mut request = Vec::new();
     let version = options.proto.number().to_string();
     let mut hello: Vec<&[u8]> = vec![b"HELLO", version.as_bytes()];
     if let Some(password) = &endpoint.password {
         let user = endpoint.user.as_deref().unwrap_or("default");
-        hello.extend([b"AUTH".as_slice(), user.as_bytes(), password.expose().as_bytes()]);
+        hello.extend([
+            b"AUTH".as_slice(),
+            user.as_bytes(),
+            password.expose().as_bytes(),
+        ]);
     }
     hello.extend([b"SETNAME".as_slice(), options.name.as_bytes()]);
     write_command(&mut request, &hello);
@@ -88,7 +98,10 @@ async fn open(
     if options.db != 0 {
         write_command(&mut request, &[b"SELECT", db.as_bytes()]);
     }
-    stream.write_all(&request).await.map_err(|e| UpstreamError::lost(&e))?;
+    stream
+        .write_all(&request)
+        .await
+        .map_err(|e| UpstreamError::lost(&e))?;
     stream.flush().await.map_err(|e| UpstreamError::lost(&e))?;
 
     let mut buf = Vec::new();
@@ -106,7 +119,12 @@ async fn open(
             return Err(refused(String::from_utf8_lossy(text).into_owned()));
         }
     }
-    Ok(Conn { stream, proto: options.proto, db: options.db, hello })
+    Ok(Conn {
+        stream,
+        proto: options.proto,
+        db: options.db,
+        hello,
+    })
 }
 
 async fn open_socket(endpoint: &Endpoint, tls: Option<&TlsConnector>) -> std::io::Result<Stream> {
@@ -161,9 +179,16 @@ pub(crate) async fn read_reply_within(
             return Ok(std::mem::replace(buf, rest));
         }
         if buf.len() > limit {
-            return Err(UpstreamError::Protocol("a reply of the handshake is too long".into()));
+            return Err(UpstreamError::Protocol(
+                "a reply of the handshake is too long".into(),
+            ));
         }
-        if stream.read_buf(buf).await.map_err(|e| UpstreamError::lost(&e))? == 0 {
+        if stream
+            .read_buf(buf)
+            .await
+            .map_err(|e| UpstreamError::lost(&e))?
+            == 0
+        {
             return Err(UpstreamError::closed());
         }
     }

@@ -68,15 +68,28 @@ impl Embedded {
         let program = find_program(std::env::var_os("PATH")).ok_or(EmbeddedError::NotFound)?;
         let lock = data_dir.map(lock_data_dir).transpose()?;
         let run_dir = make_run_dir()?;
-        let launch = Launch { program, run_dir: run_dir.clone(), data_dir: data_dir.map(Into::into) };
+        let launch = Launch {
+            program,
+            run_dir: run_dir.clone(),
+            data_dir: data_dir.map(Into::into),
+        };
         let stop = Arc::new(AtomicBool::new(false));
         let pid = Arc::new(AtomicI32::new(0));
         let (stop_too, pid_too) = (Arc::clone(&stop), Arc::clone(&pid));
         let keeper = thread::Builder::new()
             .name("embedded".into())
             .spawn(move || launch.keep_running(&stop_too, &pid_too))
-            .map_err(|error| EmbeddedError::Io { what: "start a thread".into(), error })?;
-        Ok(Embedded { run_dir, stop, pid, keeper: Some(keeper), _lock: lock })
+            .map_err(|error| EmbeddedError::Io {
+                what: "start a thread".into(),
+                error,
+            })?;
+        Ok(Embedded {
+            run_dir,
+            stop,
+            pid,
+            keeper: Some(keeper),
+            _lock: lock,
+        })
     }
 
     /// Where it listens.
@@ -102,7 +115,14 @@ impl Drop for Embedded {
         let asked = Instant::now();
         while let Some(keeper) = self.keeper.take_if(|keeper| !keeper.is_finished()) {
             let late = asked.elapsed() > STOP_GRACE;
-            signal(self.pid(), if late { Signal::SIGKILL } else { Signal::SIGTERM });
+            signal(
+                self.pid(),
+                if late {
+                    Signal::SIGKILL
+                } else {
+                    Signal::SIGTERM
+                },
+            );
             thread::sleep(Duration::from_millis(10));
             self.keeper = Some(keeper);
         }
@@ -133,16 +153,22 @@ fn find_program(path: Option<std::ffi::OsString>) -> Option<PathBuf> {
 fn make_run_dir() -> Result<PathBuf, EmbeddedError> {
     let name = format!("respite-{}-{:08x}", std::process::id(), fastrand::u32(..));
     let dir = std::env::temp_dir().join(name);
-    DirBuilder::new().mode(0o700).create(&dir).map_err(|error| EmbeddedError::Io {
-        what: format!("create {}", dir.display()),
-        error,
-    })?;
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&dir)
+        .map_err(|error| EmbeddedError::Io {
+            what: format!("create {}", dir.display()),
+            error,
+        })?;
     Ok(dir)
 }
 
 /// Two servers appending to one file would destroy it.
 fn lock_data_dir(dir: &Path) -> Result<File, EmbeddedError> {
-    let io = |error| EmbeddedError::Io { what: format!("use {}", dir.display()), error };
+    let io = |error| EmbeddedError::Io {
+        what: format!("use {}", dir.display()),
+        error,
+    };
     std::fs::create_dir_all(dir).map_err(io)?;
     let file = File::create(dir.join("respite.lock")).map_err(io)?;
     match file.try_lock() {
@@ -172,7 +198,9 @@ impl Launch {
                     pid.store(0, Ordering::SeqCst);
                     if !stop.load(Ordering::SeqCst) {
                         let status = status.map_or_else(|e| e.to_string(), |s| s.to_string());
-                        warn!("the embedded Redis ended ({status}), starting it again: {last_words}");
+                        warn!(
+                            "the embedded Redis ended ({status}), starting it again: {last_words}"
+                        );
                     }
                 }
                 Err(error) => error!("cannot start {}: {error}", self.program.display()),
@@ -192,7 +220,14 @@ impl Launch {
         Command::new(std::env::current_exe()?)
             .arg("embedded-guard")
             .arg(&self.program)
-            .args(["--port", "0", "--daemonize", "no", "--unixsocketperm", "700"])
+            .args([
+                "--port",
+                "0",
+                "--daemonize",
+                "no",
+                "--unixsocketperm",
+                "700",
+            ])
             .arg("--unixsocket")
             .arg(socket_path(&self.run_dir))
             .arg("--dir")
@@ -208,7 +243,9 @@ impl Launch {
 /// Copies the server's log into ours until it ends; returns its last line.
 fn forward_log(child: &mut Child) -> String {
     let mut last = String::new();
-    let Some(stdout) = child.stdout.take() else { return last };
+    let Some(stdout) = child.stdout.take() else {
+        return last;
+    };
     for line in BufReader::new(stdout).lines() {
         let Ok(line) = line else { break };
         if !line.trim().is_empty() {
@@ -254,7 +291,10 @@ mod tests {
     fn a_data_directory_has_one_user() {
         let dir = tempfile::tempdir().expect("a directory");
         let first = lock_data_dir(dir.path()).expect("free");
-        assert!(matches!(lock_data_dir(dir.path()), Err(EmbeddedError::InUse(_))));
+        assert!(matches!(
+            lock_data_dir(dir.path()),
+            Err(EmbeddedError::InUse(_))
+        ));
         drop(first);
         lock_data_dir(dir.path()).expect("free again");
     }

@@ -19,15 +19,16 @@ use std::time::{Duration, Instant};
 
 use super::error::{Sent, UpstreamError};
 use super::out_queue::OutQueue;
-use crate::resp::{
-    Args, Parsed, Proto, ReplyScanner, ReplyWriter, RequestLimits, RequestParser,
-};
+use crate::resp::{Args, Parsed, Proto, ReplyScanner, ReplyWriter, RequestLimits, RequestParser};
 
 /// A reply that is longer than this is passed on in pieces.
 const HOLD_BYTES: usize = 64 * 1024;
 /// What was parsed once needs no limits.
-const TRUSTED: RequestLimits =
-    RequestLimits { bulk_bytes: usize::MAX, request_bytes: usize::MAX, authenticated: true };
+const TRUSTED: RequestLimits = RequestLimits {
+    bulk_bytes: usize::MAX,
+    request_bytes: usize::MAX,
+    authenticated: true,
+};
 /// Request bytes a link holds before its users must wait.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -86,7 +87,10 @@ pub(super) enum LinkState {
     /// Nothing has been asked of it yet.
     Idle,
     /// Being connected; `since` it was last usable, `error` is the last failure.
-    Connecting { since: Instant, error: Option<UpstreamError> },
+    Connecting {
+        since: Instant,
+        error: Option<UpstreamError>,
+    },
     Up,
     /// Its worker gave it up.
     Closed,
@@ -163,7 +167,16 @@ impl Link {
         }
         let start = inner.out.push(requests);
         let end = inner.out.end();
-        inner.queue(sink, replies, now, What::Requests { start, end, again: false });
+        inner.queue(
+            sink,
+            replies,
+            now,
+            What::Requests {
+                start,
+                end,
+                again: false,
+            },
+        );
         if let Some(task) = &inner.task {
             task.wake_by_ref();
         }
@@ -227,7 +240,14 @@ impl Inner {
 
     fn queue(&mut self, sink: Rc<dyn ReplySink>, replies: u32, at: Instant, what: What) {
         self.in_flight += replies as usize;
-        self.pending.push_back(Pending { sink, replies, scanned: 0, delivered: 0, at, what });
+        self.pending.push_back(Pending {
+            sink,
+            replies,
+            scanned: 0,
+            delivered: 0,
+            at,
+            what,
+        });
     }
 
     pub(super) fn wanted(&self) -> bool {
@@ -237,11 +257,10 @@ impl Inner {
     /// The failure that new commands get at once, when connecting has failed for too long.
     fn fails_fast(&self, now: Instant) -> Option<UpstreamError> {
         match &self.state {
-            LinkState::Connecting { since, error: Some(error) }
-                if now.duration_since(*since) >= self.limits.connect =>
-            {
-                Some(error.clone())
-            }
+            LinkState::Connecting {
+                since,
+                error: Some(error),
+            } if now.duration_since(*since) >= self.limits.connect => Some(error.clone()),
             LinkState::Closed => Some(UpstreamError::NotReady),
             _ => None,
         }
@@ -254,7 +273,9 @@ impl Inner {
     fn is_reply_overdue(&self, now: Instant) -> bool {
         matches!(self.state, LinkState::Up)
             && self.limits.reply.is_some_and(|limit| {
-                self.pending.front().is_some_and(|front| now.duration_since(front.at) > limit)
+                self.pending
+                    .front()
+                    .is_some_and(|front| now.duration_since(front.at) > limit)
             })
     }
 
@@ -283,11 +304,17 @@ impl Inner {
         let mut start = 0;
         while pos < data.len() {
             let Some(front) = self.pending.front_mut() else {
-                return Err(UpstreamError::Protocol("a reply that nobody asked for".into()));
+                return Err(UpstreamError::Protocol(
+                    "a reply that nobody asked for".into(),
+                ));
             };
             let (used, replies) = self
                 .scanner
-                .scan_many(&data[pos..], front.replies as usize, false)
+                .scan_many(
+                    &data[pos..],
+                    (front.replies - front.scanned) as usize,
+                    false,
+                )
                 .map_err(|e| UpstreamError::Protocol(e.to_string()))?;
             pos += used;
             let replies = replies as u32;
@@ -313,7 +340,11 @@ impl Inner {
     }
 
     fn pop_answered(&mut self) {
-        if let Some(Pending { what: What::Requests { end, .. }, .. }) = self.pending.pop_front() {
+        if let Some(Pending {
+            what: What::Requests { end, .. },
+            ..
+        }) = self.pending.pop_front()
+        {
             self.out.release(end);
         }
         self.settle_failed();
@@ -322,14 +353,22 @@ impl Inner {
 
     /// Answers the failed commands that have come to the front.
     fn settle_failed(&mut self) {
-        while let Some(Pending { what: What::Failed(_), .. }) = self.pending.front() {
-            let Some(front) = self.pending.pop_front() else { return };
+        while let Some(Pending {
+            what: What::Failed(_),
+            ..
+        }) = self.pending.front()
+        {
+            let Some(front) = self.pending.pop_front() else {
+                return;
+            };
             self.answer_with_error(&front);
         }
     }
 
     fn answer_with_error(&mut self, pending: &Pending) {
-        let What::Failed(text) = &pending.what else { return };
+        let What::Failed(text) = &pending.what else {
+            return;
+        };
         let mut bytes = Vec::new();
         for _ in 0..pending.replies {
             ReplyWriter::new(&mut bytes, Proto::Resp2).error(text);
@@ -349,7 +388,10 @@ impl Inner {
         }
         self.forget_received();
         self.in_flight = 0;
-        self.state = LinkState::Connecting { since: Instant::now(), error: None };
+        self.state = LinkState::Connecting {
+            since: Instant::now(),
+            error: None,
+        };
         let mut begun = std::mem::take(&mut self.begun);
         for old in pending {
             match &old.what {
@@ -362,7 +404,11 @@ impl Inner {
                         old.sink.abort();
                     }
                     let bytes = lost.bytes(*start, (end - start) as usize);
-                    let sent = if *end <= lost.written() { Sent::Yes } else { Sent::No };
+                    let sent = if *end <= lost.written() {
+                        Sent::Yes
+                    } else {
+                        Sent::No
+                    };
                     self.requeue(&old, bytes, sent, error);
                 }
             }
@@ -394,7 +440,11 @@ impl Inner {
             let what = if may {
                 let start = self.out.push(request);
                 let end = self.out.end();
-                What::Requests { start, end, again: again || sent == Sent::Yes }
+                What::Requests {
+                    start,
+                    end,
+                    again: again || sent == Sent::Yes,
+                }
             } else {
                 What::Failed(error.client_text(sent))
             };
@@ -404,7 +454,9 @@ impl Inner {
 
     /// Fails what has waited too long for a connection.
     pub(super) fn expire(&mut self, now: Instant) {
-        let LinkState::Connecting { error, .. } = &self.state else { return };
+        let LinkState::Connecting { error, .. } = &self.state else {
+            return;
+        };
         let error = error.clone().unwrap_or(UpstreamError::NotReady);
         while let Some(front) = self.pending.front() {
             if now.duration_since(front.at) < self.limits.connect {
@@ -427,7 +479,9 @@ impl Inner {
 
     /// Fails the first batch, which was not sent on a connection that is still there.
     fn fail_front(&mut self, error: &UpstreamError) {
-        let Some(mut front) = self.pending.pop_front() else { return };
+        let Some(mut front) = self.pending.pop_front() else {
+            return;
+        };
         if let What::Requests { end, again, .. } = front.what {
             self.out.release(end);
             let sent = if again { Sent::Yes } else { Sent::No };
@@ -451,7 +505,11 @@ impl Pending {
     /// the unfinished one too when there is nothing else. Returns how many bytes went.
     fn deliver_part(&mut self, data: &[u8], begun: usize, was_begun: &mut bool) -> usize {
         // `begun` also counts what was delivered of this reply before.
-        let whole = if *was_begun && self.scanned == 0 { 0 } else { data.len() - begun };
+        let whole = if *was_begun && self.scanned == 0 {
+            0
+        } else {
+            data.len() - begun
+        };
         let n = if whole == 0 { data.len() } else { whole };
         *was_begun = whole == 0;
         self.sink.deliver(&data[..n], self.scanned);
@@ -461,3 +519,6 @@ impl Pending {
         n
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,13 @@ pub fn spawn_link(
     scratch: Scratch,
 ) -> Link {
     let link = Link::new(limits, retryable);
-    let task = LinkTask { link: link.clone(), backing, proto, db, scratch };
+    let task = LinkTask {
+        link: link.clone(),
+        backing,
+        proto,
+        db,
+        scratch,
+    };
     tokio::task::spawn_local(task.run());
     link
 }
@@ -62,7 +68,12 @@ impl LinkTask {
                 return;
             }
             let timeout = self.link.inner.borrow().connect_timeout();
-            let options = ConnectOptions { proto: self.proto, db: self.db, name: "respite", timeout };
+            let options = ConnectOptions {
+                proto: self.proto,
+                db: self.db,
+                name: "respite",
+                timeout,
+            };
             match self.backing.connect(options).await {
                 Ok(conn) => {
                     let mut stream = conn.stream;
@@ -86,7 +97,10 @@ impl LinkTask {
                 }
                 Err(error) => {
                     debug!(db = self.db, "link not connected: {error}");
-                    self.link.inner.borrow_mut().connect_failed(error, Instant::now());
+                    self.link
+                        .inner
+                        .borrow_mut()
+                        .connect_failed(error, Instant::now());
                 }
             }
             sleep(backoff.next()).await;
@@ -183,14 +197,21 @@ fn poll_write_out(
 
 impl Inner {
     fn set_task(&mut self, cx: &Context<'_>) {
-        if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+        if !self
+            .task
+            .as_ref()
+            .is_some_and(|task| task.will_wake(cx.waker()))
+        {
             self.task = Some(cx.waker().clone());
         }
     }
 
     fn start_connecting(&mut self) {
         if matches!(self.state, LinkState::Idle) {
-            self.state = LinkState::Connecting { since: Instant::now(), error: None };
+            self.state = LinkState::Connecting {
+                since: Instant::now(),
+                error: None,
+            };
         }
     }
 

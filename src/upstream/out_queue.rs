@@ -116,7 +116,10 @@ mod tests {
     fn unwritten(queue: &OutQueue) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 8];
         let n = queue.unwritten(&mut slices);
-        slices[..n].iter().flat_map(|slice| slice.to_vec()).collect()
+        slices[..n]
+            .iter()
+            .flat_map(|slice| slice.to_vec())
+            .collect()
     }
 
     #[test]

@@ -58,7 +58,10 @@ impl Drop for Place {
 impl PooledConn {
     /// Puts a fresh connection in its place.
     pub fn new(conn: Conn, place: Place) -> Self {
-        PooledConn { conn, _place: place }
+        PooledConn {
+            conn,
+            _place: place,
+        }
     }
 
     /// Whether the backing has closed it or said something that nobody asked for.
@@ -66,7 +69,10 @@ impl PooledConn {
         let mut byte = [0; 1];
         let mut buf = ReadBuf::new(&mut byte);
         let mut cx = Context::from_waker(Waker::noop());
-        !matches!(Pin::new(&mut self.conn.stream).poll_read(&mut cx, &mut buf), Poll::Pending)
+        !matches!(
+            Pin::new(&mut self.conn.stream).poll_read(&mut cx, &mut buf),
+            Poll::Pending
+        )
     }
 }
 
@@ -75,7 +81,10 @@ impl PooledConn {
 impl PinnedPool {
     /// An empty pool that counts in `count`.
     pub fn new(count: Arc<PinnedCount>) -> Self {
-        PinnedPool { idle: RefCell::new(Vec::new()), count }
+        PinnedPool {
+            idle: RefCell::new(Vec::new()),
+            count,
+        }
     }
 
     /// Takes an idle connection, best one that is in the wanted state already.
@@ -85,7 +94,10 @@ impl PinnedPool {
             let fits = |(pooled, _): &(PooledConn, _)| {
                 (pooled.conn.proto == proto, pooled.conn.db == db) == (true, true)
             };
-            let at = idle.iter().rposition(fits).or_else(|| idle.len().checked_sub(1))?;
+            let at = idle
+                .iter()
+                .rposition(fits)
+                .or_else(|| idle.len().checked_sub(1))?;
             let (mut pooled, _) = idle.swap_remove(at);
             if !pooled.is_spoilt() {
                 return Some(pooled);
@@ -95,9 +107,12 @@ impl PinnedPool {
 
     /// Takes a place for a new connection, unless `limit` of them are taken.
     pub fn place(&self, limit: usize) -> Option<Place> {
-        let taken = self.count.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
-            (n < limit).then_some(n + 1)
-        });
+        let taken = self
+            .count
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < limit).then_some(n + 1)
+            });
         taken.ok().map(|_| Place(Arc::clone(&self.count)))
     }
 
@@ -108,7 +123,9 @@ impl PinnedPool {
 
     /// Closes what was idle for too long.
     pub fn tick(&self, now: Instant) {
-        self.idle.borrow_mut().retain(|(_, since)| now.duration_since(*since) < IDLE);
+        self.idle
+            .borrow_mut()
+            .retain(|(_, since)| now.duration_since(*since) < IDLE);
     }
 
     /// Closes all idle connections.

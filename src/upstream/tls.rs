@@ -28,8 +28,13 @@ pub fn client_connector(ca: Option<&Path>) -> io::Result<TlsConnector> {
         }
     }
     if roots.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "no certificate authorities found"));
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "no certificate authorities found",
+        ));
     }
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -18,7 +18,9 @@ pub struct Topology {
 impl Topology {
     /// A backing of one node.
     pub fn single(endpoint: Endpoint) -> Self {
-        Topology { master: Arc::new(ArcSwap::from_pointee(endpoint)) }
+        Topology {
+            master: Arc::new(ArcSwap::from_pointee(endpoint)),
+        }
     }
 
     /// The master to connect to now.

@@ -62,7 +62,9 @@ fn elements(reply: &[u8]) -> Vec<std::ops::Range<usize>> {
     if reply.first() != Some(&b'*') || reply.get(1) == Some(&b'-') {
         return ranges;
     }
-    let Some(header) = memchr::memchr(b'\n', reply) else { return ranges };
+    let Some(header) = memchr::memchr(b'\n', reply) else {
+        return ranges;
+    };
     let mut at = header + 1;
     let mut scanner = ReplyScanner::default();
     while at < reply.len() {
@@ -105,16 +107,30 @@ mod tests {
         };
         let executed = apply(reply, &transaction, &mut answer, &mut out);
         assert_eq!((executed.db, executed.proto), (Some(7), Some(Proto::Resp2)));
-        assert_eq!(out, b"*4\r\n*2\r\n:1\r\n$1\r\nx\r\n:42\r\n+OK\r\n-ERR no\r\n");
+        assert_eq!(
+            out,
+            b"*4\r\n*2\r\n:1\r\n$1\r\nx\r\n:42\r\n+OK\r\n-ERR no\r\n"
+        );
     }
 
     #[test]
     fn an_aborted_transaction_passes_unchanged() {
-        let transaction = Transaction { queued: 1, special: vec![(0, Queued::Select(7))] };
+        let transaction = Transaction {
+            queued: 1,
+            special: vec![(0, Queued::Select(7))],
+        };
         let mut never = |_, _: &ArgVec, _: &mut Vec<u8>| Proto::Resp3;
-        for reply in [b"*-1\r\n".as_slice(), b"_\r\n", b"-EXECABORT x\r\n", b"*0\r\n"] {
+        for reply in [
+            b"*-1\r\n".as_slice(),
+            b"_\r\n",
+            b"-EXECABORT x\r\n",
+            b"*0\r\n",
+        ] {
             let mut out = Vec::new();
-            assert_eq!(apply(reply, &transaction, &mut never, &mut out), Executed::default());
+            assert_eq!(
+                apply(reply, &transaction, &mut never, &mut out),
+                Executed::default()
+            );
             assert_eq!(out, reply);
         }
     }

@@ -24,9 +24,14 @@ pub(crate) enum Expect {
     /// On success the connection is in this database.
     Select(u32),
     /// `left` confirmations are still to come.
-    Subscribe { left: usize },
+    Subscribe {
+        left: usize,
+    },
     /// `left` confirmations; unknown (all subscriptions of that kind) until it is its turn.
-    Unsubscribe { kind: Channel, left: Option<usize> },
+    Unsubscribe {
+        kind: Channel,
+        left: Option<usize>,
+    },
     Tracking(bool),
     NoTouch(bool),
     Monitor,

@@ -137,8 +137,18 @@ impl Pinned {
             _ => {}
         }
         // Confirmations of subscriptions are shown even to a client that wants no replies.
-        let shown = matches!(expect, Expect::Subscribe { .. } | Expect::Unsubscribe { .. });
-        to.expect(1, if silent && !shown { Then::Drop } else { Then::Pass });
+        let shown = matches!(
+            expect,
+            Expect::Subscribe { .. } | Expect::Unsubscribe { .. }
+        );
+        to.expect(
+            1,
+            if silent && !shown {
+                Then::Drop
+            } else {
+                Then::Pass
+            },
+        );
         self.queue(request, expect, true);
     }
 
@@ -191,7 +201,10 @@ impl Pinned {
     /// Whether a change of subscriptions is not confirmed yet.
     pub(crate) fn subscription_pending(&self) -> bool {
         self.expected.iter().any(|(expect, _)| {
-            matches!(expect, Expect::Subscribe { .. } | Expect::Unsubscribe { .. })
+            matches!(
+                expect,
+                Expect::Subscribe { .. } | Expect::Unsubscribe { .. }
+            )
         })
     }
 
@@ -212,7 +225,10 @@ impl Pinned {
 
     /// The state as `CLIENT LIST` shows it: subscriptions and commands queued.
     pub(crate) fn shown(&self) -> ([u32; 3], Option<u32>) {
-        (self.subscriptions, self.transaction.as_ref().map(|t| t.queued))
+        (
+            self.subscriptions,
+            self.transaction.as_ref().map(|t| t.queued),
+        )
     }
 
     /// Whether it keeps client-side caching state.
@@ -325,7 +341,9 @@ impl Pinned {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), UpstreamError> {
-        let Io::Open(pooled) = &mut self.io else { return Ok(()) };
+        let Io::Open(pooled) = &mut self.io else {
+            return Ok(());
+        };
         let stream = &mut pooled.conn.stream;
         while self.written < self.out.len() {
             match Pin::new(&mut *stream).poll_write(cx, &self.out[self.written..]) {
@@ -356,7 +374,9 @@ impl Pinned {
             if answers.replies.unwritten() > CLIENT_BACKLOG {
                 return Ok(moved);
             }
-            let Io::Open(pooled) = &mut self.io else { return Ok(moved) };
+            let Io::Open(pooled) = &mut self.io else {
+                return Ok(moved);
+            };
             let mut buf = tokio::io::ReadBuf::new(scratch);
             match Pin::new(&mut pooled.conn.stream).poll_read(cx, &mut buf) {
                 Poll::Pending => return Ok(moved),
@@ -412,8 +432,10 @@ impl Pinned {
     /// Whether the unfinished frame is sure to be a reply that nothing depends on.
     fn may_stream(&self, data: &[u8]) -> bool {
         self.begun
-            || (matches!(self.expected.front(), Some((Expect::Plain | Expect::Blocking, true)))
-                && !self.is_subscriber()
+            || (matches!(
+                self.expected.front(),
+                Some((Expect::Plain | Expect::Blocking, true))
+            ) && !self.is_subscriber()
                 && !self.tracking
                 && data.first() != Some(&b'>'))
     }
@@ -429,12 +451,16 @@ impl Pinned {
             }
         }
         let Some((expect, asked)) = self.expected.pop_front() else {
-            return Err(UpstreamError::Protocol("a reply that nobody asked for".into()));
+            return Err(UpstreamError::Protocol(
+                "a reply that nobody asked for".into(),
+            ));
         };
         if !asked {
             if matches!(expect, Expect::Swallow) && frame.first() == Some(&b'-') {
                 let text = String::from_utf8_lossy(frame).trim_end().to_owned();
-                return Err(UpstreamError::Protocol(format!("a pinned connection: {text}")));
+                return Err(UpstreamError::Protocol(format!(
+                    "a pinned connection: {text}"
+                )));
             }
             return Ok(());
         }
@@ -452,7 +478,8 @@ impl Pinned {
             | Expect::Subscribe { .. }
             | Expect::Unsubscribe { .. } => {}
             Expect::Queued(what) => {
-                if let (Some(transaction), true) = (&mut self.transaction, frame == b"+QUEUED\r\n") {
+                if let (Some(transaction), true) = (&mut self.transaction, frame == b"+QUEUED\r\n")
+                {
                     if !matches!(what, Queued::Plain) {
                         transaction.special.push((transaction.queued, what));
                     }
@@ -533,7 +560,9 @@ impl Pinned {
             return false;
         };
         let word = parts.first().and_then(Value::as_bytes).unwrap_or_default();
-        let Some(confirmation) = Confirmation::of(word) else { return false };
+        let Some(confirmation) = Confirmation::of(word) else {
+            return false;
+        };
         let total = parts.get(2).and_then(Value::as_int).unwrap_or(0);
         self.count(confirmation, u32::try_from(total).unwrap_or(0));
         self.deliver_confirmation(confirmation, frame, answers);
@@ -544,10 +573,12 @@ impl Pinned {
     fn count(&mut self, confirmation: Confirmation, total: u32) {
         let [exact, pattern, shard] = &mut self.subscriptions;
         match confirmation {
-            Confirmation::Subscribed(Channel::Shard) | Confirmation::Unsubscribed(Channel::Shard) => {
+            Confirmation::Subscribed(Channel::Shard)
+            | Confirmation::Unsubscribed(Channel::Shard) => {
                 *shard = total;
             }
-            Confirmation::Subscribed(Channel::Exact) | Confirmation::Unsubscribed(Channel::Exact) => {
+            Confirmation::Subscribed(Channel::Exact)
+            | Confirmation::Unsubscribed(Channel::Exact) => {
                 *exact = total.saturating_sub(*pattern);
             }
             Confirmation::Subscribed(Channel::Pattern)
@@ -568,11 +599,22 @@ impl Pinned {
                 *left = left.saturating_sub(1);
                 *left == 0
             }
-            (Some((Expect::Unsubscribe { left: Some(left), .. }, _)), Confirmation::Unsubscribed(_)) => {
+            (
+                Some((
+                    Expect::Unsubscribe {
+                        left: Some(left), ..
+                    },
+                    _,
+                )),
+                Confirmation::Unsubscribed(_),
+            ) => {
                 *left = left.saturating_sub(1);
                 *left == 0
             }
-            (Some((Expect::Unsubscribe { kind, left: None }, _)), Confirmation::Unsubscribed(_)) => {
+            (
+                Some((Expect::Unsubscribe { kind, left: None }, _)),
+                Confirmation::Unsubscribed(_),
+            ) => {
                 let [exact, pattern, shard] = self.subscriptions;
                 match kind {
                     Channel::Exact => exact == 0,
