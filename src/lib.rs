@@ -7,12 +7,14 @@
 //! - [`cli`] is what can be typed; [`config`] what can be configured; [`telemetry`] the log.
 //! - [`resp`] is the protocol: requests, replies, no I/O.
 //! - [`command`] is the table of commands; [`access`] says who may run which.
+//! - [`cache`] is the coherent cache of `GET`.
 //! - [`session`] is the client side: listeners, workers, sessions, the order of replies.
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
 //! - [`http`] is the admin listener; [`stream`] one socket, whatever carries it.
 
 pub mod access;
 pub mod app;
+pub mod cache;
 pub mod cli;
 pub mod command;
 pub mod config;

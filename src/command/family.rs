@@ -10,6 +10,8 @@ pub struct Call<'a> {
     pub args: Args<'a>,
     /// The client's protocol version.
     pub proto: Proto,
+    /// The client's database.
+    pub db: u32,
 }
 
 /// A set of commands with a common prefix.

@@ -34,6 +34,7 @@ fn raw(config: &Config) -> raw::Config {
                 .as_ref()
                 .map_or_else(String::new, ListenAddr::to_string),
         },
+        cache: super::cache::to_raw(&config.cache),
         limits: raw::Limits {
             clients: integer(config.limits.clients),
             request_bytes: size(config.limits.request_bytes),

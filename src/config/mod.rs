@@ -13,6 +13,7 @@
 //! - `listen`, `period`, `secret`, `size`: single values. `effective` prints a [`Config`] as TOML.
 
 mod access;
+mod cache;
 mod credential;
 mod effective;
 mod endpoint;

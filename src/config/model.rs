@@ -1,5 +1,6 @@
 //! The validated configuration as a whole.
 
+use crate::cache::CacheSettings;
 use super::{Access, Credential, Limits, ListenAddr, Source, Timeouts, Tls, Upstream, load};
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[timeouts]`.
     pub timeouts: Timeouts,
+    /// `[cache]`.
+    pub cache: CacheSettings,
     /// `[tls]`.
     pub tls: Tls,
     /// `[access]`.

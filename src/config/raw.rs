@@ -21,6 +21,7 @@ pub(super) struct Config {
     pub(super) http: Http,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
+    pub(super) cache: Cache,
     pub(super) tls: Tls,
     pub(super) access: Access,
     pub(super) credentials: BTreeMap<String, Credential>,
@@ -51,6 +52,20 @@ pub(super) struct Timeouts {
     pub(super) reply: Period,
     pub(super) drain: Period,
     pub(super) idle: Period,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cache {
+    pub(super) mode: String,
+    pub(super) max_entries: i64,
+    pub(super) max_bytes: Size,
+    pub(super) expiry: Period,
+    pub(super) max_value_bytes: Size,
+    pub(super) include: Vec<String>,
+    pub(super) exclude: Vec<String>,
+    pub(super) staleness_max: Period,
+    pub(super) strict: bool,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::{
     Access, Config, Credential, Http, Limits, ListenAddr, LogFormat, Timeouts, Tls, Upstream,
-    error::Problems, raw,
+    cache, error::Problems, raw,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -63,6 +63,7 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         http,
         limits: Limits::validate(&raw.limits, problems),
         timeouts: Timeouts::validate(&raw.timeouts, problems),
+        cache: cache::validate(raw.cache, problems),
         tls: Tls::validate(&raw.tls, problems),
         access: Access::validate(raw.access, problems),
         credentials,

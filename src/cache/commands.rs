@@ -1,0 +1,228 @@
+//! `CACHE.*`: what the cache holds and how it does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::entry::Entry;
+use super::settings::Mode;
+use super::store::Cache;
+use crate::command::{ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, help};
+use crate::resp::{Args, Proto, ReplyWriter};
+
+const DEFAULT_HOTKEYS: usize = 10;
+const MOST_HOTKEYS: usize = 1000;
+
+const READ: OwnRow = OwnRow {
+    flags: Flags::READONLY.union(Flags::LOADING).union(Flags::STALE),
+    categories: Categories::READ.union(Categories::SLOW),
+    group: "cache",
+    ..OwnRow::EMPTY
+};
+
+const ROWS: &[OwnRow] = &[
+    OwnRow {
+        name: "CACHE.STATS",
+        arity: 1,
+        summary: "Returns the counters and limits of the cache",
+        syntax: "CACHE.STATS",
+        ..READ
+    },
+    OwnRow {
+        name: "CACHE.INSPECT",
+        arity: 2,
+        first_key: 1,
+        last_key: 1,
+        key_step: 1,
+        summary: "Returns what the cache holds for a key",
+        arguments: &[OwnArg::new("key", ArgKind::Key)],
+        syntax: "CACHE.INSPECT key",
+        ..READ
+    },
+    OwnRow {
+        name: "CACHE.HOTKEYS",
+        arity: -1,
+        summary: "Returns the cached keys with the most hits",
+        arguments: &[OwnArg::new("count", ArgKind::Integer).token("COUNT").optional()],
+        syntax: "CACHE.HOTKEYS [COUNT n]",
+        complexity: "O(N) with N being the number of entries",
+        ..READ
+    },
+    OwnRow {
+        name: "CACHE.FLUSH",
+        arity: -1,
+        summary: "Drops cached entries",
+        arguments: &[OwnArg::new("glob", ArgKind::Pattern).token("MATCH").optional()],
+        syntax: "CACHE.FLUSH [MATCH glob]",
+        complexity: "O(N) with N being the number of entries",
+        flags: Flags::ADMIN.union(Flags::LOADING).union(Flags::STALE),
+        categories: Categories::ADMIN.union(Categories::SLOW),
+        ..READ
+    },
+    OwnRow {
+        name: "CACHE.HELP",
+        arity: 1,
+        summary: "Lists the commands about the cache",
+        syntax: "CACHE.HELP",
+        ..READ
+    },
+];
+
+/// The commands about the cache.
+#[derive(Debug)]
+pub struct CacheFamily {
+    cache: Arc<Cache>,
+}
+
+impl CacheFamily {
+    /// The commands about this cache.
+    pub fn new(cache: Arc<Cache>) -> Self {
+        CacheFamily { cache }
+    }
+
+    fn stats(&self, reply: &mut ReplyWriter<'_>) {
+        let settings = self.cache.settings();
+        let (entries, bytes, hits) = self.cache.totals();
+        let stats = &self.cache.stats;
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let misses = get(&stats.misses);
+        let mode = self.cache.mode();
+        let state = match mode {
+            _ if settings.is_off() => "off",
+            Mode::Expiry if settings.mode == Mode::Tracking => "degraded",
+            _ => "on",
+        };
+        let integer = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        reply.map(16);
+        for (name, text) in [("mode", mode.name()), ("state", state)] {
+            reply.bulk(name);
+            reply.bulk(text);
+        }
+        let numbers = [
+            ("entries", integer(entries)),
+            ("bytes", integer(bytes)),
+            ("max_entries", integer(settings.max_entries)),
+            ("max_bytes", integer(settings.max_bytes)),
+            ("hits", hits.cast_signed()),
+            ("misses", misses.cast_signed()),
+            ("coalesced", get(&stats.coalesced).cast_signed()),
+            ("fills", get(&stats.fills).cast_signed()),
+            ("rejected_fills", get(&stats.rejected_fills).cast_signed()),
+            ("invalidations", get(&stats.invalidations).cast_signed()),
+            ("evictions", get(&stats.evictions).cast_signed()),
+            ("expired", get(&stats.expired).cast_signed()),
+            ("flushes", get(&stats.flushes).cast_signed()),
+        ];
+        for (name, number) in numbers {
+            reply.bulk(name);
+            reply.integer(number);
+        }
+        reply.bulk("hit_ratio");
+        let asked = hits + misses;
+        reply.double(if asked == 0 { 0.0 } else { hits as f64 / asked as f64 });
+    }
+
+    fn inspect(&self, call: &Call<'_>, out: &mut Vec<u8>) {
+        let proto = call.proto;
+        let found = self.cache.inspect(call.db, &call.args[1], |entry| {
+            describe(entry, &mut ReplyWriter::new(out, proto));
+        });
+        if found.is_none() {
+            ReplyWriter::new(out, proto).null();
+        }
+    }
+
+    fn hotkeys(&self, args: Args<'_>, reply: &mut ReplyWriter<'_>) -> Result<(), &'static str> {
+        let count = match option(args, b"COUNT")? {
+            None => DEFAULT_HOTKEYS,
+            Some(text) => std::str::from_utf8(text)
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .filter(|count| (1..=MOST_HOTKEYS).contains(count))
+                .ok_or("ERR COUNT must be from 1 to 1000")?,
+        };
+        let hottest = self.cache.hottest(count);
+        reply.array(hottest.len());
+        for (_, key, hits) in hottest {
+            reply.map(2);
+            reply.bulk("key");
+            reply.bulk(&key);
+            reply.bulk("hits");
+            reply.integer(hits.cast_signed());
+        }
+        Ok(())
+    }
+
+    fn flush(&self, call: &Call<'_>, reply: &mut ReplyWriter<'_>) -> Result<(), &'static str> {
+        let dropped = match option(call.args, b"MATCH")? {
+            None => self.cache.flush(),
+            Some(pattern) => self.cache.flush_matching(call.db, pattern),
+        };
+        reply.integer(i64::try_from(dropped).unwrap_or(i64::MAX));
+        Ok(())
+    }
+}
+
+fn describe(entry: &Entry, reply: &mut ReplyWriter<'_>) {
+    let now = Instant::now();
+    let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    let value = entry.reply.as_ref().map_or(0, |reply| value_bytes(reply));
+    reply.map(6);
+    reply.bulk("cached");
+    reply.boolean(true);
+    reply.bulk("type");
+    reply.bulk(if entry.reply.is_some() { "string" } else { "none" });
+    reply.bulk("bytes");
+    reply.integer(i64::try_from(value).unwrap_or(i64::MAX));
+    reply.bulk("age_ms");
+    reply.integer(millis(now.saturating_duration_since(entry.since)));
+    reply.bulk("ttl_ms");
+    // As PTTL: -1 for a key that does not expire.
+    let left = millis(entry.deadline.saturating_duration_since(now));
+    reply.integer(if entry.expires { left } else { -1 });
+    reply.bulk("hits");
+    reply.integer(entry.hits.cast_signed());
+}
+
+/// The bytes of the value in a bulk reply.
+fn value_bytes(reply: &[u8]) -> usize {
+    let header = memchr::memchr(b'\n', reply).map_or(0, |at| at + 1);
+    reply.len().saturating_sub(header + 2)
+}
+
+/// The value of a command's only option.
+fn option<'a>(args: Args<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, &'static str> {
+    match (args.len(), args.get(1)) {
+        (1, _) => Ok(None),
+        (3, Some(given)) if given.eq_ignore_ascii_case(name) => Ok(args.get(2)),
+        _ => Err("ERR syntax error"),
+    }
+}
+
+impl Family for CacheFamily {
+    fn rows(&self) -> &'static [OwnRow] {
+        ROWS
+    }
+
+    fn call(&self, call: &Call<'_>, out: &mut Vec<u8>) {
+        let proto: Proto = call.proto;
+        let name = call.args[0].to_ascii_uppercase();
+        let mut reply = ReplyWriter::new(out, proto);
+        let result = match name.as_slice() {
+            b"CACHE.STATS" => {
+                self.stats(&mut reply);
+                Ok(())
+            }
+            b"CACHE.INSPECT" => {
+                self.inspect(call, out);
+                return;
+            }
+            b"CACHE.HOTKEYS" => self.hotkeys(call.args, &mut reply),
+            b"CACHE.FLUSH" => self.flush(call, &mut reply),
+            _ => return help(ROWS, out),
+        };
+        if let Err(text) = result {
+            reply.error(text);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Keys whose commands are under way.
+//!
+//! Counters striped by the hash of the key: while a stripe's count is above zero, nothing is served
+//! or admitted for its keys; each change of a stripe also moves its version, so that a fill which
+//! was sent before the command's reply is refused. Two keys in one stripe disturb each other and
+//! nothing worse.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::mutant::{Mutant, is_active};
+use super::store::Cache;
+
+const STRIPES: usize = 8192;
+
+/// The counters of all keys.
+#[derive(Debug)]
+pub(super) struct Stripes {
+    stripes: Box<[Stripe]>,
+    /// Commands that may change any key.
+    all: Stripe,
+}
+
+#[derive(Debug, Default)]
+struct Stripe {
+    under_way: AtomicU32,
+    version: AtomicU32,
+}
+
+/// What a fill compares to know that nothing happened to its key meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version {
+    stripe: u32,
+    all: u32,
+}
+
+/// Protects the keys of commands until it is dropped, which has to happen when their replies are
+/// in and before the client can see them.
+#[derive(Debug)]
+pub struct Guard {
+    cache: Arc<Cache>,
+    stripes: Vec<u16>,
+    all: u32,
+}
+
+// === impl Stripes ===
+
+impl Default for Stripes {
+    fn default() -> Self {
+        Stripes {
+            stripes: (0..STRIPES).map(|_| Stripe::default()).collect(),
+            all: Stripe::default(),
+        }
+    }
+}
+
+impl Stripe {
+    fn enter(&self) {
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The version moves first: whoever sees the count at zero sees the new version too.
+    fn leave(&self) {
+        self.version.fetch_add(1, Ordering::SeqCst);
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn is_free(&self) -> bool {
+        self.under_way.load(Ordering::SeqCst) == 0
+    }
+
+    fn version(&self) -> u32 {
+        self.version.load(Ordering::SeqCst)
+    }
+}
+
+impl Stripes {
+    #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 2^16 stripes")]
+    fn index(hash: u64) -> u16 {
+        ((hash >> 32) as usize % STRIPES) as u16
+    }
+
+    /// The version of a key's stripe; none while a command on it is under way.
+    #[inline]
+    pub(super) fn version(&self, hash: u64) -> Option<Version> {
+        let stripe = &self.stripes[usize::from(Self::index(hash))];
+        if !stripe.is_free() || !self.all.is_free() {
+            return None;
+        }
+        Some(Version { stripe: stripe.version(), all: self.all.version() })
+    }
+}
+
+// === impl Guard ===
+
+impl Guard {
+    /// Protects nothing yet.
+    pub fn new(cache: Arc<Cache>) -> Self {
+        Guard { cache, stripes: Vec::new(), all: 0 }
+    }
+
+    /// Protects a key and takes its entry away.
+    pub fn protect(&mut self, db: u32, key: &[u8]) {
+        let hash = self.cache.hash(key);
+        let index = Stripes::index(hash);
+        if !is_active(Mutant::WriteGuardReleasedEarly) {
+            self.cache.stripes.stripes[usize::from(index)].enter();
+            self.stripes.push(index);
+        }
+        self.cache.evict(db, key, hash);
+    }
+
+    /// Protects every key and empties the cache.
+    pub fn protect_all(&mut self) {
+        self.cache.stripes.all.enter();
+        self.all += 1;
+        self.cache.flush();
+    }
+
+    /// Whether nothing is protected.
+    pub fn is_empty(&self) -> bool {
+        self.stripes.is_empty() && self.all == 0
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        for index in &self.stripes {
+            self.cache.stripes.stripes[usize::from(*index)].leave();
+        }
+        for _ in 0..self.all {
+            self.cache.stripes.all.leave();
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The coherent cache of `GET`: what is kept, when it may be served, what takes it away.
+//!
+//! It knows nothing of sockets. A fill link (see [`upstream`](crate::upstream)) tells it what was
+//! read and what was invalidated, in the order of the wire; a session asks it for keys and
+//! protects the keys of every other command while that command is under way.
+//!
+//! # Layout
+//!
+//! - `store` is the whole: lookups, flights, fills, invalidations. `segment` is one lock's worth of
+//!   it, `entry` one value.
+//! - `guard` keeps keys from being served or admitted while a command on them is under way.
+//! - `lease` says whether what a fill link brought may still be served.
+//! - `admission` decides which keys are worth a place. `fill` applies a fill link's replies.
+//! - `commands` is `CACHE.*`. `mutant` breaks single rules on purpose, in test builds only.
+//!
+//! docs/coherence.md has the argument why the promises hold.
+
+mod admission;
+mod commands;
+mod entry;
+mod fill;
+mod guard;
+mod lease;
+mod mutant;
+mod segment;
+mod settings;
+mod stats;
+mod store;
+
+pub use commands::CacheFamily;
+pub use entry::Waiter;
+pub use fill::{Deliver, Filler};
+pub use guard::Guard;
+pub use lease::Lease;
+pub use mutant::{Mutant, is_active};
+pub use settings::{CacheSettings, Mode};
+pub use store::{Cache, Lookup, Query};

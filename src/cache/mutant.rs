@@ -1,0 +1,57 @@
+//! Rules that can be broken on purpose, to see that the coherence checker notices.
+//!
+//! Only a build with the feature `mutants` has them; the name comes from the variable `MUTANT`.
+
+/// One broken rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// Fill links track with `NOLOOP`.
+    Noloop,
+    /// Fills are inserted late, by another task than the one that applies pushes.
+    FillOffReader,
+    /// The push of a flush is ignored.
+    IgnoreNullPush,
+    /// A write leaves flights valid.
+    TokenNotVoidedByWrite,
+    /// Entries are served without a lease.
+    LeaseNotChecked,
+    /// The time to live in Redis is ignored.
+    PttlIgnored,
+    /// A read past the cache leaves the entry.
+    BypassReadKeepsEntry,
+    /// A script's reply does not wait for a fence.
+    NoFence,
+    /// Entries survive the loss of their link.
+    EpochNotChecked,
+    /// A guard is released when its command is sent.
+    WriteGuardReleasedEarly,
+}
+
+/// Whether this rule is broken in this process.
+#[cfg(not(feature = "mutants"))]
+#[inline]
+pub fn is_active(_: Mutant) -> bool {
+    false
+}
+
+/// Whether this rule is broken in this process.
+#[cfg(feature = "mutants")]
+pub fn is_active(mutant: Mutant) -> bool {
+    static ACTIVE: std::sync::OnceLock<Option<Mutant>> = std::sync::OnceLock::new();
+    let active = ACTIVE.get_or_init(|| {
+        Some(match std::env::var("MUTANT").ok()?.as_str() {
+            "noloop" => Mutant::Noloop,
+            "fill_off_reader" => Mutant::FillOffReader,
+            "ignore_null_push" => Mutant::IgnoreNullPush,
+            "token_not_voided_by_write" => Mutant::TokenNotVoidedByWrite,
+            "lease_not_checked" => Mutant::LeaseNotChecked,
+            "pttl_ignored" => Mutant::PttlIgnored,
+            "bypass_read_keeps_entry" => Mutant::BypassReadKeepsEntry,
+            "no_fence" => Mutant::NoFence,
+            "epoch_not_checked" => Mutant::EpochNotChecked,
+            "write_guard_released_early" => Mutant::WriteGuardReleasedEarly,
+            _ => return None,
+        })
+    });
+    *active == Some(mutant)
+}
