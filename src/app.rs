@@ -17,7 +17,8 @@ use tracing::{error, info, warn};
 use self::family::RespiteFamily;
 use self::reload::Reloader;
 use crate::access::AccessList;
-use crate::command::Table;
+use crate::cache::{Cache, CacheFamily};
+use crate::command::{Family, Table};
 use crate::config::{Config, Source, Upstream, environment, load};
 use crate::http::HttpListener;
 use crate::session::listener::{Listener, acceptor};
@@ -146,7 +147,11 @@ impl App {
 
         let threads = worker_threads(config.workers);
         let reloader = Arc::new(Reloader::new(source.clone(), config.clone()));
-        let families = vec![Arc::new(RespiteFamily::new(Arc::clone(&reloader))) as _];
+        let cache = Cache::new(config.cache.clone());
+        let families: Vec<Arc<dyn Family>> = vec![
+            Arc::new(RespiteFamily::new(Arc::clone(&reloader))),
+            Arc::new(CacheFamily::new(Arc::clone(&cache))),
+        ];
         let settings = Settings {
             generation: 0,
             limits: config.limits.clone(),
@@ -158,6 +163,7 @@ impl App {
         };
         let shared = Arc::new(Shared::new(
             Arc::clone(&backing),
+            cache,
             families,
             threads,
             settings,

@@ -6,12 +6,15 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Instant;
 
+use super::cached::{Cached, Cover, is_get, needs_care, protect_keys};
 use super::replies::{Cut, Then};
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
-use crate::command::{Call, Handling, Local, Row, arity_error, arity_ok};
+use crate::cache::Guard;
+use crate::command::{Call, Handling, Local, Pin, Row, arity_error, arity_ok};
 use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits};
 use crate::upstream::ReplySink;
 
@@ -33,6 +36,8 @@ struct Run {
     start: usize,
     end: usize,
     requests: u32,
+    guard: Option<Guard>,
+    wrote: bool,
 }
 
 /// A request with what is known about it.
@@ -78,6 +83,7 @@ impl Session {
         let mut pos = 0;
         let mut requests = 0;
         let mut last = None;
+        let now = Instant::now();
         while pos < input.len() && !self.closing {
             // Authentication changes what is allowed, so this is looked at each time.
             let limits = self.request_limits(&settings);
@@ -93,7 +99,18 @@ impl Session {
                     let args = parser.args(raw);
                     let row = settings.table.get(&args[0]);
                     let request = Request { args, raw, row };
+                    match self.get(request, input, &mut run, &settings, now) {
+                        Some(Flow::Done) => {
+                            requests += 1;
+                            last = Some(pos);
+                            pos += len;
+                            continue;
+                        }
+                        Some(Flow::Wait) => break,
+                        None => {}
+                    }
                     if self.may_join(&run, request, &settings, cx) {
+                        self.protect(request, &mut run);
                         if run.requests == 0 {
                             run.start = pos;
                         }
@@ -187,7 +204,15 @@ impl Session {
             && self.worker.shared.pause.current().is_none()
             && self.is_allowed(request, settings)
             && self.has_room(run.requests as usize, settings)
+            && self.may_pass_fetches(request)
+            && !(self.worker.cache.is_some() && needs_care(request))
             && (run.requests > 0 || self.route_to_link(cx))
+    }
+
+    /// Whether a command may go to the backing while replies are being fetched into the cache for
+    /// this client: only a `GET` that the cache has no place for.
+    fn may_pass_fetches(&self, request: Request<'_>) -> bool {
+        self.replies.later() == 0 || is_get(request.args)
     }
 
     fn is_allowed(&self, request: Request<'_>, settings: &Settings) -> bool {
@@ -202,7 +227,8 @@ impl Session {
     /// Whether one more reply may be outstanding besides `more`.
     fn has_room(&self, more: usize, settings: &Settings) -> bool {
         let most = self.replies.window(settings.limits.client_in_flight);
-        self.replies.outstanding() + more < most && self.replies.unwritten() < OUTPUT_BACKLOG
+        let waiting = self.replies.outstanding() + self.replies.later();
+        waiting + more < most && self.replies.unwritten() < OUTPUT_BACKLOG
     }
 
     /// Makes the shared link for the current database the way of the next request. False when
@@ -218,17 +244,71 @@ impl Session {
         link.poll_room(cx)
     }
 
+    /// Answers a `GET` from the cache or has it fetched; none when it goes the ordinary way.
+    fn get(
+        &mut self,
+        request: Request<'_>,
+        input: &[u8],
+        run: &mut Run,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<Flow> {
+        let usable = self.worker.cache.is_some()
+            && is_get(request.args)
+            && self.pinned.is_none()
+            && self.state.reply == ReplyMode::On
+            && !self.state.transaction_lost
+            && !run.wrote
+            && !self.writes_pending()
+            && self.worker.shared.pause.current().is_none()
+            && self.is_allowed(request, settings)
+            && self.has_room(run.requests as usize, settings);
+        if !usable {
+            return None;
+        }
+        let key = &request.args[1];
+        let found = if run.requests == 0 {
+            self.get_cached(key, now, None)
+        } else {
+            // What is in the run is answered first.
+            let mut hit = Vec::new();
+            let found = self.get_cached(key, now, Some(&mut hit));
+            if matches!(found, Cached::Hit | Cached::Later(_)) {
+                self.flush_run(input, run);
+                self.replies.try_reply(|out| out.append(&mut hit));
+            }
+            found
+        };
+        match found {
+            Cached::Hit => {}
+            Cached::Later(fetch) => self.take_later_slot(fetch),
+            Cached::Wait => return Some(Flow::Wait),
+            Cached::Forward => return None,
+        }
+        Some(Flow::Done)
+    }
+
+    /// Keeps the cache true to a request that joins the run.
+    fn protect(&mut self, request: Request<'_>, run: &mut Run) {
+        let Some(cache) = &self.worker.cache else { return };
+        run.wrote |= request.row.is_none_or(|row| !row.is_readonly());
+        let guard = run.guard.get_or_insert_with(|| Guard::new(Arc::clone(cache)));
+        protect_keys(request, self.state.db, |db, key| guard.protect(db, key));
+    }
+
     fn flush_run(&mut self, input: &[u8], run: &mut Run) {
         if run.requests > 0 {
-            self.push(&input[run.start..run.end], run.requests, Then::Pass);
-            *run = Run::default();
+            let run = std::mem::take(run);
+            self.wrote |= run.wrote;
+            let guard = run.guard.filter(|guard| !guard.is_empty());
+            self.push(&input[run.start..run.end], run.requests, Then::Pass, guard);
         }
     }
 
-    fn push(&self, bytes: &[u8], requests: u32, then: Then) {
+    fn push(&self, bytes: &[u8], requests: u32, then: Then, guard: Option<Guard>) {
         let Some(link) = &self.link else { return };
         WorkerStats::add(&self.worker.stats().forwarded, u64::from(requests));
-        self.replies.expect(requests, then);
+        self.replies.expect(requests, then, guard);
         link.push(
             bytes,
             requests,
@@ -241,8 +321,13 @@ impl Session {
         if !self.route_to_link(cx) {
             return Flow::Wait;
         }
-        let then = if self.is_silent() { Then::Drop } else { then };
-        self.push(raw, 1, then);
+        let cover = std::mem::take(&mut self.cover);
+        let then = match then {
+            _ if self.is_silent() => Then::Drop,
+            Then::Pass if cover.fence => self.hold(),
+            then => then,
+        };
+        self.push(raw, 1, then, cover.guard);
         Flow::Done
     }
 
@@ -273,8 +358,13 @@ impl Session {
         if !self.has_room(0, settings) || self.is_paused(request) {
             return Flow::Wait;
         }
+        let ours = matches!(request.handling(), Handling::Local(_) | Handling::Family(_));
+        if !ours && !self.may_pass_fetches(request) {
+            return Flow::Wait;
+        }
         let skipping = self.state.reply == ReplyMode::SkipNext;
         let flow = self.route(request, settings, cx);
+        self.cover = Cover::default();
         if flow == Flow::Done {
             self.state.reply = match self.state.reply {
                 ReplyMode::SkipNext if skipping => ReplyMode::On,
@@ -311,6 +401,9 @@ impl Session {
         if self.state.transaction_lost {
             return self.after_lost_transaction(request, settings, cx);
         }
+        if self.worker.cache.is_some() {
+            self.prepare_cover(request);
+        }
         if self.pinned.is_some() {
             return self.route_pinned(request, settings, cx);
         }
@@ -319,6 +412,21 @@ impl Session {
             Handling::Local(local) => self.local(local, request, settings, cx),
             Handling::Pin(pin) => self.pin(pin, request, settings, cx),
             Handling::Family(family) => self.family(family, request),
+        }
+    }
+
+    /// Works out what a command that goes to the backing needs so that the cache stays true.
+    fn prepare_cover(&mut self, request: Request<'_>) {
+        let handling = request.handling();
+        if matches!(handling, Handling::Local(_) | Handling::Family(_)) {
+            return;
+        }
+        self.wrote |= request.row.is_none_or(|row| !row.is_readonly());
+        let queueing = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
+        if queueing && handling != Handling::Pin(Pin::Exec) {
+            self.note_queued(request);
+        } else {
+            self.cover = self.cover(request);
         }
     }
 
@@ -335,6 +443,7 @@ impl Session {
         let call = Call {
             args,
             proto: self.state.proto,
+            db: self.state.db,
         };
         if self.is_silent() {
             family.call(&call, &mut Vec::new());

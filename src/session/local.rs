@@ -84,6 +84,7 @@ impl Session {
     /// Brings the connections to the protocol version of the client.
     fn follow_proto(&mut self) {
         self.link = None;
+        self.fill = None;
         let proto = self.state.proto;
         if let Some(pinned) = self
             .pinned
@@ -108,6 +109,7 @@ impl Session {
             if self.state.db != db {
                 self.state.set_db(db);
                 self.link = None;
+        self.fill = None;
             }
             self.answer(|reply| reply.ok());
             return Flow::Done;
@@ -128,6 +130,7 @@ impl Session {
         self.pinned = None;
         self.forget_pinned();
         self.link = None;
+        self.fill = None;
         self.state.transaction_lost = false;
         self.state.watch_lost = false;
         self.state.reply = ReplyMode::On;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::Context;
 
+use super::cached::QueuedKeys;
 use super::dispatch::{Flow, Request, backing_answers, subcommand};
 use super::pinned::{Expect, Opening, Pinned, Queued};
 use super::replies::Then;
@@ -86,6 +87,8 @@ impl Session {
         WorkerStats::add(&stats.pins, 1);
         self.pinned = Some(Box::new(pinned));
         self.link = None;
+        self.fill = None;
+        self.queued = QueuedKeys::default();
         self.replies.watch_clock(true);
         Ok(true)
     }
@@ -127,9 +130,19 @@ impl Session {
     }
 
     pub(super) fn send(&mut self, raw: &[u8], expect: Expect, _cx: &mut Context<'_>) -> Flow {
-        let silent = self.is_silent();
+        let cover = std::mem::take(&mut self.cover);
+        let then = match cover.fence {
+            _ if self.is_silent() => Then::Drop,
+            true => self.hold(),
+            false => Then::Pass,
+        };
+        match &expect {
+            Expect::Select(db) | Expect::Queued(Queued::Select(db)) => self.selected.push(*db),
+            Expect::Discard => self.queued = QueuedKeys::default(),
+            _ => {}
+        }
         if let Some(pinned) = &mut self.pinned {
-            pinned.send(raw, expect, silent, &self.replies);
+            pinned.send(raw, expect, then, cover.guard, &self.replies);
         }
         Flow::Done
     }
@@ -358,6 +371,9 @@ impl Session {
             facts.monitor = monitor;
             facts.tracking = tracking;
         });
+        if pinned.is_quiet() {
+            self.selected.clear();
+        }
         if self.state.db != db && pinned.is_quiet() {
             self.state.set_db(db);
             self.worker.note_database(db);

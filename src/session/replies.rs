@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::AsyncWrite;
 
+use crate::cache::Guard;
 use crate::stream::Stream;
 use crate::upstream::ReplySink;
 
@@ -24,6 +25,9 @@ const WINDOW_BYTES: usize = 32 * 1024 * 1024;
 /// What a reply of the backing is turned into before the client gets it.
 pub(crate) type Rewrite = Box<dyn FnOnce(&[u8], &mut Vec<u8>)>;
 
+/// Starts what has to be done before a reply may be shown; gets the slot to be released.
+pub(crate) type Hold = Box<dyn FnOnce(u64)>;
+
 /// What happens to the replies of a slot.
 pub(crate) enum Then {
     /// They go to the client as they come.
@@ -32,6 +36,8 @@ pub(crate) enum Then {
     Drop,
     /// The one reply is collected and rewritten.
     Rewrite(Rewrite),
+    /// The one reply is kept back until its slot is released; this is called when it is in.
+    Hold(Hold),
 }
 
 /// The reply side of a session; shared with the links that owe it replies.
@@ -46,7 +52,13 @@ struct Inner {
     out: Vec<u8>,
     written: usize,
     slots: VecDeque<Slot>,
+    /// The number of the first slot; they are counted through the life of the session.
+    first: u64,
     outstanding: usize,
+    later: usize,
+    /// Fetched replies so far; names the next one.
+    laters: u64,
+    held: usize,
     task: Option<Waker>,
     limit: usize,
     cut: Option<Cut>,
@@ -66,8 +78,12 @@ pub(crate) enum Cut {
 }
 
 enum Slot {
-    /// `left` replies of the backing.
-    Awaited { left: u32, fate: Fate },
+    /// `left` replies of the backing. What comes before it is the slot's turn waits in `early`.
+    Awaited { left: u32, fate: Fate, early: Vec<u8>, guard: Option<Guard> },
+    /// A reply that somebody fetches into the cache.
+    Later(u64),
+    /// A reply that is in and may not be shown yet.
+    Held(Vec<u8>),
     /// Replies made here, waiting for those in front.
     Ready(Vec<u8>),
 }
@@ -75,10 +91,8 @@ enum Slot {
 enum Fate {
     Pass,
     Drop,
-    Rewrite {
-        raw: Vec<u8>,
-        rewrite: Option<Rewrite>,
-    },
+    Rewrite(Option<Rewrite>),
+    Hold(Option<Hold>),
 }
 
 // === impl Replies ===
@@ -105,33 +119,87 @@ impl Replies {
         self.watches_clock.get()
     }
 
-    /// Takes a slot for `replies` replies of the backing.
-    pub(crate) fn expect(&self, replies: u32, then: Then) {
+    /// Takes a slot for `replies` replies of the backing. `guard` is let go when they are in.
+    pub(crate) fn expect(&self, replies: u32, then: Then, guard: Option<Guard>) {
         let mut inner = self.inner.borrow_mut();
         inner.outstanding += replies as usize;
         let fate = match then {
             Then::Pass => Fate::Pass,
             Then::Drop => Fate::Drop,
-            Then::Rewrite(rewrite) => Fate::Rewrite {
-                raw: Vec::new(),
-                rewrite: Some(rewrite),
-            },
+            Then::Rewrite(rewrite) => Fate::Rewrite(Some(rewrite)),
+            Then::Hold(hold) => Fate::Hold(Some(hold)),
         };
-        if let (
-            Some(Slot::Awaited {
-                left,
-                fate: Fate::Pass,
-            }),
-            Fate::Pass,
-        ) = (inner.slots.back_mut(), &fate)
+        if let (Some(Slot::Awaited { left, fate: Fate::Pass, guard: None, .. }), Fate::Pass, None) =
+            (inner.slots.back_mut(), &fate, &guard)
         {
             *left += replies;
             return;
         }
-        inner.slots.push_back(Slot::Awaited {
-            left: replies,
-            fate,
-        });
+        inner.slots.push_back(Slot::Awaited { left: replies, fate, early: Vec::new(), guard });
+    }
+
+    /// The name of the next reply that [`Replies::expect_later`] takes a slot for.
+    pub(crate) fn next_later(&self) -> u64 {
+        self.inner.borrow().laters
+    }
+
+    /// Takes the next slot for a reply that [`Replies::fill`] will bring.
+    pub(crate) fn expect_later(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.later += 1;
+        let id = inner.laters;
+        inner.laters += 1;
+        inner.slots.push_back(Slot::Later(id));
+    }
+
+    /// Replies that are still being fetched into the cache.
+    pub(crate) fn later(&self) -> usize {
+        self.inner.borrow().later
+    }
+
+    /// Replies that are kept back.
+    pub(crate) fn held(&self) -> usize {
+        self.inner.borrow().held
+    }
+
+    /// Brings the reply of a slot that [`Replies::expect_later`] took.
+    pub(crate) fn fill(&self, id: u64, bytes: &[u8]) {
+        let mut inner = self.inner.borrow_mut();
+        let awaited = |slot: &Slot| matches!(slot, Slot::Later(later) if *later == id);
+        let Some(at) = inner.slots.iter().position(awaited) else { return };
+        inner.later -= 1;
+        inner.slots[at] = Slot::Ready(bytes.to_vec());
+        inner.settle();
+    }
+
+    /// Shows the reply of a slot that was kept back.
+    pub(crate) fn release(&self, slot: u64) {
+        let mut inner = self.inner.borrow_mut();
+        let Some(at) = inner.index(slot) else { return };
+        if let Slot::Held(bytes) = &mut inner.slots[at] {
+            let bytes = std::mem::take(bytes);
+            inner.held -= 1;
+            inner.slots[at] = Slot::Ready(bytes);
+            inner.settle();
+        }
+    }
+
+    /// Appends a reply made here if there is one: `write` says whether it wrote.
+    pub(crate) fn try_reply<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        match inner.slots.back_mut() {
+            None => write(&mut inner.out),
+            Some(Slot::Ready(bytes)) => write(bytes),
+            Some(_) => {
+                let mut bytes = Vec::new();
+                let result = write(&mut bytes);
+                if !bytes.is_empty() {
+                    inner.slots.push_back(Slot::Ready(bytes));
+                }
+                result
+            }
+        }
     }
 
     /// Lets `write` append a reply made here, in its turn.
@@ -280,26 +348,69 @@ impl ReplySink for Replies {
 // === impl Inner ===
 
 impl Inner {
+    fn index(&self, slot: u64) -> Option<usize> {
+        let at = usize::try_from(slot.checked_sub(self.first)?).ok()?;
+        (at < self.slots.len()).then_some(at)
+    }
+
     fn deliver(&mut self, bytes: &[u8], replies: u32) {
-        let Some(Slot::Awaited { left, fate }) = self.slots.front_mut() else {
+        let awaited = |slot: &Slot| matches!(slot, Slot::Awaited { .. });
+        let Some(at) = self.slots.iter().position(awaited) else {
             debug_assert!(false, "a reply without a slot");
             return;
         };
+        let Slot::Awaited { left, fate, early, .. } = &mut self.slots[at] else { return };
         match fate {
-            Fate::Pass => self.out.extend_from_slice(bytes),
             Fate::Drop => {}
-            Fate::Rewrite { raw, .. } if *left > replies => raw.extend_from_slice(bytes),
-            Fate::Rewrite { raw, rewrite } => {
-                raw.extend_from_slice(bytes);
-                if let Some(rewrite) = rewrite.take() {
-                    rewrite(raw, &mut self.out);
-                }
-            }
+            Fate::Pass if at == 0 => self.out.extend_from_slice(bytes),
+            _ => early.extend_from_slice(bytes),
         }
         *left -= replies;
         if *left == 0 {
+            self.finish(at);
+        }
+    }
+
+    /// All replies of a slot are in.
+    fn finish(&mut self, at: usize) {
+        let Slot::Awaited { fate, early, guard, .. } = &mut self.slots[at] else { return };
+        // From here on the cache may keep what is fetched: it is fetched after this reply.
+        drop(guard.take());
+        let mut bytes = std::mem::take(early);
+        match fate {
+            Fate::Pass | Fate::Drop => {}
+            Fate::Rewrite(rewrite) => {
+                if let Some(rewrite) = rewrite.take() {
+                    let raw = std::mem::take(&mut bytes);
+                    rewrite(&raw, &mut bytes);
+                }
+            }
+            Fate::Hold(hold) => {
+                let hold = hold.take();
+                self.slots[at] = Slot::Held(bytes);
+                self.held += 1;
+                if let Some(hold) = hold {
+                    hold(self.first + at as u64);
+                }
+                return;
+            }
+        }
+        if at == 0 {
+            self.out.append(&mut bytes);
             self.slots.pop_front();
+            self.first += 1;
             self.release_ready();
+        } else {
+            self.slots[at] = Slot::Ready(bytes);
+        }
+    }
+
+    /// Something that was waited for is in.
+    fn settle(&mut self) {
+        self.release_ready();
+        self.check_limit();
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
         }
     }
 
@@ -307,6 +418,7 @@ impl Inner {
         while let Some(Slot::Ready(bytes)) = self.slots.front_mut() {
             self.out.append(bytes);
             self.slots.pop_front();
+            self.first += 1;
         }
     }
 
@@ -329,6 +441,8 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
 
     fn out(replies: &Replies) -> String {
@@ -339,11 +453,11 @@ mod tests {
     fn replies_leave_in_the_order_of_requests() {
         let replies = Replies::new(1000);
         replies.reply(|out| out.extend_from_slice(b"a"));
-        replies.expect(2, Then::Pass);
-        replies.expect(1, Then::Pass);
+        replies.expect(2, Then::Pass, None);
+        replies.expect(1, Then::Pass, None);
         replies.reply(|out| out.extend_from_slice(b"c"));
         replies.reply(|out| out.extend_from_slice(b"d"));
-        replies.expect(1, Then::Drop);
+        replies.expect(1, Then::Drop, None);
         replies.reply(|out| out.extend_from_slice(b"f"));
         assert_eq!((out(&replies).as_str(), replies.outstanding()), ("a", 4));
         replies.deliver(b"b1b2", 2);
@@ -365,6 +479,7 @@ mod tests {
             Then::Rewrite(Box::new(|raw, out| {
                 out.extend(raw.iter().rev());
             })),
+            None,
         );
         replies.deliver(b"12", 0);
         assert_eq!(out(&replies), "");
@@ -373,9 +488,38 @@ mod tests {
     }
 
     #[test]
+    fn a_fetched_reply_takes_its_place() {
+        let replies = Replies::new(1000);
+        let slot = replies.next_later();
+        replies.expect_later();
+        replies.reply(|out| out.extend_from_slice(b"b"));
+        replies.expect(1, Then::Pass, None);
+        replies.deliver(b"c", 1);
+        assert_eq!((out(&replies).as_str(), replies.later()), ("", 1));
+        replies.fill(slot, b"a");
+        assert_eq!((out(&replies).as_str(), replies.later()), ("abc", 0));
+        replies.fill(slot, b"again");
+        assert_eq!(out(&replies), "abc");
+    }
+
+    #[test]
+    fn a_held_reply_waits_for_its_release() {
+        let replies = Replies::new(1000);
+        let told = Rc::new(Cell::new(None));
+        let tell = Rc::clone(&told);
+        replies.expect(1, Then::Hold(Box::new(move |slot| tell.set(Some(slot)))), None);
+        replies.expect(1, Then::Pass, None);
+        replies.deliver(b"a", 1);
+        replies.deliver(b"b", 1);
+        assert_eq!((out(&replies).as_str(), replies.held()), ("", 1));
+        replies.release(told.get().expect("the hold was started"));
+        assert_eq!((out(&replies).as_str(), replies.held()), ("ab", 0));
+    }
+
+    #[test]
     fn too_much_unread_output_cuts_the_client_off() {
         let replies = Replies::new(10);
-        replies.expect(2, Then::Pass);
+        replies.expect(2, Then::Pass, None);
         replies.deliver(&[b'x'; 10], 1);
         assert_eq!(replies.cut(), None);
         replies.deliver(b"y", 1);

@@ -11,13 +11,14 @@ use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 use tracing::debug;
 
+use super::cached::{Cover, QueuedKeys};
 use super::pinned::{Answers, Leftover, Pinned};
 use super::replies::{Cut, Replies};
 use super::state::ConnState;
 use super::worker::{NewClient, Worker};
 use crate::resp::{ArgVec, RequestParser};
 use crate::stream::Stream;
-use crate::upstream::{Link, UpstreamError};
+use crate::upstream::{FillLink, Link, UpstreamError};
 
 /// Rounds of reading before other sessions get their turn.
 const TURNS: usize = 8;
@@ -34,6 +35,16 @@ pub(super) struct Session {
     /// The shared link that carries this session's requests now.
     pub(super) link: Option<Link>,
     pub(super) pinned: Option<Box<Pinned>>,
+    /// The link that fetches for the cache from the client's database.
+    pub(super) fill: Option<FillLink>,
+    /// What the command at hand needs so that the cache stays true.
+    pub(super) cover: Cover,
+    /// The keys of the commands in the transaction at hand.
+    pub(super) queued: QueuedKeys,
+    /// Databases that were asked for and not confirmed yet.
+    pub(super) selected: Vec<u32>,
+    /// A command of the client's that is not answered yet may have written.
+    pub(super) wrote: bool,
     pub(super) parser: RequestParser,
     /// No more requests are taken; what is owed is still delivered.
     pub(super) closing: bool,
@@ -98,6 +109,11 @@ impl Session {
             state: ConnState::new(client.entry, first_db),
             link: None,
             pinned: None,
+            fill: None,
+            cover: Cover::default(),
+            queued: QueuedKeys::default(),
+            selected: Vec::new(),
+            wrote: false,
             parser: RequestParser::default(),
             closing: false,
             generation,
@@ -296,7 +312,7 @@ impl Session {
                 }
             }
         }
-        let busy = self.pinned.is_some() || self.replies.outstanding() > 0;
+        let busy = self.pinned.is_some() || !self.replies.is_settled();
         let limit = idle.filter(|_| !busy)?;
         (now.duration_since(self.state.entry.last_active()) > limit).then_some(End::Idle)
     }

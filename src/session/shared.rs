@@ -14,6 +14,7 @@ use super::pause::Pause;
 use super::registry::Registry;
 use super::worker::ToWorker;
 use crate::access::AccessList;
+use crate::cache::Cache;
 use crate::command::{Family, OwnRow, Table};
 use crate::config::{Limits, Timeouts};
 use crate::resp::parse_reply;
@@ -58,6 +59,8 @@ pub struct WorkerStats {
 pub struct Shared {
     /// The Redis behind.
     pub backing: Arc<Backing>,
+    /// The cache.
+    pub cache: Arc<Cache>,
     /// All clients.
     pub clients: Registry,
     /// `CLIENT PAUSE`.
@@ -86,6 +89,7 @@ impl Shared {
     /// The state of a process that serves nobody yet.
     pub fn new(
         backing: Arc<Backing>,
+        cache: Arc<Cache>,
         families: Vec<Arc<dyn Family>>,
         workers: usize,
         mut settings: Settings,
@@ -94,6 +98,7 @@ impl Shared {
         settings.table = Arc::new(Table::builtin().with_families(&rows));
         Shared {
             backing,
+            cache,
             clients: Registry::default(),
             pause: Pause::default(),
             pinned: Arc::default(),

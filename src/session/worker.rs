@@ -13,15 +13,17 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::registry::ClientEntry;
 use super::replies::Replies;
 use super::run;
 use super::shared::{Settings, Shared, WorkerStats};
 use crate::command::Table;
-use crate::resp::{Args, Proto};
-use crate::upstream::{Link, LinkLimits, PinnedPool, Retryable, Scratch, spawn_link};
+use crate::cache::{Cache, Deliver, Filler, Guard, Waiter};
+use crate::resp::{Args, Proto, write_command};
+use crate::upstream::{
+    Fence, Fetch, FillEvents, FillLink, ReplySink, spawn_fill_link,Link, LinkLimits, PinnedPool, Retryable, Scratch, spawn_link};
 
 /// All sessions of a worker read into one buffer of this size.
 const READ_BYTES: usize = 64 * 1024;
@@ -40,10 +42,30 @@ pub enum ToWorker {
     WakeAll,
     /// The settings were replaced.
     Refresh,
+    /// Drop this when every push that was caused before now has been applied.
+    Fence(Fence),
+    /// A reply that was kept back for a fence may go.
+    Release {
+        /// The session.
+        session: u64,
+        /// Its slot.
+        slot: u64,
+    },
+    /// A fetch that another worker's link made for a client of this worker.
+    Filled(Waiter, Fetched),
     /// Finish what is in flight and close.
     Drain,
     /// Close at once and end.
     Stop,
+}
+
+/// What a fetch into the cache brought for somebody who waits for it.
+#[derive(Debug)]
+pub struct Fetched {
+    db: u32,
+    key: Box<[u8]>,
+    /// The reply; none when the fetch failed.
+    reply: Option<Box<[u8]>>,
 }
 
 /// A connection that a listener accepted.
@@ -63,6 +85,11 @@ pub(crate) struct Worker {
     pub(crate) pool: Rc<PinnedPool>,
     pub(crate) scratch: Scratch,
     pub(crate) draining: Cell<bool>,
+    /// The cache, unless it is off.
+    pub(crate) cache: Option<Arc<Cache>>,
+    /// A buffer for keys of the cache.
+    pub(crate) full_key: RefCell<Vec<u8>>,
+    fills: RefCell<HashMap<u32, FillLink>>,
     settings: RefCell<Rc<Arc<Settings>>>,
     links: RefCell<HashMap<(u32, Proto), Link>>,
     sessions: RefCell<HashMap<u64, Rc<Replies>>>,
@@ -98,6 +125,9 @@ impl Worker {
             pool: Rc::new(PinnedPool::new(Arc::clone(&shared.pinned))),
             scratch: Rc::new(RefCell::new(vec![0; READ_BYTES])),
             draining: Cell::new(false),
+            cache: Some(Arc::clone(&shared.cache)).filter(|cache| !cache.settings().is_off()),
+            full_key: RefCell::default(),
+            fills: RefCell::default(),
             settings: RefCell::new(Rc::new(shared.settings())),
             links: RefCell::default(),
             sessions: RefCell::default(),
@@ -131,6 +161,17 @@ impl Worker {
             }
             ToWorker::WakeAll => self.wake_all(),
             ToWorker::Refresh => self.refresh(),
+            ToWorker::Fence(fence) => {
+                self.fills.borrow().values().for_each(|fill| fill.fence(Arc::clone(&fence)));
+            }
+            ToWorker::Release { session, slot } => {
+                if let Some(replies) = self.sessions.borrow().get(&session) {
+                    replies.release(slot);
+                }
+            }
+            ToWorker::Filled(waiter, fetched) => {
+                self.deliver(waiter, fetched.db, &fetched.key, fetched.reply.as_deref());
+            }
             ToWorker::Drain => {
                 self.draining.set(true);
                 self.wake_all();
@@ -235,12 +276,130 @@ impl Worker {
         link.clone()
     }
 
+    /// The link that fetches for the cache from a database.
+    pub(crate) fn fill_link(self: &Rc<Self>, db: u32) -> FillLink {
+        let mut fills = self.fills.borrow_mut();
+        let fill = fills.entry(db).or_insert_with(|| {
+            let worker = Rc::downgrade(self);
+            let deliver: Box<Deliver> = Box::new(move |waiter, key, reply| {
+                if let Some(worker) = worker.upgrade() {
+                    worker.deliver(waiter, db, key, reply);
+                }
+            });
+            let cache = Arc::clone(&self.shared.cache);
+            let events = FillsCache {
+                filler: Filler::new(Arc::clone(&cache), db, deliver),
+                cache,
+            };
+            let timeout = self.settings().timeouts.connect;
+            let backing = Arc::clone(&self.shared.backing);
+            spawn_fill_link(backing, db, timeout, Rc::new(events), Rc::clone(&self.scratch))
+        });
+        fill.clone()
+    }
+
+    /// Brings a fetched reply to the session that waits for it. A fetch that failed is made again
+    /// as a command like any other.
+    fn deliver(self: &Rc<Self>, waiter: Waiter, db: u32, key: &[u8], reply: Option<&[u8]>) {
+        if waiter.worker != self.index {
+            let fetched = Fetched { db, key: key.into(), reply: reply.map(Into::into) };
+            return self.shared.tell(waiter.worker, ToWorker::Filled(waiter, fetched));
+        }
+        let Some(replies) = self.sessions.borrow().get(&waiter.session).cloned() else { return };
+        match reply {
+            Some(reply) => replies.fill(waiter.slot, reply),
+            None => {
+                let mut request = Vec::new();
+                write_command(&mut request, &[b"GET", key]);
+                let mut guard = Guard::new(Arc::clone(&self.shared.cache));
+                guard.protect(db, key);
+                let sink = OneReply {
+                    replies,
+                    slot: waiter.slot,
+                    bytes: RefCell::default(),
+                    guard: Cell::new(Some(guard)),
+                };
+                self.link(db, waiter.proto).push(&request, 1, Rc::new(sink));
+            }
+        }
+    }
+
     pub(crate) fn has_database(&self, db: u32) -> bool {
         self.databases.borrow().contains(&db)
     }
 
     pub(crate) fn note_database(&self, db: u32) {
         self.databases.borrow_mut().insert(db);
+    }
+}
+
+/// Collects one reply of a link for a slot that waits for it.
+struct OneReply {
+    replies: Rc<Replies>,
+    slot: u64,
+    bytes: RefCell<Vec<u8>>,
+    guard: Cell<Option<Guard>>,
+}
+
+impl ReplySink for OneReply {
+    fn deliver(&self, bytes: &[u8], replies: u32) {
+        self.bytes.borrow_mut().extend_from_slice(bytes);
+        if replies > 0 {
+            drop(self.guard.take());
+            self.replies.fill(self.slot, &self.bytes.borrow());
+        }
+    }
+
+    fn abort(&self) {
+        self.replies.abort();
+    }
+}
+
+/// Tells the cache what a fill link hears.
+struct FillsCache {
+    filler: Filler,
+    cache: Arc<Cache>,
+}
+
+impl FillEvents for FillsCache {
+    fn wants_tracking(&self) -> bool {
+        self.filler.wants_tracking()
+    }
+
+    fn heartbeat(&self) -> Duration {
+        self.filler.heartbeat()
+    }
+
+    fn connected(&self, refused: Option<&str>) -> u64 {
+        let news = self.cache.set_without_tracking(refused.is_some());
+        if let Some(refused) = refused.filter(|_| news) {
+            warn!("the backing has no tracking that works, the cache is in expiry mode: {refused}");
+        }
+        self.filler.connected(refused.is_none() && self.filler.wants_tracking())
+    }
+
+    fn answered(&self, sent: Instant) {
+        self.filler.answered(sent);
+    }
+
+    fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], sent: Instant, epoch: u64) {
+        self.filler.filled(&fetch.key, fetch.token, pttl, reply, sent, epoch);
+    }
+
+    fn invalidated(&self, key: &[u8]) {
+        self.filler.invalidated(key);
+    }
+
+    fn flushed(&self) {
+        self.filler.flushed();
+    }
+
+    fn lost(&self) {
+        self.filler.lost();
+    }
+
+    fn failed(&self, fetch: Fetch) {
+        self.filler.failed(&fetch.key, fetch.token);
     }
 }
 

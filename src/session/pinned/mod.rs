@@ -19,6 +19,7 @@ use self::exec::LocalAnswer;
 use self::expect::{Confirmation, Transaction, is_message};
 pub(crate) use self::expect::{Expect, Queued};
 use super::replies::{Replies, Then};
+use crate::cache::Guard;
 use crate::command::Channel;
 use crate::resp::{Proto, ReplyScanner, Value, parse_reply};
 use crate::upstream::{Conn, PooledConn, ReplySink, UpstreamError};
@@ -129,8 +130,15 @@ impl Pinned {
         }
     }
 
-    /// Queues one request; its reply does what `expect` says, and is shown unless `silent`.
-    pub(crate) fn send(&mut self, request: &[u8], expect: Expect, silent: bool, to: &Replies) {
+    /// Queues one request; its reply does what `expect` says and becomes of what `then` says.
+    pub(crate) fn send(
+        &mut self,
+        request: &[u8],
+        expect: Expect,
+        then: Then,
+        guard: Option<Guard>,
+        to: &Replies,
+    ) {
         match &expect {
             Expect::Multi => self.sent_multi = true,
             Expect::Exec | Expect::Discard => self.sent_multi = false,
@@ -141,14 +149,8 @@ impl Pinned {
             expect,
             Expect::Subscribe { .. } | Expect::Unsubscribe { .. }
         );
-        to.expect(
-            1,
-            if silent && !shown {
-                Then::Drop
-            } else {
-                Then::Pass
-            },
-        );
+        let then = if shown { Then::Pass } else { then };
+        to.expect(1, then, guard);
         self.queue(request, expect, true);
     }
 

@@ -1,0 +1,258 @@
+//! How a session uses the cache: reads from it, and keeps it true to what its commands do.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::dispatch::{Request, subcommand};
+use super::run::Session;
+use super::shared::Shared;
+use super::worker::ToWorker;
+use crate::cache::{Cache, Guard, Lookup, Mode, Mutant, Query, Waiter, is_active};
+use crate::command::{Handling, Pin, Row, each_key, has_block_option, touches_unknown};
+use crate::resp::Args;
+use crate::upstream::Fetch;
+
+/// A transaction with more keys than this protects all keys.
+const MOST_QUEUED_KEYS: usize = 1000;
+
+/// What a command needs so that the cache stays true: keys to protect until its reply is in, and
+/// whether the reply has to wait for a fence.
+#[derive(Debug, Default)]
+pub(super) struct Cover {
+    pub(super) guard: Option<Guard>,
+    pub(super) fence: bool,
+}
+
+/// The keys of the commands that are queued in a transaction.
+#[derive(Debug, Default)]
+pub(super) struct QueuedKeys {
+    keys: Vec<(u32, Box<[u8]>)>,
+    all: bool,
+    unknown: bool,
+}
+
+/// What became of a `GET`.
+#[derive(Debug)]
+pub(super) enum Cached {
+    /// Its reply is written.
+    Hit,
+    /// Its reply will be brought; perhaps by this fetch.
+    Later(Option<Fetch>),
+    /// It goes to the backing like any command.
+    Forward,
+    /// It has to wait.
+    Wait,
+}
+
+/// Keeps a reply back until every fill link has caught up.
+struct HeldReply {
+    shared: Arc<Shared>,
+    worker: usize,
+    session: u64,
+    slot: u64,
+}
+
+impl Drop for HeldReply {
+    fn drop(&mut self) {
+        let message = ToWorker::Release { session: self.session, slot: self.slot };
+        self.shared.tell(self.worker, message);
+    }
+}
+
+impl Session {
+    /// The cache, unless it is off.
+    pub(super) fn cache(&self) -> Option<&Arc<Cache>> {
+        self.worker.cache.as_ref()
+    }
+
+    /// Looks a `GET` up, or has it fetched; a hit goes to `hit`, or to the client when there is
+    /// none. The caller has to call [`Session::take_later_slot`] for a reply that is to come.
+    pub(super) fn get_cached(&mut self, key: &[u8], now: Instant, hit: Option<&mut Vec<u8>>) -> Cached {
+        let Some(cache) = self.worker.cache.clone() else { return Cached::Forward };
+        let (db, proto) = (self.state.db, self.state.proto);
+        let worker = Rc::clone(&self.worker);
+        let fill = self.fill.get_or_insert_with(|| worker.fill_link(db));
+        let query = Query { db, key, proto, now, can_fill: fill.can_fetch() };
+        let waiter = Waiter {
+            worker: worker.index,
+            session: self.state.entry.id,
+            slot: self.replies.next_later(),
+            proto,
+        };
+        let mut full_key = worker.full_key.borrow_mut();
+        let found = match hit {
+            Some(hit) => cache.lookup(query, &mut full_key, hit, || waiter),
+            None => {
+                self.replies.try_reply(|out| cache.lookup(query, &mut full_key, out, || waiter))
+            }
+        };
+        match found {
+            Lookup::Hit => Cached::Hit,
+            Lookup::Joined => Cached::Later(None),
+            Lookup::Lead(token) => Cached::Later(Some(Fetch { key: key.into(), token })),
+            // Behind a fetch of this client's own, it might overtake it.
+            Lookup::Busy if self.replies.later() > 0 => Cached::Wait,
+            Lookup::Busy | Lookup::Bypass => Cached::Forward,
+        }
+    }
+
+    /// Takes the slot of a reply that is fetched, and sends the fetch.
+    pub(super) fn take_later_slot(&mut self, fetch: Option<Fetch>) {
+        self.replies.expect_later();
+        if let (Some(fetch), Some(fill)) = (fetch, &self.fill) {
+            fill.fetch(fetch);
+        }
+    }
+
+    /// Whether the client's own commands may change what the cache holds before its next read.
+    pub(super) fn writes_pending(&mut self) -> bool {
+        if self.replies.outstanding() == 0 && self.replies.held() == 0 {
+            self.wrote = false;
+        }
+        self.wrote
+    }
+
+    /// What a command that goes to the backing now needs.
+    pub(super) fn cover(&mut self, request: Request<'_>) -> Cover {
+        let Some(cache) = self.cache().cloned() else { return Cover::default() };
+        let dbs = self.databases();
+        if request.handling() == Handling::Pin(Pin::Exec) {
+            let queued = std::mem::take(&mut self.queued);
+            return queued.cover(&cache);
+        }
+        let mut cover = Cover::default();
+        let mut guard = Guard::new(Arc::clone(&cache));
+        let blocks = may_block(request);
+        match request.row {
+            Some(row) if is_flush(row) => guard.protect_all(),
+            // It may be under way for long: better to wait for a fence at its end.
+            _ if blocks && cache.mode() == Mode::Tracking => cover.fence = true,
+            _ => dbs.iter().for_each(|db| {
+                protect_keys(request, *db, |db, key| guard.protect(db, key));
+            }),
+        }
+        if changes_unknown_keys(request) {
+            match cache.mode() {
+                Mode::Tracking => cover.fence = true,
+                _ => guard.protect_all(),
+            }
+        }
+        cover.fence &= !is_active(Mutant::NoFence);
+        cover.guard = (!guard.is_empty()).then_some(guard);
+        cover
+    }
+
+    /// The databases that the next command may work on: more than one while the backing has not
+    /// said yet whether it took a `SELECT`.
+    fn databases(&self) -> Vec<u32> {
+        let mut dbs = self.selected.clone();
+        dbs.push(self.state.db);
+        dbs.dedup();
+        dbs
+    }
+
+    /// Notes the keys of a command that is queued in a transaction.
+    pub(super) fn note_queued(&mut self, request: Request<'_>) {
+        let dbs = self.databases();
+        let queued = &mut self.queued;
+        queued.all |= request.row.is_some_and(is_flush);
+        queued.unknown |= changes_unknown_keys(request);
+        for db in dbs {
+            protect_keys(request, db, |db, key| {
+                if queued.keys.len() < MOST_QUEUED_KEYS {
+                    queued.keys.push((db, key.into()));
+                } else {
+                    queued.all = true;
+                }
+            });
+        }
+    }
+
+    /// Begins to keep a reply back until the cache has caught up with what the command did.
+    pub(super) fn hold(&self) -> super::replies::Then {
+        let worker = self.worker.index;
+        let shared = Arc::clone(&self.worker.shared);
+        let session = self.state.entry.id;
+        super::replies::Then::Hold(Box::new(move |slot| {
+            let held = HeldReply { shared: Arc::clone(&shared), worker, session, slot };
+            let fence: Arc<dyn Send + Sync> = Arc::new(held);
+            shared.broadcast(|| ToWorker::Fence(Arc::clone(&fence)));
+        }))
+    }
+}
+
+impl QueuedKeys {
+    fn cover(self, cache: &Arc<Cache>) -> Cover {
+        let mut guard = Guard::new(Arc::clone(cache));
+        let fence = self.unknown && cache.mode() == Mode::Tracking;
+        if self.all || (self.unknown && !fence) {
+            guard.protect_all();
+        }
+        for (db, key) in &self.keys {
+            guard.protect(*db, key);
+        }
+        Cover {
+            guard: (!guard.is_empty()).then_some(guard),
+            fence: fence && !is_active(Mutant::NoFence),
+        }
+    }
+}
+
+/// Calls `protect` for each key that a command names, in the database where it has it.
+pub(super) fn protect_keys(request: Request<'_>, db: u32, mut protect: impl FnMut(u32, &[u8])) {
+    let Some(row) = request.row else { return };
+    if is_active(Mutant::BypassReadKeepsEntry) && row.is_readonly() {
+        return;
+    }
+    let mut last = None;
+    each_key(row, request.args, |key| {
+        protect(db, key.key);
+        last = Some(key.key);
+    });
+    if let (Some(other), Some(key)) = (other_database(row, request.args), last) {
+        protect(other, key);
+    }
+}
+
+/// The other database that `MOVE` and `COPY` name.
+fn other_database(row: &Row, args: Args<'_>) -> Option<u32> {
+    let text = match &*row.name {
+        "move" => args.get(2)?,
+        "copy" => {
+            let option = args.iter().position(|word| word.eq_ignore_ascii_case(b"DB"))?;
+            args.get(option + 1)?
+        }
+        _ => return None,
+    };
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Whether a command may change keys that it does not name.
+pub(super) fn changes_unknown_keys(request: Request<'_>) -> bool {
+    let sub = subcommand(request.row, request.args);
+    sub.or(request.row).is_none_or(|row| touches_unknown(row) && !is_flush(row))
+}
+
+/// Whether a command changes every key.
+pub(super) fn is_flush(row: &Row) -> bool {
+    matches!(&*row.name, "flushall" | "flushdb" | "swapdb")
+}
+
+fn may_block(request: Request<'_>) -> bool {
+    match request.handling() {
+        Handling::Pin(Pin::Block) => true,
+        Handling::Pin(Pin::BlockIfOption) => has_block_option(request.args),
+        _ => false,
+    }
+}
+
+/// Whether a run of forwarded commands may take this one up, as far as the cache is concerned.
+pub(super) fn needs_care(request: Request<'_>) -> bool {
+    request.row.is_none_or(is_flush) || changes_unknown_keys(request)
+}
+
+/// Whether a command is a `GET` that the cache can answer.
+pub(super) fn is_get(args: Args<'_>) -> bool {
+    args.len() == 2 && args[0].eq_ignore_ascii_case(b"GET")
+}
