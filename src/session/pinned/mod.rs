@@ -484,6 +484,16 @@ impl Pinned {
             Expect::Tracking(on) if ok => self.tracking = on,
             Expect::NoTouch(on) if ok => self.no_touch = on,
             Expect::Monitor if ok => self.monitor = true,
+            Expect::ShowsId(id) => {
+                let shown = format!(":{}\r\n", id.backing);
+                if let Some(at) = memchr::memmem::find(frame, shown.as_bytes()) {
+                    let ours = format!(":{}\r\n", id.own);
+                    let rest = &frame[at + shown.len()..];
+                    let frame = [&frame[..at], ours.as_bytes(), rest].concat();
+                    answers.replies.deliver(&frame, 1);
+                    return;
+                }
+            }
             Expect::Instead(text) => {
                 if ok {
                     // What was replaced is a DISCARD.
