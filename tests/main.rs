@@ -6,4 +6,5 @@
 mod compare_measure;
 mod clients;
 mod differential;
+mod pinning;
 mod support;
