@@ -1,0 +1,81 @@
+//! What a link does with requests and replies that were cut anywhere, without a socket.
+
+use super::*;
+
+#[derive(Default)]
+struct Collected(RefCell<Vec<u8>>);
+
+impl ReplySink for Collected {
+    fn deliver(&self, bytes: &[u8], _: u32) {
+        self.0.borrow_mut().extend_from_slice(bytes);
+    }
+
+    fn abort(&self) {}
+}
+
+impl Collected {
+    fn take(&self) -> String {
+        String::from_utf8(self.0.take()).expect("text")
+    }
+}
+
+const READ: &[u8] = b"*1\r\n$3\r\nGET\r\n";
+const WRITE: &[u8] = b"*1\r\n$4\r\nINCR\r\n";
+
+fn link() -> Link {
+    let limits = LinkLimits { in_flight: 100, connect: Duration::from_secs(5), reply: None };
+    let link = Link::new(limits, Rc::new(|args: Args<'_>| &args[0] == b"GET"));
+    link.inner.borrow_mut().state = LinkState::Up;
+    link
+}
+
+/// Loses the connection after `written` bytes have left, and answers what is sent on the next one.
+fn lose_after(link: &Link, written: usize) -> usize {
+    let mut inner = link.inner.borrow_mut();
+    inner.out.advance(written);
+    inner.lose(&UpstreamError::closed());
+    inner.state = LinkState::Up;
+    let left = inner.out.held();
+    inner.out.advance(left);
+    while inner.pending.iter().any(|pending| matches!(pending.what, What::Requests { .. })) {
+        inner.receive(b"+ok\r\n").expect("a reply");
+    }
+    left
+}
+
+#[test]
+fn each_request_of_a_batch_that_left_in_part_has_its_own_fate() {
+    let batch = [WRITE, READ, WRITE, WRITE].concat();
+    let (read, write) = (READ.len(), WRITE.len());
+    let failed = "-UPSTREAM the connection to the backing was lost: closed by the backing; the \
+                  command was sent and may have been executed\r\n";
+    for written in 0..=batch.len() {
+        let (link, sink) = (link(), Rc::new(Collected::default()));
+        link.push(&batch, 4, Rc::clone(&sink) as Rc<dyn ReplySink>);
+        let again = lose_after(&link, written);
+        let sent = [write, read + 2 * write, read + 3 * write].map(|end| written >= end);
+        let [first, third, fourth] = sent.map(|sent| if sent { failed } else { "+ok\r\n" });
+        assert_eq!(sink.take(), format!("{first}+ok\r\n{third}{fourth}"), "{written} bytes sent");
+        let unsent = sent.iter().filter(|sent| !**sent).count();
+        assert_eq!(again, read + unsent * write, "{written} bytes sent");
+    }
+}
+
+#[test]
+fn replies_cut_anywhere_reach_those_who_asked() {
+    let replies = b"+a1\r\n+a2\r\n+a3\r\n+b1\r\n+b2\r\n";
+    for first in 0..=replies.len() {
+        for second in first..=replies.len() {
+            let link = link();
+            let (a, b) = (Rc::new(Collected::default()), Rc::new(Collected::default()));
+            link.push(&READ.repeat(3), 3, Rc::clone(&a) as Rc<dyn ReplySink>);
+            link.push(&READ.repeat(2), 2, Rc::clone(&b) as Rc<dyn ReplySink>);
+            let mut inner = link.inner.borrow_mut();
+            for part in [&replies[..first], &replies[first..second], &replies[second..]] {
+                inner.receive(part).expect("replies");
+            }
+            assert_eq!((a.take().as_str(), b.take().as_str()), ("+a1\r\n+a2\r\n+a3\r\n", "+b1\r\n+b2\r\n"));
+            assert_eq!(inner.in_flight, 0);
+        }
+    }
+}
