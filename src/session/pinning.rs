@@ -74,7 +74,7 @@ impl Session {
                 let timeout = settings.timeouts.connect;
                 let opening: Opening = Box::pin(async move {
                     let options = ConnectOptions { proto, db, name: "respite-pinned", timeout };
-                    Ok(PooledConn::new(backing.connect(options).await?, place))
+                    Ok(PooledConn::new(backing.connect_patiently(options).await?, place))
                 });
                 Pinned::opening(opening, proto, db)
             }
