@@ -8,3 +8,4 @@ mod clients;
 mod differential;
 mod pinning;
 mod support;
+mod upstream;

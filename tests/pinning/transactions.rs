@@ -36,7 +36,7 @@ fn warm_transactions_open_no_connection() {
 fn transact(client: &mut Client, n: usize, round: usize) {
     let (counter, plain) = (format!("n:{n}"), format!("plain:{n}"));
     let (round_text, next) = (round.to_string(), round + 1);
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         client.call(&["WATCH", &counter]).assert_ok();
     }
     client.call(&["SET", &plain, &round_text]).assert_ok();
