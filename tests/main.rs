@@ -6,4 +6,6 @@ mod clients;
 #[path = "../benches/compare/measure.rs"]
 mod compare_measure;
 mod differential;
+mod pinning;
 mod support;
+mod upstream;

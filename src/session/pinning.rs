@@ -59,29 +59,32 @@ impl Session {
         }
         let (proto, db) = (self.state.proto, self.state.db);
         let stats = self.worker.stats();
-        let pinned = if let Some(pooled) = self.worker.pool.take(proto, db) {
-            Pinned::open(pooled, proto, db)
-        } else {
-            let limit = settings.limits.pinned;
-            let Some(place) = self.worker.pool.place(limit) else {
-                return Err(format!(
-                    "ERR no connection of its own for this client: {limit} are in use \
-                     (limits.pinned)"
-                ));
-            };
-            WorkerStats::add(&stats.pins_opened, 1);
-            let backing = Arc::clone(&self.worker.shared.backing);
-            let timeout = settings.timeouts.connect;
-            let opening: Opening = Box::pin(async move {
-                let options = ConnectOptions {
-                    proto,
-                    db,
-                    name: "respite-pinned",
-                    timeout,
-                };
-                Ok(PooledConn::new(backing.connect(options).await?, place))
-            });
-            Pinned::opening(opening, proto, db)
+        let limit = settings.limits.pinned;
+        let Some(place) = self.worker.pool.place(limit) else {
+            return Err(format!(
+                "ERR no connection of its own for this client: {limit} are in use (limits.pinned)"
+            ));
+        };
+        let pinned = match self.worker.pool.take(place, proto, db) {
+            Ok(pooled) => Pinned::open(pooled, proto, db),
+            Err(place) => {
+                WorkerStats::add(&stats.pins_opened, 1);
+                let backing = Arc::clone(&self.worker.shared.backing);
+                let timeout = settings.timeouts.connect;
+                let opening: Opening = Box::pin(async move {
+                    let options = ConnectOptions {
+                        proto,
+                        db,
+                        name: "respite-pinned",
+                        timeout,
+                    };
+                    Ok(PooledConn::new(
+                        backing.connect_patiently(options).await?,
+                        place,
+                    ))
+                });
+                Pinned::opening(opening, proto, db)
+            }
         };
         WorkerStats::add(&stats.pins, 1);
         self.pinned = Some(Box::new(pinned));
@@ -365,7 +368,9 @@ impl Session {
         if free {
             let pooled = self.pinned.take().and_then(|pinned| pinned.into_pooled());
             if let Some(pooled) = pooled {
-                self.worker.pool.put(pooled);
+                self.worker
+                    .pool
+                    .put(pooled, self.worker.settings().limits.pinned);
             }
         }
     }

@@ -286,6 +286,8 @@ impl Inner {
             return;
         };
         match fate {
+            // A reply was broken off: anything more would look like the rest of it.
+            _ if self.cut.is_some() => {}
             Fate::Pass => self.out.extend_from_slice(bytes),
             Fate::Drop => {}
             Fate::Rewrite { raw, .. } if *left > replies => raw.extend_from_slice(bytes),

@@ -296,6 +296,14 @@ impl Session {
                 }
             }
         }
+        // Input that waits behind a blocked command hides the end of the stream.
+        let waits = self
+            .pinned
+            .as_ref()
+            .is_some_and(|pinned| pinned.waits_for_ever());
+        if waits && !self.input.is_empty() && self.stream.is_closed_by_peer() {
+            return Some(End::Closed);
+        }
         let busy = self.pinned.is_some() || self.replies.outstanding() > 0;
         let limit = idle.filter(|_| !busy)?;
         (now.duration_since(self.state.entry.last_active()) > limit).then_some(End::Idle)

@@ -7,8 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -60,6 +61,8 @@ pub struct Backing {
     tls: Option<TlsConnector>,
     state: watch::Sender<BackingState>,
     ready: AtomicBool,
+    /// Since when the monitor has found it unusable.
+    away_since: Mutex<Option<Instant>>,
     look_again: Notify,
 }
 
@@ -133,6 +136,7 @@ impl Backing {
             tls,
             state: watch::Sender::default(),
             ready: AtomicBool::new(false),
+            away_since: Mutex::default(),
             look_again: Notify::new(),
         })
     }
@@ -143,6 +147,43 @@ impl Backing {
     /// As [`connect`].
     pub async fn connect(&self, options: ConnectOptions<'_>) -> Result<Conn, UpstreamError> {
         connect(&self.topology.master(), self.tls.as_ref(), options).await
+    }
+
+    /// Opens a connection as [`Backing::connect`] does, trying again for as long as
+    /// `options.timeout` lasts; once, when the backing has been away for that long already.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub async fn connect_patiently(
+        &self,
+        options: ConnectOptions<'_>,
+    ) -> Result<Conn, UpstreamError> {
+        let end = Instant::now() + options.timeout;
+        let away = self.away_since.lock().map(|since| since.elapsed());
+        let patient = away.is_none_or(|away| away < options.timeout);
+        let mut backoff = Backoff::default();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let error = match self
+                .connect(ConnectOptions {
+                    timeout: left,
+                    ..options
+                })
+                .await
+            {
+                Ok(conn) => return Ok(conn),
+                Err(UpstreamError::ConnectTimeout { address, .. }) => {
+                    let millis = options.timeout.as_millis();
+                    return Err(UpstreamError::ConnectTimeout { address, millis });
+                }
+                Err(error) => error,
+            };
+            let wait = backoff.next();
+            if !patient || Instant::now() + wait >= end {
+                return Err(error);
+            }
+            sleep(wait).await;
+        }
     }
 
     /// What is known now, and a way to hear of changes.
@@ -181,6 +222,7 @@ impl Backing {
             {
                 Ok(never) => match never {},
                 Err(error) => {
+                    self.away_since.lock().get_or_insert_with(Instant::now);
                     if self.ready.swap(false, Ordering::Relaxed) || !told {
                         warn!(backing = self.address(), "backing not usable: {error}");
                         told = true;
@@ -215,6 +257,7 @@ impl Backing {
                 state.hello = Some(Arc::clone(&hello));
                 state.commands = Arc::new(commands);
             });
+            *self.away_since.lock() = None;
             if !self.ready.swap(true, Ordering::Relaxed) && *told {
                 info!(backing = self.address(), "backing usable again");
             }

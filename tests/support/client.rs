@@ -226,6 +226,16 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).expect("shutdown");
     }
 
+    /// Resets the connection (RST) instead of closing it; TCP only.
+    pub(crate) fn reset(self) {
+        match &self.stream {
+            Stream::Tcp(stream) => socket2::SockRef::from(stream)
+                .set_linger(Some(Duration::ZERO))
+                .expect("set_linger"),
+            Stream::Unix(_) => panic!("a unix socket has no reset"),
+        }
+    }
+
     fn unread(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
