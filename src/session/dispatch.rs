@@ -68,10 +68,6 @@ impl Session {
             return 0;
         }
         let settings = self.worker.settings();
-        if settings.generation != self.generation && !self.adopt(&settings) {
-            self.closing = true;
-            return input.len();
-        }
         let mut parser = std::mem::take(&mut self.parser);
         let mut run = Run::default();
         let mut pos = 0;
@@ -146,7 +142,8 @@ impl Session {
     }
 
     /// Takes over replaced settings. False when they no longer know the client's user.
-    fn adopt(&mut self, settings: &Settings) -> bool {
+    pub(super) fn adopt(&mut self) -> bool {
+        let settings = self.worker.settings();
         self.generation = settings.generation;
         let Some((_, name)) = self.state.user.take() else { return true };
         let id = settings.access.user_by_name(name.as_bytes());
@@ -271,8 +268,7 @@ impl Session {
         let sub = subcommand(row, args);
         let user = self.state.user_id();
         if let Err(denied) = settings.access.check(user, row, &args[0], sub, args) {
-            self.spoil_transaction();
-            return self.answer_error(denied.to_string());
+            return self.reject(request, &denied, cx);
         }
         if self.state.transaction_lost {
             return self.after_lost_transaction(request, settings, cx);
