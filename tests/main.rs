@@ -4,6 +4,7 @@
 
 #[path = "../benches/compare/measure.rs"]
 mod compare_measure;
+mod access;
 mod clients;
 mod differential;
 mod support;
