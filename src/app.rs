@@ -191,6 +191,7 @@ impl App {
             Upstream::Embedded => {
                 let embedded = Embedded::start(config.data_dir.as_deref())
                     .map_err(|e| Failure::Refused(e.to_string()))?;
+                embedded.until_listening(config.timeouts.connect).await;
                 (embedded.endpoint(), Some(embedded))
             }
         };
