@@ -7,4 +7,6 @@ mod compare_measure;
 mod access;
 mod clients;
 mod differential;
+mod serve;
 mod support;
+mod tidy;

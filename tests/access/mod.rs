@@ -1,7 +1,9 @@
 //! Who may log in and run what: the replies are those of a redis-server with the same ACL users.
 
+mod protected;
 mod reload;
 mod rules;
+mod tls;
 
 use sha2::{Digest, Sha256};
 

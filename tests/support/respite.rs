@@ -115,6 +115,12 @@ impl RespiteBuilder {
         respite
     }
 
+    /// Starts it and waits for nothing, as when it cannot answer yet.
+    #[track_caller]
+    pub(crate) fn start_unanswered(self) -> Respite {
+        self.spawn()
+    }
+
     /// Starts it and waits until it ends by itself, as with a configuration that it refuses.
     #[track_caller]
     pub(crate) fn run_to_end(self) -> Stopped {
