@@ -110,7 +110,8 @@ impl Session {
                 Err(error) => {
                     self.flush_run(input, &mut run);
                     self.replies.reply(|out| {
-                        ReplyWriter::new(out, self.state.proto).error(format!("ERR {error}"));
+                        let text = [b"ERR ".as_slice(), &error.to_bytes()].concat();
+                        ReplyWriter::new(out, self.state.proto).error(text);
                     });
                     self.closing = true;
                     break;
