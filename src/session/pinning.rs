@@ -8,6 +8,7 @@ use super::pinned::{Expect, Opening, Pinned, Queued};
 use super::replies::Then;
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
+use crate::access::Denied;
 use crate::command::{Handling, Local, Pin, arity_error, arity_ok, has_block_option};
 use crate::resp::{ArgVec, Args, Proto, ReplyWriter, write_command};
 use crate::upstream::{ConnectOptions, PooledConn};
@@ -310,11 +311,39 @@ impl Session {
         self.send(SPOILER, Expect::Instead(NOT_IN_TRANSACTION.to_vec()), cx)
     }
 
-    /// A refused command in a transaction keeps the transaction from being executed, as in Redis.
-    pub(super) fn spoil_transaction(&mut self) {
-        if let Some(pinned) = self.pinned.as_mut().filter(|pinned| pinned.in_multi()) {
-            pinned.send_unseen(SPOILER);
+    /// Answers a command that the client may not run. As in Redis, a wrong number of arguments is
+    /// found first, a refused command keeps its transaction from being executed, and a refused
+    /// `EXEC` ends it.
+    pub(super) fn reject(
+        &mut self,
+        request: Request<'_>,
+        denied: &Denied,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        let checked = subcommand(request.row, request.args).or(request.row);
+        let text = match checked.filter(|row| !arity_ok(row, request.args.len())) {
+            Some(row) => arity_error(row),
+            None => denied.to_string(),
+        };
+        let in_multi = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
+        if request.handling() != Handling::Pin(Pin::Exec) {
+            if in_multi {
+                self.with_pinned(|pinned| pinned.send_unseen(SPOILER));
+            }
+            return self.answer_error(text);
         }
+        let text = format!("EXECABORT Transaction discarded because of: {text}");
+        if !in_multi {
+            return self.answer_error(text);
+        }
+        let mut discard = Vec::new();
+        write_command(&mut discard, &[b"DISCARD"]);
+        self.with_pinned(Pinned::leave_multi);
+        self.send(
+            &discard,
+            Expect::Instead(format!("-{text}\r\n").into_bytes()),
+            cx,
+        )
     }
 
     /// The client believes that it is in a transaction whose connection is gone.

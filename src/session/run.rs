@@ -51,6 +51,8 @@ enum End {
     Closed,
     #[error("killed")]
     Killed,
+    #[error("its user is not configured any more")]
+    UserGone,
     #[error("idle for longer than timeouts.idle")]
     Idle,
     #[error("reads too slowly: limits.client_output_bytes")]
@@ -111,6 +113,9 @@ impl Session {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.replies.set_task(cx);
+        if self.worker.generation() != self.generation && !self.adopt() {
+            return Poll::Ready(End::UserGone);
+        }
         for _ in 0..TURNS {
             if self.state.entry.is_killed() && !self.closing {
                 return Poll::Ready(End::Killed);

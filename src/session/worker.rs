@@ -209,6 +209,11 @@ impl Worker {
         Rc::clone(&self.settings.borrow())
     }
 
+    /// The generation of the settings in force.
+    pub(crate) fn generation(&self) -> u64 {
+        self.settings.borrow().generation
+    }
+
     pub(crate) fn stats(&self) -> &WorkerStats {
         &self.shared.stats[self.index]
     }

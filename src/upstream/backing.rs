@@ -186,9 +186,13 @@ impl Backing {
         }
     }
 
-    /// What is known now, and a way to hear of changes.
+    /// A way to hear of what is known and of changes; what is known already counts as a change.
     pub fn watch(&self) -> watch::Receiver<BackingState> {
-        self.state.subscribe()
+        let mut states = self.state.subscribe();
+        if states.borrow().hello.is_some() {
+            states.mark_changed();
+        }
+        states
     }
 
     /// The database that clients begin in.
@@ -305,11 +309,24 @@ mod tests {
     use super::*;
     use crate::resp::parse_reply;
 
+    const HELLO_RESP2: &[u8] = b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:5\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
+
+    #[test]
+    fn who_watches_late_hears_what_is_known() {
+        let endpoint = "redis://localhost".parse().expect("a URL");
+        let backing = Backing::new(Topology::single(endpoint), None);
+        assert!(!backing.watch().has_changed().expect("the sender lives"));
+        let (value, _) = parse_reply(HELLO_RESP2).expect("valid").expect("whole");
+        let hello = ServerHello::from_reply(&value).map(Arc::new);
+        backing.state.send_modify(|state| state.hello = hello);
+        assert!(backing.watch().has_changed().expect("the sender lives"));
+    }
+
     #[test]
     fn reads_hello_of_both_versions() {
-        let resp2 = b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:5\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
+        let resp2 = HELLO_RESP2;
         let resp3 = [b"%7".as_slice(), &resp2[3..]].concat();
-        for reply in [resp2.as_slice(), &resp3] {
+        for reply in [resp2, resp3.as_slice()] {
             let (value, _) = parse_reply(reply).expect("valid").expect("whole");
             let hello = ServerHello::from_reply(&value).expect("complete");
             assert_eq!((hello.version.as_str(), hello.id), ("7.0.15", 5));
