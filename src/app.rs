@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::{error, info, warn};
 
 use self::family::RespiteFamily;
@@ -82,7 +82,7 @@ pub fn serve(source: &Source) -> ExitCode {
 }
 
 fn run(source: &Source, config: Config) -> Result<(), Failure> {
-    let access = reload::access_list(&config).map_err(|e| Failure::Refused(e.to_string()))?;
+    let prepared = prepare(&config)?;
     raise_descriptor_limit(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -90,10 +90,85 @@ fn run(source: &Source, config: Config) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(cannot("start a runtime"))?;
-    let result = runtime.block_on(App::start(source, config, access, &runtime));
-    let result = result.and_then(|app| runtime.block_on(app.until_stopped()));
+    let result = runtime.block_on(async {
+        // First of all: a signal that comes while the server starts is meant for it, too.
+        let mut signals = Signals::listen()?;
+        let app = tokio::select! {
+            app = App::start(source, config, prepared) => app?,
+            () = signals.stop() => {
+                info!("stopped before it served");
+                return Ok(());
+            }
+        };
+        app.until_stopped(signals).await
+    });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// What is made from the configuration and the files that it names, before any port is bound.
+struct Prepared {
+    access: AccessList,
+    /// TLS for clients.
+    acceptor: Option<TlsAcceptor>,
+    /// TLS towards the backing.
+    connector: Option<TlsConnector>,
+}
+
+fn prepare(config: &Config) -> Result<Prepared, Failure> {
+    let refused = |text: String| Failure::Refused(text);
+    let access = reload::access_list(config).map_err(refused)?;
+    let acceptor = config.tls.server.as_ref().map(acceptor).transpose();
+    let acceptor = acceptor.map_err(|e| refused(format!("tls: {e}")))?;
+    let connector = match &config.upstream {
+        Upstream::Single(endpoint) if endpoint.tls => {
+            let connector = client_connector(config.tls.upstream_ca.as_deref());
+            Some(connector.map_err(|e| refused(format!("tls.upstream_ca: {e}")))?)
+        }
+        _ => None,
+    };
+    Ok(Prepared {
+        access,
+        acceptor,
+        connector,
+    })
+}
+
+/// Whether the server could start with this configuration, as far as can be told without binding
+/// a port or reaching the backing.
+///
+/// # Errors
+/// Says what has to be put right.
+pub fn check(config: &Config) -> Result<(), String> {
+    prepare(config)
+        .map(|_| ())
+        .map_err(|failure| failure.to_string())
+}
+
+/// The signals that the server listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(cannot("listen for signals"));
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// A server that is running.
@@ -106,12 +181,12 @@ struct App {
 }
 
 impl App {
-    async fn start(
-        source: &Source,
-        config: Config,
-        access: AccessList,
-        _runtime: &Runtime,
-    ) -> Result<App, Failure> {
+    async fn start(source: &Source, config: Config, prepared: Prepared) -> Result<App, Failure> {
+        let Prepared {
+            access,
+            acceptor: tls,
+            connector,
+        } = prepared;
         // Ports first: nothing else is worth starting when they are taken.
         let mut listeners = Vec::new();
         for addr in &config.listen {
@@ -125,22 +200,14 @@ impl App {
                 Some(bound.map_err(cannot(format!("listen on {} for HTTP", addr.as_str())))?)
             }
         };
-        let tls = config.tls.server.as_ref().map(acceptor).transpose();
-        let tls = tls.map_err(|e| Failure::Refused(format!("tls: {e}")))?;
-
         let (endpoint, embedded) = match &config.upstream {
             Upstream::Single(endpoint) => (endpoint.clone(), None),
             Upstream::Embedded => {
                 let embedded = Embedded::start(config.data_dir.as_deref())
                     .map_err(|e| Failure::Refused(e.to_string()))?;
+                embedded.until_listening(config.timeouts.connect).await;
                 (embedded.endpoint(), Some(embedded))
             }
-        };
-        let connector = if endpoint.tls {
-            let connector = client_connector(config.tls.upstream_ca.as_deref());
-            Some(connector.map_err(|e| Failure::Refused(format!("tls.upstream_ca: {e}")))?)
-        } else {
-            None
         };
         let backing = Backing::new(Topology::single(endpoint), connector);
         tokio::spawn(Arc::clone(&backing).monitor(config.timeouts.connect));
@@ -209,32 +276,24 @@ impl App {
         })
     }
 
-    async fn until_stopped(self) -> Result<(), Failure> {
-        let listen = |kind| signal(kind).map_err(cannot("listen for signals"));
-        let mut terminate = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
-        let mut hangup = listen(SignalKind::hangup())?;
+    async fn until_stopped(self, mut signals: Signals) -> Result<(), Failure> {
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => {
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                _ = signals.hangup.recv() => {
                     if let Err(error) = self.reloader.reload() {
                         warn!("the old configuration stays in force: {error}");
                     }
                 }
             }
         }
-        self.drain(terminate, interrupt).await;
+        self.drain(signals).await;
         Ok(())
     }
 
     /// Stops accepting, lets clients finish, ends the workers, then the embedded server.
-    async fn drain(
-        mut self,
-        mut terminate: tokio::signal::unix::Signal,
-        mut interrupt: tokio::signal::unix::Signal,
-    ) {
+    async fn drain(mut self, mut signals: Signals) {
         self.accepting.shutdown().await;
         let limit = self.shared.settings().timeouts.drain;
         let clients = self.shared.clients.len();
@@ -247,8 +306,7 @@ impl App {
         while !self.shared.clients.is_empty() && Instant::now() < end {
             tokio::select! {
                 () = tokio::time::sleep(DRAIN_LOOK) => {}
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                () = signals.stop() => break,
             }
         }
         let left = self.shared.clients.len();

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => app::serve(&args.source()),
         Command::CheckConfig { file } => {
             let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-            check_config::run(&file, environment(), &mut out, &mut err)
+            check_config::run(&file, environment(), app::check, &mut out, &mut err)
         }
         Command::EmbeddedGuard { args } => {
             let error = upstream::embedded::guard(&args);

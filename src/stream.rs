@@ -3,9 +3,11 @@
 //! It moves bytes and knows nothing of what they mean.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
@@ -19,6 +21,25 @@ pub enum Stream {
     Unix(UnixStream),
     /// TLS over TCP, either side of it.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Whether the peer has closed its side, even when there is input in front of the end that
+    /// nobody has read.
+    pub fn is_closed_by_peer(&self) -> bool {
+        let fd = match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+            Stream::Tls(stream) => stream.get_ref().0.as_fd(),
+        };
+        #[cfg(target_os = "linux")]
+        let half_closed = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
+        #[cfg(not(target_os = "linux"))]
+        let half_closed = PollFlags::empty();
+        // An error and the end of both directions are reported unasked.
+        let mut fds = [PollFd::new(fd, half_closed)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0)
+    }
 }
 
 macro_rules! each {

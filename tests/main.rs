@@ -2,8 +2,13 @@
 //!
 //! `support` is the toolbox; every other module is a concern.
 
+mod access;
 mod clients;
 #[path = "../benches/compare/measure.rs"]
 mod compare_measure;
 mod differential;
+mod pinning;
+mod serve;
 mod support;
+mod tidy;
+mod upstream;

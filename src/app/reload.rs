@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
-use crate::access::{AccessError, AccessList, UserSpec};
+use crate::access::{AccessList, UserSpec};
 use crate::config::{Config, Source, environment, load};
 use crate::session::shared::Shared;
 use crate::telemetry;
@@ -35,8 +35,10 @@ impl Reloader {
 
     /// Loads and applies; the error says why nothing was changed.
     pub(super) fn reload(&self) -> Result<(), String> {
-        let config = load(&self.source, environment()).map_err(|error| error.to_string())?;
-        let access = access_list(&config).map_err(|error| error.to_string())?;
+        let config = load(&self.source, environment());
+        // One line, however many problems there are: for the log and for an error reply.
+        let config = config.map_err(|error| error.to_string().replace('\n', "; "))?;
+        let access = access_list(&config)?;
         let Some(shared) = self.shared.get().and_then(Weak::upgrade) else {
             return Ok(());
         };
@@ -58,12 +60,13 @@ impl Reloader {
 }
 
 /// The access rules of a configuration.
-pub(super) fn access_list(config: &Config) -> Result<AccessList, AccessError> {
+pub(super) fn access_list(config: &Config) -> Result<AccessList, String> {
     let users = config.access.users.iter().map(|user| UserSpec {
         name: user.name.clone(),
         password_sha256: user.password_sha256,
         commands: user.commands.clone(),
         keys: user.keys.clone(),
     });
-    AccessList::new(&config.access.deny, users.collect())
+    let list = AccessList::new(&config.access.deny, users.collect());
+    list.map_err(|error| format!("[access] {error}"))
 }

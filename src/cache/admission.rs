@@ -33,7 +33,9 @@ impl Frequency {
     fn places(&self, hash: u64) -> [(usize, u32); ROWS] {
         let width = self.mask + 1;
         std::array::from_fn(|row| {
-            let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(16 * row as u32 + 7);
+            let mixed = hash
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(16 * row as u32 + 7);
             let column = mixed as usize & self.mask;
             ((row * width + column) / 2, (column as u32 & 1) * 4)
         })
@@ -53,7 +55,9 @@ impl Frequency {
         self.seen += 1;
         if self.seen >= self.halve_at {
             self.seen /= 2;
-            self.counters.iter_mut().for_each(|byte| *byte = (*byte >> 1) & 0x77);
+            self.counters
+                .iter_mut()
+                .for_each(|byte| *byte = (*byte >> 1) & 0x77);
         }
         before
     }
@@ -64,7 +68,11 @@ impl Frequency {
     }
 
     fn least(&self, places: &[(usize, u32); ROWS]) -> u8 {
-        places.iter().map(|(byte, shift)| (self.counters[*byte] >> shift) & MOST).min().unwrap_or(0)
+        places
+            .iter()
+            .map(|(byte, shift)| (self.counters[*byte] >> shift) & MOST)
+            .min()
+            .unwrap_or(0)
     }
 }
 

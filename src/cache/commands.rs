@@ -43,7 +43,9 @@ const ROWS: &[OwnRow] = &[
         name: "CACHE.HOTKEYS",
         arity: -1,
         summary: "Returns the cached keys with the most hits",
-        arguments: &[OwnArg::new("count", ArgKind::Integer).token("COUNT").optional()],
+        arguments: &[OwnArg::new("count", ArgKind::Integer)
+            .token("COUNT")
+            .optional()],
         syntax: "CACHE.HOTKEYS [COUNT n]",
         complexity: "O(N) with N being the number of entries",
         ..READ
@@ -52,7 +54,9 @@ const ROWS: &[OwnRow] = &[
         name: "CACHE.FLUSH",
         arity: -1,
         summary: "Drops cached entries",
-        arguments: &[OwnArg::new("glob", ArgKind::Pattern).token("MATCH").optional()],
+        arguments: &[OwnArg::new("glob", ArgKind::Pattern)
+            .token("MATCH")
+            .optional()],
         syntax: "CACHE.FLUSH [MATCH glob]",
         complexity: "O(N) with N being the number of entries",
         flags: Flags::ADMIN.union(Flags::LOADING).union(Flags::STALE),
@@ -119,7 +123,11 @@ impl CacheFamily {
         }
         reply.bulk("hit_ratio");
         let asked = hits + misses;
-        reply.double(if asked == 0 { 0.0 } else { hits as f64 / asked as f64 });
+        reply.double(if asked == 0 {
+            0.0
+        } else {
+            hits as f64 / asked as f64
+        });
     }
 
     fn inspect(&self, call: &Call<'_>, out: &mut Vec<u8>) {
@@ -171,7 +179,11 @@ fn describe(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     reply.bulk("cached");
     reply.boolean(true);
     reply.bulk("type");
-    reply.bulk(if entry.reply.is_some() { "string" } else { "none" });
+    reply.bulk(if entry.reply.is_some() {
+        "string"
+    } else {
+        "none"
+    });
     reply.bulk("bytes");
     reply.integer(i64::try_from(value).unwrap_or(i64::MAX));
     reply.bulk("age_ms");

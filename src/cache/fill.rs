@@ -25,7 +25,12 @@ pub struct Filler {
 impl Filler {
     /// A filler that hands replies to `deliver`, which is given the waiter, the key and the reply.
     pub fn new(cache: Arc<Cache>, db: u32, deliver: Box<Deliver>) -> Self {
-        Filler { cache, lease: Arc::default(), db, deliver }
+        Filler {
+            cache,
+            lease: Arc::default(),
+            db,
+            deliver,
+        }
     }
 
     /// Whether the link is to ask for tracking.
@@ -52,7 +57,15 @@ impl Filler {
 
     /// A fetch was answered: with what was left of the key's life, in milliseconds as `PTTL` says
     /// it, and the reply to `GET`.
-    pub fn filled(&self, key: &[u8], token: u64, pttl: i64, reply: &[u8], sent: Instant, epoch: u64) {
+    pub fn filled(
+        &self,
+        key: &[u8],
+        token: u64,
+        pttl: i64,
+        reply: &[u8],
+        sent: Instant,
+        epoch: u64,
+    ) {
         let keep = pttl >= -2 && matches!(reply.first(), Some(b'$' | b'_'));
         let fill = Fill {
             db: self.db,

@@ -76,7 +76,10 @@ impl Stripe {
 }
 
 impl Stripes {
-    #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 2^16 stripes")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "there are fewer than 2^16 stripes"
+    )]
     fn index(hash: u64) -> u16 {
         ((hash >> 32) as usize % STRIPES) as u16
     }
@@ -88,7 +91,10 @@ impl Stripes {
         if !stripe.is_free() || !self.all.is_free() {
             return None;
         }
-        Some(Version { stripe: stripe.version(), all: self.all.version() })
+        Some(Version {
+            stripe: stripe.version(),
+            all: self.all.version(),
+        })
     }
 }
 
@@ -97,7 +103,11 @@ impl Stripes {
 impl Guard {
     /// Protects nothing yet.
     pub fn new(cache: Arc<Cache>) -> Self {
-        Guard { cache, stripes: Vec::new(), all: 0 }
+        Guard {
+            cache,
+            stripes: Vec::new(),
+            all: 0,
+        }
     }
 
     /// Protects a key and takes its entry away.

@@ -76,7 +76,9 @@ impl Segment {
         self.entries.put(key, entry);
         let mut evicted = 0;
         while self.entries.len() > most_entries || self.bytes > most_bytes {
-            let Some((key, entry)) = self.entries.pop_lru() else { break };
+            let Some((key, entry)) = self.entries.pop_lru() else {
+                break;
+            };
             self.bytes -= entry.bytes(key.len());
             evicted += 1;
         }
@@ -85,14 +87,20 @@ impl Segment {
 
     /// Joins the flight of a key, if there is a valid one.
     pub(super) fn join(&mut self, key: &[u8], waiter: impl FnOnce() -> Waiter) -> bool {
-        let Some(flight) = self.flights.get_mut(key) else { return false };
+        let Some(flight) = self.flights.get_mut(key) else {
+            return false;
+        };
         flight.waiters.push(waiter());
         true
     }
 
     /// Begins a flight.
     pub(super) fn begin(&mut self, key: &[u8], token: u64, version: Version, waiter: Waiter) {
-        let flight = Flight { token, version, waiters: vec![waiter] };
+        let flight = Flight {
+            token,
+            version,
+            waiters: vec![waiter],
+        };
         if let Some(old) = self.flights.insert(key.into(), flight) {
             self.voided.insert(old.token, old.waiters);
         }
@@ -111,9 +119,15 @@ impl Segment {
             Some(flight) if flight.token == token => {
                 let flight = self.flights.remove(key);
                 let version = flight.as_ref().map(|flight| flight.version);
-                Landed { waiters: flight.map(|f| f.waiters).unwrap_or_default(), version }
+                Landed {
+                    waiters: flight.map(|f| f.waiters).unwrap_or_default(),
+                    version,
+                }
             }
-            _ => Landed { waiters: self.voided.remove(&token).unwrap_or_default(), version: None },
+            _ => Landed {
+                waiters: self.voided.remove(&token).unwrap_or_default(),
+                version: None,
+            },
         }
     }
 

@@ -47,7 +47,9 @@ impl CacheSettings {
     /// Whether a key may be cached, by its name.
     pub fn covers(&self, key: &[u8]) -> bool {
         let any = |patterns: &[String]| {
-            patterns.iter().any(|pattern| glob_match(pattern.as_bytes(), key, false))
+            patterns
+                .iter()
+                .any(|pattern| glob_match(pattern.as_bytes(), key, false))
         };
         (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }

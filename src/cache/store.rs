@@ -69,7 +69,9 @@ impl Cache {
     pub fn new(settings: CacheSettings) -> Arc<Self> {
         let keys = settings.max_entries.min(settings.max_bytes / 256) / SEGMENTS;
         Arc::new(Cache {
-            segments: (0..SEGMENTS).map(|_| Mutex::new(Segment::new(keys))).collect(),
+            segments: (0..SEGMENTS)
+                .map(|_| Mutex::new(Segment::new(keys)))
+                .collect(),
             stripes: Stripes::default(),
             stats: Stats::default(),
             settings: ArcSwap::from_pointee(settings),
@@ -125,7 +127,9 @@ impl Cache {
         write_full_key(query.db, query.key, full_key);
         let key = full_key.as_slice();
         let mut segment = self.segment(hash).lock();
-        let Some(version) = self.stripes.version(hash) else { return Lookup::Busy };
+        let Some(version) = self.stripes.version(hash) else {
+            return Lookup::Busy;
+        };
         let mut good = true;
         if let Some(entry) = segment.entries.get_mut(key) {
             if query.now >= entry.deadline {
@@ -148,14 +152,18 @@ impl Cache {
         }
         let mut waiter = Some(waiter);
         let mut make = || waiter.take().map(|make| make());
-        if segment.join(key, || make().expect("made once: join calls it at most once")) {
+        if segment.join(key, || {
+            make().expect("made once: join calls it at most once")
+        }) {
             count(&self.stats.coalesced);
             return Lookup::Joined;
         }
         if segment.is_oversized(key) || !self.is_worth_a_place(&mut segment, hash, query.key) {
             return Lookup::Bypass;
         }
-        let Some(waiter) = make() else { return Lookup::Bypass };
+        let Some(waiter) = make() else {
+            return Lookup::Bypass;
+        };
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
         segment.begin(key, token, version, waiter);
         Lookup::Lead(token)
@@ -173,7 +181,9 @@ impl Cache {
         if !full {
             return true;
         }
-        let Some((victim, _)) = segment.entries.peek_lru() else { return true };
+        let Some((victim, _)) = segment.entries.peek_lru() else {
+            return true;
+        };
         asked > segment.frequency.of(self.hash(&victim[4..]))
     }
 
@@ -188,7 +198,9 @@ impl Cache {
         let Landed { waiters, version } = segment.land(&full_key, fill.token);
         let unchanged = version.is_some() && self.stripes.version(hash) == version
             || is_active(Mutant::TokenNotVoidedByWrite);
-        let Some(reply) = fill.reply.filter(|_| unchanged && fill.lease.is_current(fill.epoch))
+        let Some(reply) = fill
+            .reply
+            .filter(|_| unchanged && fill.lease.is_current(fill.epoch))
         else {
             count(&self.stats.rejected_fills);
             return waiters;
@@ -200,7 +212,9 @@ impl Cache {
         }
         let cap = fill.sent + settings.expiry;
         let ttl = fill.ttl.filter(|_| !is_active(Mutant::PttlIgnored));
-        let deadline = ttl.map_or(cap, |ttl| (fill.sent + ttl.saturating_sub(CLOCK_SLACK)).min(cap));
+        let deadline = ttl.map_or(cap, |ttl| {
+            (fill.sent + ttl.saturating_sub(CLOCK_SLACK)).min(cap)
+        });
         let entry = Entry {
             reply: (!is_nil(reply)).then(|| reply.into()),
             deadline,
@@ -243,7 +257,11 @@ impl Cache {
         segment.forget_oversized(&full_key);
         segment.void(&full_key);
         // An entry that another link brought has a push of its own to come.
-        if segment.entries.peek(&*full_key).is_some_and(|e| Arc::ptr_eq(&e.lease, lease)) {
+        if segment
+            .entries
+            .peek(&*full_key)
+            .is_some_and(|e| Arc::ptr_eq(&e.lease, lease))
+        {
             segment.remove(&full_key);
         }
     }
@@ -251,7 +269,10 @@ impl Cache {
     /// Empties the cache and voids every flight; returns how many entries went.
     pub fn flush(&self) -> usize {
         count(&self.stats.flushes);
-        self.segments.iter().map(|segment| segment.lock().clear()).sum()
+        self.segments
+            .iter()
+            .map(|segment| segment.lock().clear())
+            .sum()
     }
 
     /// Drops the entries of a database whose keys match; returns how many.
@@ -308,10 +329,16 @@ impl Cache {
 
     /// Entries, bytes and hits.
     pub(super) fn totals(&self) -> (usize, usize, u64) {
-        self.segments.iter().fold((0, 0, 0), |(entries, bytes, hits), segment| {
-            let segment = segment.lock();
-            (entries + segment.entries.len(), bytes + segment.bytes, hits + segment.hits)
-        })
+        self.segments
+            .iter()
+            .fold((0, 0, 0), |(entries, bytes, hits), segment| {
+                let segment = segment.lock();
+                (
+                    entries + segment.entries.len(),
+                    bytes + segment.bytes,
+                    hits + segment.hits,
+                )
+            })
     }
 }
 
@@ -347,6 +374,8 @@ fn write_full_key(db: u32, key: &[u8], out: &mut Vec<u8>) {
 
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("mode", &self.mode()).finish_non_exhaustive()
+        f.debug_struct("Cache")
+            .field("mode", &self.mode())
+            .finish_non_exhaustive()
     }
 }

@@ -1,16 +1,17 @@
 //! `respite check-config FILE`: is it valid, and what does it amount to?
 
-use crate::config::{self, Source};
+use crate::config::{self, Config, Source};
 use std::{io::Write, path::Path, process::ExitCode};
 
 /// The exit code for a configuration that is refused.
 const REFUSED: u8 = 2;
 
 /// Prints the effective configuration to `out` or what is wrong with it to `err`, and returns the
-/// exit code: 0 or 2.
+/// exit code: 0 or 2. `check` judges what only those know who use it, such as the names of commands.
 pub fn run(
     file: &Path,
     env: impl IntoIterator<Item = (String, String)>,
+    check: impl FnOnce(&Config) -> Result<(), String>,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> ExitCode {
@@ -19,7 +20,8 @@ pub fn run(
         overrides: Vec::new(),
     };
     // A reader that went away has no use for the text; the code still says what there is to say.
-    match config::load(&source, env) {
+    let config = config::load(&source, env).map_err(|error| error.to_string());
+    match config.and_then(|config| check(&config).map(|()| config)) {
         Ok(config) => {
             let _ = write!(out, "{}", config.to_toml());
             ExitCode::SUCCESS
@@ -40,7 +42,7 @@ mod tests {
         file.write_all(text.as_bytes()).expect("room for it");
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = run(file.path(), env, &mut out, &mut err);
+        let code = run(file.path(), env, |_| Ok(()), &mut out, &mut err);
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         (code, text(out), text(err))
     }

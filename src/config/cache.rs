@@ -26,17 +26,28 @@ pub(super) fn validate(raw: raw::Cache, problems: &mut Problems) -> CacheSetting
     if staleness_max < MIN_STALENESS {
         problems.invalid("cache.staleness_max", "must be at least 20ms");
     }
-    for (key, patterns) in [("cache.include", &raw.include), ("cache.exclude", &raw.exclude)] {
+    for (key, patterns) in [
+        ("cache.include", &raw.include),
+        ("cache.exclude", &raw.exclude),
+    ] {
         if patterns.iter().any(String::is_empty) {
             problems.invalid(key, "a pattern must not be empty");
         }
     }
     CacheSettings {
         mode,
-        max_entries: positive("cache.max_entries", u64::try_from(raw.max_entries).ok(), problems),
+        max_entries: positive(
+            "cache.max_entries",
+            u64::try_from(raw.max_entries).ok(),
+            problems,
+        ),
         max_bytes: positive("cache.max_bytes", Some(raw.max_bytes.0), problems),
         expiry,
-        max_value_bytes: positive("cache.max_value_bytes", Some(raw.max_value_bytes.0), problems),
+        max_value_bytes: positive(
+            "cache.max_value_bytes",
+            Some(raw.max_value_bytes.0),
+            problems,
+        ),
         include: raw.include,
         exclude: raw.exclude,
         staleness_max,

@@ -1,7 +1,7 @@
 //! The validated configuration as a whole.
 
-use crate::cache::CacheSettings;
 use super::{Access, Credential, Limits, ListenAddr, Source, Timeouts, Tls, Upstream, load};
+use crate::cache::CacheSettings;
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
 /// Everything that can be configured, checked and immutable. Shared as one value; a reload makes a new one.

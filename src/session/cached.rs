@@ -55,7 +55,10 @@ struct HeldReply {
 
 impl Drop for HeldReply {
     fn drop(&mut self) {
-        let message = ToWorker::Release { session: self.session, slot: self.slot };
+        let message = ToWorker::Release {
+            session: self.session,
+            slot: self.slot,
+        };
         self.shared.tell(self.worker, message);
     }
 }
@@ -68,12 +71,25 @@ impl Session {
 
     /// Looks a `GET` up, or has it fetched; a hit goes to `hit`, or to the client when there is
     /// none. The caller has to call [`Session::take_later_slot`] for a reply that is to come.
-    pub(super) fn get_cached(&mut self, key: &[u8], now: Instant, hit: Option<&mut Vec<u8>>) -> Cached {
-        let Some(cache) = self.worker.cache.clone() else { return Cached::Forward };
+    pub(super) fn get_cached(
+        &mut self,
+        key: &[u8],
+        now: Instant,
+        hit: Option<&mut Vec<u8>>,
+    ) -> Cached {
+        let Some(cache) = self.worker.cache.clone() else {
+            return Cached::Forward;
+        };
         let (db, proto) = (self.state.db, self.state.proto);
         let worker = Rc::clone(&self.worker);
         let fill = self.fill.get_or_insert_with(|| worker.fill_link(db));
-        let query = Query { db, key, proto, now, can_fill: fill.can_fetch() };
+        let query = Query {
+            db,
+            key,
+            proto,
+            now,
+            can_fill: fill.can_fetch(),
+        };
         let waiter = Waiter {
             worker: worker.index,
             session: self.state.entry.id,
@@ -83,14 +99,17 @@ impl Session {
         let mut full_key = worker.full_key.borrow_mut();
         let found = match hit {
             Some(hit) => cache.lookup(query, &mut full_key, hit, || waiter),
-            None => {
-                self.replies.try_reply(|out| cache.lookup(query, &mut full_key, out, || waiter))
-            }
+            None => self
+                .replies
+                .try_reply(|out| cache.lookup(query, &mut full_key, out, || waiter)),
         };
         match found {
             Lookup::Hit => Cached::Hit,
             Lookup::Joined => Cached::Later(None),
-            Lookup::Lead(token) => Cached::Later(Some(Fetch { key: key.into(), token })),
+            Lookup::Lead(token) => Cached::Later(Some(Fetch {
+                key: key.into(),
+                token,
+            })),
             // Behind a fetch of this client's own, it might overtake it.
             Lookup::Busy if self.replies.later() > 0 => Cached::Wait,
             Lookup::Busy | Lookup::Bypass => Cached::Forward,
@@ -115,7 +134,9 @@ impl Session {
 
     /// What a command that goes to the backing now needs.
     pub(super) fn cover(&mut self, request: Request<'_>) -> Cover {
-        let Some(cache) = self.cache().cloned() else { return Cover::default() };
+        let Some(cache) = self.cache().cloned() else {
+            return Cover::default();
+        };
         let dbs = self.databases();
         if request.handling() == Handling::Pin(Pin::Exec) {
             let queued = std::mem::take(&mut self.queued);
@@ -175,7 +196,12 @@ impl Session {
         let shared = Arc::clone(&self.worker.shared);
         let session = self.state.entry.id;
         super::replies::Then::Hold(Box::new(move |slot| {
-            let held = HeldReply { shared: Arc::clone(&shared), worker, session, slot };
+            let held = HeldReply {
+                shared: Arc::clone(&shared),
+                worker,
+                session,
+                slot,
+            };
             let fence: Arc<dyn Send + Sync> = Arc::new(held);
             shared.broadcast(|| ToWorker::Fence(Arc::clone(&fence)));
         }))
@@ -220,7 +246,9 @@ fn other_database(row: &Row, args: Args<'_>) -> Option<u32> {
     let text = match &*row.name {
         "move" => args.get(2)?,
         "copy" => {
-            let option = args.iter().position(|word| word.eq_ignore_ascii_case(b"DB"))?;
+            let option = args
+                .iter()
+                .position(|word| word.eq_ignore_ascii_case(b"DB"))?;
             args.get(option + 1)?
         }
         _ => return None,
@@ -231,7 +259,8 @@ fn other_database(row: &Row, args: Args<'_>) -> Option<u32> {
 /// Whether a command may change keys that it does not name.
 pub(super) fn changes_unknown_keys(request: Request<'_>) -> bool {
     let sub = subcommand(request.row, request.args);
-    sub.or(request.row).is_none_or(|row| touches_unknown(row) && !is_flush(row))
+    sub.or(request.row)
+        .is_none_or(|row| touches_unknown(row) && !is_flush(row))
 }
 
 /// Whether a command changes every key.

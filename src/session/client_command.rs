@@ -12,7 +12,7 @@ use super::pinned::Expect;
 use super::replies::Then;
 use super::run::Session;
 use super::shared::Settings;
-use super::state::{ConnState, ReplyMode};
+use super::state::{ConnState, ReplyMode, SameClient};
 use super::worker::{ToWorker, Worker};
 use crate::command::{arity_error, arity_ok, unknown_subcommand};
 use crate::resp::{Args, ReplyWriter, write_command};
@@ -236,7 +236,8 @@ impl Session {
             },
             b"CACHING" | b"TRACKINGINFO" | b"GETREDIR" | b"HELP" => {
                 if self.pinned.is_some() {
-                    self.send(raw, Expect::Plain, cx)
+                    let redirect = self.state.redirect.filter(|_| sub != b"CACHING");
+                    self.send(raw, redirect.map_or(Expect::Plain, Expect::ShowsId), cx)
                 } else {
                     self.forward(raw, Then::Pass, cx)
                 }
@@ -326,7 +327,7 @@ impl Session {
     }
 
     /// `REDIRECT` names a client of ours: the backing knows its connection under another id.
-    fn with_backing_redirect(&self, args: Args<'_>) -> Result<Option<Vec<u8>>, &'static str> {
+    fn with_backing_redirect(&mut self, args: Args<'_>) -> Result<Option<Vec<u8>>, &'static str> {
         let mut words: Vec<&[u8]> = args.iter().collect();
         let option = words
             .iter()
@@ -340,10 +341,11 @@ impl Session {
         let client = u64::try_from(id)
             .ok()
             .and_then(|id| self.worker.shared.clients.get(id));
-        let backing_id = client
-            .and_then(|client| client.pinned())
-            .ok_or("ERR The client ID you want redirect to does not exist")?
-            .to_string();
+        let (own, backing) = client
+            .and_then(|client| Some((client.id, client.pinned()?)))
+            .ok_or("ERR The client ID you want redirect to does not exist")?;
+        self.state.redirect = Some(SameClient { own, backing });
+        let backing_id = backing.to_string();
         words[at] = backing_id.as_bytes();
         let mut request = Vec::new();
         write_command(&mut request, &words);

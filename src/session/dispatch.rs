@@ -74,10 +74,6 @@ impl Session {
             return 0;
         }
         let settings = self.worker.settings();
-        if settings.generation != self.generation && !self.adopt(&settings) {
-            self.closing = true;
-            return input.len();
-        }
         let mut parser = std::mem::take(&mut self.parser);
         let mut run = Run::default();
         let mut pos = 0;
@@ -143,7 +139,8 @@ impl Session {
                 Err(error) => {
                     self.flush_run(input, &mut run);
                     self.replies.reply(|out| {
-                        ReplyWriter::new(out, self.state.proto).error(format!("ERR {error}"));
+                        let text = [b"ERR ".as_slice(), &error.to_bytes()].concat();
+                        ReplyWriter::new(out, self.state.proto).error(text);
                     });
                     self.closing = true;
                     break;
@@ -175,7 +172,8 @@ impl Session {
     }
 
     /// Takes over replaced settings. False when they no longer know the client's user.
-    fn adopt(&mut self, settings: &Settings) -> bool {
+    pub(super) fn adopt(&mut self) -> bool {
+        let settings = self.worker.settings();
         self.generation = settings.generation;
         let Some((_, name)) = self.state.user.take() else {
             return true;
@@ -290,9 +288,13 @@ impl Session {
 
     /// Keeps the cache true to a request that joins the run.
     fn protect(&mut self, request: Request<'_>, run: &mut Run) {
-        let Some(cache) = &self.worker.cache else { return };
+        let Some(cache) = &self.worker.cache else {
+            return;
+        };
         run.wrote |= request.row.is_none_or(|row| !row.is_readonly());
-        let guard = run.guard.get_or_insert_with(|| Guard::new(Arc::clone(cache)));
+        let guard = run
+            .guard
+            .get_or_insert_with(|| Guard::new(Arc::clone(cache)));
         protect_keys(request, self.state.db, |db, key| guard.protect(db, key));
     }
 
@@ -395,8 +397,7 @@ impl Session {
         let sub = subcommand(row, args);
         let user = self.state.user_id();
         if let Err(denied) = settings.access.check(user, row, &args[0], sub, args) {
-            self.spoil_transaction();
-            return self.answer_error(denied.to_string());
+            return self.reject(request, &denied, cx);
         }
         if self.state.transaction_lost {
             return self.after_lost_transaction(request, settings, cx);

@@ -109,7 +109,7 @@ impl Session {
             if self.state.db != db {
                 self.state.set_db(db);
                 self.link = None;
-        self.fill = None;
+                self.fill = None;
             }
             self.answer(|reply| reply.ok());
             return Flow::Done;

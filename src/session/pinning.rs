@@ -9,6 +9,7 @@ use super::pinned::{Expect, Opening, Pinned, Queued};
 use super::replies::Then;
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
+use crate::access::Denied;
 use crate::command::{Handling, Local, Pin, arity_error, arity_ok, has_block_option};
 use crate::resp::{ArgVec, Args, Proto, ReplyWriter, write_command};
 use crate::upstream::{ConnectOptions, PooledConn};
@@ -60,29 +61,32 @@ impl Session {
         }
         let (proto, db) = (self.state.proto, self.state.db);
         let stats = self.worker.stats();
-        let pinned = if let Some(pooled) = self.worker.pool.take(proto, db) {
-            Pinned::open(pooled, proto, db)
-        } else {
-            let limit = settings.limits.pinned;
-            let Some(place) = self.worker.pool.place(limit) else {
-                return Err(format!(
-                    "ERR no connection of its own for this client: {limit} are in use \
-                     (limits.pinned)"
-                ));
-            };
-            WorkerStats::add(&stats.pins_opened, 1);
-            let backing = Arc::clone(&self.worker.shared.backing);
-            let timeout = settings.timeouts.connect;
-            let opening: Opening = Box::pin(async move {
-                let options = ConnectOptions {
-                    proto,
-                    db,
-                    name: "respite-pinned",
-                    timeout,
-                };
-                Ok(PooledConn::new(backing.connect(options).await?, place))
-            });
-            Pinned::opening(opening, proto, db)
+        let limit = settings.limits.pinned;
+        let Some(place) = self.worker.pool.place(limit) else {
+            return Err(format!(
+                "ERR no connection of its own for this client: {limit} are in use (limits.pinned)"
+            ));
+        };
+        let pinned = match self.worker.pool.take(place, proto, db) {
+            Ok(pooled) => Pinned::open(pooled, proto, db),
+            Err(place) => {
+                WorkerStats::add(&stats.pins_opened, 1);
+                let backing = Arc::clone(&self.worker.shared.backing);
+                let timeout = settings.timeouts.connect;
+                let opening: Opening = Box::pin(async move {
+                    let options = ConnectOptions {
+                        proto,
+                        db,
+                        name: "respite-pinned",
+                        timeout,
+                    };
+                    Ok(PooledConn::new(
+                        backing.connect_patiently(options).await?,
+                        place,
+                    ))
+                });
+                Pinned::opening(opening, proto, db)
+            }
         };
         WorkerStats::add(&stats.pins, 1);
         self.pinned = Some(Box::new(pinned));
@@ -320,11 +324,39 @@ impl Session {
         self.send(SPOILER, Expect::Instead(NOT_IN_TRANSACTION.to_vec()), cx)
     }
 
-    /// A refused command in a transaction keeps the transaction from being executed, as in Redis.
-    pub(super) fn spoil_transaction(&mut self) {
-        if let Some(pinned) = self.pinned.as_mut().filter(|pinned| pinned.in_multi()) {
-            pinned.send_unseen(SPOILER);
+    /// Answers a command that the client may not run. As in Redis, a wrong number of arguments is
+    /// found first, a refused command keeps its transaction from being executed, and a refused
+    /// `EXEC` ends it.
+    pub(super) fn reject(
+        &mut self,
+        request: Request<'_>,
+        denied: &Denied,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        let checked = subcommand(request.row, request.args).or(request.row);
+        let text = match checked.filter(|row| !arity_ok(row, request.args.len())) {
+            Some(row) => arity_error(row),
+            None => denied.to_string(),
+        };
+        let in_multi = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
+        if request.handling() != Handling::Pin(Pin::Exec) {
+            if in_multi {
+                self.with_pinned(|pinned| pinned.send_unseen(SPOILER));
+            }
+            return self.answer_error(text);
         }
+        let text = format!("EXECABORT Transaction discarded because of: {text}");
+        if !in_multi {
+            return self.answer_error(text);
+        }
+        let mut discard = Vec::new();
+        write_command(&mut discard, &[b"DISCARD"]);
+        self.with_pinned(Pinned::leave_multi);
+        self.send(
+            &discard,
+            Expect::Instead(format!("-{text}\r\n").into_bytes()),
+            cx,
+        )
     }
 
     /// The client believes that it is in a transaction whose connection is gone.
@@ -381,7 +413,9 @@ impl Session {
         if free {
             let pooled = self.pinned.take().and_then(|pinned| pinned.into_pooled());
             if let Some(pooled) = pooled {
-                self.worker.pool.put(pooled);
+                self.worker
+                    .pool
+                    .put(pooled, self.worker.settings().limits.pinned);
             }
         }
     }

@@ -79,7 +79,12 @@ pub(crate) enum Cut {
 
 enum Slot {
     /// `left` replies of the backing. What comes before it is the slot's turn waits in `early`.
-    Awaited { left: u32, fate: Fate, early: Vec<u8>, guard: Option<Guard> },
+    Awaited {
+        left: u32,
+        fate: Fate,
+        early: Vec<u8>,
+        guard: Option<Guard>,
+    },
     /// A reply that somebody fetches into the cache.
     Later(u64),
     /// A reply that is in and may not be shown yet.
@@ -129,13 +134,26 @@ impl Replies {
             Then::Rewrite(rewrite) => Fate::Rewrite(Some(rewrite)),
             Then::Hold(hold) => Fate::Hold(Some(hold)),
         };
-        if let (Some(Slot::Awaited { left, fate: Fate::Pass, guard: None, .. }), Fate::Pass, None) =
-            (inner.slots.back_mut(), &fate, &guard)
+        if let (
+            Some(Slot::Awaited {
+                left,
+                fate: Fate::Pass,
+                guard: None,
+                ..
+            }),
+            Fate::Pass,
+            None,
+        ) = (inner.slots.back_mut(), &fate, &guard)
         {
             *left += replies;
             return;
         }
-        inner.slots.push_back(Slot::Awaited { left: replies, fate, early: Vec::new(), guard });
+        inner.slots.push_back(Slot::Awaited {
+            left: replies,
+            fate,
+            early: Vec::new(),
+            guard,
+        });
     }
 
     /// The name of the next reply that [`Replies::expect_later`] takes a slot for.
@@ -166,7 +184,9 @@ impl Replies {
     pub(crate) fn fill(&self, id: u64, bytes: &[u8]) {
         let mut inner = self.inner.borrow_mut();
         let awaited = |slot: &Slot| matches!(slot, Slot::Later(later) if *later == id);
-        let Some(at) = inner.slots.iter().position(awaited) else { return };
+        let Some(at) = inner.slots.iter().position(awaited) else {
+            return;
+        };
         inner.later -= 1;
         inner.slots[at] = Slot::Ready(bytes.to_vec());
         inner.settle();
@@ -359,8 +379,15 @@ impl Inner {
             debug_assert!(false, "a reply without a slot");
             return;
         };
-        let Slot::Awaited { left, fate, early, .. } = &mut self.slots[at] else { return };
+        let Slot::Awaited {
+            left, fate, early, ..
+        } = &mut self.slots[at]
+        else {
+            return;
+        };
         match fate {
+            // A reply was broken off: anything more would look like the rest of it.
+            _ if self.cut.is_some() => {}
             Fate::Drop => {}
             Fate::Pass if at == 0 => self.out.extend_from_slice(bytes),
             _ => early.extend_from_slice(bytes),
@@ -373,7 +400,12 @@ impl Inner {
 
     /// All replies of a slot are in.
     fn finish(&mut self, at: usize) {
-        let Slot::Awaited { fate, early, guard, .. } = &mut self.slots[at] else { return };
+        let Slot::Awaited {
+            fate, early, guard, ..
+        } = &mut self.slots[at]
+        else {
+            return;
+        };
         // From here on the cache may keep what is fetched: it is fetched after this reply.
         drop(guard.take());
         let mut bytes = std::mem::take(early);
@@ -507,7 +539,11 @@ mod tests {
         let replies = Replies::new(1000);
         let told = Rc::new(Cell::new(None));
         let tell = Rc::clone(&told);
-        replies.expect(1, Then::Hold(Box::new(move |slot| tell.set(Some(slot)))), None);
+        replies.expect(
+            1,
+            Then::Hold(Box::new(move |slot| tell.set(Some(slot)))),
+            None,
+        );
         replies.expect(1, Then::Pass, None);
         replies.deliver(b"a", 1);
         replies.deliver(b"b", 1);

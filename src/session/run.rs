@@ -62,6 +62,8 @@ enum End {
     Closed,
     #[error("killed")]
     Killed,
+    #[error("its user is not configured any more")]
+    UserGone,
     #[error("idle for longer than timeouts.idle")]
     Idle,
     #[error("reads too slowly: limits.client_output_bytes")]
@@ -127,6 +129,9 @@ impl Session {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.replies.set_task(cx);
+        if self.worker.generation() != self.generation && !self.adopt() {
+            return Poll::Ready(End::UserGone);
+        }
         for _ in 0..TURNS {
             if self.state.entry.is_killed() && !self.closing {
                 return Poll::Ready(End::Killed);
@@ -311,6 +316,14 @@ impl Session {
                     Err(end) => return Some(end),
                 }
             }
+        }
+        // Input that waits behind a blocked command hides the end of the stream.
+        let waits = self
+            .pinned
+            .as_ref()
+            .is_some_and(|pinned| pinned.waits_for_ever());
+        if waits && !self.input.is_empty() && self.stream.is_closed_by_peer() {
+            return Some(End::Closed);
         }
         let busy = self.pinned.is_some() || !self.replies.is_settled();
         let limit = idle.filter(|_| !busy)?;

@@ -18,6 +18,13 @@ pub(crate) enum ReplyMode {
     SkipNext,
 }
 
+/// A client's id, and that of its connection at the backing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SameClient {
+    pub(crate) own: u64,
+    pub(crate) backing: u64,
+}
+
 /// What a session knows of its client.
 #[derive(Debug)]
 pub(crate) struct ConnState {
@@ -30,6 +37,8 @@ pub(crate) struct ConnState {
     pub(crate) transaction_lost: bool,
     /// The connection was lost while keys were watched.
     pub(crate) watch_lost: bool,
+    /// Where `CLIENT TRACKING` redirected last.
+    pub(crate) redirect: Option<SameClient>,
 }
 
 impl ConnState {
@@ -42,6 +51,7 @@ impl ConnState {
             reply: ReplyMode::On,
             transaction_lost: false,
             watch_lost: false,
+            redirect: None,
         }
     }
 

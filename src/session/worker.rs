@@ -19,11 +19,13 @@ use super::registry::ClientEntry;
 use super::replies::Replies;
 use super::run;
 use super::shared::{Settings, Shared, WorkerStats};
-use crate::command::Table;
 use crate::cache::{Cache, Deliver, Filler, Guard, Waiter};
+use crate::command::Table;
 use crate::resp::{Args, Proto, write_command};
 use crate::upstream::{
-    Fence, Fetch, FillEvents, FillLink, ReplySink, spawn_fill_link,Link, LinkLimits, PinnedPool, Retryable, Scratch, spawn_link};
+    Fence, Fetch, FillEvents, FillLink, Link, LinkLimits, PinnedPool, ReplySink, Retryable,
+    Scratch, spawn_fill_link, spawn_link,
+};
 
 /// All sessions of a worker read into one buffer of this size.
 const READ_BYTES: usize = 64 * 1024;
@@ -162,7 +164,10 @@ impl Worker {
             ToWorker::WakeAll => self.wake_all(),
             ToWorker::Refresh => self.refresh(),
             ToWorker::Fence(fence) => {
-                self.fills.borrow().values().for_each(|fill| fill.fence(Arc::clone(&fence)));
+                self.fills
+                    .borrow()
+                    .values()
+                    .for_each(|fill| fill.fence(Arc::clone(&fence)));
             }
             ToWorker::Release { session, slot } => {
                 if let Some(replies) = self.sessions.borrow().get(&session) {
@@ -250,6 +255,11 @@ impl Worker {
         Rc::clone(&self.settings.borrow())
     }
 
+    /// The generation of the settings in force.
+    pub(crate) fn generation(&self) -> u64 {
+        self.settings.borrow().generation
+    }
+
     pub(crate) fn stats(&self) -> &WorkerStats {
         &self.shared.stats[self.index]
     }
@@ -293,7 +303,13 @@ impl Worker {
             };
             let timeout = self.settings().timeouts.connect;
             let backing = Arc::clone(&self.shared.backing);
-            spawn_fill_link(backing, db, timeout, Rc::new(events), Rc::clone(&self.scratch))
+            spawn_fill_link(
+                backing,
+                db,
+                timeout,
+                Rc::new(events),
+                Rc::clone(&self.scratch),
+            )
         });
         fill.clone()
     }
@@ -302,10 +318,18 @@ impl Worker {
     /// as a command like any other.
     fn deliver(self: &Rc<Self>, waiter: Waiter, db: u32, key: &[u8], reply: Option<&[u8]>) {
         if waiter.worker != self.index {
-            let fetched = Fetched { db, key: key.into(), reply: reply.map(Into::into) };
-            return self.shared.tell(waiter.worker, ToWorker::Filled(waiter, fetched));
+            let fetched = Fetched {
+                db,
+                key: key.into(),
+                reply: reply.map(Into::into),
+            };
+            return self
+                .shared
+                .tell(waiter.worker, ToWorker::Filled(waiter, fetched));
         }
-        let Some(replies) = self.sessions.borrow().get(&waiter.session).cloned() else { return };
+        let Some(replies) = self.sessions.borrow().get(&waiter.session).cloned() else {
+            return;
+        };
         match reply {
             Some(reply) => replies.fill(waiter.slot, reply),
             None => {
@@ -375,7 +399,8 @@ impl FillEvents for FillsCache {
         if let Some(refused) = refused.filter(|_| news) {
             warn!("the backing has no tracking that works, the cache is in expiry mode: {refused}");
         }
-        self.filler.connected(refused.is_none() && self.filler.wants_tracking())
+        self.filler
+            .connected(refused.is_none() && self.filler.wants_tracking())
     }
 
     fn answered(&self, sent: Instant) {
@@ -383,7 +408,8 @@ impl FillEvents for FillsCache {
     }
 
     fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], sent: Instant, epoch: u64) {
-        self.filler.filled(&fetch.key, fetch.token, pttl, reply, sent, epoch);
+        self.filler
+            .filled(&fetch.key, fetch.token, pttl, reply, sent, epoch);
     }
 
     fn invalidated(&self, key: &[u8]) {

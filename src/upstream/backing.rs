@@ -7,8 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -60,6 +61,8 @@ pub struct Backing {
     tls: Option<TlsConnector>,
     state: watch::Sender<BackingState>,
     ready: AtomicBool,
+    /// Since when the monitor has found it unusable.
+    away_since: Mutex<Option<Instant>>,
     look_again: Notify,
 }
 
@@ -133,6 +136,7 @@ impl Backing {
             tls,
             state: watch::Sender::default(),
             ready: AtomicBool::new(false),
+            away_since: Mutex::default(),
             look_again: Notify::new(),
         })
     }
@@ -145,9 +149,50 @@ impl Backing {
         connect(&self.topology.master(), self.tls.as_ref(), options).await
     }
 
-    /// What is known now, and a way to hear of changes.
+    /// Opens a connection as [`Backing::connect`] does, trying again for as long as
+    /// `options.timeout` lasts; once, when the backing has been away for that long already.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub async fn connect_patiently(
+        &self,
+        options: ConnectOptions<'_>,
+    ) -> Result<Conn, UpstreamError> {
+        let end = Instant::now() + options.timeout;
+        let away = self.away_since.lock().map(|since| since.elapsed());
+        let patient = away.is_none_or(|away| away < options.timeout);
+        let mut backoff = Backoff::default();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let error = match self
+                .connect(ConnectOptions {
+                    timeout: left,
+                    ..options
+                })
+                .await
+            {
+                Ok(conn) => return Ok(conn),
+                Err(UpstreamError::ConnectTimeout { address, .. }) => {
+                    let millis = options.timeout.as_millis();
+                    return Err(UpstreamError::ConnectTimeout { address, millis });
+                }
+                Err(error) => error,
+            };
+            let wait = backoff.next();
+            if !patient || Instant::now() + wait >= end {
+                return Err(error);
+            }
+            sleep(wait).await;
+        }
+    }
+
+    /// A way to hear of what is known and of changes; what is known already counts as a change.
     pub fn watch(&self) -> watch::Receiver<BackingState> {
-        self.state.subscribe()
+        let mut states = self.state.subscribe();
+        if states.borrow().hello.is_some() {
+            states.mark_changed();
+        }
+        states
     }
 
     /// The database that clients begin in.
@@ -181,6 +226,7 @@ impl Backing {
             {
                 Ok(never) => match never {},
                 Err(error) => {
+                    self.away_since.lock().get_or_insert_with(Instant::now);
                     if self.ready.swap(false, Ordering::Relaxed) || !told {
                         warn!(backing = self.address(), "backing not usable: {error}");
                         told = true;
@@ -215,6 +261,7 @@ impl Backing {
                 state.hello = Some(Arc::clone(&hello));
                 state.commands = Arc::new(commands);
             });
+            *self.away_since.lock() = None;
             if !self.ready.swap(true, Ordering::Relaxed) && *told {
                 info!(backing = self.address(), "backing usable again");
             }
@@ -262,11 +309,24 @@ mod tests {
     use super::*;
     use crate::resp::parse_reply;
 
+    const HELLO_RESP2: &[u8] = b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:5\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
+
+    #[test]
+    fn who_watches_late_hears_what_is_known() {
+        let endpoint = "redis://localhost".parse().expect("a URL");
+        let backing = Backing::new(Topology::single(endpoint), None);
+        assert!(!backing.watch().has_changed().expect("the sender lives"));
+        let (value, _) = parse_reply(HELLO_RESP2).expect("valid").expect("whole");
+        let hello = ServerHello::from_reply(&value).map(Arc::new);
+        backing.state.send_modify(|state| state.hello = hello);
+        assert!(backing.watch().has_changed().expect("the sender lives"));
+    }
+
     #[test]
     fn reads_hello_of_both_versions() {
-        let resp2 = b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:5\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
+        let resp2 = HELLO_RESP2;
         let resp3 = [b"%7".as_slice(), &resp2[3..]].concat();
-        for reply in [resp2.as_slice(), &resp3] {
+        for reply in [resp2, resp3.as_slice()] {
             let (value, _) = parse_reply(reply).expect("valid").expect("whole");
             let hello = ServerHello::from_reply(&value).expect("complete");
             assert_eq!((hello.version.as_str(), hello.id), ("7.0.15", 5));

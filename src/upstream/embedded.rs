@@ -25,6 +25,8 @@ use crate::config::{Address, Endpoint};
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 /// How long a server may take to end when asked, before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How often a start looks whether the server listens.
+const START_LOOK: Duration = Duration::from_millis(5);
 
 /// Why there is no embedded Redis.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +103,23 @@ impl Embedded {
             password: None,
             db: 0,
         }
+    }
+
+    /// Waits until the server accepts connections, at most `limit`.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn until_listening(&self, limit: Duration) {
+        let listening = async {
+            while tokio::net::UnixStream::connect(socket_path(&self.run_dir))
+                .await
+                .is_err()
+            {
+                tokio::time::sleep(START_LOOK).await;
+            }
+        };
+        // Whoever connects later says what is wrong.
+        let _ = tokio::time::timeout(limit, listening).await;
     }
 
     /// The process id of the server that runs now, 0 between two.

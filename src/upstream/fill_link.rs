@@ -187,7 +187,9 @@ impl Inner {
     }
 
     fn is_hung(&self, now: Instant) -> bool {
-        self.asked.front().is_some_and(|(_, sent)| now.duration_since(*sent) > HUNG_AFTER)
+        self.asked
+            .front()
+            .is_some_and(|(_, sent)| now.duration_since(*sent) > HUNG_AFTER)
     }
 
     fn receive(&mut self, fresh: &[u8]) -> Result<(), UpstreamError> {
@@ -228,12 +230,16 @@ impl Inner {
             return self.push(frame);
         }
         let Some((asked, sent)) = self.asked.pop_front() else {
-            return Err(UpstreamError::Protocol("a reply that nobody asked for".into()));
+            return Err(UpstreamError::Protocol(
+                "a reply that nobody asked for".into(),
+            ));
         };
         self.events.answered(sent);
         match asked {
             Asked::Pttl => self.pttl = integer(frame).unwrap_or(i64::MIN),
-            Asked::Get(fetch) => self.events.filled(fetch, self.pttl, frame, sent, self.epoch),
+            Asked::Get(fetch) => self
+                .events
+                .filled(fetch, self.pttl, frame, sent, self.epoch),
             Asked::Ping(fence) => drop(fence),
         }
         Ok(())
@@ -241,13 +247,17 @@ impl Inner {
 
     fn push(&mut self, frame: &[u8]) -> Result<(), UpstreamError> {
         let parsed = parse_reply(frame).map_err(|e| UpstreamError::Protocol(e.to_string()))?;
-        let Some((Value::Push(parts), _)) = parsed else { return Ok(()) };
+        let Some((Value::Push(parts), _)) = parsed else {
+            return Ok(());
+        };
         if parts.first().and_then(Value::as_bytes) != Some(b"invalidate") {
             return Ok(());
         }
         match parts.get(1) {
             Some(Value::Array(keys)) => {
-                keys.iter().filter_map(Value::as_bytes).for_each(|key| self.events.invalidated(key));
+                keys.iter()
+                    .filter_map(Value::as_bytes)
+                    .for_each(|key| self.events.invalidated(key));
             }
             _ => self.events.flushed(),
         }
@@ -333,8 +343,14 @@ async fn track(mut conn: Conn, wanted: bool) -> Result<(Conn, Option<String>), U
     } else {
         write_command(&mut request, &[b"CLIENT", b"TRACKING", b"ON"]);
     }
-    conn.stream.write_all(&request).await.map_err(|e| UpstreamError::lost(&e))?;
-    conn.stream.flush().await.map_err(|e| UpstreamError::lost(&e))?;
+    conn.stream
+        .write_all(&request)
+        .await
+        .map_err(|e| UpstreamError::lost(&e))?;
+    conn.stream
+        .flush()
+        .await
+        .map_err(|e| UpstreamError::lost(&e))?;
     let mut buf = Vec::new();
     let reply = tokio::time::timeout(HUNG_AFTER, read_reply(&mut conn.stream, &mut buf)).await;
     let reply = reply.map_err(|_| UpstreamError::ReplyTimeout)??;
@@ -350,10 +366,12 @@ async fn serve(
 ) -> UpstreamError {
     let mut clock = tokio::time::interval(heartbeat);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    poll_fn(|cx| match poll(link, stream, &mut clock, heartbeat, scratch, cx) {
-        Ok(()) => Poll::Pending,
-        Err(error) => Poll::Ready(error),
-    })
+    poll_fn(
+        |cx| match poll(link, stream, &mut clock, heartbeat, scratch, cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(error),
+        },
+    )
     .await
 }
 
@@ -367,7 +385,11 @@ fn poll(
 ) -> Result<(), UpstreamError> {
     let mut inner = link.inner.borrow_mut();
     let inner = &mut *inner;
-    if !inner.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+    if !inner
+        .task
+        .as_ref()
+        .is_some_and(|task| task.will_wake(cx.waker()))
+    {
         inner.task = Some(cx.waker().clone());
     }
     if inner.closed {

@@ -308,13 +308,10 @@ impl Inner {
                     "a reply that nobody asked for".into(),
                 ));
             };
+            let missing = front.replies - front.scanned;
             let (used, replies) = self
                 .scanner
-                .scan_many(
-                    &data[pos..],
-                    (front.replies - front.scanned) as usize,
-                    false,
-                )
+                .scan_many(&data[pos..], missing as usize, false)
                 .map_err(|e| UpstreamError::Protocol(e.to_string()))?;
             pos += used;
             let replies = replies as u32;
@@ -404,12 +401,8 @@ impl Inner {
                         old.sink.abort();
                     }
                     let bytes = lost.bytes(*start, (end - start) as usize);
-                    let sent = if *end <= lost.written() {
-                        Sent::Yes
-                    } else {
-                        Sent::No
-                    };
-                    self.requeue(&old, bytes, sent, error);
+                    let written = lost.written().saturating_sub(*start) as usize;
+                    self.requeue(&old, bytes, written, error);
                 }
             }
         }
@@ -423,16 +416,19 @@ impl Inner {
     }
 
     /// Queues the unanswered requests of `old` once more: those that may be sent again as
-    /// requests, the others as failures.
-    fn requeue(&mut self, old: &Pending, mut bytes: &[u8], sent: Sent, error: &UpstreamError) {
+    /// requests, the others as failures. Of their `bytes`, the first `written` have left.
+    fn requeue(&mut self, old: &Pending, bytes: &[u8], written: usize, error: &UpstreamError) {
         let again = matches!(old.what, What::Requests { again: true, .. });
         let retryable = Rc::clone(&self.retryable);
         let mut parser = RequestParser::default();
         let mut skip = old.delivered;
-        while let Ok(Parsed::Request { len }) = parser.parse(bytes, &TRUSTED) {
-            let (request, rest) = bytes.split_at(len);
+        let mut pos = 0;
+        while let Ok(Parsed::Request { len }) = parser.parse(&bytes[pos..], &TRUSTED) {
+            let request = &bytes[pos..pos + len];
+            pos += len;
+            // A batch may have left in part; each request in it has its own fate.
+            let sent = if pos <= written { Sent::Yes } else { Sent::No };
             let may = sent == Sent::No || (!again && retryable(parser.args(request)));
-            bytes = rest;
             if skip > 0 {
                 skip -= 1;
                 continue;

@@ -15,41 +15,66 @@ use crate::resp::Proto;
 /// A connection that nobody wanted for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The pinned connections of all workers together, against `limits.pinned`.
+/// The pinned connections of all workers together.
 #[derive(Debug, Default)]
-pub struct PinnedCount(AtomicUsize);
+pub struct PinnedCount {
+    /// Those that a session has: `limits.pinned` is about these. Idle ones belong to a worker and
+    /// must not keep the sessions of another one waiting.
+    used: AtomicUsize,
+    /// Those that exist, used or idle.
+    open: AtomicUsize,
+}
 
-/// A place among the pinned connections; dropping it frees the place.
+/// A place among the used connections; dropping it frees the place.
 #[derive(Debug)]
 pub struct Place(Arc<PinnedCount>);
 
-/// A pooled connection with its place.
+/// Counts a connection for as long as it is open.
+#[derive(Debug)]
+struct Opened(Arc<PinnedCount>);
+
+/// A connection that a session has, with its place.
 #[derive(Debug)]
 pub struct PooledConn {
     /// The connection.
     pub conn: Conn,
-    _place: Place,
+    opened: Opened,
+    place: Place,
+}
+
+/// A connection that waits for the next session.
+#[derive(Debug)]
+struct Idle {
+    conn: Conn,
+    opened: Opened,
+    since: Instant,
 }
 
 /// The idle pinned connections of one worker.
 #[derive(Debug)]
 pub struct PinnedPool {
-    idle: RefCell<Vec<(PooledConn, Instant)>>,
+    idle: RefCell<Vec<Idle>>,
     count: Arc<PinnedCount>,
 }
 
 // === impl PinnedCount ===
 
 impl PinnedCount {
-    /// Connections that exist or are being opened.
+    /// Connections that exist.
     pub fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.open.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -58,12 +83,18 @@ impl Drop for Place {
 impl PooledConn {
     /// Puts a fresh connection in its place.
     pub fn new(conn: Conn, place: Place) -> Self {
+        place.0.open.fetch_add(1, Ordering::Relaxed);
         PooledConn {
             conn,
-            _place: place,
+            opened: Opened(Arc::clone(&place.0)),
+            place,
         }
     }
+}
 
+// === impl Idle ===
+
+impl Idle {
     /// Whether the backing has closed it or said something that nobody asked for.
     fn is_spoilt(&mut self) -> bool {
         let mut byte = [0; 1];
@@ -87,45 +118,65 @@ impl PinnedPool {
         }
     }
 
-    /// Takes an idle connection, best one that is in the wanted state already.
-    pub fn take(&self, proto: Proto, db: u32) -> Option<PooledConn> {
+    /// Takes an idle connection for `place`, best one that is in the wanted state already.
+    ///
+    /// # Errors
+    /// Gives the place back when there is none.
+    pub fn take(&self, place: Place, proto: Proto, db: u32) -> Result<PooledConn, Place> {
         let mut idle = self.idle.borrow_mut();
         loop {
-            let fits = |(pooled, _): &(PooledConn, _)| {
-                (pooled.conn.proto == proto, pooled.conn.db == db) == (true, true)
-            };
+            let fits = |idle: &Idle| idle.conn.proto == proto && idle.conn.db == db;
             let at = idle
                 .iter()
                 .rposition(fits)
-                .or_else(|| idle.len().checked_sub(1))?;
-            let (mut pooled, _) = idle.swap_remove(at);
-            if !pooled.is_spoilt() {
-                return Some(pooled);
+                .or_else(|| idle.len().checked_sub(1));
+            let Some(at) = at else { return Err(place) };
+            let mut taken = idle.swap_remove(at);
+            if !taken.is_spoilt() {
+                let Idle { conn, opened, .. } = taken;
+                return Ok(PooledConn {
+                    conn,
+                    opened,
+                    place,
+                });
             }
         }
     }
 
-    /// Takes a place for a new connection, unless `limit` of them are taken.
+    /// Takes a place for a session's connection, unless `limit` of them are taken.
     pub fn place(&self, limit: usize) -> Option<Place> {
         let taken = self
             .count
-            .0
+            .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
                 (n < limit).then_some(n + 1)
             });
         taken.ok().map(|_| Place(Arc::clone(&self.count)))
     }
 
-    /// Puts back a connection that carries no state but its database and protocol version.
-    pub fn put(&self, pooled: PooledConn) {
-        self.idle.borrow_mut().push((pooled, Instant::now()));
+    /// Puts back a connection that carries no state but its database and protocol version. It is
+    /// closed instead when more than `limit` are open, because idle ones sit with other workers.
+    pub fn put(&self, pooled: PooledConn, limit: usize) {
+        let PooledConn {
+            conn,
+            opened,
+            place,
+        } = pooled;
+        drop(place);
+        if self.count.get() <= limit {
+            self.idle.borrow_mut().push(Idle {
+                conn,
+                opened,
+                since: Instant::now(),
+            });
+        }
     }
 
     /// Closes what was idle for too long.
     pub fn tick(&self, now: Instant) {
         self.idle
             .borrow_mut()
-            .retain(|(_, since)| now.duration_since(*since) < IDLE);
+            .retain(|idle| now.duration_since(idle.since) < IDLE);
     }
 
     /// Closes all idle connections.

@@ -1,7 +1,7 @@
 //! A raw RESP client: what is sent and what comes back are exact bytes.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -32,7 +32,12 @@ impl Client {
 
     /// Connects to a port on loopback, if someone listens there.
     pub(crate) fn try_connect(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        Self::try_connect_to(Ipv4Addr::LOCALHOST.into(), port)
+    }
+
+    /// Connects to a port on any address of this host, if someone listens there.
+    pub(crate) fn try_connect_to(address: IpAddr, port: u16) -> io::Result<Self> {
+        let stream = TcpStream::connect((address, port))?;
         stream.set_nodelay(true)?;
         Self::over(Stream::Tcp(stream))
     }
@@ -224,6 +229,16 @@ impl Client {
     /// Tells the server that nothing more is sent; replies can still be read.
     pub(crate) fn shutdown_write(&self) {
         self.stream.shutdown(Shutdown::Write).expect("shutdown");
+    }
+
+    /// Resets the connection (RST) instead of closing it; TCP only.
+    pub(crate) fn reset(self) {
+        match &self.stream {
+            Stream::Tcp(stream) => socket2::SockRef::from(stream)
+                .set_linger(Some(Duration::ZERO))
+                .expect("set_linger"),
+            Stream::Unix(_) => panic!("a unix socket has no reset"),
+        }
     }
 
     fn unread(&self) -> &[u8] {

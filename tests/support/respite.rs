@@ -115,6 +115,12 @@ impl RespiteBuilder {
         respite
     }
 
+    /// Starts it and waits for nothing, as when it cannot answer yet.
+    #[track_caller]
+    pub(crate) fn start_unanswered(self) -> Respite {
+        self.spawn()
+    }
+
     /// Starts it and waits until it ends by itself, as with a configuration that it refuses.
     #[track_caller]
     pub(crate) fn run_to_end(self) -> Stopped {
@@ -232,11 +238,17 @@ impl Respite {
         self.connect().call(command)
     }
 
+    /// Replaces the text of the configuration file; nothing takes notice of it yet.
+    #[track_caller]
+    pub(crate) fn rewrite_config(&self, toml: &str) {
+        let file = self.config.as_ref().expect("started with config()");
+        std::fs::write(file.path(), toml).expect("write the configuration");
+    }
+
     /// Replaces the text of the configuration file and sends SIGHUP.
     #[track_caller]
     pub(crate) fn reload(&self, toml: &str) {
-        let file = self.config.as_ref().expect("started with config()");
-        std::fs::write(file.path(), toml).expect("write the configuration");
+        self.rewrite_config(toml);
         self.signal(Signal::SIGHUP);
     }
 
@@ -267,6 +279,14 @@ impl Respite {
     #[track_caller]
     pub(crate) fn stop(mut self) -> Stopped {
         self.signal(Signal::SIGTERM);
+        let stopped = self.wait();
+        self.check_log();
+        stopped
+    }
+
+    /// Waits for the end that something else has brought about, and checks the log.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> Stopped {
         let stopped = self.wait();
         self.check_log();
         stopped

@@ -1,5 +1,6 @@
 //! What a request on a pinned connection makes of its reply.
 
+use super::super::state::SameClient;
 use crate::command::{Channel, Local};
 use crate::resp::ArgVec;
 
@@ -35,6 +36,8 @@ pub(crate) enum Expect {
     Tracking(bool),
     NoTouch(bool),
     Monitor,
+    /// Of a command that may show this client's id at the backing: the client gets ours.
+    ShowsId(SameClient),
     /// Whatever it says, the client gets this instead.
     Instead(Vec<u8>),
 }

@@ -259,7 +259,11 @@ impl Pinned {
     /// Whether the front's reply is overdue at `now`, given that it began to count at `since`.
     pub(crate) fn waits_since(&self) -> Option<Instant> {
         match self.expected.front() {
-            None | Some((Expect::Blocking, _)) => None,
+            // Connecting has a limit of its own.
+            _ if matches!(self.io, Io::Opening(_)) => None,
+            None => None,
+            // It may wait for ever to begin, but not in its middle.
+            Some((Expect::Blocking, _)) if self.held.is_empty() && !self.begun => None,
             Some(_) => Some(self.since),
         }
     }
@@ -335,6 +339,7 @@ impl Pinned {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(result) => self.io = Io::Open(Box::new(result?)),
             }
+            self.since = Instant::now();
         }
         let written = self.poll_write(cx);
         let read = self.poll_read(scratch, answers, cx)?;
@@ -444,6 +449,15 @@ impl Pinned {
 
     fn frame(&mut self, frame: &[u8], answers: &mut Answers<'_>) -> Result<(), UpstreamError> {
         if !self.begun {
+            let switching = self
+                .expected
+                .iter()
+                .any(|(expect, _)| matches!(expect, Expect::Swallow));
+            if frame.first() == Some(&b'>') && self.proto == Proto::Resp2 && !switching {
+                return Err(UpstreamError::Protocol(
+                    "a push to a RESP2 connection".into(),
+                ));
+            }
             if self.is_out_of_band(frame) {
                 answers.replies.out_of_band(frame);
                 return Ok(());
@@ -513,6 +527,16 @@ impl Pinned {
             Expect::Tracking(on) if ok => self.tracking = on,
             Expect::NoTouch(on) if ok => self.no_touch = on,
             Expect::Monitor if ok => self.monitor = true,
+            Expect::ShowsId(id) => {
+                let shown = format!(":{}\r\n", id.backing);
+                if let Some(at) = memchr::memmem::find(frame, shown.as_bytes()) {
+                    let ours = format!(":{}\r\n", id.own);
+                    let rest = &frame[at + shown.len()..];
+                    let frame = [&frame[..at], ours.as_bytes(), rest].concat();
+                    answers.replies.deliver(&frame, 1);
+                    return;
+                }
+            }
             Expect::Instead(text) => {
                 if ok {
                     // What was replaced is a DISCARD.

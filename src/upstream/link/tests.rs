@@ -1,138 +1,102 @@
-//! A link without a socket: what it hands to its sinks for any split of the replies.
-
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::time::Duration;
+//! What a link does with requests and replies that were cut anywhere, without a socket.
 
 use super::*;
 
+mod replies;
+
 #[derive(Default)]
-struct Sink {
-    bytes: RefCell<Vec<u8>>,
-    replies: RefCell<u32>,
-    aborted: RefCell<bool>,
-}
+struct Collected(RefCell<Vec<u8>>);
 
-impl ReplySink for Sink {
-    fn deliver(&self, bytes: &[u8], replies: u32) {
-        self.bytes.borrow_mut().extend_from_slice(bytes);
-        *self.replies.borrow_mut() += replies;
+impl ReplySink for Collected {
+    fn deliver(&self, bytes: &[u8], _: u32) {
+        self.0.borrow_mut().extend_from_slice(bytes);
     }
 
-    fn abort(&self) {
-        *self.aborted.borrow_mut() = true;
+    fn abort(&self) {}
+}
+
+impl Collected {
+    fn take(&self) -> String {
+        String::from_utf8(self.0.take()).expect("text")
     }
 }
 
-impl Sink {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes.borrow()).into_owned()
-    }
-}
+const READ: &[u8] = b"*1\r\n$3\r\nGET\r\n";
+const WRITE: &[u8] = b"*1\r\n$4\r\nINCR\r\n";
 
 fn link() -> Link {
     let limits = LinkLimits {
-        in_flight: 1000,
-        connect: Duration::from_secs(1000),
+        in_flight: 100,
+        connect: Duration::from_secs(5),
         reply: None,
     };
-    let is_get = |args: Args<'_>| args[0].eq_ignore_ascii_case(b"GET");
-    Link::new(limits, Rc::new(is_get))
+    let link = Link::new(limits, Rc::new(|args: Args<'_>| &args[0] == b"GET"));
+    link.inner.borrow_mut().state = LinkState::Up;
+    link
 }
 
-fn request(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    crate::resp::write_command(&mut bytes, words);
-    bytes
-}
-
-fn push(link: &Link, requests: &[Vec<u8>]) -> Rc<Sink> {
-    let sink = Rc::new(Sink::default());
-    let replies = u32::try_from(requests.len()).expect("few");
-    link.push(&requests.concat(), replies, Rc::clone(&sink) as Rc<dyn ReplySink>);
-    sink
-}
-
-/// Everything queued has been handed to the connection.
-fn write_all(link: &Link) {
+/// Loses the connection after `written` bytes have left, and answers what is sent on the next one.
+fn lose_after(link: &Link, written: usize) -> usize {
     let mut inner = link.inner.borrow_mut();
-    let left = inner.out.end() - inner.out.written();
-    inner.out.advance(usize::try_from(left).expect("few"));
+    inner.out.advance(written);
+    inner.lose(&UpstreamError::closed());
+    inner.state = LinkState::Up;
+    let left = inner.out.held();
+    inner.out.advance(left);
+    while inner
+        .pending
+        .iter()
+        .any(|pending| matches!(pending.what, What::Requests { .. }))
+    {
+        inner.receive(b"+ok\r\n").expect("a reply");
+    }
+    left
 }
 
 #[test]
-fn every_split_of_the_replies_gives_each_sink_its_own() {
-    let replies = b"+OK\r\n$3\r\nabc\r\n*2\r\n:1\r\n$-1\r\n+OK\r\n-ERR x\r\n$0\r\n\r\n";
-    for cut in 0..replies.len() {
-        for second in cut..replies.len() {
+fn each_request_of_a_batch_that_left_in_part_has_its_own_fate() {
+    let batch = [WRITE, READ, WRITE, WRITE].concat();
+    let (read, write) = (READ.len(), WRITE.len());
+    let failed = "-UPSTREAM the connection to the backing was lost: closed by the backing; the \
+                  command was sent and may have been executed\r\n";
+    for written in 0..=batch.len() {
+        let (link, sink) = (link(), Rc::new(Collected::default()));
+        link.push(&batch, 4, Rc::clone(&sink) as Rc<dyn ReplySink>);
+        let again = lose_after(&link, written);
+        let sent = [write, read + 2 * write, read + 3 * write].map(|end| written >= end);
+        let [first, third, fourth] = sent.map(|sent| if sent { failed } else { "+ok\r\n" });
+        assert_eq!(
+            sink.take(),
+            format!("{first}+ok\r\n{third}{fourth}"),
+            "{written} bytes sent"
+        );
+        let unsent = sent.iter().filter(|sent| !**sent).count();
+        assert_eq!(again, read + unsent * write, "{written} bytes sent");
+    }
+}
+
+#[test]
+fn replies_cut_anywhere_reach_those_who_asked() {
+    let replies = b"+a1\r\n+a2\r\n+a3\r\n+b1\r\n+b2\r\n";
+    for first in 0..=replies.len() {
+        for second in first..=replies.len() {
             let link = link();
-            let get = request(&[b"GET", b"k"]);
-            let first = push(&link, &vec![get.clone(); 2]);
-            let middle = push(&link, &vec![get.clone(); 3]);
-            let last = push(&link, &[get]);
-            write_all(&link);
-            for part in [&replies[..cut], &replies[cut..second], &replies[second..]] {
-                link.inner.borrow_mut().receive(part).expect("valid");
+            let (a, b) = (Rc::new(Collected::default()), Rc::new(Collected::default()));
+            link.push(&READ.repeat(3), 3, Rc::clone(&a) as Rc<dyn ReplySink>);
+            link.push(&READ.repeat(2), 2, Rc::clone(&b) as Rc<dyn ReplySink>);
+            let mut inner = link.inner.borrow_mut();
+            for part in [
+                &replies[..first],
+                &replies[first..second],
+                &replies[second..],
+            ] {
+                inner.receive(part).expect("replies");
             }
-            assert_eq!(first.text(), "+OK\r\n$3\r\nabc\r\n", "{cut} {second}");
-            assert_eq!(middle.text(), "*2\r\n:1\r\n$-1\r\n+OK\r\n-ERR x\r\n", "{cut} {second}");
-            assert_eq!(last.text(), "$0\r\n\r\n", "{cut} {second}");
-            assert_eq!(link.in_flight(), 0);
-            assert_eq!(link.inner.borrow().out.held(), 0);
+            assert_eq!(
+                (a.take().as_str(), b.take().as_str()),
+                ("+a1\r\n+a2\r\n+a3\r\n", "+b1\r\n+b2\r\n")
+            );
+            assert_eq!(inner.in_flight, 0);
         }
     }
-}
-
-#[test]
-fn a_lost_link_sends_reads_again_and_fails_writes_in_their_turn() {
-    let link = link();
-    let (get, set) = (request(&[b"GET", b"k"]), request(&[b"SET", b"k", b"v"]));
-    let sink = push(&link, &[get.clone(), set, get.clone(), get.clone()]);
-    write_all(&link);
-    let unsent = push(&link, &[request(&[b"SET", b"u", b"v"])]);
-    link.inner.borrow_mut().receive(b"$1\r\na\r\n").expect("valid");
-    link.inner.borrow_mut().lose(&UpstreamError::closed());
-    // What was answered is not lost with the connection.
-    assert_eq!(sink.text(), "$1\r\na\r\n-UPSTREAM the connection to the backing was lost: closed \
-                             by the backing; the command was sent and may have been executed\r\n");
-    let held = link.inner.borrow().out.held();
-    assert_eq!(held, 2 * get.len() + request(&[b"SET", b"u", b"v"]).len());
-    write_all(&link);
-    link.inner.borrow_mut().receive(b"$1\r\nb\r\n$1\r\nc\r\n+OK\r\n").expect("valid");
-    assert!(sink.text().ends_with("executed\r\n$1\r\nb\r\n$1\r\nc\r\n"));
-    assert_eq!((*sink.replies.borrow(), unsent.text().as_str()), (4, "+OK\r\n"));
-}
-
-#[test]
-fn a_read_is_sent_again_once() {
-    let link = link();
-    let sink = push(&link, &[request(&[b"GET", b"k"])]);
-    for _ in 0..2 {
-        write_all(&link);
-        link.inner.borrow_mut().lose(&UpstreamError::closed());
-    }
-    assert!(sink.text().starts_with("-UPSTREAM "), "{}", sink.text());
-    assert_eq!(link.in_flight(), 0);
-}
-
-#[test]
-fn a_large_reply_is_passed_on_in_parts_and_cannot_be_taken_back() {
-    let link = link();
-    let get = request(&[b"GET", b"k"]);
-    let sink = push(&link, &[get.clone(), get]);
-    write_all(&link);
-    let mut inner = link.inner.borrow_mut();
-    inner.receive(b"$1\r\na\r\n$200000\r\n").expect("valid");
-    inner.receive(&vec![b'x'; 100_000]).expect("valid");
-    assert_eq!(*sink.replies.borrow(), 1);
-    inner.receive(&vec![b'x'; 50_000]).expect("valid");
-    assert!(sink.bytes.borrow().len() > 100_000);
-    inner.lose(&UpstreamError::closed());
-    assert!(*sink.aborted.borrow());
-}
-
-#[test]
-fn a_reply_that_nobody_asked_for_is_an_error() {
-    let link = link();
-    assert!(link.inner.borrow_mut().receive(b"+OK\r\n").is_err());
 }

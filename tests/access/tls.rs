@@ -1,0 +1,179 @@
+//! TLS on the listener; the client is openssl's own.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use super::{ROOT, config};
+use crate::support::{RedisServer, Respite, respite_command};
+
+/// A certificate authority with certificates for a server and a client, and a stranger's.
+struct Certificates {
+    dir: TempDir,
+}
+
+impl Certificates {
+    fn make() -> Self {
+        let certificates = Self {
+            dir: tempfile::tempdir().expect("temp dir"),
+        };
+        certificates.self_signed("ca");
+        certificates.self_signed("stranger-ca");
+        certificates.signed("server", "ca");
+        certificates.signed("client", "ca");
+        certificates.signed("stranger", "stranger-ca");
+        certificates
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn self_signed(&self, name: &str) {
+        self.openssl(&format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+             -subj /CN={name} -keyout {name}.key -out {name}.pem"
+        ));
+    }
+
+    fn signed(&self, name: &str, ca: &str) {
+        self.openssl(&format!(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN={name} \
+             -addext subjectAltName=DNS:localhost -keyout {name}.key -out {name}.csr"
+        ));
+        self.openssl(&format!(
+            "x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -CAcreateserial -days 2 \
+             -copy_extensions copy -out {name}.pem"
+        ));
+    }
+
+    fn openssl(&self, arguments: &str) {
+        let output = Command::new("openssl")
+            .args(arguments.split_whitespace())
+            .current_dir(self.dir.path())
+            .output()
+            .expect("run openssl");
+        assert!(output.status.success(), "openssl {arguments}: {output:?}");
+    }
+
+    fn config(&self, client_ca: bool) -> String {
+        let file = |name| format!("{:?}", self.path(name));
+        let ca = if client_ca {
+            format!("client_ca = {}\n", file("ca.pem"))
+        } else {
+            String::new()
+        };
+        let (cert, key) = (file("server.pem"), file("server.key"));
+        format!("[tls]\ncert = {cert}\nkey = {key}\n{ca}")
+    }
+
+    /// Sends `input` through `openssl s_client` and returns what comes back until the server closes.
+    fn talk(&self, port: u16, arguments: &[&str], input: &str) -> Output {
+        let mut client = Command::new("openssl")
+            .args(["s_client", "-quiet", "-connect"])
+            .arg(format!("127.0.0.1:{port}"))
+            .args(["-servername", "localhost", "-CAfile", "ca.pem"])
+            .args(["-verify_hostname", "localhost", "-verify_return_error"])
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("run openssl");
+        let mut stdin = client.stdin.take().expect("piped");
+        let _ = stdin.write_all(input.as_bytes()); // a refused client may be gone already
+        let output = client.wait_with_output().expect("openssl ends");
+        drop(stdin);
+        output
+    }
+}
+
+fn start(redis: &RedisServer, toml: &str) -> Respite {
+    let builder = Respite::builder().upstream(&redis.url()).config(toml);
+    let mut respite = builder.tls().start();
+    let line = respite.expect_log("clients:");
+    assert!(line.contains(" rediss://127.0.0.1:"), "{line}");
+    respite
+}
+
+#[test]
+fn clients_speak_tls() {
+    let redis = RedisServer::start();
+    let certificates = Certificates::make();
+    let toml = format!("{}{}", certificates.config(false), config(&[ROOT]));
+    let respite = start(&redis, &toml);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let big = "x".repeat(100_000);
+        let input = format!("AUTH root toor\r\nSET a {big}\r\nSTRLEN a\r\nGET a\r\nQUIT\r\n");
+        // An inline request is limited to 64 KiB: this one has to be a multi-bulk.
+        let set = format!("SET a {big}\r\n");
+        let bulk = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n{big}\r\n");
+        let output = certificates.talk(respite.port(), &[version], &input.replace(&set, &bulk));
+        let expected = format!("+OK\r\n+OK\r\n:100000\r\n$100000\r\n{big}\r\n+OK\r\n");
+        assert!(
+            output.stdout == expected.as_bytes(),
+            "{version}: {output:?}"
+        );
+    }
+    let mut plain = respite.connect();
+    plain.send_raw(b"PING\r\n");
+    let answer = plain.try_read_reply_raw();
+    assert!(answer.is_err(), "plain text on a TLS port: {answer:?}");
+}
+
+#[test]
+fn a_client_ca_refuses_those_without_its_certificate() {
+    let redis = RedisServer::start();
+    let certificates = Certificates::make();
+    let respite = start(&redis, &certificates.config(true));
+    let known = ["-cert", "client.pem", "-key", "client.key"];
+    let stranger = ["-cert", "stranger.pem", "-key", "stranger.key"];
+    let input = "SET known 1\r\nQUIT\r\n";
+    let output = certificates.talk(respite.port(), &known, input);
+    assert_eq!(output.stdout, b"+OK\r\n+OK\r\n", "{output:?}");
+    for arguments in [&[][..], &stranger] {
+        let input = "SET stranger 1\r\nQUIT\r\n";
+        let output = certificates.talk(respite.port(), arguments, input);
+        assert_eq!(output.stdout, b"", "{output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains("alert"), "{stderr}");
+    }
+    redis.call(&["GET", "known"]).assert_str("1");
+    assert!(redis.call(&["GET", "stranger"]).is_null());
+}
+
+#[test]
+fn files_that_are_none_are_refused_before_a_port_is_bound() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let redis = RedisServer::start();
+    let refused = |cert: &Path| {
+        let key = dir.path().join("no.key");
+        let toml = format!(
+            "listen = \"{}\"\n[tls]\ncert = {cert:?}\nkey = {key:?}\n",
+            redis.addr()
+        );
+        let file = dir.path().join("respite.toml");
+        std::fs::write(&file, toml).expect("written");
+        let file = file.display().to_string();
+        // The port is taken: exit code 1 would say that it was tried.
+        for arguments in [
+            vec!["serve", "--config", &file],
+            vec!["check-config", &file],
+        ] {
+            let output = respite_command(&arguments).output().expect("run respite");
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{stderr}");
+            assert!(
+                stderr.contains(&format!("tls: {}", cert.display())),
+                "{stderr}"
+            );
+        }
+    };
+    refused(&dir.path().join("missing.pem"));
+    let empty = dir.path().join("garbage.pem");
+    std::fs::write(&empty, "-----BEGIN CERTIFICATE-----\n!\n").expect("written");
+    refused(&empty);
+}

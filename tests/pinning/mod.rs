@@ -1,0 +1,54 @@
+//! Connections of a client's own: they carry its state, nobody else's, and go back when it is gone.
+
+mod clients;
+mod gone;
+mod isolation;
+mod pool;
+mod tracking;
+mod transactions;
+mod wait;
+
+use crate::support::{Client, DEADLINE, RedisServer, wait_until};
+
+/// The lines of the backing's `CLIENT LIST`, this connection's own and replicas left out.
+fn backing_clients(admin: &mut Client) -> Vec<String> {
+    let list = admin.call(&["CLIENT", "LIST"]);
+    let lines = list.as_str().lines();
+    let others = lines.filter(|line| !line.contains(" cmd=client|list "));
+    others.map(str::to_owned).collect()
+}
+
+/// Waits until Respite has no connection at the backing but the shared ones.
+#[track_caller]
+fn wait_for_shared_only(redis: &RedisServer) {
+    let mut admin = redis.connect();
+    let shared =
+        |line: &String| line.contains(" name=respite ") || line.contains(" name=respite-monitor ");
+    wait_until("only shared connections are left", DEADLINE, || {
+        backing_clients(&mut admin).iter().all(shared)
+    });
+}
+
+/// Waits until so many clients of the backing are blocked.
+#[track_caller]
+fn wait_for_blocked(admin: &mut Client, count: usize) {
+    let line = format!("blocked_clients:{count}\r\n");
+    wait_until("the backing blocks as many clients", DEADLINE, || {
+        admin.call(&["INFO", "clients"]).as_str().contains(&line)
+    });
+}
+
+/// How many connections the backing has accepted in its life.
+#[track_caller]
+fn connections_received(admin: &mut Client) -> u64 {
+    let info = admin.call(&["INFO", "stats"]);
+    let field = |line: &str| {
+        line.strip_prefix("total_connections_received:")?
+            .parse()
+            .ok()
+    };
+    info.as_str()
+        .lines()
+        .find_map(field)
+        .expect("in INFO stats")
+}

@@ -1,0 +1,183 @@
+//! The embedded Redis: private, supervised, durable when asked, gone with its Respite.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{assert_refused, output, run};
+use crate::support::{Client, DEADLINE, Respite, RespiteBuilder, respite_command, wait_until};
+
+/// What an embedded server that dies makes Respite say.
+const SAID_OF_A_LOSS: [&str; 4] = [
+    "the embedded Redis ended",
+    "backing not usable",
+    "link lost",
+    "cannot start",
+];
+
+fn builder() -> RespiteBuilder {
+    SAID_OF_A_LOSS
+        .iter()
+        .fold(Respite::builder(), |builder, text| builder.allow_log(text))
+}
+
+/// The process id of the server behind.
+fn backing_pid(client: &mut Client) -> i32 {
+    let info = client.call(&["INFO", "server"]);
+    let line = info
+        .as_str()
+        .lines()
+        .find_map(|line| line.strip_prefix("process_id:").map(str::to_owned));
+    line.expect("process_id").parse().expect("a number")
+}
+
+fn socket_of(client: &mut Client) -> PathBuf {
+    let config = client.call(&["CONFIG", "GET", "unixsocket"]);
+    PathBuf::from(config.field("unixsocket").as_str())
+}
+
+/// Whether the process is there and has not ended (one that nobody waits for stays a zombie).
+fn runs(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    !state.is_empty() && !state.starts_with(['Z', 'X'])
+}
+
+/// The TCP ports that a process listens on.
+fn tcp_ports(pid: u32) -> Vec<u16> {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).expect("own processes can be looked into");
+    let sockets: HashSet<String> = fds
+        .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+        .filter_map(|link| {
+            let link = link.to_str()?;
+            Some(link.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+        })
+        .collect();
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .map(|table| fs::read_to_string(table).unwrap_or_default());
+    let listening = tables
+        .iter()
+        .flat_map(|table| table.lines())
+        .filter_map(|line| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let &[_, local, _, "0A", _, _, _, _, _, inode, ..] = &columns[..] else {
+                return None;
+            };
+            let port = u16::from_str_radix(local.rsplit(':').next()?, 16).ok()?;
+            sockets.contains(inode).then_some(port)
+        });
+    listening.collect()
+}
+
+#[test]
+fn it_is_private() {
+    let respite = builder().start();
+    let mut client = respite.connect();
+    client.call(&["SET", "a", "1"]).assert_ok();
+    let socket = socket_of(&mut client);
+    let dir = socket.parent().expect("a folder");
+    let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
+    assert_eq!((mode(dir), mode(&socket)), (0o700, 0o700));
+    let pid = backing_pid(&mut client);
+    let embedded = u32::try_from(pid).expect("positive");
+    assert!(tcp_ports(embedded).is_empty());
+    assert_eq!(tcp_ports(respite.pid()), [respite.port()]);
+    let stopped = respite.stop();
+    assert!(stopped.status.success(), "{stopped:?}");
+    assert!(!runs(pid), "the embedded server outlived Respite");
+    assert!(!dir.exists(), "{} was left behind", dir.display());
+}
+
+#[test]
+fn it_is_started_again_when_it_dies() {
+    let mut respite = builder().start();
+    let mut client = respite.connect();
+    client.call(&["SET", "a", "1"]).assert_ok();
+    let first = backing_pid(&mut client);
+    kill(Pid::from_raw(first), Signal::SIGKILL).expect("kill the embedded server");
+    respite.expect_log("the embedded Redis ended (signal: 9 (SIGKILL)), starting it again");
+    // The same client goes on; without a data directory the data is gone.
+    wait_until("the client is served again", DEADLINE, || {
+        let reply = client.call(&["GET", "a"]);
+        assert!(
+            reply.is_null() || reply.error().starts_with("UPSTREAM "),
+            "{reply:?}"
+        );
+        reply.is_null()
+    });
+    client.call(&["SET", "a", "2"]).assert_ok();
+    assert_ne!(backing_pid(&mut client), first);
+}
+
+#[test]
+fn it_ends_with_a_killed_respite() {
+    let respite = builder().start();
+    let pid = backing_pid(&mut respite.connect());
+    assert!(runs(pid));
+    respite.kill();
+    wait_until("the embedded server ends", DEADLINE, || !runs(pid));
+}
+
+#[test]
+fn a_data_directory_keeps_the_data() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let data = dir.path().join("not/there/yet");
+    let data_dir = data.display().to_string();
+    let start = || builder().arg("--data-dir").arg(&data_dir).start();
+    let respite = start();
+    respite.call(&["SET", "a", "kept"]).assert_ok();
+    let stopped = respite.stop();
+    assert!(stopped.status.success(), "{stopped:?}");
+    let respite = start();
+    respite.call(&["GET", "a"]).assert_str("kept");
+    // A server that died has its data again as well.
+    let mut client = respite.connect();
+    client.call(&["SET", "b", "kept, too"]).assert_ok();
+    client
+        .call(&["CONFIG", "SET", "appendfsync", "always"])
+        .assert_ok();
+    let pid = backing_pid(&mut client);
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("kill the embedded server");
+    wait_until("the client is served again", DEADLINE, || {
+        let reply = client.call(&["GET", "b"]);
+        !reply.is_error() && reply.as_str() == "kept, too"
+    });
+}
+
+#[test]
+fn a_data_directory_has_one_respite() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let data_dir = dir.path().display().to_string();
+    let first = builder().arg("--data-dir").arg(&data_dir).start();
+    let args = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--http",
+        "",
+        "--data-dir",
+        &data_dir,
+    ];
+    assert_refused(&run(&args), 2, &["in use by another Respite", &data_dir]);
+    first.call(&["SET", "a", "1"]).assert_ok();
+    drop(first);
+    let next = builder().arg("--data-dir").arg(&data_dir).start();
+    next.call(&["PING"]).assert_str("PONG");
+}
+
+#[test]
+fn without_a_server_on_the_path_it_says_what_to_do() {
+    let empty = tempfile::tempdir().expect("temp dir");
+    let mut command = respite_command(&["--listen", "127.0.0.1:0", "--http", ""]);
+    let output = output(command.env("PATH", empty.path()));
+    let texts = [
+        "no redis-server or valkey-server on PATH",
+        "apt-get install",
+        "--upstream redis://HOST:PORT",
+    ];
+    assert_refused(&output, 2, &texts);
+}

@@ -1,0 +1,96 @@
+//! A backing that is there and says nothing.
+
+use super::{SENT, builder, wait_for_service};
+use crate::support::{Client, RedisServer, Relay, Respite};
+
+const CONFIG: &str = "[timeouts]\nconnect = \"500ms\"\nreply = \"300ms\"";
+
+#[test]
+fn a_frozen_backing_costs_errors_and_is_used_again_when_it_thaws() {
+    let redis = RedisServer::start();
+    let respite = builder(&redis.url()).config(CONFIG).start();
+    let mut clients: Vec<Client> = (0..4).map(|_| respite.connect()).collect();
+    let [reader, writer, multi, watch] = &mut clients[..] else {
+        unreachable!()
+    };
+    writer.call(&["SET", "k", "0"]).assert_ok();
+    multi.call(&["MULTI"]).assert_ok();
+    multi.call(&["INCR", "m"]).assert_str("QUEUED");
+    watch.call(&["WATCH", "k"]).assert_ok();
+    redis.freeze();
+    writer.send(&["INCR", "k"]);
+    reader.send(&["GET", "k"]);
+    multi.send(&["EXEC"]);
+    watch.send(&["GET", "k"]);
+    for client in [&mut *writer, multi] {
+        let reply = client.read_reply();
+        reply.assert_error("UPSTREAM no reply from the backing within timeouts.reply");
+        assert!(reply.error().ends_with(SENT), "{reply:?}");
+    }
+    reader.read_reply().assert_error("UPSTREAM ");
+    watch.read_reply().assert_error("UPSTREAM ");
+    redis.thaw();
+    for client in &mut clients {
+        wait_for_service(client);
+    }
+    let [_, writer, multi, watch] = &mut clients[..] else {
+        unreachable!()
+    };
+    writer.call(&["SET", "k", "1"]).assert_ok();
+    multi.call(&["EXEC"]).assert_error("ERR EXEC without MULTI");
+    watch.call(&["MULTI"]).assert_ok();
+    assert!(watch.call(&["EXEC"]).is_null(), "the watch was lost");
+}
+
+#[test]
+fn blocking_commands_have_their_own_time() {
+    let redis = RedisServer::start();
+    let config = "[timeouts]\nreply = \"100ms\"";
+    let respite = Respite::builder()
+        .upstream(&redis.url())
+        .config(config)
+        .start();
+    let (mut blocked, mut other) = (respite.connect(), respite.connect());
+    blocked.send(&["BLPOP", "list", "0"]);
+    for _ in 0..3 {
+        assert!(other.call(&["BLPOP", "none", "0.3"]).is_null());
+    }
+    other.call(&["RPUSH", "list", "x"]);
+    assert_eq!(blocked.read_reply().strings(), ["list", "x"]);
+    // idle in a transaction or subscribed is not waiting for a reply
+    blocked.call(&["MULTI"]).assert_ok();
+    let mut subscriber = respite.connect();
+    subscriber.call(&["SUBSCRIBE", "c"]);
+    assert!(other.call(&["BLPOP", "none", "0.5"]).is_null());
+    assert!(blocked.call(&["EXEC"]).items().is_empty());
+    other.call(&["PUBLISH", "c", "still there"]);
+    subscriber.read_reply().items()[2].assert_str("still there");
+}
+
+#[test]
+fn a_backing_that_accepts_and_never_answers() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.port());
+    relay.black_hole(true);
+    let respite = builder(&relay.url()).config(CONFIG).start();
+    let mut client = respite.connect();
+    for command in [
+        &["GET", "k"][..],
+        &["INCR", "n"],
+        &["MULTI"],
+        &["BLPOP", "l", "0"],
+    ] {
+        let reply = client.call(command);
+        reply.assert_error("UPSTREAM no connection to ");
+        assert!(
+            reply.error().ends_with("; the command was not sent"),
+            "{reply:?}"
+        );
+        client.call(&["DISCARD"]);
+    }
+    client.call(&["PING"]).assert_str("PONG");
+    relay.black_hole(false);
+    relay.cut_all();
+    wait_for_service(&mut client);
+    assert!(redis.call(&["GET", "n"]).is_null());
+}
