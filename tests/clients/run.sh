@@ -49,7 +49,11 @@ node_redis | ioredis)
         cp "$here/package-lock.json" "$stamp"
     fi
     # node looks for libraries beside the script
-    cp "$here"/*.mjs "$cache/node/"
+    for script in "$here"/*.mjs; do
+        copy=$cache/node/${script##*/}
+        # another script may be reading it
+        cmp -s "$script" "$copy" || { cp "$script" "$copy.new" && mv "$copy.new" "$copy"; }
+    done
     flock -u 9
     exec node "$cache/node/$name.mjs"
     ;;

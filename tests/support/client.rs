@@ -241,6 +241,14 @@ impl Client {
         }
     }
 
+    /// Reads until so many bytes are here; they stay for the next reply.
+    pub(crate) fn wait_for_bytes(&mut self, count: usize) {
+        while self.unread().len() < count {
+            let read = self.fill().expect("bytes in time");
+            assert!(read > 0, "closed after {} bytes", self.unread().len());
+        }
+    }
+
     fn unread(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
