@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::entry::Entry;
-use super::settings::Mode;
 use super::store::Cache;
 use crate::command::{ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, help};
+use crate::config::CacheMode;
 use crate::resp::{Args, Proto, ReplyWriter};
 
 const DEFAULT_HOTKEYS: usize = 10;
@@ -93,7 +93,7 @@ impl CacheFamily {
         let mode = self.cache.mode();
         let state = match mode {
             _ if settings.is_off() => "off",
-            Mode::Expiry if settings.mode == Mode::Tracking => "degraded",
+            CacheMode::Expiry if settings.mode == CacheMode::Tracking => "degraded",
             _ => "on",
         };
         let integer = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::entry::{Waiter, write_nil};
 use super::lease::Lease;
 use super::mutant::{Mutant, is_active};
-use super::settings::Mode;
 use super::store::{Cache, Fill, is_nil};
+use crate::config::CacheMode;
 use crate::resp::Proto;
 
 /// Hands a reply to a session. The bytes are a RESP3 reply to `GET`; none when the fetch failed
@@ -33,9 +33,14 @@ impl Filler {
         }
     }
 
-    /// Whether the link is to ask for tracking.
-    pub fn wants_tracking(&self) -> bool {
-        self.cache.settings().mode == Mode::Tracking
+    /// The command by which the link is to ask for tracking, in its default mode.
+    pub fn tracking(&self) -> Option<&'static [&'static [u8]]> {
+        let command: &[&[u8]] = if is_active(Mutant::Noloop) {
+            &[b"CLIENT", b"TRACKING", b"ON", b"NOLOOP"]
+        } else {
+            &[b"CLIENT", b"TRACKING", b"ON"]
+        };
+        (self.cache.settings().mode == CacheMode::Tracking).then_some(command)
     }
 
     /// How often the link has to prove that it is alive.

@@ -23,7 +23,6 @@ mod guard;
 mod lease;
 mod mutant;
 mod segment;
-mod settings;
 mod stats;
 mod store;
 
@@ -33,5 +32,4 @@ pub use fill::{Deliver, Filler};
 pub use guard::Guard;
 pub use lease::Lease;
 pub use mutant::{Mutant, is_active};
-pub use settings::{CacheSettings, Mode};
 pub use store::{Cache, Lookup, Query};

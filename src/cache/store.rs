@@ -14,8 +14,8 @@ use super::guard::Stripes;
 use super::lease::Lease;
 use super::mutant::{Mutant, is_active};
 use super::segment::{FullKey, Landed, Segment};
-use super::settings::{CacheSettings, Mode};
 use super::stats::{Stats, count};
+use crate::config::{CacheMode, CacheSettings};
 use crate::resp::{Proto, glob_match};
 
 const SEGMENTS: usize = 64;
@@ -93,9 +93,11 @@ impl Cache {
     }
 
     /// The mode in force: tracking becomes expiry when the backing has none.
-    pub fn mode(&self) -> Mode {
+    pub fn mode(&self) -> CacheMode {
         match self.settings.load().mode {
-            Mode::Tracking if self.without_tracking.load(Ordering::Acquire) => Mode::Expiry,
+            CacheMode::Tracking if self.without_tracking.load(Ordering::Acquire) => {
+                CacheMode::Expiry
+            }
             mode => mode,
         }
     }
@@ -172,7 +174,7 @@ impl Cache {
     /// Whether a missing key should be fetched into the cache.
     fn is_worth_a_place(&self, segment: &mut Segment, hash: u64, key: &[u8]) -> bool {
         let settings = self.settings.load();
-        if !settings.covers(key) {
+        if !covers(&settings, key) {
             return false;
         }
         let asked = segment.frequency.count(hash);
@@ -355,6 +357,16 @@ pub(super) struct Fill<'a> {
     pub(super) sent: Instant,
     pub(super) lease: &'a Arc<Lease>,
     pub(super) epoch: u64,
+}
+
+/// Whether a key may be cached, by its name.
+fn covers(settings: &CacheSettings, key: &[u8]) -> bool {
+    let any = |patterns: &[String]| {
+        patterns
+            .iter()
+            .any(|pattern| matches(pattern.as_bytes(), key))
+    };
+    (settings.include.is_empty() || any(&settings.include)) && !any(&settings.exclude)
 }
 
 /// Whether a reply says that the key does not exist.

@@ -1,21 +1,72 @@
 //! `[cache]`: what is kept, and for how long.
 
 use super::{error::Problems, period::Period, raw, size::Size};
-use crate::cache::{CacheSettings, Mode};
 use std::time::Duration;
 
 /// The shortest bound of staleness: heartbeats go four times as often.
 const MIN_STALENESS: Duration = Duration::from_millis(20);
 
+/// What keeps entries from growing stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheMode {
+    /// The backing tells what has changed (`CLIENT TRACKING`).
+    Tracking,
+    /// Only the entries' expiry and the commands that pass through this Respite.
+    Expiry,
+    /// Nothing is cached.
+    Off,
+}
+
+/// `[cache]`, as the cache itself needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// What keeps entries from growing stale.
+    pub mode: CacheMode,
+    /// Entries, all segments together.
+    pub max_entries: usize,
+    /// Bytes of keys, values and bookkeeping.
+    pub max_bytes: usize,
+    /// The longest that any entry lives.
+    pub expiry: Duration,
+    /// The largest value that is kept.
+    pub max_value_bytes: usize,
+    /// Only keys that match one of these are cached; none: all.
+    pub include: Vec<String>,
+    /// Keys that match one of these are never cached.
+    pub exclude: Vec<String>,
+    /// δ: how long an entry may be served after the last proof that the fill link is alive.
+    pub staleness_max: Duration,
+    /// Every read asks the backing.
+    pub strict: bool,
+}
+
+impl CacheSettings {
+    /// Whether nothing is ever cached.
+    pub fn is_off(&self) -> bool {
+        self.mode == CacheMode::Off || self.strict
+    }
+}
+
+impl CacheMode {
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            CacheMode::Tracking => "tracking",
+            CacheMode::Expiry => "expiry",
+            CacheMode::Off => "off",
+        }
+    }
+}
+
 /// Makes the settings of the cache.
 pub(super) fn validate(raw: raw::Cache, problems: &mut Problems) -> CacheSettings {
     let mode = match raw.mode.as_str() {
-        "tracking" => Mode::Tracking,
-        "expiry" => Mode::Expiry,
-        "off" => Mode::Off,
+        "tracking" => CacheMode::Tracking,
+        "expiry" => CacheMode::Expiry,
+        "off" => CacheMode::Off,
         _ => {
             problems.invalid("cache.mode", "must be \"tracking\", \"expiry\" or \"off\"");
-            Mode::Off
+            CacheMode::Off
         }
     };
     let Period(expiry) = raw.expiry;
@@ -82,7 +133,7 @@ fn positive(key: &str, value: Option<u64>, problems: &mut Problems) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::cache::Mode;
+    use crate::config::CacheMode;
     use crate::config::testing::{file, problems};
 
     #[test]
@@ -95,6 +146,6 @@ mod tests {
                 "cache.max_entries: must be at least 1",
             ]
         );
-        assert_eq!(file("").expect("defaults").cache.mode, Mode::Tracking);
+        assert_eq!(file("").expect("defaults").cache.mode, CacheMode::Tracking);
     }
 }

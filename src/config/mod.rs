@@ -35,6 +35,7 @@ mod upstream;
 mod validate;
 
 pub use access::{Access, UserConfig};
+pub use cache::{CacheMode, CacheSettings};
 pub use credential::Credential;
 pub use endpoint::{Address, Endpoint};
 pub use environment::environment;

@@ -1,7 +1,8 @@
 //! The validated configuration as a whole.
 
-use super::{Access, Credential, Limits, ListenAddr, Source, Timeouts, Tls, Upstream, load};
-use crate::cache::CacheSettings;
+use super::{
+    Access, CacheSettings, Credential, Limits, ListenAddr, Source, Timeouts, Tls, Upstream, load,
+};
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
 /// Everything that can be configured, checked and immutable. Shared as one value; a reload makes a new one.

@@ -8,8 +8,9 @@ use super::dispatch::{Request, subcommand};
 use super::run::Session;
 use super::shared::Shared;
 use super::worker::ToWorker;
-use crate::cache::{Cache, Guard, Lookup, Mode, Mutant, Query, Waiter, is_active};
+use crate::cache::{Cache, Guard, Lookup, Mutant, Query, Waiter, is_active};
 use crate::command::{Handling, Pin, Row, each_key, has_block_option, touches_unknown};
+use crate::config::CacheMode;
 use crate::resp::Args;
 use crate::upstream::Fetch;
 
@@ -148,14 +149,14 @@ impl Session {
         match request.row {
             Some(row) if is_flush(row) => guard.protect_all(),
             // It may be under way for long: better to wait for a fence at its end.
-            _ if blocks && cache.mode() == Mode::Tracking => cover.fence = true,
+            _ if blocks && cache.mode() == CacheMode::Tracking => cover.fence = true,
             _ => dbs.iter().for_each(|db| {
                 protect_keys(request, *db, |db, key| guard.protect(db, key));
             }),
         }
         if changes_unknown_keys(request) {
             match cache.mode() {
-                Mode::Tracking => cover.fence = true,
+                CacheMode::Tracking => cover.fence = true,
                 _ => guard.protect_all(),
             }
         }
@@ -211,7 +212,7 @@ impl Session {
 impl QueuedKeys {
     fn cover(self, cache: &Arc<Cache>) -> Cover {
         let mut guard = Guard::new(Arc::clone(cache));
-        let fence = self.unknown && cache.mode() == Mode::Tracking;
+        let fence = self.unknown && cache.mode() == CacheMode::Tracking;
         if self.all || (self.unknown && !fence) {
             guard.protect_all();
         }

@@ -386,8 +386,8 @@ struct FillsCache {
 }
 
 impl FillEvents for FillsCache {
-    fn wants_tracking(&self) -> bool {
-        self.filler.wants_tracking()
+    fn tracking(&self) -> Option<&'static [&'static [u8]]> {
+        self.filler.tracking()
     }
 
     fn heartbeat(&self) -> Duration {
@@ -400,7 +400,7 @@ impl FillEvents for FillsCache {
             warn!("the backing has no tracking that works, the cache is in expiry mode: {refused}");
         }
         self.filler
-            .connected(refused.is_none() && self.filler.wants_tracking())
+            .connected(refused.is_none() && self.filler.tracking().is_some())
     }
 
     fn answered(&self, sent: Instant) {

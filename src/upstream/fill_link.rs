@@ -35,8 +35,8 @@ const HUNG_AFTER: Duration = Duration::from_secs(5);
 /// Who is told what a fill link hears. Called while the link works on its queue: must not call
 /// back into the link.
 pub trait FillEvents {
-    /// Whether to ask for tracking.
-    fn wants_tracking(&self) -> bool;
+    /// The command that asks for tracking, if it is wanted.
+    fn tracking(&self) -> Option<&'static [&'static [u8]]>;
     /// How often to prove that the link is alive.
     fn heartbeat(&self) -> Duration;
     /// The link is connected; `refused` is what the backing said to `CLIENT TRACKING`.
@@ -303,7 +303,7 @@ async fn run(
             timeout: connect_timeout,
         };
         let opened = match backing.connect(options).await {
-            Ok(conn) => track(conn, events.wants_tracking()).await,
+            Ok(conn) => track(conn, events.tracking()).await,
             Err(error) => Err(error),
         };
         match opened {
@@ -333,16 +333,15 @@ async fn run(
 }
 
 /// Asks for tracking; returns what the backing said when it refused.
-async fn track(mut conn: Conn, wanted: bool) -> Result<(Conn, Option<String>), UpstreamError> {
-    if !wanted {
+async fn track(
+    mut conn: Conn,
+    command: Option<&[&[u8]]>,
+) -> Result<(Conn, Option<String>), UpstreamError> {
+    let Some(command) = command else {
         return Ok((conn, None));
-    }
+    };
     let mut request = Vec::new();
-    if crate::cache::is_active(crate::cache::Mutant::Noloop) {
-        write_command(&mut request, &[b"CLIENT", b"TRACKING", b"ON", b"NOLOOP"]);
-    } else {
-        write_command(&mut request, &[b"CLIENT", b"TRACKING", b"ON"]);
-    }
+    write_command(&mut request, command);
     conn.stream
         .write_all(&request)
         .await

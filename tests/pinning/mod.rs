@@ -22,8 +22,12 @@ fn backing_clients(admin: &mut Client) -> Vec<String> {
 #[track_caller]
 fn wait_for_shared_only(redis: &RedisServer) {
     let mut admin = redis.connect();
-    let shared =
-        |line: &String| line.contains(" name=respite ") || line.contains(" name=respite-monitor ");
+    let names = [
+        " name=respite ",
+        " name=respite-monitor ",
+        " name=respite-fill ",
+    ];
+    let shared = |line: &String| names.iter().any(|name| line.contains(name));
     wait_until("only shared connections are left", DEADLINE, || {
         backing_clients(&mut admin).iter().all(shared)
     });
