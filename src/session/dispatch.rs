@@ -16,7 +16,7 @@ use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits};
 use crate::upstream::ReplySink;
 
 /// Unread output beyond which a client's requests wait.
-const OUTPUT_BACKLOG: usize = 1024 * 1024;
+pub(super) const OUTPUT_BACKLOG: usize = 1024 * 1024;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,8 @@ impl Session {
                 Err(error) => {
                     self.flush_run(input, &mut run);
                     self.replies.reply(|out| {
-                        ReplyWriter::new(out, self.state.proto).error(format!("ERR {error}"));
+                        let text = [b"ERR ".as_slice(), &error.to_bytes()].concat();
+                        ReplyWriter::new(out, self.state.proto).error(text);
                     });
                     self.closing = true;
                     break;
