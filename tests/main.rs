@@ -6,6 +6,7 @@
 mod compare_measure;
 mod clients;
 mod differential;
+mod limits;
 mod pinning;
 mod support;
 mod upstream;
