@@ -7,6 +7,7 @@ mod clients;
 #[path = "../benches/compare/measure.rs"]
 mod compare_measure;
 mod differential;
+mod limits;
 mod pinning;
 mod serve;
 mod support;

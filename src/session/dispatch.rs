@@ -19,7 +19,7 @@ use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits};
 use crate::upstream::ReplySink;
 
 /// Unread output beyond which a client's requests wait.
-const OUTPUT_BACKLOG: usize = 1024 * 1024;
+pub(super) const OUTPUT_BACKLOG: usize = 1024 * 1024;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,6 +22,9 @@ const LARGE_REPLY: usize = 16 * 1024;
 /// Bytes of large replies that may be on their way to one client.
 const WINDOW_BYTES: usize = 32 * 1024 * 1024;
 
+/// Replies that may be outstanding before anything is known of their size; as many more as have come.
+const FIRST_WINDOW: usize = 32;
+
 /// What a reply of the backing is turned into before the client gets it.
 pub(crate) type Rewrite = Box<dyn FnOnce(&[u8], &mut Vec<u8>)>;
 
@@ -62,8 +65,12 @@ struct Inner {
     task: Option<Waker>,
     limit: usize,
     cut: Option<Cut>,
-    /// Bytes of a reply, a moving average.
+    /// Bytes of a reply: the largest of late, forgotten slowly.
     mean: usize,
+    /// Bytes that have come of the reply at hand.
+    begun: usize,
+    /// Replies that have come.
+    seen: usize,
 }
 
 /// Why a client is cut off.
@@ -257,14 +264,15 @@ impl Replies {
         inner.out.len() - inner.written
     }
 
-    /// How many replies may be outstanding, at most `most`: fewer when they are large, so that
-    /// what is on its way to a client stays bounded.
+    /// How many replies may be outstanding, at most `most`: fewer when they are large, or not known
+    /// yet not to be, so that what is on its way to a client stays bounded.
     pub(crate) fn window(&self, most: usize) -> usize {
-        let mean = self.inner.borrow().mean;
-        if mean < LARGE_REPLY {
+        let inner = self.inner.borrow();
+        let most = most.min(FIRST_WINDOW + inner.seen);
+        if inner.mean < LARGE_REPLY {
             most
         } else {
-            most.min((WINDOW_BYTES / mean).max(2))
+            most.min((WINDOW_BYTES / inner.mean).max(2))
         }
     }
 
@@ -347,8 +355,7 @@ impl ReplySink for Replies {
     fn deliver(&self, bytes: &[u8], replies: u32) {
         let mut inner = self.inner.borrow_mut();
         inner.outstanding -= replies as usize;
-        let mean = bytes.len() / replies.max(1) as usize;
-        inner.mean = (inner.mean * 7 + mean) / 8;
+        inner.measure(bytes.len(), replies as usize);
         inner.deliver(bytes, replies);
         inner.check_limit();
         if let Some(task) = &inner.task {
@@ -371,6 +378,21 @@ impl Inner {
     fn index(&self, slot: u64) -> Option<usize> {
         let at = usize::try_from(slot.checked_sub(self.first)?).ok()?;
         (at < self.slots.len()).then_some(at)
+    }
+
+    /// Notes the size of what came. A large reply counts at once, also while it is coming.
+    fn measure(&mut self, bytes: usize, replies: usize) {
+        self.begun += bytes;
+        let size = self.begun / replies.max(1);
+        if size > self.mean {
+            self.mean = size;
+        } else if replies > 0 {
+            self.mean = (self.mean * 7 + size) / 8;
+        }
+        if replies > 0 {
+            self.begun = 0;
+            self.seen = self.seen.saturating_add(replies);
+        }
     }
 
     fn deliver(&mut self, bytes: &[u8], replies: u32) {

@@ -12,6 +12,7 @@ use tokio_util::io::poll_read_buf;
 use tracing::debug;
 
 use super::cached::{Cover, QueuedKeys};
+use super::dispatch::OUTPUT_BACKLOG;
 use super::pinned::{Answers, Leftover, Pinned};
 use super::replies::{Cut, Replies};
 use super::state::ConnState;
@@ -53,6 +54,8 @@ pub(super) struct Session {
     stream: Stream,
     input: Vec<u8>,
     eof: bool,
+    /// When it was last seen to wait for a reply.
+    busy: Instant,
 }
 
 /// Why a session ended.
@@ -122,6 +125,7 @@ impl Session {
             stream,
             input: Vec::new(),
             eof: false,
+            busy: Instant::now(),
             worker,
             replies,
         })
@@ -170,9 +174,12 @@ impl Session {
                 progress |= self.poll_pinned(cx)?;
             }
         }
+        let backlog = self.replies.unwritten() >= OUTPUT_BACKLOG;
         if let Poll::Ready(written) = self.replies.poll_write(&mut self.stream, cx) {
             written?;
         }
+        // What waited for the client to read can go on, and nobody else would wake it.
+        progress |= backlog && self.replies.unwritten() < OUTPUT_BACKLOG;
         Ok(progress)
     }
 
@@ -326,8 +333,12 @@ impl Session {
             return Some(End::Closed);
         }
         let busy = self.pinned.is_some() || !self.replies.is_settled();
-        let limit = idle.filter(|_| !busy)?;
-        (now.duration_since(self.state.entry.last_active()) > limit).then_some(End::Idle)
+        if busy {
+            self.busy = now;
+            return None;
+        }
+        let since = self.busy.max(self.state.entry.last_active());
+        (now.duration_since(since) > idle?).then_some(End::Idle)
     }
 
     async fn finish(mut self, end: &End) {
