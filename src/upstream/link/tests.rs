@@ -49,7 +49,11 @@ fn request(words: &[&[u8]]) -> Vec<u8> {
 fn push(link: &Link, requests: &[Vec<u8>]) -> Rc<Sink> {
     let sink = Rc::new(Sink::default());
     let replies = u32::try_from(requests.len()).expect("few");
-    link.push(&requests.concat(), replies, Rc::clone(&sink) as Rc<dyn ReplySink>);
+    link.push(
+        &requests.concat(),
+        replies,
+        Rc::clone(&sink) as Rc<dyn ReplySink>,
+    );
     sink
 }
 
@@ -75,7 +79,11 @@ fn every_split_of_the_replies_gives_each_sink_its_own() {
                 link.inner.borrow_mut().receive(part).expect("valid");
             }
             assert_eq!(first.text(), "+OK\r\n$3\r\nabc\r\n", "{cut} {second}");
-            assert_eq!(middle.text(), "*2\r\n:1\r\n$-1\r\n+OK\r\n-ERR x\r\n", "{cut} {second}");
+            assert_eq!(
+                middle.text(),
+                "*2\r\n:1\r\n$-1\r\n+OK\r\n-ERR x\r\n",
+                "{cut} {second}"
+            );
             assert_eq!(last.text(), "$0\r\n\r\n", "{cut} {second}");
             assert_eq!(link.in_flight(), 0);
             assert_eq!(link.inner.borrow().out.held(), 0);
@@ -90,17 +98,29 @@ fn a_lost_link_sends_reads_again_and_fails_writes_in_their_turn() {
     let sink = push(&link, &[get.clone(), set, get.clone(), get.clone()]);
     write_all(&link);
     let unsent = push(&link, &[request(&[b"SET", b"u", b"v"])]);
-    link.inner.borrow_mut().receive(b"$1\r\na\r\n").expect("valid");
+    link.inner
+        .borrow_mut()
+        .receive(b"$1\r\na\r\n")
+        .expect("valid");
     link.inner.borrow_mut().lose(&UpstreamError::closed());
     // What was answered is not lost with the connection.
-    assert_eq!(sink.text(), "$1\r\na\r\n-UPSTREAM the connection to the backing was lost: closed \
-                             by the backing; the command was sent and may have been executed\r\n");
+    assert_eq!(
+        sink.text(),
+        "$1\r\na\r\n-UPSTREAM the connection to the backing was lost: closed \
+                             by the backing; the command was sent and may have been executed\r\n"
+    );
     let held = link.inner.borrow().out.held();
     assert_eq!(held, 2 * get.len() + request(&[b"SET", b"u", b"v"]).len());
     write_all(&link);
-    link.inner.borrow_mut().receive(b"$1\r\nb\r\n$1\r\nc\r\n+OK\r\n").expect("valid");
+    link.inner
+        .borrow_mut()
+        .receive(b"$1\r\nb\r\n$1\r\nc\r\n+OK\r\n")
+        .expect("valid");
     assert!(sink.text().ends_with("executed\r\n$1\r\nb\r\n$1\r\nc\r\n"));
-    assert_eq!((*sink.replies.borrow(), unsent.text().as_str()), (4, "+OK\r\n"));
+    assert_eq!(
+        (*sink.replies.borrow(), unsent.text().as_str()),
+        (4, "+OK\r\n")
+    );
 }
 
 #[test]
