@@ -4,6 +4,7 @@
 
 mod access;
 mod clients;
+mod coherence;
 #[path = "../benches/compare/measure.rs"]
 mod compare_measure;
 mod differential;

@@ -1,0 +1,185 @@
+//! What goes wrong during a run: connections die, hang and lag, the backing sleeps, stops and starts again.
+
+use std::time::Duration;
+
+use super::history::{Clock, Content, Write};
+use super::load::FUNCTIONS;
+use super::run::Backing;
+use super::world::World;
+use crate::support::{Connection, Direction, Random, Relay};
+
+/// One thing that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The backing closes one of Respite's connections.
+    Kill,
+    /// The backing closes the connections that track.
+    KillFills,
+    /// The backing executes a slow command.
+    Sleep,
+    /// The backing stands still.
+    Freeze,
+    /// What the backing says on the fill connections comes late: by more than δ.
+    HoldFills,
+    /// What the backing says on the fill connections there are never comes.
+    LoseFills,
+    /// A connection breaks.
+    Cut,
+    /// The backing dies and comes back empty.
+    Restart,
+}
+
+/// Delays that last for the whole run: bytes go on in bursts that are so far apart.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lag {
+    /// From the backing to the fill connections.
+    pub(crate) fills_down: Duration,
+    /// To the backing on all other connections.
+    pub(crate) others_up: Duration,
+}
+
+/// Whether a connection of Respite is one that fills the cache.
+fn fills(connection: &Connection) -> bool {
+    let first = connection.first_bytes().to_ascii_uppercase();
+    first.windows(8).any(|window| window == b"TRACKING")
+}
+
+fn open(relays: &[Relay]) -> impl Iterator<Item = Connection> {
+    relays
+        .iter()
+        .flat_map(Relay::connections)
+        .filter(Connection::is_open)
+}
+
+impl Fault {
+    /// Lets it happen and, where it passes, waits until it is over.
+    pub(crate) fn strike(
+        self,
+        backing: &mut Backing,
+        relays: &[Relay],
+        world: &World,
+        random: &mut Random,
+    ) {
+        match self {
+            Self::Kill => kill(backing, random, |_| true),
+            Self::KillFills => kill(backing, random, |flags| flags.contains('t')),
+            Self::Sleep => drop(backing.redis.call(&["DEBUG", "SLEEP", "0.3"])),
+            Self::Freeze => {
+                backing.redis.freeze();
+                std::thread::sleep(Duration::from_millis(random.between(50, 500) as u64));
+                backing.redis.thaw();
+            }
+            Self::HoldFills => {
+                let held: Vec<Connection> = open(relays).filter(fills).collect();
+                held.iter()
+                    .for_each(|connection| connection.pause(Direction::Down));
+                std::thread::sleep(Duration::from_millis(random.between(100, 500) as u64));
+                held.iter()
+                    .for_each(|connection| connection.resume(Direction::Down));
+            }
+            Self::LoseFills => {
+                let lost = open(relays).filter(fills);
+                lost.for_each(|connection| connection.pause(Direction::Down));
+            }
+            Self::Cut => {
+                let open: Vec<Connection> = open(relays).collect();
+                if !open.is_empty() {
+                    random.pick(&open).cut();
+                }
+            }
+            Self::Restart => restart(backing, world),
+        }
+    }
+}
+
+/// Kills connections whose name is Respite's and whose flags are `wanted`: one of them, or all.
+fn kill(backing: &Backing, random: &mut Random, wanted: impl Fn(&str) -> bool) {
+    let mut client = backing.redis.connect();
+    let list = client.call(&["CLIENT", "LIST", "TYPE", "normal"]);
+    let field = |line: &str, name: &str| {
+        let mut words = line.split(' ');
+        words
+            .find_map(|word| word.strip_prefix(name))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let ids: Vec<String> = list
+        .as_str()
+        .lines()
+        .filter(|line| {
+            field(line, "name=").starts_with("respite") && wanted(&field(line, "flags="))
+        })
+        .map(|line| field(line, "id="))
+        .collect();
+    let everyone = random.one_in(3);
+    let chosen = random.below(ids.len().max(1));
+    for (_, id) in ids
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| everyone || *index == chosen)
+    {
+        client.call(&["CLIENT", "KILL", "ID", id]);
+    }
+}
+
+/// Everything is gone at some moment between the kill and the first answer.
+fn restart(backing: &mut Backing, world: &World) {
+    let start = world.clock.now();
+    backing.redis.restart();
+    let end = world.clock.now();
+    prepare(backing);
+    let gone = |slot| Write {
+        slot,
+        place: super::history::Place::Direct,
+        start,
+        end,
+        content: Content::Nil,
+        ttl: None,
+        sure: true,
+        how: "restart",
+    };
+    backing
+        .writes
+        .extend(world.slots_where(|_| true).into_iter().map(gone));
+}
+
+/// What a fresh backing needs.
+pub(crate) fn prepare(backing: &Backing) {
+    let mut client = backing.redis.connect();
+    client.call(&["FUNCTION", "LOAD", FUNCTIONS]);
+    for command in backing.setup {
+        client.call(command).assert_ok();
+    }
+}
+
+/// Lets bytes go on in bursts until the run stops. A fault that holds a connection is undone at the next burst.
+pub(crate) fn lag(relays: &[Relay], world: &World, lag: Lag) {
+    let gates = [
+        (lag.fills_down, Direction::Down, true),
+        (lag.others_up, Direction::Up, false),
+    ];
+    std::thread::scope(|scope| {
+        for (delay, direction, of_fills) in gates.into_iter().filter(|gate| !gate.0.is_zero()) {
+            scope.spawn(move || {
+                let each = |act: &dyn Fn(&Connection)| {
+                    open(relays)
+                        .filter(|one| fills(one) == of_fills)
+                        .for_each(|one| act(&one));
+                };
+                while world.running() {
+                    each(&|connection| connection.pause(direction));
+                    std::thread::sleep(delay);
+                    each(&|connection| connection.resume(direction));
+                    std::thread::sleep(Duration::from_micros(300));
+                }
+            });
+        }
+    });
+}
+
+/// A pause of random length between two faults, cut short at the end of the run.
+pub(crate) fn wait(clock: Clock, until: u64, random: &mut Random) {
+    let left = until.saturating_sub(clock.now());
+    let pause = Duration::from_millis(random.between(50, 300) as u64);
+    std::thread::sleep(pause.min(Duration::from_nanos(left)));
+}

@@ -1,0 +1,170 @@
+//! Reads keys in every way that shows their content, and in some that don't.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::conn::{Command, Conn, command};
+use super::super::history::{History, Place, Read, SlotId};
+use super::super::world::{How, World};
+use crate::support::{Random, Reply};
+
+/// One reading client.
+pub(super) struct Reader {
+    world: Arc<World>,
+    conn: Conn,
+    random: Random,
+    history: History,
+}
+
+impl Reader {
+    pub(super) fn new(place: Place, resp3: bool, world: &Arc<World>, random: Random) -> Self {
+        Self {
+            conn: Conn::new(place, world.ports[place as usize], resp3),
+            world: Arc::clone(world),
+            random,
+            history: History::default(),
+        }
+    }
+
+    /// Reads until the run stops.
+    pub(super) fn run(mut self) -> History {
+        while self.world.running() {
+            let slot = self.world.pick(self.conn.place, &mut self.random);
+            if !self.conn.ready(self.world.slot(slot).db) {
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            }
+            match self.random.below(20) {
+                0..12 => self.get(slot),
+                12..15 => self.pipeline(slot),
+                15 => self.mget(slot),
+                16 => self.getrange(slot),
+                17 => self.transaction(slot),
+                18 => self.compare(slot),
+                _ => self.blind(slot),
+            }
+            if self.conn.place == Place::Direct {
+                // a witness, not a load
+                std::thread::sleep(Duration::from_micros(500));
+            }
+        }
+        self.history
+    }
+
+    fn get(&mut self, slot: SlotId) {
+        self.read(
+            &[slot],
+            &[self.words("GET", slot)],
+            "GET",
+            How::Get,
+            |replies| replies,
+        );
+    }
+
+    fn pipeline(&mut self, slot: SlotId) {
+        let count = self.random.between(2, 20);
+        let slots = self.neighbours(slot, count);
+        let commands: Vec<Command> = slots.iter().map(|slot| self.words("GET", *slot)).collect();
+        self.read(&slots, &commands, "pipelined GET", How::Get, |replies| {
+            replies
+        });
+    }
+
+    fn mget(&mut self, slot: SlotId) {
+        let slots = self.neighbours(slot, 3);
+        let mut mget = command!["MGET"];
+        mget.extend(slots.iter().map(|slot| self.name(*slot)));
+        self.read(&slots, &[mget], "MGET", How::Mget, items);
+    }
+
+    fn getrange(&mut self, slot: SlotId) {
+        let getrange = command!["GETRANGE", self.name(slot), "0", "-1"];
+        self.read(&[slot], &[getrange], "GETRANGE", How::Getrange, |replies| {
+            replies
+        });
+    }
+
+    fn transaction(&mut self, slot: SlotId) {
+        let slots = self.neighbours(slot, 2);
+        let mut commands = vec![command!["MULTI"]];
+        commands.extend(slots.iter().map(|slot| self.words("GET", *slot)));
+        commands.push(command!["EXEC"]);
+        self.read(&slots, &commands, "GET in EXEC", How::Get, |mut replies| {
+            items(replies.drain(..).next_back().into_iter().collect())
+        });
+    }
+
+    /// A read from the cache on each side of one past it.
+    fn compare(&mut self, slot: SlotId) {
+        self.get(slot);
+        if self.random.one_in(2) {
+            let mget = command!["MGET", self.name(slot)];
+            self.read(&[slot], &[mget], "MGET", How::Mget, items);
+        } else {
+            self.getrange(slot);
+        }
+        self.get(slot);
+    }
+
+    /// Reads that show no version, for what they do to the cache.
+    fn blind(&mut self, slot: SlotId) {
+        let name = *self.random.pick(&["STRLEN", "EXISTS", "TTL", "TYPE"]);
+        let words = self.words(name, slot);
+        let _ = self.conn.exchange(&[words]);
+    }
+
+    /// Sends one packet and records what its replies, made one per slot by `contents`, show.
+    fn read(
+        &mut self,
+        slots: &[SlotId],
+        commands: &[Command],
+        how: &'static str,
+        kind: How,
+        contents: impl FnOnce(Vec<Reply>) -> Vec<Reply>,
+    ) {
+        let start = self.world.clock.now();
+        let replies = self.conn.exchange(commands);
+        let end = self.world.clock.now();
+        let contents = contents(replies.unwrap_or_default());
+        for (slot, reply) in slots.iter().zip(&contents) {
+            let seen = self.world.seen(*slot, kind, reply);
+            self.history.reads.extend(seen.map(|seen| Read {
+                slot: *slot,
+                place: self.conn.place,
+                start,
+                end,
+                seen,
+                how,
+            }));
+        }
+    }
+
+    /// The slot and others of its database.
+    fn neighbours(&mut self, slot: SlotId, count: usize) -> Vec<SlotId> {
+        let db = self.world.slot(slot).db;
+        let mut slots = vec![slot];
+        while slots.len() < count {
+            let other = self.world.pick(self.conn.place, &mut self.random);
+            let twin = self.world.slot(other).twin;
+            let same_db = |id: &SlotId| self.world.slot(*id).db == db;
+            slots.push([other, twin].into_iter().find(same_db).unwrap_or(slot));
+        }
+        slots
+    }
+
+    fn words(&self, name: &str, slot: SlotId) -> Command {
+        command![name, self.name(slot)]
+    }
+
+    fn name(&self, slot: SlotId) -> Vec<u8> {
+        self.world.slot(slot).name.clone().into_bytes()
+    }
+}
+
+/// The items of the last reply, if it has any.
+fn items(replies: Vec<Reply>) -> Vec<Reply> {
+    match replies.into_iter().next_back() {
+        Some(Reply::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,191 @@
+//! Respites with one rule of the cache left out: each must be caught, in a scenario made for it.
+//!
+//! The binary leaves a rule out when it is built with the feature `mutants` and told by `MUTANT=name`.
+#![cfg_attr(
+    not(feature = "mutants"),
+    allow(dead_code, reason = "only played with mutants")
+)]
+
+use std::time::Duration;
+
+use super::check::Promise;
+use super::faults::{Fault, Lag};
+use super::history::Place::{A, Direct};
+use super::load::{Flush, Load, Op};
+use super::run::Scenario;
+
+/// A shorter δ, so that what is stale for ever shows sooner.
+const DELTA: Duration = Duration::from_millis(100);
+
+/// Plain writes past Respite, which hears of them by invalidations alone.
+fn past(ops: &[Op]) -> Load {
+    Load {
+        ops: ops.to_vec(),
+        routes: vec![Direct],
+        readers: [4, 0, 1],
+        ..Load::default()
+    }
+}
+
+/// Writes through the Respite that reads.
+fn through(ops: &[Op]) -> Load {
+    Load {
+        routes: vec![A],
+        ..past(ops)
+    }
+}
+
+fn scenario(name: &'static str, load: Load) -> Scenario {
+    let mut scenario = Scenario {
+        name,
+        cache: "staleness_max = \"100ms\"",
+        load,
+        ..Scenario::default()
+    };
+    scenario.rules.staleness = Some(DELTA);
+    scenario
+}
+
+fn lag(fills_down: u64, others_up: u64) -> Lag {
+    Lag {
+        fills_down: Duration::from_millis(fills_down),
+        others_up: Duration::from_millis(others_up),
+    }
+}
+
+/// The scenario that must catch this mutant, and the promises of which it must break one.
+fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
+    use Promise::{P2, P3, P4, P5};
+    match name {
+        // no fill link writes; but a read on it may push keys out of the tracking table or out of memory, and
+        // Redis takes the one that reads for the cause. The key is then untracked and nobody was told
+        "noloop" => {
+            let mut scenario = scenario(name, past(&[Op::Set, Op::Del]));
+            scenario.backing = &["--tracking-table-max-keys", "8"];
+            (scenario, &[P2])
+        }
+        // push and reply come in one burst, and whoever applies the reply comes second
+        "fill_off_reader" => {
+            let mut scenario = scenario(name, past(&[Op::Set, Op::Del]));
+            scenario.lag = lag(4, 0);
+            (scenario, &[P2, P4])
+        }
+        "ignore_null_push" => {
+            let mut scenario = scenario(name, past(&[Op::Set]));
+            scenario.load.flush = Some(Flush {
+                routes: vec![Direct],
+                every: Duration::from_millis(300),
+                quiet: DELTA * 3,
+            });
+            (scenario, &[P2])
+        }
+        // the reply of the fill is on its way when the write is done
+        "token_not_voided_by_write" => {
+            let mut scenario = scenario(name, through(&[Op::Set, Op::Del, Op::Exec]));
+            scenario.lag = lag(15, 0);
+            (scenario, &[P3, P4])
+        }
+        // the connection is there and silent
+        "lease_not_checked" => {
+            let mut scenario = scenario(name, past(&[Op::Set, Op::Del]));
+            scenario.faults = &[Fault::LoseFills];
+            (scenario, &[P2])
+        }
+        // nobody touches the expired key, so nobody says that it is gone
+        "pttl_ignored" => {
+            let mut scenario = scenario(name, past(&[Op::SetPx]));
+            scenario.setup = &[&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]];
+            scenario.load.longest_ttl = Duration::from_millis(80);
+            scenario.load.readers = [4, 0, 0];
+            (scenario, &[P5])
+        }
+        // a read past the cache shows what the late invalidation would have told
+        "bypass_read_keeps_entry" => {
+            let mut scenario = scenario(name, past(&[Op::Set, Op::Del]));
+            scenario.lag = lag(20, 0);
+            (scenario, &[P4])
+        }
+        // a script wrote what it did not declare, and the invalidation is late
+        "no_fence" => {
+            let mut scenario = scenario(name, through(&[Op::EvalHidden, Op::Fcall]));
+            scenario.lag = lag(20, 0);
+            (scenario, &[P3])
+        }
+        // the entries of the lost connection are tracked by nobody
+        "epoch_not_checked" => {
+            let mut scenario = scenario(name, past(&[Op::Set, Op::Del]));
+            scenario.faults = &[Fault::KillFills];
+            (scenario, &[P2])
+        }
+        // a fill comes between the sending of a write and its execution
+        "write_guard_released_early" => {
+            let mut scenario = scenario(name, through(&[Op::Set, Op::Del, Op::GetSet]));
+            scenario.lag = lag(8, 6);
+            (scenario, &[P3, P4])
+        }
+        other => panic!("no trap for {other}"),
+    }
+}
+
+/// Plays the trap in short rounds until it snaps.
+#[cfg(feature = "mutants")]
+#[track_caller]
+fn caught(name: &'static str) {
+    use super::run::{Door, has_cache, play};
+    use crate::support::Random;
+
+    if !has_cache() {
+        eprintln!("coherence mutant {name}: skipped, this Respite has no cache");
+        return;
+    }
+    let (scenario, promises) = trap(name);
+    for _ in 0..ROUNDS {
+        let played = play(
+            &scenario,
+            Door::Mutant(name),
+            ROUND,
+            &mut Random::from_env(),
+        );
+        if played
+            .violations
+            .iter()
+            .any(|violation| promises.contains(&violation.promise))
+        {
+            return;
+        }
+    }
+    panic!("{name}: none of {promises:?} was broken in {ROUNDS} rounds of {ROUND:?}");
+}
+
+#[cfg(not(feature = "mutants"))]
+fn caught(name: &'static str) {
+    let _ = trap(name);
+    eprintln!("coherence mutant {name}: skipped, needs --features mutants");
+}
+
+/// The length of a round: most mutants are caught in the first one.
+const ROUND: Duration = Duration::from_millis(1500);
+
+const ROUNDS: usize = 6;
+
+macro_rules! mutants {
+    ($($name:ident),* $(,)?) => {$(
+        #[test]
+        fn $name() {
+            caught(stringify!($name));
+        }
+    )*};
+}
+
+mutants!(
+    noloop,
+    fill_off_reader,
+    ignore_null_push,
+    token_not_voided_by_write,
+    lease_not_checked,
+    pttl_ignored,
+    bypass_read_keeps_entry,
+    no_fence,
+    epoch_not_checked,
+    write_guard_released_early,
+);

@@ -1,0 +1,254 @@
+//! Plays one scenario: a backing, two doors to it, clients, faults; then judges.
+
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::check::{Rules, Violation, check};
+use super::faults::{self, Fault, Lag};
+use super::history::{History, Place, Write, nanos};
+use super::liar::{Liar, Lie};
+use super::load::{Clients, Load};
+use super::report;
+use super::world::World;
+use crate::support::{Random, RedisServer, Relay, Reply, Respite, respite_command};
+
+/// One scenario.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// The keys of `[cache]`.
+    pub(crate) cache: &'static str,
+    pub(crate) rules: Rules,
+    pub(crate) load: Load,
+    pub(crate) faults: &'static [Fault],
+    pub(crate) lag: Lag,
+    /// Arguments of the backing.
+    pub(crate) backing: &'static [&'static str],
+    /// Commands for each fresh backing.
+    pub(crate) setup: &'static [&'static [&'static str]],
+    /// Hits of all reads from the cache, at least: a test without hits proves nothing.
+    pub(crate) hit_ratio: f64,
+}
+
+/// The backing of a run.
+#[derive(Debug)]
+pub(crate) struct Backing {
+    pub(crate) redis: RedisServer,
+    pub(crate) setup: &'static [&'static [&'static str]],
+    /// What faults did to the data.
+    pub(crate) writes: Vec<Write>,
+}
+
+/// What stands between the clients and the backing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Door {
+    Respite,
+    /// A Respite with a fault of its own, by the name of the mutant.
+    #[cfg_attr(
+        not(feature = "mutants"),
+        expect(dead_code, reason = "needs a binary with mutants")
+    )]
+    Mutant(&'static str),
+    /// No Respite at all, but a proxy with a bad cache.
+    Liar(Lie),
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) violations: Vec<Violation>,
+    /// Hits and reads of the caches, if there are any.
+    pub(crate) hits: Option<(i64, i64)>,
+    /// The violations with what was around them.
+    pub(crate) story: String,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            name: "",
+            cache: "staleness_max = \"200ms\"",
+            rules: Rules {
+                staleness: Some(Duration::from_millis(200)),
+                strict: false,
+                slack: Duration::from_millis(5),
+                keys_vanish: false,
+            },
+            load: Load::default(),
+            faults: &[],
+            lag: Lag::default(),
+            backing: &[],
+            setup: &[],
+            hit_ratio: 0.2,
+        }
+    }
+}
+
+/// The length of a scenario.
+pub(crate) fn seconds() -> Duration {
+    let text = std::env::var("COHERENCE_SECONDS").unwrap_or_else(|_| "3".to_owned());
+    Duration::from_secs_f64(text.parse().expect("COHERENCE_SECONDS is a number"))
+}
+
+/// Whether the binary has a cache.
+pub(crate) fn has_cache() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let mut file = tempfile::NamedTempFile::with_suffix(".toml").expect("temp file");
+        file.write_all(b"[cache]\nmode = \"tracking\"\n")
+            .expect("write the configuration");
+        let path = file.path().display().to_string();
+        let output = respite_command(&["check-config", &path]).output();
+        output.expect("run respite check-config").status.success()
+    })
+}
+
+/// Plays a scenario that must hold, with Respite, and fails the test if it does not.
+#[track_caller]
+pub(crate) fn holds(scenario: &Scenario) {
+    let played = play(scenario, Door::Respite, seconds(), &mut Random::from_env());
+    assert!(
+        played.violations.is_empty(),
+        "{}:\n{}",
+        scenario.name,
+        played.story
+    );
+    if let Some((hits, reads)) = played.hits {
+        let ratio = ratio(hits, reads);
+        let enough = ratio >= scenario.hit_ratio;
+        assert!(
+            enough,
+            "{}: too few hits to prove anything: {ratio:.2}",
+            scenario.name
+        );
+    }
+}
+
+/// Plays a scenario for so long.
+pub(crate) fn play(
+    scenario: &Scenario,
+    door: Door,
+    length: Duration,
+    random: &mut Random,
+) -> Played {
+    let seed = random.seed();
+    let mut backing = Backing {
+        redis: RedisServer::builder().args(scenario.backing).start(),
+        setup: scenario.setup,
+        writes: Vec::new(),
+    };
+    faults::prepare(&backing);
+    let relays = [(); 2].map(|()| Relay::to(backing.redis.port()));
+    let (mut respites, mut liars) = (Vec::new(), Vec::new());
+    for relay in &relays {
+        match door {
+            Door::Liar(lie) => liars.push(Liar::start(relay.port(), lie, random.next())),
+            Door::Respite => respites.push(start(scenario, relay, None)),
+            Door::Mutant(name) => respites.push(start(scenario, relay, Some(name))),
+        }
+    }
+    let mut ports: Vec<u16> = respites.iter().map(Respite::port).collect();
+    ports.extend(liars.iter().map(Liar::port));
+    let ports = [ports[0], ports[1], backing.redis.port()];
+    let world = Arc::new(World::new(&scenario.load, ports));
+
+    let clients = Clients::start(&scenario.load, &world, random);
+    std::thread::scope(|scope| {
+        let _stop = StopAtEnd(&world);
+        scope.spawn(|| faults::lag(&relays, &world, scenario.lag));
+        let end = world.clock.now() + nanos(length);
+        while world.clock.now() < end {
+            faults::wait(world.clock, end, random);
+            if !scenario.faults.is_empty() && world.clock.now() < end {
+                random
+                    .pick(scenario.faults)
+                    .strike(&mut backing, &relays, &world, random);
+            }
+        }
+    });
+    let mut history = clients.finish();
+    history.writes.append(&mut backing.writes);
+
+    let violations = check(&history, &scenario.rules);
+    let hits = hits(&respites);
+    tell(scenario, seed, &history, hits, &violations);
+    let story = report::explain(&history, &violations, &world);
+    Played {
+        violations,
+        hits,
+        story,
+    }
+}
+
+/// Stops the run when the faults are over, and when they fail.
+struct StopAtEnd<'a>(&'a World);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+fn start(scenario: &Scenario, relay: &Relay, mutant: Option<&str>) -> Respite {
+    let mut config = "[timeouts]\nreply = \"2s\"\n".to_owned();
+    if has_cache() {
+        config += &format!("[cache]\n{}\n", scenario.cache);
+    }
+    let mut builder = Respite::builder().upstream(&relay.url()).config(&config);
+    let calm = scenario.faults.is_empty() && scenario.lag.fills_down.is_zero();
+    if !calm || mutant.is_some() {
+        builder = builder.allow_log(""); // lost connections are what is asked for
+    }
+    if let Some(name) = mutant {
+        builder = builder.env("MUTANT", name);
+    }
+    builder.start()
+}
+
+/// What `CACHE.STATS` says, over all.
+fn hits(respites: &[Respite]) -> Option<(i64, i64)> {
+    let mut sum = (0, 0);
+    for respite in respites {
+        let stats = respite.call(&["CACHE.STATS"]);
+        if matches!(stats, Reply::Error(_)) {
+            return None;
+        }
+        let hits = stats.field("hits").int();
+        sum.0 += hits;
+        sum.1 += hits + stats.field("misses").int();
+    }
+    (!respites.is_empty()).then_some(sum)
+}
+
+fn ratio(hits: i64, reads: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+    let ratio = hits as f64 / (reads as f64).max(1.0);
+    ratio
+}
+
+fn tell(
+    scenario: &Scenario,
+    seed: u64,
+    history: &History,
+    hits: Option<(i64, i64)>,
+    violations: &[Violation],
+) {
+    let direct = history
+        .reads
+        .iter()
+        .filter(|read| read.place == Place::Direct)
+        .count();
+    let unsure = history.writes.iter().filter(|write| !write.sure).count();
+    eprintln!(
+        "coherence {}: RESPITE_SEED={seed}, {} reads ({direct} direct), {} writes ({unsure} unsure), {}, {}",
+        scenario.name,
+        history.reads.len(),
+        history.writes.len(),
+        hits.map_or("no cache".to_owned(), |(hits, reads)| format!(
+            "hit ratio {:.2}",
+            ratio(hits, reads)
+        )),
+        report::count(violations),
+    );
+}

@@ -1,0 +1,161 @@
+//! The scenarios that must hold.
+
+use std::time::Duration;
+
+use super::faults::{Fault, Lag};
+use super::history::Place;
+use super::load::{Flush, Load};
+use super::run::{Scenario, holds};
+
+/// Databases are flushed through any door, and their writers then quiet for longer than δ.
+fn flush() -> Option<Flush> {
+    Some(Flush {
+        routes: Place::ALL.to_vec(),
+        every: Duration::from_millis(400),
+        quiet: Duration::from_millis(300),
+    })
+}
+
+fn scenario(name: &'static str) -> Scenario {
+    Scenario {
+        name,
+        ..Scenario::default()
+    }
+}
+
+/// Nothing goes wrong: every way of writing, through every door.
+#[test]
+fn calm() {
+    holds(&scenario("calm"));
+}
+
+/// Databases are flushed and swapped.
+#[test]
+fn flushed_and_swapped() {
+    let mut scenario = scenario("flushed and swapped");
+    scenario.load = Load {
+        swaps: true,
+        flush: flush(),
+        ..Load::default()
+    };
+    scenario.hit_ratio = 0.1;
+    holds(&scenario);
+}
+
+/// Invalidations come late, and writes through Respite race with fills.
+#[test]
+fn lagging() {
+    let mut scenario = scenario("lagging");
+    scenario.lag = Lag {
+        fills_down: Duration::from_millis(10),
+        others_up: Duration::from_millis(3),
+    };
+    scenario.hit_ratio = 0.05;
+    holds(&scenario);
+}
+
+/// Connections are killed and cut.
+#[test]
+fn lost_connections() {
+    let mut scenario = scenario("lost connections");
+    scenario.faults = &[Fault::Kill, Fault::KillFills, Fault::Cut];
+    scenario.hit_ratio = 0.1;
+    holds(&scenario);
+}
+
+/// Fill connections hang, for a while or for ever.
+#[test]
+fn hanging_fills() {
+    let mut scenario = scenario("hanging fills");
+    scenario.faults = &[
+        Fault::HoldFills,
+        Fault::HoldFills,
+        Fault::LoseFills,
+        Fault::Kill,
+    ];
+    scenario.hit_ratio = 0.0; // a fill that hangs may cost a second
+    holds(&scenario);
+}
+
+/// The backing sleeps and stands still.
+#[test]
+fn slow_backing() {
+    let mut scenario = scenario("slow backing");
+    scenario.faults = &[Fault::Sleep, Fault::Freeze];
+    scenario.load.flush = flush();
+    scenario.hit_ratio = 0.05;
+    holds(&scenario);
+}
+
+/// The backing is replaced by an empty one.
+#[test]
+fn restarted_backing() {
+    let mut scenario = scenario("restarted backing");
+    scenario.faults = &[Fault::Restart, Fault::Kill];
+    scenario.hit_ratio = 0.0;
+    holds(&scenario);
+}
+
+/// The backing forgets which keys it has to tell about, and says so by invalidating them.
+#[test]
+fn small_tracking_table() {
+    let mut scenario = scenario("small tracking table");
+    scenario.backing = &["--tracking-table-max-keys", "50"];
+    scenario.faults = &[Fault::Kill, Fault::Sleep];
+    scenario.hit_ratio = 0.05;
+    holds(&scenario);
+}
+
+/// The backing evicts keys. Nil is always legal then.
+#[test]
+fn evicting_backing() {
+    let mut scenario = scenario("evicting backing");
+    scenario.backing = &["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"];
+    scenario.rules.keys_vanish = true;
+    scenario.hit_ratio = 0.05;
+    holds(&scenario);
+}
+
+/// Logically expired keys stay in memory until they are touched.
+#[test]
+fn lazy_expiry() {
+    let mut scenario = scenario("lazy expiry");
+    scenario.setup = &[&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]];
+    scenario.load.longest_ttl = Duration::from_millis(60);
+    scenario.faults = &[Fault::Sleep];
+    holds(&scenario);
+}
+
+/// The cache holds a few entries only.
+#[test]
+fn few_entries() {
+    let mut scenario = scenario("few entries");
+    scenario.cache = "staleness_max = \"200ms\"\nmax_entries = 16";
+    scenario.hit_ratio = 0.05;
+    holds(&scenario);
+}
+
+/// Without tracking, only P2 is not promised (its bound is an hour).
+#[test]
+fn expiry_mode() {
+    let mut scenario = scenario("expiry mode");
+    scenario.cache = "mode = \"expiry\"";
+    scenario.rules.staleness = None;
+    scenario.faults = &[Fault::Kill];
+    // P5 is promised for what this Respite can know: a deadline that is changed past it comes too late
+    scenario.load.routes = vec![Place::A];
+    scenario.load.readers = [3, 0, 1];
+    holds(&scenario);
+}
+
+/// Strict mode is linearizable, whatever happens.
+#[test]
+fn strict_mode() {
+    let mut scenario = scenario("strict mode");
+    scenario.cache = "strict = true\nstaleness_max = \"200ms\"";
+    scenario.rules.strict = true;
+    scenario.load.flush = flush();
+    scenario.faults = &[Fault::Kill, Fault::HoldFills, Fault::Sleep];
+    scenario.hit_ratio = 0.0;
+    holds(&scenario);
+}

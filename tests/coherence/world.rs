@@ -1,0 +1,134 @@
+//! What all clients of a run share: the keys, who owns them, where the doors are.
+
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use super::history::{Clock, Content, Place, SlotId, decode_value};
+use super::load::Load;
+use crate::support::{Random, Reply};
+
+/// The databases of ordinary keys, and those that `SWAPDB` swaps. The two of a pair share their names.
+pub(crate) const DBS: [u8; 2] = [0, 1];
+pub(crate) const SWAPPED_DBS: [u8; 2] = [2, 3];
+
+/// A key in a database.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) db: u8,
+    pub(crate) name: String,
+    /// The one writer of it.
+    pub(crate) owner: usize,
+    /// Whether it is a list at times.
+    pub(crate) lists: bool,
+    /// The slot of the same name in the other database.
+    pub(crate) twin: SlotId,
+}
+
+/// The ground that a run is played on.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    pub(crate) slots: Vec<Slot>,
+    /// The port of each place.
+    pub(crate) ports: [u16; 3],
+    /// What each writer is busy with: there the races are.
+    focus: Vec<AtomicU32>,
+    stop: AtomicBool,
+    /// Held for reading during a write, for writing by whoever needs the writers quiet.
+    pub(crate) writing: RwLock<()>,
+}
+
+impl World {
+    pub(crate) fn new(load: &Load, ports: [u16; 3]) -> Self {
+        let mut slots = Vec::new();
+        let mut add = |owner, prefix: &str, dbs: [u8; 2]| {
+            for number in 0..load.names {
+                let first = SlotId::try_from(slots.len()).expect("few slots");
+                for (db, twin) in [(dbs[0], first + 1), (dbs[1], first)] {
+                    slots.push(Slot {
+                        db,
+                        name: format!("{prefix}{owner}:{number}"),
+                        owner,
+                        lists: number % 4 == 3,
+                        twin,
+                    });
+                }
+            }
+        };
+        (0..load.writers).for_each(|owner| add(owner, "k", DBS));
+        if load.swaps {
+            add(load.writers, "w", SWAPPED_DBS);
+        }
+        let writers = load.writers + usize::from(load.swaps);
+        Self {
+            clock: Clock::start(),
+            slots,
+            ports,
+            focus: (0..writers).map(|_| AtomicU32::new(0)).collect(),
+            stop: AtomicBool::new(false),
+            writing: RwLock::new(()),
+        }
+    }
+
+    pub(crate) fn slot(&self, id: SlotId) -> &Slot {
+        &self.slots[id as usize]
+    }
+
+    /// The slots for which `wanted` holds.
+    pub(crate) fn slots_where(&self, wanted: impl Fn(&Slot) -> bool) -> Vec<SlotId> {
+        (0..)
+            .zip(&self.slots)
+            .filter(|(_, slot)| wanted(slot))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    pub(crate) fn running(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_focus(&self, writer: usize, slot: SlotId) {
+        self.focus[writer].store(slot, Ordering::Relaxed);
+    }
+
+    /// A key to read at this place: mostly one that is being written.
+    pub(crate) fn pick(&self, place: Place, random: &mut Random) -> SlotId {
+        // a SWAPDB past a Respite is beyond its promises, so B must not read there
+        let readable = |id: SlotId| place != Place::B || DBS.contains(&self.slot(id).db);
+        loop {
+            let id = if random.below(10) < 6 {
+                random.pick(&self.focus).load(Ordering::Relaxed)
+            } else {
+                SlotId::try_from(random.below(self.slots.len())).expect("few slots")
+            };
+            if readable(id) {
+                return id;
+            }
+        }
+    }
+
+    /// What a reply of a read says, if it says anything.
+    pub(crate) fn seen(&self, id: SlotId, how: How, reply: &Reply) -> Option<Content> {
+        match reply {
+            Reply::Null if how == How::Mget && self.slot(id).lists => None,
+            Reply::Null => Some(Content::Nil),
+            Reply::Bulk(bytes) if bytes.is_empty() && how == How::Getrange => Some(Content::Nil),
+            Reply::Bulk(bytes) => Some(decode_value(bytes)),
+            Reply::Error(text) if text.starts_with(b"WRONGTYPE") => Some(Content::Other),
+            Reply::Error(_) => None,
+            _ => Some(Content::Garbage),
+        }
+    }
+}
+
+/// The command of a read, where its replies differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    Get,
+    Mget,
+    Getrange,
+}
