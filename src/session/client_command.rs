@@ -210,7 +210,7 @@ impl Session {
     pub(super) fn client(
         &mut self,
         request: Request<'_>,
-        settings: &Arc<Settings>,
+        settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
         let Request { args, raw, row } = request;
@@ -307,7 +307,7 @@ impl Session {
     fn client_tracking(
         &mut self,
         request: Request<'_>,
-        settings: &Arc<Settings>,
+        settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
         let on = match on_or_off(request.args.get(2).unwrap_or_default()) {
@@ -357,7 +357,7 @@ impl Session {
         &mut self,
         raw: &[u8],
         expect: Expect,
-        settings: &Arc<Settings>,
+        settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
         if self.pinned.is_none() {

@@ -1,6 +1,5 @@
 //! `COMMAND`: the commands of the backing and Respite's own, together.
 
-use std::sync::Arc;
 use std::task::Context;
 
 use super::dispatch::{Flow, Request};
@@ -16,7 +15,7 @@ impl Session {
     pub(super) fn command(
         &mut self,
         request: Request<'_>,
-        settings: &Arc<Settings>,
+        settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
         let args = request.args;
@@ -56,7 +55,7 @@ impl Session {
         &mut self,
         request: Request<'_>,
         own: &[&'static OwnRow],
-        settings: &Arc<Settings>,
+        settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
         let find = |name: &[u8]| own.iter().copied().find(|row| row.is_named(name));

@@ -351,12 +351,7 @@ impl Session {
         Flow::Done
     }
 
-    fn handle(
-        &mut self,
-        request: Request<'_>,
-        settings: &Arc<Settings>,
-        cx: &mut Context<'_>,
-    ) -> Flow {
+    fn handle(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {
         if !self.has_room(0, settings) || self.is_paused(request) {
             return Flow::Wait;
         }
@@ -382,12 +377,7 @@ impl Session {
         pause.is_some_and(|(_, paused)| paused.holds(request.row))
     }
 
-    fn route(
-        &mut self,
-        request: Request<'_>,
-        settings: &Arc<Settings>,
-        cx: &mut Context<'_>,
-    ) -> Flow {
+    fn route(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {
         let Request { args, row, .. } = request;
         if row.is_none() && is_http(&args[0]) {
             self.replies.cut_off(Cut::Http);

@@ -1,7 +1,6 @@
 //! `INFO`: what the backing says of itself, with a section about Respite.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::task::Context;
 
 use super::dispatch::{Flow, Request};
@@ -14,7 +13,7 @@ impl Session {
     pub(super) fn info(
         &mut self,
         request: Request<'_>,
-        _settings: &Arc<Settings>,
+        _settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
         let sections: Vec<&[u8]> = request.args.iter().skip(1).collect();

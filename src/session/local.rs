@@ -1,7 +1,6 @@
 //! The connection commands that the session answers itself, `CLIENT`, `COMMAND`, `HELLO` and
 //! `INFO` apart.
 
-use std::sync::Arc;
 use std::task::Context;
 
 use super::dispatch::{Flow, Request};
@@ -36,7 +35,7 @@ impl Session {
         &mut self,
         local: Local,
         request: Request<'_>,
-        settings: &Arc<Settings>,
+        settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
         let Request { args, row, .. } = request;
@@ -95,12 +94,7 @@ impl Session {
         }
     }
 
-    fn select(
-        &mut self,
-        request: Request<'_>,
-        settings: &Arc<Settings>,
-        cx: &mut Context<'_>,
-    ) -> Flow {
+    fn select(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {
         let Some(db) = database(request.args) else {
             // Not a number: the backing has the words for it, and changes nothing.
             return self.forward(request.raw, Then::Pass, cx);
@@ -122,7 +116,7 @@ impl Session {
         }
     }
 
-    fn reset(&mut self, settings: &Arc<Settings>) -> Flow {
+    fn reset(&mut self, settings: &Settings) -> Flow {
         let streams = self.pinned.as_ref().is_some_and(|pinned| pinned.is_quiet());
         if self.replies.outstanding() > 0 && !streams {
             return Flow::Wait;

@@ -26,7 +26,7 @@ impl Session {
         &mut self,
         pin: Pin,
         request: Request<'_>,
-        settings: &Arc<Settings>,
+        settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
         match pin {
@@ -55,7 +55,7 @@ impl Session {
 
     /// Gives the session a connection of its own. False when replies are still outstanding on
     /// the shared link: they have to come first.
-    pub(super) fn take_connection(&mut self, settings: &Arc<Settings>) -> Result<bool, String> {
+    pub(super) fn take_connection(&mut self, settings: &Settings) -> Result<bool, String> {
         if self.replies.outstanding() > 0 {
             return Ok(false);
         }
@@ -155,7 +155,7 @@ impl Session {
     pub(super) fn route_pinned(
         &mut self,
         request: Request<'_>,
-        settings: &Arc<Settings>,
+        settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
         let Some(pinned) = &self.pinned else {
@@ -234,7 +234,7 @@ impl Session {
     fn route_multi(
         &mut self,
         request: Request<'_>,
-        settings: &Arc<Settings>,
+        settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
         let Request { args, raw, .. } = request;
@@ -363,7 +363,7 @@ impl Session {
     pub(super) fn after_lost_transaction(
         &mut self,
         request: Request<'_>,
-        settings: &Arc<Settings>,
+        settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
         match Some(request.handling()) {

@@ -3,6 +3,8 @@
 //! Each request takes a slot when it is accepted. Replies that are ready wait behind those that
 //! are not; whatever has no unanswered slot in front of it goes straight into the write buffer.
 
+mod slot;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -11,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::AsyncWrite;
 
+use self::slot::{Fate, Slot};
 use crate::cache::Guard;
 use crate::stream::Stream;
 use crate::upstream::ReplySink;
@@ -82,29 +85,6 @@ pub(crate) enum Cut {
     Http,
     /// A reply was begun that cannot be finished.
     BrokenReply,
-}
-
-enum Slot {
-    /// `left` replies of the backing. What comes before it is the slot's turn waits in `early`.
-    Awaited {
-        left: u32,
-        fate: Fate,
-        early: Vec<u8>,
-        guard: Option<Guard>,
-    },
-    /// A reply that somebody fetches into the cache.
-    Later(u64),
-    /// A reply that is in and may not be shown yet.
-    Held(Vec<u8>),
-    /// Replies made here, waiting for those in front.
-    Ready(Vec<u8>),
-}
-
-enum Fate {
-    Pass,
-    Drop,
-    Rewrite(Option<Rewrite>),
-    Hold(Option<Hold>),
 }
 
 // === impl Replies ===

@@ -313,15 +313,13 @@ impl Session {
         self.replies
             .watch_clock(self.pinned.is_some() || idle.is_some());
         let now = Instant::now();
-        if let (Some(limit), Some(since)) = (
-            settings.timeouts.reply,
-            self.pinned.as_ref().and_then(|p| p.waits_since()),
-        ) {
-            if now.duration_since(since) > limit {
-                match self.lose_pinned(&UpstreamError::ReplyTimeout) {
-                    Ok(_) => self.replies.wake(),
-                    Err(end) => return Some(end),
-                }
+        let waits = self.pinned.as_ref().and_then(|pinned| pinned.waits_since());
+        if let (Some(limit), Some(since)) = (settings.timeouts.reply, waits)
+            && now.duration_since(since) > limit
+        {
+            match self.lose_pinned(&UpstreamError::ReplyTimeout) {
+                Ok(_) => self.replies.wake(),
+                Err(end) => return Some(end),
             }
         }
         // Input that waits behind a blocked command hides the end of the stream.

@@ -96,7 +96,7 @@ pub(crate) struct Worker {
     /// A buffer for keys of the cache.
     pub(crate) full_key: RefCell<Vec<u8>>,
     fills: RefCell<HashMap<u32, FillLink>>,
-    settings: RefCell<Rc<Arc<Settings>>>,
+    settings: RefCell<Rc<Settings>>,
     links: RefCell<HashMap<(u32, Proto), Link>>,
     sessions: RefCell<HashMap<u64, Rc<Replies>>>,
     /// Databases that the backing is known to have.
@@ -134,7 +134,7 @@ impl Worker {
             cache: Some(Arc::clone(&shared.cache)).filter(|cache| !cache.settings().is_off()),
             full_key: RefCell::default(),
             fills: RefCell::default(),
-            settings: RefCell::new(Rc::new(shared.settings())),
+            settings: RefCell::new(Rc::new(Settings::clone(&shared.settings()))),
             links: RefCell::default(),
             sessions: RefCell::default(),
             databases: RefCell::new(HashSet::from([shared.backing.first_db()])),
@@ -232,7 +232,7 @@ impl Worker {
             .borrow()
             .values()
             .for_each(|replies| replies.set_limit(output));
-        *self.settings.borrow_mut() = Rc::new(new);
+        *self.settings.borrow_mut() = Rc::new(Settings::clone(&new));
         self.wake_all();
     }
 
@@ -258,7 +258,7 @@ impl Worker {
     }
 
     /// The settings in force, without touching what other threads write.
-    pub(crate) fn settings(&self) -> Rc<Arc<Settings>> {
+    pub(crate) fn settings(&self) -> Rc<Settings> {
         Rc::clone(&self.settings.borrow())
     }
 

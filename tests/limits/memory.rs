@@ -153,7 +153,10 @@ fn a_value_of_100_mb_passes_both_ways_and_memory_goes_back() {
 fn memory_goes_back_after_a_burst() {
     const CLIENTS: usize = 30;
     let redis = RedisServer::start();
-    let respite = Respite::in_front_of(&redis);
+    let respite = Respite::builder()
+        .upstream(&redis.url())
+        .config("[cache]\nmode = \"off\"")
+        .start();
     respite.call(&["SET", "small", "1"]).assert_ok();
     let before = resident(&respite);
     let value = "x".repeat(2 * MIB);

@@ -18,7 +18,9 @@ fn a_write_that_left_in_full_is_never_sent_again() {
         .env("RUST_LOG", "debug")
         .start();
     let mut client = respite.connect();
-    client.call(&["GET", "warm"]);
+    // Many small replies: from then on as many requests may be outstanding.
+    let small = encode(&["EXISTS", "warm"]).repeat(COMMANDS);
+    client.exchange(&[&small], COMMANDS).expect("replies");
     let link = link(&relay);
     let pad = "x".repeat(1000);
     let packets: Vec<Vec<u8>> = (0..COMMANDS)

@@ -5,8 +5,10 @@
 //! between replies. When no state is left and every reply is in, the connection can go back to
 //! the pool.
 
+mod apply;
 mod exec;
 mod expect;
+mod pubsub;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -16,12 +18,11 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::exec::LocalAnswer;
-use self::expect::{Confirmation, Transaction, is_message};
+use self::expect::Transaction;
 pub(crate) use self::expect::{Expect, Queued};
 use super::replies::{Replies, Then};
 use crate::cache::Guard;
-use crate::command::Channel;
-use crate::resp::{Proto, ReplyScanner, Value, parse_reply};
+use crate::resp::{Proto, ReplyScanner};
 use crate::upstream::{Conn, PooledConn, ReplySink, UpstreamError};
 
 /// A plain reply that is longer than this is passed on in pieces.
@@ -482,190 +483,5 @@ impl Pinned {
         }
         self.apply(expect, frame, answers);
         Ok(())
-    }
-
-    fn apply(&mut self, expect: Expect, frame: &[u8], answers: &mut Answers<'_>) {
-        let ok = frame == b"+OK\r\n";
-        match expect {
-            Expect::Plain
-            | Expect::Blocking
-            | Expect::Swallow
-            | Expect::Ignore
-            | Expect::Subscribe { .. }
-            | Expect::Unsubscribe { .. } => {}
-            Expect::Queued(what) => {
-                if let (Some(transaction), true) = (&mut self.transaction, frame == b"+QUEUED\r\n")
-                {
-                    if !matches!(what, Queued::Plain) {
-                        transaction.special.push((transaction.queued, what));
-                    }
-                    transaction.queued += 1;
-                } else if let (Queued::Select(db), true) = (what, ok) {
-                    self.db = db;
-                }
-            }
-            Expect::Multi if ok => self.transaction = Some(Transaction::default()),
-            Expect::Exec => {
-                if let Some(transaction) = self.transaction.take() {
-                    self.watching = false;
-                    let mut out = Vec::with_capacity(frame.len());
-                    let done = exec::apply(frame, &transaction, answers.local, &mut out);
-                    self.db = done.db.unwrap_or(self.db);
-                    self.proto = done.proto.unwrap_or(self.proto);
-                    self.sticky |= done.subscriptions;
-                    answers.replies.deliver(&out, 1);
-                    return;
-                }
-            }
-            Expect::Discard if ok => {
-                self.transaction = None;
-                self.watching = false;
-            }
-            Expect::Watch if ok => self.watching = true,
-            Expect::Unwatch if ok => self.watching = false,
-            Expect::Select(db) if ok => self.db = db,
-            Expect::Tracking(on) if ok => self.tracking = on,
-            Expect::NoTouch(on) if ok => self.no_touch = on,
-            Expect::Monitor if ok => self.monitor = true,
-            Expect::ShowsId(id) => {
-                let shown = format!(":{}\r\n", id.backing);
-                if let Some(at) = memchr::memmem::find(frame, shown.as_bytes()) {
-                    let ours = format!(":{}\r\n", id.own);
-                    let rest = &frame[at + shown.len()..];
-                    let frame = [&frame[..at], ours.as_bytes(), rest].concat();
-                    answers.replies.deliver(&frame, 1);
-                    return;
-                }
-            }
-            Expect::Instead(text) => {
-                if ok {
-                    // What was replaced is a DISCARD.
-                    self.transaction = None;
-                    self.watching = false;
-                }
-                answers.replies.deliver(&text, 1);
-                return;
-            }
-            // A subscriber may not begin one.
-            Expect::Multi => self.sent_multi = self.transaction.is_some(),
-            Expect::Discard
-            | Expect::Watch
-            | Expect::Unwatch
-            | Expect::Select(_)
-            | Expect::Tracking(_)
-            | Expect::NoTouch(_)
-            | Expect::Monitor => {}
-        }
-        answers.replies.deliver(frame, 1);
-    }
-
-    /// Whether a whole frame answers no request.
-    fn is_out_of_band(&self, frame: &[u8]) -> bool {
-        match frame.first() {
-            Some(b'>') => first_word(frame).and_then(Confirmation::of).is_none(),
-            // RESP2: messages are arrays like replies, but a subscriber gets no other arrays.
-            Some(b'*') if self.proto == Proto::Resp2 && self.is_subscriber() => {
-                first_word(frame).is_some_and(is_message)
-            }
-            Some(b'+') if self.monitor => frame.get(1).is_some_and(u8::is_ascii_digit),
-            _ => false,
-        }
-    }
-
-    /// Applies a confirmation of a subscription; false when the frame is none.
-    fn confirm(&mut self, frame: &[u8], answers: &mut Answers<'_>) -> bool {
-        let push = frame.first() == Some(&b'>');
-        let awaited = self.subscription_pending();
-        if !push && !(self.proto == Proto::Resp2 && (awaited || self.is_subscriber())) {
-            return false;
-        }
-        if !push && frame.first() != Some(&b'*') {
-            return false;
-        }
-        let Ok(Some((Value::Array(parts) | Value::Push(parts), _))) = parse_reply(frame) else {
-            return false;
-        };
-        let word = parts.first().and_then(Value::as_bytes).unwrap_or_default();
-        let Some(confirmation) = Confirmation::of(word) else {
-            return false;
-        };
-        let total = parts.get(2).and_then(Value::as_int).unwrap_or(0);
-        self.count(confirmation, u32::try_from(total).unwrap_or(0));
-        self.deliver_confirmation(confirmation, frame, answers);
-        true
-    }
-
-    /// Follows the count of subscriptions: channels and patterns are reported as one sum.
-    fn count(&mut self, confirmation: Confirmation, total: u32) {
-        let [exact, pattern, shard] = &mut self.subscriptions;
-        match confirmation {
-            Confirmation::Subscribed(Channel::Shard)
-            | Confirmation::Unsubscribed(Channel::Shard) => {
-                *shard = total;
-            }
-            Confirmation::Subscribed(Channel::Exact)
-            | Confirmation::Unsubscribed(Channel::Exact) => {
-                *exact = total.saturating_sub(*pattern);
-            }
-            Confirmation::Subscribed(Channel::Pattern)
-            | Confirmation::Unsubscribed(Channel::Pattern) => {
-                *pattern = total.saturating_sub(*exact);
-            }
-        }
-    }
-
-    fn deliver_confirmation(
-        &mut self,
-        confirmation: Confirmation,
-        frame: &[u8],
-        answers: &mut Answers<'_>,
-    ) {
-        let last = match (self.expected.front_mut(), confirmation) {
-            (Some((Expect::Subscribe { left }, _)), Confirmation::Subscribed(_)) => {
-                *left = left.saturating_sub(1);
-                *left == 0
-            }
-            (
-                Some((
-                    Expect::Unsubscribe {
-                        left: Some(left), ..
-                    },
-                    _,
-                )),
-                Confirmation::Unsubscribed(_),
-            ) => {
-                *left = left.saturating_sub(1);
-                *left == 0
-            }
-            (
-                Some((Expect::Unsubscribe { kind, left: None }, _)),
-                Confirmation::Unsubscribed(_),
-            ) => {
-                let [exact, pattern, shard] = self.subscriptions;
-                match kind {
-                    Channel::Exact => exact == 0,
-                    Channel::Pattern => pattern == 0,
-                    Channel::Shard => shard == 0,
-                }
-            }
-            _ => {
-                // The backing dropped a subscription by itself.
-                answers.replies.out_of_band(frame);
-                return;
-            }
-        };
-        if last {
-            self.expected.pop_front();
-        }
-        answers.replies.deliver(frame, u32::from(last));
-    }
-}
-
-/// The first element of an aggregate, when it is a string.
-fn first_word(frame: &[u8]) -> Option<&[u8]> {
-    let line = memchr::memchr(b'\n', frame)?;
-    match parse_reply(&frame[line + 1..]) {
-        Ok(Some((value, _))) => value.as_bytes(),
-        _ => None,
     }
 }

@@ -1,0 +1,29 @@
+//! The places that replies take.
+
+use super::{Hold, Rewrite};
+use crate::cache::Guard;
+
+/// The place of a reply, or of several of the backing.
+pub(super) enum Slot {
+    /// `left` replies of the backing. What comes before it is the slot's turn waits in `early`.
+    Awaited {
+        left: u32,
+        fate: Fate,
+        early: Vec<u8>,
+        guard: Option<Guard>,
+    },
+    /// A reply that somebody fetches into the cache.
+    Later(u64),
+    /// A reply that is in and may not be shown yet.
+    Held(Vec<u8>),
+    /// Replies made here, waiting for those in front.
+    Ready(Vec<u8>),
+}
+
+/// What happens to the replies of a slot, and what is left to do it with.
+pub(super) enum Fate {
+    Pass,
+    Drop,
+    Rewrite(Option<Rewrite>),
+    Hold(Option<Hold>),
+}
