@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
+use super::pinned::Expect;
 use super::replies::{Cut, Then};
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
@@ -14,9 +15,6 @@ use super::state::ReplyMode;
 use crate::command::{Call, Handling, Local, Row, arity_error, arity_ok};
 use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits};
 use crate::upstream::ReplySink;
-
-/// Unread output beyond which a client's requests wait.
-const OUTPUT_BACKLOG: usize = 1024 * 1024;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +63,7 @@ impl Request<'_> {
 impl Session {
     /// Handles the requests in `input`; returns how many bytes are done with.
     pub(super) fn process(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        self.waiting = false;
         if input.is_empty() {
             return 0;
         }
@@ -130,6 +129,7 @@ impl Session {
                 }
             };
             if flow == Flow::Wait {
+                self.waiting = true;
                 break;
             }
             requests += 1;
@@ -200,7 +200,14 @@ impl Session {
     /// Whether one more reply may be outstanding besides `more`.
     fn has_room(&self, more: usize, settings: &Settings) -> bool {
         let most = self.replies.window(settings.limits.client_in_flight);
-        self.replies.outstanding() + more < most && self.replies.unwritten() < OUTPUT_BACKLOG
+        self.replies.outstanding() + more < most && !self.replies.is_full() && !self.is_clogged()
+    }
+
+    /// Whether the session's own connection takes no more requests now.
+    fn is_clogged(&self) -> bool {
+        self.pinned
+            .as_ref()
+            .is_some_and(|pinned| pinned.is_clogged())
     }
 
     /// Makes the shared link for the current database the way of the next request. False when
@@ -236,12 +243,25 @@ impl Session {
 
     /// Sends one request to the shared link.
     pub(super) fn forward(&mut self, raw: &[u8], then: Then, cx: &Context<'_>) -> Flow {
+        debug_assert!(
+            self.pinned.is_none(),
+            "replies of two connections would mix"
+        );
         if !self.route_to_link(cx) {
             return Flow::Wait;
         }
         let then = if self.is_silent() { Then::Drop } else { then };
         self.push(raw, 1, then);
         Flow::Done
+    }
+
+    /// Sends one request that leaves no state to wherever this session's requests go now.
+    pub(super) fn ask(&mut self, raw: &[u8], then: Then, cx: &Context<'_>) -> Flow {
+        if self.pinned.is_some() {
+            self.send_for(raw, Expect::Plain, then)
+        } else {
+            self.forward(raw, then, cx)
+        }
     }
 
     /// Whether the command at hand is not to be answered.

@@ -131,9 +131,23 @@ impl Session {
     }
 
     pub(super) fn send(&mut self, raw: &[u8], expect: Expect, _cx: &mut Context<'_>) -> Flow {
-        let silent = self.is_silent();
+        self.send_for(raw, expect, Then::Pass)
+    }
+
+    /// Sends a request on the session's own connection; its reply goes where `then` says.
+    pub(super) fn send_for(&mut self, raw: &[u8], expect: Expect, then: Then) -> Flow {
+        // Confirmations of subscriptions are shown even to a client that wants no replies.
+        let shown = matches!(
+            expect,
+            Expect::Subscribe { .. } | Expect::Unsubscribe { .. }
+        );
+        let then = if self.is_silent() && !shown {
+            Then::Drop
+        } else {
+            then
+        };
         if let Some(pinned) = &mut self.pinned {
-            pinned.send(raw, expect, silent, &self.replies);
+            pinned.send(raw, expect, then, &self.replies);
         }
         Flow::Done
     }

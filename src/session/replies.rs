@@ -14,6 +14,8 @@ use tokio::io::AsyncWrite;
 use crate::stream::Stream;
 use crate::upstream::ReplySink;
 
+/// Bytes that wait for the client, beyond which nothing more is fetched for it.
+const BACKLOG: usize = 1024 * 1024;
 /// A write buffer that grew beyond this is given back when it is empty.
 const KEEP_BYTES: usize = 4 * 1024;
 /// From this size on, replies are counted by their bytes.
@@ -45,8 +47,14 @@ pub(crate) struct Replies {
 struct Inner {
     out: Vec<u8>,
     written: usize,
+    /// Written to the stream, but it may still hold some of it.
+    unflushed: bool,
+    /// Nobody wants what comes.
+    closed: bool,
     slots: VecDeque<Slot>,
     outstanding: usize,
+    /// Bytes in the slots that are ready.
+    ready: usize,
     task: Option<Waker>,
     limit: usize,
     cut: Option<Cut>,
@@ -142,11 +150,15 @@ impl Replies {
             return;
         }
         if let Some(Slot::Ready(bytes)) = inner.slots.back_mut() {
+            let before = bytes.len();
             write(bytes);
+            let more = bytes.len() - before;
+            inner.ready += more;
             return;
         }
         let mut bytes = Vec::new();
         write(&mut bytes);
+        inner.ready += bytes.len();
         inner.slots.push_back(Slot::Ready(bytes));
     }
 
@@ -163,10 +175,16 @@ impl Replies {
         self.inner.borrow().outstanding
     }
 
-    /// Bytes that the client has not taken yet.
-    pub(crate) fn unwritten(&self) -> usize {
+    /// Whether the client has to read before more is fetched for it.
+    pub(crate) fn is_backlogged(&self) -> bool {
+        self.inner.borrow().unwritten() >= BACKLOG
+    }
+
+    /// Whether so much is ready for the client, written first or behind replies that are still to
+    /// come, that its requests have to wait.
+    pub(crate) fn is_full(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.out.len() - inner.written
+        inner.unwritten() + inner.ready >= BACKLOG
     }
 
     /// How many replies may be outstanding, at most `most`: fewer when they are large, so that
@@ -183,7 +201,7 @@ impl Replies {
     /// Whether everything that was asked is answered and written.
     pub(crate) fn is_settled(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.slots.is_empty() && inner.out.len() == inner.written
+        inner.slots.is_empty() && inner.unwritten() == 0 && !inner.unflushed
     }
 
     /// Whether the client has to be cut off, and why.
@@ -197,6 +215,15 @@ impl Replies {
         inner.cut = Some(why);
         inner.out = Vec::new();
         inner.written = 0;
+    }
+
+    /// Drops what is there and what is still to come: the client is gone.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.closed = true;
+        inner.out = Vec::new();
+        inner.written = 0;
+        inner.task = None;
     }
 
     /// Wakes `cx` from now on when replies come.
@@ -231,7 +258,7 @@ impl Replies {
     ) -> Poll<io::Result<()>> {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
-        if inner.out.is_empty() {
+        if inner.out.is_empty() && !inner.unflushed {
             return Poll::Ready(Ok(()));
         }
         while inner.written < inner.out.len() {
@@ -251,7 +278,9 @@ impl Replies {
         } else {
             inner.out.clear();
         }
-        Pin::new(stream).poll_flush(cx)
+        let flushed = Pin::new(stream).poll_flush(cx);
+        inner.unflushed = flushed.is_pending();
+        flushed
     }
 }
 
@@ -261,6 +290,9 @@ impl ReplySink for Replies {
         inner.outstanding -= replies as usize;
         let mean = bytes.len() / replies.max(1) as usize;
         inner.mean = (inner.mean * 7 + mean) / 8;
+        if inner.closed {
+            return;
+        }
         inner.deliver(bytes, replies);
         inner.check_limit();
         if let Some(task) = &inner.task {
@@ -307,13 +339,19 @@ impl Inner {
 
     fn release_ready(&mut self) {
         while let Some(Slot::Ready(bytes)) = self.slots.front_mut() {
+            self.ready -= bytes.len();
             self.out.append(bytes);
             self.slots.pop_front();
         }
     }
 
+    /// Bytes that the client has not taken yet.
+    fn unwritten(&self) -> usize {
+        self.out.len() - self.written
+    }
+
     fn check_limit(&mut self) {
-        if self.out.len() - self.written > self.limit {
+        if self.unwritten() > self.limit {
             self.cut = Some(Cut::SlowReader);
             self.out = Vec::new();
             self.written = 0;
@@ -375,6 +413,18 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_behind_a_reply_counts_as_well() {
+        let replies = Replies::new(usize::MAX);
+        replies.expect(1, Then::Pass);
+        replies.reply(|out| out.resize(BACKLOG, b'x'));
+        assert!(replies.is_full() && !replies.is_backlogged());
+        replies.deliver(b"y", 1);
+        assert!(replies.is_full() && replies.is_backlogged());
+        replies.close();
+        assert!(!replies.is_full());
+    }
+
+    #[test]
     fn too_much_unread_output_cuts_the_client_off() {
         let replies = Replies::new(10);
         replies.expect(2, Then::Pass);
@@ -382,6 +432,6 @@ mod tests {
         assert_eq!(replies.cut(), None);
         replies.deliver(b"y", 1);
         assert_eq!(replies.cut(), Some(Cut::SlowReader));
-        assert_eq!(replies.unwritten(), 0);
+        assert_eq!(replies.inner.borrow().unwritten(), 0);
     }
 }
