@@ -102,7 +102,7 @@ impl Session {
             Some(hit) => cache.lookup(query, &mut full_key, hit, || waiter),
             None => self
                 .replies
-                .try_reply(|out| cache.lookup(query, &mut full_key, out, || waiter)),
+                .reply(|out| cache.lookup(query, &mut full_key, out, || waiter)),
         };
         match found {
             Lookup::Hit => Cached::Hit,

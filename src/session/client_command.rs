@@ -223,7 +223,8 @@ impl Session {
             let mut out = Vec::new();
             answer(&mut self.state, &self.worker, args, &mut out);
             self.answer(|reply| reply.raw(&out));
-            self.closing |= self.state.entry.is_killed();
+            self.killed_itself = self.state.entry.is_killed();
+            self.closing |= self.killed_itself;
             return Flow::Done;
         }
         match sub.as_slice() {
@@ -297,11 +298,7 @@ impl Session {
             &mut request,
             &[b"CLIENT", b"UNBLOCK", backing_id.as_bytes(), reason],
         );
-        if self.pinned.is_some() {
-            self.send(&request, Expect::Plain, cx)
-        } else {
-            self.forward(&request, Then::Pass, cx)
-        }
+        self.ask(&request, Then::Pass, cx)
     }
 
     fn client_tracking(

@@ -38,16 +38,16 @@ impl Session {
                     .get(2)
                     .and_then(|name| own.iter().find(|row| row.is_named(name)));
                 let Some(row) = named else {
-                    return self.forward(request.raw, Then::Pass, cx);
+                    return self.ask(request.raw, Then::Pass, cx);
                 };
                 let mut out = Vec::new();
                 own_getkeys(row, args, &mut out);
                 self.answer(|reply| reply.raw(&out));
                 return Flow::Done;
             }
-            _ => return self.forward(request.raw, Then::Pass, cx),
+            _ => return self.ask(request.raw, Then::Pass, cx),
         };
-        self.forward(request.raw, Then::Rewrite(rewrite), cx)
+        self.ask(request.raw, Then::Rewrite(rewrite), cx)
     }
 
     /// `COMMAND INFO` or `DOCS` of named commands, some of which may be our own.
@@ -60,7 +60,7 @@ impl Session {
     ) -> Flow {
         let find = |name: &[u8]| own.iter().copied().find(|row| row.is_named(name));
         let Some(split) = split_names(request.args, find) else {
-            return self.forward(request.raw, Then::Pass, cx);
+            return self.ask(request.raw, Then::Pass, cx);
         };
         let (entry_len, proto) = (settings.table.entry_len(), self.state.proto);
         match split.request().map(<[u8]>::to_vec) {
@@ -73,20 +73,15 @@ impl Session {
             Some(rest) => {
                 let rewrite: Rewrite =
                     Box::new(move |backing, out| split.splice(backing, entry_len, proto, out));
-                self.forward(&rest, Then::Rewrite(rewrite), cx)
+                self.ask(&rest, Then::Rewrite(rewrite), cx)
             }
         }
     }
 
-    /// Forwards a command that is made here.
-    pub(super) fn forward_words(
-        &mut self,
-        words: &[&[u8]],
-        then: Then,
-        cx: &mut Context<'_>,
-    ) -> Flow {
+    /// Asks the backing for something that is put together here.
+    pub(super) fn ask_words(&mut self, words: &[&[u8]], then: Then, cx: &mut Context<'_>) -> Flow {
         let mut request = Vec::new();
         write_command(&mut request, words);
-        self.forward(&request, then, cx)
+        self.ask(&request, then, cx)
     }
 }

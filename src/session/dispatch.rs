@@ -9,6 +9,7 @@ use std::task::Context;
 use std::time::Instant;
 
 use super::cached::{Cached, Cover, is_get, needs_care, protect_keys};
+use super::pinned::Expect;
 use super::replies::{Cut, Then};
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
@@ -17,9 +18,6 @@ use crate::cache::Guard;
 use crate::command::{Call, Handling, Local, Pin, Row, arity_error, arity_ok};
 use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits};
 use crate::upstream::ReplySink;
-
-/// Unread output beyond which a client's requests wait.
-pub(super) const OUTPUT_BACKLOG: usize = 1024 * 1024;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +68,7 @@ impl Request<'_> {
 impl Session {
     /// Handles the requests in `input`; returns how many bytes are done with.
     pub(super) fn process(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
+        self.waiting = false;
         if input.is_empty() {
             return 0;
         }
@@ -147,6 +146,7 @@ impl Session {
                 }
             };
             if flow == Flow::Wait {
+                self.waiting = true;
                 break;
             }
             requests += 1;
@@ -225,8 +225,16 @@ impl Session {
     /// Whether one more reply may be outstanding besides `more`.
     fn has_room(&self, more: usize, settings: &Settings) -> bool {
         let most = self.replies.window(settings.limits.client_in_flight);
-        let waiting = self.replies.outstanding() + self.replies.later();
-        waiting + more < most && self.replies.unwritten() < OUTPUT_BACKLOG
+        self.replies.outstanding() + self.replies.later() + more < most
+            && !self.replies.is_full()
+            && !self.is_clogged()
+    }
+
+    /// Whether the session's own connection takes no more requests now.
+    fn is_clogged(&self) -> bool {
+        self.pinned
+            .as_ref()
+            .is_some_and(|pinned| pinned.is_clogged())
     }
 
     /// Makes the shared link for the current database the way of the next request. False when
@@ -273,7 +281,7 @@ impl Session {
             let found = self.get_cached(key, now, Some(&mut hit));
             if matches!(found, Cached::Hit | Cached::Later(_)) {
                 self.flush_run(input, run);
-                self.replies.try_reply(|out| out.append(&mut hit));
+                self.replies.reply(|out| out.append(&mut hit));
             }
             found
         };
@@ -320,6 +328,10 @@ impl Session {
 
     /// Sends one request to the shared link.
     pub(super) fn forward(&mut self, raw: &[u8], then: Then, cx: &Context<'_>) -> Flow {
+        debug_assert!(
+            self.pinned.is_none(),
+            "replies of two connections would mix"
+        );
         if !self.route_to_link(cx) {
             return Flow::Wait;
         }
@@ -331,6 +343,15 @@ impl Session {
         };
         self.push(raw, 1, then, cover.guard);
         Flow::Done
+    }
+
+    /// Sends one request that leaves no state to wherever this session's requests go now.
+    pub(super) fn ask(&mut self, raw: &[u8], then: Then, cx: &Context<'_>) -> Flow {
+        if self.pinned.is_some() {
+            self.send_for(raw, Expect::Plain, then)
+        } else {
+            self.forward(raw, then, cx)
+        }
     }
 
     /// Whether the command at hand is not to be answered.

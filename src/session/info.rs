@@ -25,7 +25,7 @@ impl Session {
         };
         let named = sections.iter().any(|section| is(section, "respite"));
         if !named && !sections.is_empty() && !sections.iter().any(|s| asks_all(s)) {
-            return self.forward_info(request.raw, Then::Pass, cx);
+            return self.ask(request.raw, Then::Pass, cx);
         }
         let others: Vec<&[u8]> = sections
             .iter()
@@ -41,18 +41,7 @@ impl Session {
         let rewrite: Rewrite = Box::new(move |backing, out| append(backing, &own, proto, out));
         let mut words: Vec<&[u8]> = vec![b"INFO"];
         words.extend(others);
-        if self.pinned.is_some() {
-            // The shared link must not be used while a connection is pinned.
-            return self.forward_info(request.raw, Then::Pass, cx);
-        }
-        self.forward_words(&words, Then::Rewrite(rewrite), cx)
-    }
-
-    fn forward_info(&mut self, raw: &[u8], then: Then, cx: &mut Context<'_>) -> Flow {
-        if self.pinned.is_some() {
-            return self.send(raw, super::pinned::Expect::Plain, cx);
-        }
-        self.forward(raw, then, cx)
+        self.ask_words(&words, Then::Rewrite(rewrite), cx)
     }
 }
 

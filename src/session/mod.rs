@@ -18,6 +18,7 @@ mod command_command;
 mod dispatch;
 mod hello;
 mod info;
+mod input;
 pub mod listener;
 mod local;
 mod pause;

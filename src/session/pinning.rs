@@ -134,11 +134,21 @@ impl Session {
     }
 
     pub(super) fn send(&mut self, raw: &[u8], expect: Expect, _cx: &mut Context<'_>) -> Flow {
+        self.send_for(raw, expect, Then::Pass)
+    }
+
+    /// Sends a request on the session's own connection; its reply goes where `then` says.
+    pub(super) fn send_for(&mut self, raw: &[u8], expect: Expect, then: Then) -> Flow {
         let cover = std::mem::take(&mut self.cover);
-        let then = match cover.fence {
-            _ if self.is_silent() => Then::Drop,
-            true => self.hold(),
-            false => Then::Pass,
+        // Confirmations of subscriptions are shown even to a client that wants no replies.
+        let shown = matches!(
+            expect,
+            Expect::Subscribe { .. } | Expect::Unsubscribe { .. }
+        );
+        let then = match then {
+            _ if self.is_silent() && !shown => Then::Drop,
+            Then::Pass if cover.fence && !shown => self.hold(),
+            then => then,
         };
         match &expect {
             Expect::Select(db) | Expect::Queued(Queued::Select(db)) => self.selected.push(*db),

@@ -3,6 +3,7 @@
 //! Each request takes a slot when it is accepted. Replies that are ready wait behind those that
 //! are not; whatever has no unanswered slot in front of it goes straight into the write buffer.
 
+mod inner;
 mod slot;
 
 use std::cell::{Cell, RefCell};
@@ -18,6 +19,8 @@ use crate::cache::Guard;
 use crate::stream::Stream;
 use crate::upstream::ReplySink;
 
+/// Bytes that wait for the client, beyond which nothing more is fetched for it.
+const BACKLOG: usize = 1024 * 1024;
 /// A write buffer that grew beyond this is given back when it is empty.
 const KEEP_BYTES: usize = 4 * 1024;
 /// From this size on, replies are counted by their bytes.
@@ -57,6 +60,10 @@ pub(crate) struct Replies {
 struct Inner {
     out: Vec<u8>,
     written: usize,
+    /// Written to the stream, but it may still hold some of it.
+    unflushed: bool,
+    /// Nobody wants what comes.
+    closed: bool,
     slots: VecDeque<Slot>,
     /// The number of the first slot; they are counted through the life of the session.
     first: u64,
@@ -65,6 +72,8 @@ struct Inner {
     /// Fetched replies so far; names the next one.
     laters: u64,
     held: usize,
+    /// Bytes in the slots that are ready.
+    ready: usize,
     task: Option<Waker>,
     limit: usize,
     cut: Option<Cut>,
@@ -175,6 +184,7 @@ impl Replies {
             return;
         };
         inner.later -= 1;
+        inner.ready += bytes.len();
         inner.slots[at] = Slot::Ready(bytes.to_vec());
         inner.settle();
     }
@@ -186,43 +196,34 @@ impl Replies {
         if let Slot::Held(bytes) = &mut inner.slots[at] {
             let bytes = std::mem::take(bytes);
             inner.held -= 1;
+            inner.ready += bytes.len();
             inner.slots[at] = Slot::Ready(bytes);
             inner.settle();
         }
     }
 
-    /// Appends a reply made here if there is one: `write` says whether it wrote.
-    pub(crate) fn try_reply<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    /// Lets `write` append a reply made here, in its turn; it may turn out to have none.
+    pub(crate) fn reply<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         match inner.slots.back_mut() {
             None => write(&mut inner.out),
-            Some(Slot::Ready(bytes)) => write(bytes),
+            Some(Slot::Ready(bytes)) => {
+                let before = bytes.len();
+                let result = write(bytes);
+                inner.ready += bytes.len() - before;
+                result
+            }
             Some(_) => {
                 let mut bytes = Vec::new();
                 let result = write(&mut bytes);
                 if !bytes.is_empty() {
+                    inner.ready += bytes.len();
                     inner.slots.push_back(Slot::Ready(bytes));
                 }
                 result
             }
         }
-    }
-
-    /// Lets `write` append a reply made here, in its turn.
-    pub(crate) fn reply(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut inner = self.inner.borrow_mut();
-        if inner.slots.is_empty() {
-            write(&mut inner.out);
-            return;
-        }
-        if let Some(Slot::Ready(bytes)) = inner.slots.back_mut() {
-            write(bytes);
-            return;
-        }
-        let mut bytes = Vec::new();
-        write(&mut bytes);
-        inner.slots.push_back(Slot::Ready(bytes));
     }
 
     /// Sends what answers no request (a message, an invalidation) at once. Only right between two
@@ -238,10 +239,16 @@ impl Replies {
         self.inner.borrow().outstanding
     }
 
-    /// Bytes that the client has not taken yet.
-    pub(crate) fn unwritten(&self) -> usize {
+    /// Whether the client has to read before more is fetched for it.
+    pub(crate) fn is_backlogged(&self) -> bool {
+        self.inner.borrow().unwritten() >= BACKLOG
+    }
+
+    /// Whether so much is ready for the client, written first or behind replies that are still to
+    /// come, that its requests have to wait.
+    pub(crate) fn is_full(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.out.len() - inner.written
+        inner.unwritten() + inner.ready >= BACKLOG
     }
 
     /// How many replies may be outstanding, at most `most`: fewer when they are large, or not known
@@ -259,7 +266,7 @@ impl Replies {
     /// Whether everything that was asked is answered and written.
     pub(crate) fn is_settled(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.slots.is_empty() && inner.out.len() == inner.written
+        inner.slots.is_empty() && inner.unwritten() == 0 && !inner.unflushed
     }
 
     /// Whether the client has to be cut off, and why.
@@ -273,6 +280,15 @@ impl Replies {
         inner.cut = Some(why);
         inner.out = Vec::new();
         inner.written = 0;
+    }
+
+    /// Drops what is there and what is still to come: the client is gone.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.closed = true;
+        inner.out = Vec::new();
+        inner.written = 0;
+        inner.task = None;
     }
 
     /// Wakes `cx` from now on when replies come.
@@ -307,7 +323,7 @@ impl Replies {
     ) -> Poll<io::Result<()>> {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
-        if inner.out.is_empty() {
+        if inner.out.is_empty() && !inner.unflushed {
             return Poll::Ready(Ok(()));
         }
         while inner.written < inner.out.len() {
@@ -327,7 +343,9 @@ impl Replies {
         } else {
             inner.out.clear();
         }
-        Pin::new(stream).poll_flush(cx)
+        let flushed = Pin::new(stream).poll_flush(cx);
+        inner.unflushed = flushed.is_pending();
+        flushed
     }
 }
 
@@ -336,6 +354,9 @@ impl ReplySink for Replies {
         let mut inner = self.inner.borrow_mut();
         inner.outstanding -= replies as usize;
         inner.measure(bytes.len(), replies as usize);
+        if inner.closed {
+            return;
+        }
         inner.deliver(bytes, replies);
         inner.check_limit();
         if let Some(task) = &inner.task {
@@ -348,136 +369,6 @@ impl ReplySink for Replies {
         inner.cut = Some(Cut::BrokenReply);
         if let Some(task) = &inner.task {
             task.wake_by_ref();
-        }
-    }
-}
-
-// === impl Inner ===
-
-impl Inner {
-    fn index(&self, slot: u64) -> Option<usize> {
-        let at = usize::try_from(slot.checked_sub(self.first)?).ok()?;
-        (at < self.slots.len()).then_some(at)
-    }
-
-    /// Notes the size of what came. A large reply counts at once, also while it is coming.
-    fn measure(&mut self, bytes: usize, replies: usize) {
-        self.begun += bytes;
-        let size = self.begun / replies.max(1);
-        if size > self.mean {
-            self.mean = size;
-        } else if replies > 0 {
-            self.mean = (self.mean * 7 + size) / 8;
-        }
-        if replies > 0 {
-            self.begun = 0;
-            self.seen = self.seen.saturating_add(replies);
-        }
-    }
-
-    fn deliver(&mut self, bytes: &[u8], replies: u32) {
-        let awaited = |slot: &Slot| matches!(slot, Slot::Awaited { .. });
-        let Some(at) = self.slots.iter().position(awaited) else {
-            debug_assert!(false, "a reply without a slot");
-            return;
-        };
-        let Slot::Awaited {
-            left, fate, early, ..
-        } = &mut self.slots[at]
-        else {
-            return;
-        };
-        match fate {
-            // A reply was broken off: anything more would look like the rest of it.
-            _ if self.cut.is_some() => {}
-            Fate::Drop => {}
-            Fate::Pass if at == 0 => self.out.extend_from_slice(bytes),
-            _ => early.extend_from_slice(bytes),
-        }
-        *left -= replies;
-        if *left == 0 {
-            self.finish(at);
-        }
-    }
-
-    /// All replies of a slot are in.
-    fn finish(&mut self, at: usize) {
-        let Slot::Awaited {
-            fate, early, guard, ..
-        } = &mut self.slots[at]
-        else {
-            return;
-        };
-        // From here on the cache may keep what is fetched: it is fetched after this reply.
-        drop(guard.take());
-        let mut bytes = std::mem::take(early);
-        match fate {
-            Fate::Pass | Fate::Drop => {}
-            Fate::Rewrite(rewrite) => {
-                if let Some(rewrite) = rewrite.take() {
-                    let raw = std::mem::take(&mut bytes);
-                    rewrite(&raw, &mut bytes);
-                }
-            }
-            Fate::Hold(hold) => {
-                let hold = hold.take();
-                self.slots[at] = Slot::Held(bytes);
-                self.held += 1;
-                if let Some(hold) = hold {
-                    hold(self.first + at as u64);
-                }
-                return;
-            }
-        }
-        if at == 0 {
-            self.out.append(&mut bytes);
-            self.slots.pop_front();
-            self.first += 1;
-            self.release_ready();
-        } else {
-            self.slots[at] = Slot::Ready(bytes);
-        }
-    }
-
-    /// Something that was waited for is in.
-    fn settle(&mut self) {
-        self.release_ready();
-        self.check_limit();
-        if let Some(task) = &self.task {
-            task.wake_by_ref();
-        }
-    }
-
-    fn release_ready(&mut self) {
-        while let Some(Slot::Ready(bytes)) = self.slots.front_mut() {
-            self.out.append(bytes);
-            self.slots.pop_front();
-            self.first += 1;
-        }
-        if let Some(Slot::Awaited {
-            fate: Fate::Pass,
-            early,
-            ..
-        }) = self.slots.front_mut()
-        {
-            // What came before its turn.
-            self.out.append(early);
-        }
-    }
-
-    fn check_limit(&mut self) {
-        if self.out.len() - self.written > self.limit {
-            self.cut = Some(Cut::SlowReader);
-            self.out = Vec::new();
-            self.written = 0;
-        }
-    }
-
-    /// Drops what was written when that is most of the buffer.
-    fn compact(&mut self) {
-        if self.written > KEEP_BYTES && self.written * 2 > self.out.len() {
-            self.out.drain(..self.written);
-            self.written = 0;
         }
     }
 }

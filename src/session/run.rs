@@ -12,7 +12,7 @@ use tokio_util::io::poll_read_buf;
 use tracing::debug;
 
 use super::cached::{Cover, QueuedKeys};
-use super::dispatch::OUTPUT_BACKLOG;
+use super::input::Input;
 use super::pinned::{Answers, Leftover, Pinned};
 use super::replies::{Cut, Replies};
 use super::state::ConnState;
@@ -49,10 +49,14 @@ pub(super) struct Session {
     pub(super) parser: RequestParser,
     /// No more requests are taken; what is owed is still delivered.
     pub(super) closing: bool,
+    /// The request at the front of the input has to wait for something.
+    pub(super) waiting: bool,
+    /// It was this client itself that ended its connection with `CLIENT KILL`.
+    pub(super) killed_itself: bool,
     /// The settings that the session has seen.
     pub(super) generation: u64,
     stream: Stream,
-    input: Vec<u8>,
+    input: Input,
     eof: bool,
     /// When it was last seen to wait for a reply.
     busy: Instant,
@@ -121,9 +125,11 @@ impl Session {
             wrote: false,
             parser: RequestParser::default(),
             closing: false,
+            waiting: false,
+            killed_itself: false,
             generation,
             stream,
-            input: Vec::new(),
+            input: Input::default(),
             eof: false,
             busy: Instant::now(),
             worker,
@@ -137,7 +143,7 @@ impl Session {
             return Poll::Ready(End::UserGone);
         }
         for _ in 0..TURNS {
-            if self.state.entry.is_killed() && !self.closing {
+            if self.state.entry.is_killed() && !self.killed_itself {
                 return Poll::Ready(End::Killed);
             }
             let progress = match self.poll_once(cx) {
@@ -151,10 +157,10 @@ impl Session {
                     Cut::Http => End::Http,
                 });
             }
-            if self.is_done() {
-                return Poll::Ready(End::Closed);
-            }
             if !progress {
+                if self.is_done() {
+                    return Poll::Ready(End::Closed);
+                }
                 return match self.check_clock() {
                     Some(end) => Poll::Ready(end),
                     None => Poll::Pending,
@@ -167,19 +173,21 @@ impl Session {
 
     fn poll_once(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut progress = self.poll_pinned(cx)?;
-        if !self.closing {
+        if self.closing {
+            progress |= self.poll_discard(cx)?;
+        } else {
             progress |= self.poll_input(cx)?;
             if self.pinned.is_some() {
                 // What was just sent leaves at once.
                 progress |= self.poll_pinned(cx)?;
             }
         }
-        let backlog = self.replies.unwritten() >= OUTPUT_BACKLOG;
+        let backlog = self.replies.is_backlogged();
         if let Poll::Ready(written) = self.replies.poll_write(&mut self.stream, cx) {
             written?;
         }
-        // What waited for the client to read can go on, and nobody else would wake it.
-        progress |= backlog && self.replies.unwritten() < OUTPUT_BACKLOG;
+        // Whoever waited for the client to read has its turn now.
+        progress |= backlog && !self.replies.is_backlogged();
         Ok(progress)
     }
 
@@ -194,18 +202,17 @@ impl Session {
             return true;
         }
         let draining = self.worker.draining.get() && self.input.is_empty();
-        (self.eof || self.closing || draining) && self.replies.is_settled()
+        ((self.eof && !self.waiting) || self.closing || draining) && self.replies.is_settled()
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut progress = false;
         if !self.input.is_empty() {
-            let input = std::mem::take(&mut self.input);
-            let used = self.process(&input, cx);
-            self.keep(input, used);
-            progress |= used > 0;
+            progress |= self.process_input(cx) > 0;
         }
-        if self.eof || self.closing || self.input.len() >= READ_AHEAD.max(self.parser.needed()) {
+        // A request that is not whole yet is always read on: its own limits bound it.
+        let ahead = self.waiting && self.input.len() >= READ_AHEAD;
+        if self.eof || self.closing || ahead {
             return Ok(progress);
         }
         let worker = Rc::clone(&self.worker);
@@ -221,22 +228,19 @@ impl Session {
             let used = self.process(fresh, cx);
             let rest = &fresh[used..];
             if !rest.is_empty() && !self.closing {
-                self.input.reserve_exact(self.room_for(rest.len()));
-                self.input.extend_from_slice(rest);
+                self.input.push(rest, self.room_for(rest.len()));
             }
         } else {
             let room = self
                 .room_for(self.input.len())
                 .saturating_sub(self.input.len());
-            self.input.reserve(room.clamp(4096, READ_AHEAD));
-            match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
+            let buf = self.input.room(room.clamp(4096, READ_AHEAD));
+            match poll_read_buf(Pin::new(&mut self.stream), cx, buf) {
                 Poll::Pending => return Ok(progress),
                 Poll::Ready(read) => self.eof = read? == 0,
             }
             if !self.eof {
-                let input = std::mem::take(&mut self.input);
-                let used = self.process(&input, cx);
-                self.keep(input, used);
+                self.process_input(cx);
             }
         }
         Ok(true)
@@ -247,17 +251,30 @@ impl Session {
         self.parser.needed().min(have + READ_AHEAD).max(have)
     }
 
-    fn keep(&mut self, mut input: Vec<u8>, used: usize) {
-        if self.closing || used == input.len() {
-            return;
+    /// Handles what can be handled of the input; returns how many bytes that were.
+    fn process_input(&mut self, cx: &mut Context<'_>) -> usize {
+        let mut input = std::mem::take(&mut self.input);
+        let used = self.process(input.rest(), cx);
+        if !self.closing {
+            input.take(used);
+            self.input = input;
         }
-        if used > 0 {
-            input.drain(..used);
-            if input.capacity() > 4 * READ_AHEAD && input.len() < READ_AHEAD {
-                input.shrink_to(READ_AHEAD);
-            }
+        used
+    }
+
+    /// Reads on to notice when the client goes away, while it is still owed something.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.eof || self.replies.is_settled() {
+            return Ok(false);
         }
-        self.input = input;
+        let mut scratch = self.worker.scratch.borrow_mut();
+        let mut buf = ReadBuf::new(&mut scratch);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(read) => read?,
+        }
+        self.eof = buf.filled().is_empty();
+        Ok(true)
     }
 
     /// Moves bytes of the pinned connection, and lets go of it when it is not needed any more.
@@ -342,6 +359,7 @@ impl Session {
     async fn finish(mut self, end: &End) {
         // A pinned connection is dropped with its state: the backing forgets it with the socket.
         self.pinned = None;
+        self.replies.close();
         if !matches!(end, End::Io(_)) {
             // The client may be gone already.
             let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;

@@ -14,17 +14,23 @@
 mod loss;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use super::error::{Sent, UpstreamError};
 use super::out_queue::OutQueue;
-use crate::resp::{Args, Proto, ReplyScanner, ReplyWriter};
+use crate::resp::{Args, ReplyScanner, RequestLimits};
 
 /// A reply that is longer than this is passed on in pieces.
 const HOLD_BYTES: usize = 64 * 1024;
+/// What was parsed once needs no limits.
+const TRUSTED: RequestLimits = RequestLimits {
+    bulk_bytes: usize::MAX,
+    request_bytes: usize::MAX,
+    authenticated: true,
+};
 /// Request bytes a link holds before its users must wait.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -70,7 +76,8 @@ pub(super) struct Inner {
     begun: bool,
     pub(super) state: LinkState,
     pub(super) task: Option<Waker>,
-    waiting_for_room: Vec<Waker>,
+    /// By the task that waits, so that each is there once.
+    waiting_for_room: HashMap<*const (), Waker>,
     limits: LinkLimits,
     retryable: Rc<Retryable>,
     /// The clock found that the backing does not answer.
@@ -126,7 +133,7 @@ impl Link {
                 begun: false,
                 state: LinkState::Idle,
                 task: None,
-                waiting_for_room: Vec::new(),
+                waiting_for_room: HashMap::new(),
                 limits,
                 retryable,
                 reply_overdue: false,
@@ -146,7 +153,8 @@ impl Link {
         if inner.has_room() {
             return true;
         }
-        inner.waiting_for_room.push(cx.waker().clone());
+        let waker = cx.waker();
+        inner.waiting_for_room.insert(waker.data(), waker.clone());
         false
     }
 
@@ -158,7 +166,7 @@ impl Link {
         if let Some(error) = inner.fails_fast(now) {
             let text = error.client_text(Sent::No);
             inner.queue(sink, replies, now, What::Failed(text));
-            inner.settle_failed();
+            inner.settle_failed_anywhere();
             return;
         }
         let start = inner.out.push(requests);
@@ -277,27 +285,34 @@ impl Inner {
 
     /// Applies bytes from the backing. `fresh` is used in place; only what is incomplete is kept.
     pub(super) fn receive(&mut self, fresh: &[u8]) -> Result<(), UpstreamError> {
+        // What was understood in front of an error is kept, for `lose`.
+        let mut done = 0;
         if self.held.is_empty() {
-            let done = self.apply(fresh, 0)?;
+            let result = self.apply(fresh, 0, &mut done);
             self.held.extend_from_slice(&fresh[done..]);
             self.scanned -= done;
-            return Ok(());
+            return result;
         }
         let mut held = std::mem::take(&mut self.held);
         held.extend_from_slice(fresh);
-        let done = self.apply(&held, self.scanned)?;
+        let result = self.apply(&held, self.scanned, &mut done);
         self.scanned -= done;
         held.drain(..done);
         if !held.is_empty() || held.capacity() <= HOLD_BYTES {
             self.held = held;
         }
-        Ok(())
+        result
     }
 
-    /// Delivers what is complete in `data`, whose first `pos` bytes the scanner knows. Returns how
-    /// many bytes are done with; `self.scanned` is left relative to the start of `data`.
-    fn apply(&mut self, data: &[u8], mut pos: usize) -> Result<usize, UpstreamError> {
-        let mut start = 0;
+    /// Delivers what is complete in `data`, whose first `pos` bytes the scanner knows. `start` is
+    /// how many bytes are done with; `self.scanned` is left relative to the start of `data`.
+    fn apply(
+        &mut self,
+        data: &[u8],
+        mut pos: usize,
+        start: &mut usize,
+    ) -> Result<(), UpstreamError> {
+        self.scanned = pos;
         while pos < data.len() {
             let Some(front) = self.pending.front_mut() else {
                 return Err(UpstreamError::Protocol(
@@ -307,29 +322,33 @@ impl Inner {
             let missing = front.replies - front.scanned;
             let (used, replies) = self
                 .scanner
-                .scan_many(&data[pos..], missing as usize, false)
+                .scan_many(&data[pos..], missing as usize, true)
                 .map_err(|e| UpstreamError::Protocol(e.to_string()))?;
             pos += used;
+            self.scanned = pos;
             let replies = replies as u32;
             front.scanned += replies;
             self.in_flight -= replies as usize;
             if front.scanned == front.replies {
-                front.sink.deliver(&data[start..pos], front.replies);
-                start = pos;
+                front.sink.deliver(&data[*start..pos], front.replies);
+                *start = pos;
                 self.begun = false;
                 self.pop_answered();
                 continue;
             }
-            if pos - start > HOLD_BYTES {
+            if pos - *start > HOLD_BYTES {
                 let begun = self.scanner.begun();
-                start += front.deliver_part(&data[start..pos], begun, &mut self.begun);
+                *start += front.deliver_part(&data[*start..pos], begun, &mut self.begun);
             }
             if used == 0 {
+                if self.scanner.at_start() && data[pos] == b'>' {
+                    // Taken for a reply it would give everyone behind it a wrong one.
+                    return Err(UpstreamError::Protocol("a push on a shared link".into()));
+                }
                 break;
             }
         }
-        self.scanned = pos;
-        Ok(start)
+        Ok(())
     }
 
     fn pop_answered(&mut self) {
@@ -342,77 +361,6 @@ impl Inner {
         }
         self.settle_failed();
         self.wake_waiting();
-    }
-
-    /// Answers the failed commands that have come to the front.
-    fn settle_failed(&mut self) {
-        while let Some(Pending {
-            what: What::Failed(_),
-            ..
-        }) = self.pending.front()
-        {
-            let Some(front) = self.pending.pop_front() else {
-                return;
-            };
-            self.answer_with_error(&front);
-        }
-    }
-
-    fn answer_with_error(&mut self, pending: &Pending) {
-        let What::Failed(text) = &pending.what else {
-            return;
-        };
-        let mut bytes = Vec::new();
-        for _ in 0..pending.replies {
-            ReplyWriter::new(&mut bytes, Proto::Resp2).error(text);
-        }
-        self.in_flight -= pending.replies as usize;
-        pending.sink.deliver(&bytes, pending.replies);
-    }
-
-    /// Fails what has waited too long for a connection.
-    pub(super) fn expire(&mut self, now: Instant) {
-        let LinkState::Connecting { error, .. } = &self.state else {
-            return;
-        };
-        let error = error.clone().unwrap_or(UpstreamError::NotReady);
-        while let Some(front) = self.pending.front() {
-            if now.duration_since(front.at) < self.limits.connect {
-                return;
-            }
-            self.fail_front(&error);
-        }
-    }
-
-    /// Counts the time for a reply from now, when the requests are about to be sent.
-    pub(super) fn restart_clocks(&mut self, now: Instant) {
-        self.pending.iter_mut().for_each(|pending| pending.at = now);
-    }
-
-    fn fail_all(&mut self, error: &UpstreamError) {
-        while !self.pending.is_empty() {
-            self.fail_front(error);
-        }
-    }
-
-    /// Fails the first batch, which was not sent on a connection that is still there.
-    fn fail_front(&mut self, error: &UpstreamError) {
-        let Some(mut front) = self.pending.pop_front() else {
-            return;
-        };
-        if let What::Requests { end, again, .. } = front.what {
-            self.out.release(end);
-            let sent = if again { Sent::Yes } else { Sent::No };
-            front.what = What::Failed(error.client_text(sent));
-        }
-        self.answer_with_error(&front);
-        self.wake_waiting();
-    }
-
-    fn wake_waiting(&mut self) {
-        if !self.waiting_for_room.is_empty() && self.has_room() {
-            self.waiting_for_room.drain(..).for_each(Waker::wake);
-        }
     }
 }
 

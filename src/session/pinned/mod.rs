@@ -29,8 +29,8 @@ use crate::upstream::{Conn, PooledConn, ReplySink, UpstreamError};
 const HOLD_BYTES: usize = 64 * 1024;
 /// Reads before other sessions get their turn.
 const READS_PER_TURN: usize = 8;
-/// Unread output of the client beyond which no more is read from the backing.
-const CLIENT_BACKLOG: usize = 1024 * 1024;
+/// Unsent requests beyond which the client's next one waits.
+const UNSENT_BYTES: usize = 1024 * 1024;
 
 /// A connection that is being opened.
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<PooledConn, UpstreamError>>>>;
@@ -145,12 +145,6 @@ impl Pinned {
             Expect::Exec | Expect::Discard => self.sent_multi = false,
             _ => {}
         }
-        // Confirmations of subscriptions are shown even to a client that wants no replies.
-        let shown = matches!(
-            expect,
-            Expect::Subscribe { .. } | Expect::Unsubscribe { .. }
-        );
-        let then = if shown { Then::Pass } else { then };
         to.expect(1, then, guard);
         self.queue(request, expect, true);
     }
@@ -219,6 +213,11 @@ impl Pinned {
     /// Whether it waits for a reply that may never come.
     pub(crate) fn is_blocked(&self) -> bool {
         matches!(self.expected.front(), Some((Expect::Blocking, _)))
+    }
+
+    /// Whether the backing has to read before it is sent more.
+    pub(crate) fn is_clogged(&self) -> bool {
+        self.out.len() - self.written >= UNSENT_BYTES
     }
 
     /// Whether every reply is in.
@@ -342,10 +341,11 @@ impl Pinned {
             }
             self.since = Instant::now();
         }
+        let clogged = self.is_clogged();
         let written = self.poll_write(cx);
         let read = self.poll_read(scratch, answers, cx)?;
         written?;
-        Ok(read)
+        Ok(read || (clogged && !self.is_clogged()))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), UpstreamError> {
@@ -379,7 +379,7 @@ impl Pinned {
     ) -> Result<bool, UpstreamError> {
         let mut moved = false;
         for _ in 0..READS_PER_TURN {
-            if answers.replies.unwritten() > CLIENT_BACKLOG {
+            if answers.replies.is_backlogged() {
                 return Ok(moved);
             }
             let Io::Open(pooled) = &mut self.io else {

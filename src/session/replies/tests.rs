@@ -99,5 +99,17 @@ fn too_much_unread_output_cuts_the_client_off() {
     assert_eq!(replies.cut(), None);
     replies.deliver(b"y", 1);
     assert_eq!(replies.cut(), Some(Cut::SlowReader));
-    assert_eq!(replies.unwritten(), 0);
+    assert_eq!(replies.inner.borrow().unwritten(), 0);
+}
+
+#[test]
+fn what_waits_behind_a_reply_counts_as_well() {
+    let replies = Replies::new(usize::MAX);
+    replies.expect(1, Then::Pass, None);
+    replies.reply(|out| out.resize(BACKLOG, b'x'));
+    assert!(replies.is_full() && !replies.is_backlogged());
+    replies.deliver(b"y", 1);
+    assert!(replies.is_full() && replies.is_backlogged());
+    replies.close();
+    assert!(!replies.is_full());
 }

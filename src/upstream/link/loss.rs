@@ -1,20 +1,57 @@
-//! What becomes of the requests of a lost connection.
+//! What becomes of requests when there is no connection: which are sent again, which fail, and in
+//! which order those who asked hear of it.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{Inner, LinkState, Pending, What};
-use crate::resp::{Parsed, ReplyScanner, RequestLimits, RequestParser};
+use super::{Inner, LinkState, Pending, TRUSTED, What};
+use crate::resp::{Parsed, Proto, ReplyScanner, ReplyWriter, RequestParser};
 use crate::upstream::error::{Sent, UpstreamError};
 
-/// What was parsed once needs no limits.
-const TRUSTED: RequestLimits = RequestLimits {
-    bulk_bytes: usize::MAX,
-    request_bytes: usize::MAX,
-    authenticated: true,
-};
-
 impl Inner {
+    /// Answers the failed commands that have come to the front.
+    pub(super) fn settle_failed(&mut self) {
+        while let Some(Pending {
+            what: What::Failed(_),
+            ..
+        }) = self.pending.front()
+        {
+            let Some(front) = self.pending.pop_front() else {
+                return;
+            };
+            self.answer_with_error(&front);
+        }
+    }
+
+    /// Answers the failed commands that have nothing of their own sink's in front of them: while
+    /// there is no connection, nobody waits for the requests of others.
+    pub(super) fn settle_failed_anywhere(&mut self) {
+        let mut waiting = HashSet::new();
+        for pending in std::mem::take(&mut self.pending) {
+            let sink = Rc::as_ptr(&pending.sink).cast::<()>();
+            let failed = matches!(pending.what, What::Failed(_));
+            if failed && !waiting.contains(&sink) {
+                self.answer_with_error(&pending);
+            } else {
+                waiting.insert(sink);
+                self.pending.push_back(pending);
+            }
+        }
+    }
+
+    fn answer_with_error(&mut self, pending: &Pending) {
+        let What::Failed(text) = &pending.what else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        for _ in 0..pending.replies {
+            ReplyWriter::new(&mut bytes, Proto::Resp2).error(text);
+        }
+        self.in_flight -= pending.replies as usize;
+        pending.sink.deliver(&bytes, pending.replies);
+    }
+
     /// The connection is gone: reads that were not answered and requests that did not leave are
     /// queued for the next one; the rest fails, each in its turn.
     pub(in crate::upstream) fn lose(&mut self, error: &UpstreamError) {
@@ -47,7 +84,8 @@ impl Inner {
                 }
             }
         }
-        self.settle_failed();
+        self.settle_failed_anywhere();
+        self.wake_waiting();
     }
 
     fn forget_received(&mut self) {
@@ -86,6 +124,59 @@ impl Inner {
                 What::Failed(error.client_text(sent))
             };
             self.queue(Rc::clone(&old.sink), 1, old.at, what);
+        }
+    }
+
+    /// Fails what has waited too long for a connection.
+    pub(in crate::upstream) fn expire(&mut self, now: Instant) {
+        let LinkState::Connecting { error, .. } = &self.state else {
+            return;
+        };
+        let error = error.clone().unwrap_or(UpstreamError::NotReady);
+        let mut any = false;
+        while let Some(front) = self.pending.front() {
+            if now.duration_since(front.at) < self.limits.connect {
+                break;
+            }
+            self.fail_front(&error);
+            any = true;
+        }
+        if any {
+            self.settle_failed_anywhere();
+            self.wake_waiting();
+        }
+    }
+
+    /// Counts the time for a reply from now, when the requests are about to be sent.
+    pub(in crate::upstream) fn restart_clocks(&mut self, now: Instant) {
+        self.pending.iter_mut().for_each(|pending| pending.at = now);
+    }
+
+    pub(super) fn fail_all(&mut self, error: &UpstreamError) {
+        while !self.pending.is_empty() {
+            self.fail_front(error);
+        }
+    }
+
+    /// Fails the first batch, which was not sent on a connection that is still there.
+    fn fail_front(&mut self, error: &UpstreamError) {
+        let Some(mut front) = self.pending.pop_front() else {
+            return;
+        };
+        if let What::Requests { end, again, .. } = front.what {
+            self.out.release(end);
+            let sent = if again { Sent::Yes } else { Sent::No };
+            front.what = What::Failed(error.client_text(sent));
+        }
+        self.answer_with_error(&front);
+        self.wake_waiting();
+    }
+
+    pub(super) fn wake_waiting(&mut self) {
+        if !self.waiting_for_room.is_empty() && self.has_room() {
+            self.waiting_for_room
+                .drain()
+                .for_each(|(_, waker)| waker.wake());
         }
     }
 }

@@ -1,5 +1,9 @@
 //! What a link does with requests and replies that were cut anywhere, without a socket.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
 use super::*;
 
 mod replies;
@@ -99,4 +103,88 @@ fn replies_cut_anywhere_reach_those_who_asked() {
             assert_eq!(inner.in_flight, 0);
         }
     }
+}
+
+#[test]
+fn what_was_understood_in_front_of_nonsense_reaches_those_who_asked() {
+    let replies = b"+a1\r\n+a2\r\n@nonsense\r\n";
+    for cut in 0..=10 {
+        let (link, sink) = (link(), Rc::new(Collected::default()));
+        link.push(&WRITE.repeat(4), 4, Rc::clone(&sink) as Rc<dyn ReplySink>);
+        let mut inner = link.inner.borrow_mut();
+        let all = inner.out.held();
+        inner.out.advance(all);
+        inner.receive(&replies[..cut]).expect("replies");
+        let error = inner.receive(&replies[cut..]).expect_err("nonsense");
+        inner.lose(&error);
+        let text = sink.take();
+        assert!(
+            text.starts_with("+a1\r\n+a2\r\n-UPSTREAM "),
+            "{cut}: {text}"
+        );
+        assert_eq!((text.lines().count(), inner.in_flight), (4, 0), "{cut}");
+    }
+}
+
+#[test]
+fn a_push_is_nobodys_reply() {
+    let (link, sink) = (link(), Rc::new(Collected::default()));
+    link.push(&READ.repeat(2), 2, Rc::clone(&sink) as Rc<dyn ReplySink>);
+    let mut inner = link.inner.borrow_mut();
+    let error = inner.receive(b"+a1\r\n>1\r\n+x\r\n+a2\r\n");
+    assert!(matches!(error, Err(UpstreamError::Protocol(_))));
+    inner.lose(&UpstreamError::closed());
+    assert_eq!(sink.take(), "+a1\r\n");
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_loss_makes_room_for_those_who_wait() {
+    let (link, sink) = (link(), Rc::new(Collected::default()));
+    link.push(&WRITE.repeat(100), 100, sink);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let cx = Context::from_waker(&waker);
+    assert!(!link.poll_room(&cx) && !link.poll_room(&cx));
+    let all = link.inner.borrow().out.held();
+    lose_after(&link, all);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert!(link.poll_room(&cx));
+}
+
+#[test]
+fn nobody_waits_for_the_requests_of_others_while_there_is_no_connection() {
+    let link = link();
+    let (reader, writer) = (Rc::new(Collected::default()), Rc::new(Collected::default()));
+    link.push(READ, 1, Rc::clone(&reader) as Rc<dyn ReplySink>);
+    link.push(WRITE, 1, Rc::clone(&reader) as Rc<dyn ReplySink>);
+    link.push(WRITE, 1, Rc::clone(&writer) as Rc<dyn ReplySink>);
+    let mut inner = link.inner.borrow_mut();
+    let all = inner.out.held();
+    inner.out.advance(all);
+    inner.lose(&UpstreamError::closed());
+    assert!(writer.take().starts_with("-UPSTREAM ") && reader.take().is_empty());
+    // Later requests fail at once, also behind one that still waits for its own deadline.
+    let long_ago = Instant::now() - Duration::from_secs(6);
+    inner.state = LinkState::Connecting {
+        since: long_ago,
+        error: Some(UpstreamError::NotReady),
+    };
+    drop(inner);
+    link.push(WRITE, 1, Rc::clone(&writer) as Rc<dyn ReplySink>);
+    assert!(writer.take().starts_with("-UPSTREAM ") && reader.take().is_empty());
+    link.push(WRITE, 1, Rc::clone(&reader) as Rc<dyn ReplySink>);
+    assert!(reader.take().is_empty());
+    let mut inner = link.inner.borrow_mut();
+    inner.expire(Instant::now() + Duration::from_secs(5));
+    assert_eq!(reader.take().lines().count(), 3);
+    assert_eq!(inner.in_flight, 0);
 }
