@@ -222,18 +222,18 @@ mod tests {
     fn unknown_keys_are_refused_with_their_full_name() {
         assert_eq!(
             problems(
-                "clients = 1\nlsten = \"x\"\ncolour = 1\n[limits]\nclinets = 1\n[cache]\nmode = \"off\"\n\
+                "clients = 1\nlsten = \"x\"\ncolour = 1\n[limits]\nclinets = 1\n[stash]\nmode = \"off\"\n\
                  [credentials.main]\npasword = \"hush\"\npassword = \"hush\"\n\
                  [[access.users]]\nnmae = \"hush\"\nname = \"a\""
             ),
             [
                 "unknown key \"access.users[0].nmae\" (did you mean \"access.users[0].name\"?)",
-                "unknown key \"cache\"",
                 "unknown key \"clients\" (did you mean \"limits.clients\"?)",
                 "unknown key \"colour\"",
                 "unknown key \"credentials.main.pasword\" (did you mean \"credentials.main.password\"?)",
                 "unknown key \"limits.clinets\" (did you mean \"limits.clients\"?)",
                 "unknown key \"lsten\" (did you mean \"listen\"?)",
+                "unknown key \"stash\"",
                 "access.users[0].password_sha256: must be given as 64 hexadecimal digits",
             ]
         );

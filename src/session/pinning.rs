@@ -153,6 +153,8 @@ impl Session {
         match &expect {
             Expect::Select(db) | Expect::Queued(Queued::Select(db)) => self.selected.push(*db),
             Expect::Discard => self.queued = QueuedKeys::default(),
+            // Before the backing can show that it waits.
+            Expect::Blocking => self.state.entry.update(|facts| facts.blocked = true),
             _ => {}
         }
         if let Some(pinned) = &mut self.pinned {
