@@ -3,7 +3,7 @@
 use super::{
     NOT_SENT, SENT, builder, contains, cut_before_reply, link, wait_for_service, wait_until_taken,
 };
-use crate::support::{Client, DEADLINE, Direction, RedisServer, Relay, Respite, escape};
+use crate::support::{Client, DEADLINE, Direction, RedisServer, Relay, Respite, encode, escape};
 use std::time::Instant;
 
 fn setup(config: &str) -> (RedisServer, Relay, Respite) {
@@ -118,7 +118,9 @@ fn a_reply_cut_in_its_middle_closes_only_its_reader() {
 fn what_fails_behind_a_broken_reply_does_not_complete_it() {
     let (redis, relay, respite) = setup("");
     let mut big = respite.connect();
-    big.call(&["EXISTS", "k"]);
+    // as many may be outstanding as have been answered before
+    let warm = encode(&["EXISTS", "k"]).repeat(1000);
+    big.exchange(&[&warm], 1000).expect("all replies");
     redis.call(&["SETRANGE", "big", "1000000", "x"]);
     let link = link(&relay);
     link.hold_after(Direction::Down, 999_000);
