@@ -33,8 +33,8 @@ const READ_BYTES: usize = 64 * 1024;
 const TICK: Duration = Duration::from_millis(100);
 /// How often the allocator is made to give back what is free.
 const PURGE_EVERY: Duration = Duration::from_secs(1);
-/// Larger than what the allocator keeps at hand: it comes from, and goes back to, the system's side.
-const PURGE_BYTES: usize = 8 * 1024 * 1024;
+/// Larger than any of mimalloc's segments, so that freeing it looks at all that is free.
+const PURGE_BYTES: usize = 64 * 1024 * 1024;
 /// A link to a database that nobody used for so long is closed.
 const LINK_IDLE: Duration = Duration::from_secs(60);
 
