@@ -16,7 +16,7 @@ fn a_write_that_left_in_full_is_never_sent_again() {
     let respite = builder(&relay.url()).config(config).start();
     let mut client = respite.connect();
     // as many may be outstanding as have been answered before
-    let warm = encode(&["GET", "warm"]).repeat(COMMANDS);
+    let warm = encode(&["EXISTS", "warm"]).repeat(COMMANDS);
     client.exchange(&[&warm], COMMANDS).expect("all replies");
     let link = link(&relay);
     let pad = "x".repeat(1000);
