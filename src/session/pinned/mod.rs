@@ -7,6 +7,7 @@
 
 mod exec;
 mod expect;
+mod pubsub;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -16,11 +17,10 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::exec::LocalAnswer;
-use self::expect::{Confirmation, Transaction, is_message};
+use self::expect::Transaction;
 pub(crate) use self::expect::{Expect, Queued};
 use super::replies::{Replies, Then};
-use crate::command::Channel;
-use crate::resp::{Proto, ReplyScanner, Value, parse_reply};
+use crate::resp::{Proto, ReplyScanner, ReplyWriter};
 use crate::upstream::{Conn, PooledConn, ReplySink, UpstreamError};
 
 /// A plain reply that is longer than this is passed on in pieces.
@@ -287,13 +287,28 @@ impl Pinned {
         }
     }
 
+    /// Whether `MULTI` has no reply and nothing was sent behind it: its error then says all.
+    fn awaits_only_multi(&self) -> bool {
+        matches!(self.expected.back(), Some((Expect::Multi, _)))
+    }
+
+    /// Whether something was sent that ends `WATCH` if it was executed.
+    fn ends_watch(&self) -> bool {
+        self.expected.iter().any(|(expect, _)| {
+            matches!(
+                expect,
+                Expect::Exec | Expect::Discard | Expect::Unwatch | Expect::Instead(_)
+            )
+        })
+    }
+
     /// What the session has to live with when the connection is lost now.
     pub(crate) fn leftover(&self) -> Leftover {
         if self.is_subscriber() || self.tracking || self.no_touch || self.monitor || self.sticky {
             Leftover::Stream
-        } else if self.sent_multi {
+        } else if self.sent_multi && !self.awaits_only_multi() {
             Leftover::Transaction
-        } else if self.watching {
+        } else if self.watching && !self.ends_watch() {
             Leftover::Watch
         } else {
             Leftover::Nothing
@@ -308,9 +323,8 @@ impl Pinned {
         }
         let opened = matches!(self.io, Io::Open(_));
         let sent = if opened { Sent::Yes } else { Sent::No };
-        let mut text = b"-".to_vec();
-        text.extend_from_slice(error.client_text(sent).as_bytes());
-        text.extend_from_slice(b"\r\n");
+        let mut text = Vec::new();
+        ReplyWriter::new(&mut text, self.proto).error(error.client_text(sent));
         for (_, asked) in self.expected.drain(..) {
             if asked {
                 replies.deliver(&text, 1);
@@ -430,13 +444,20 @@ impl Pinned {
 
     /// Whether the unfinished frame is sure to be a reply that nothing depends on.
     fn may_stream(&self, data: &[u8]) -> bool {
-        self.begun
-            || (matches!(
-                self.expected.front(),
-                Some((Expect::Plain | Expect::Blocking, true))
-            ) && !self.is_subscriber()
-                && !self.tracking
-                && data.first() != Some(&b'>'))
+        let plain = match self.expected.front() {
+            Some((Expect::Plain | Expect::Blocking, asked)) => *asked,
+            Some((Expect::Exec, asked)) => *asked && self.executes_only_plain(),
+            _ => false,
+        };
+        let nothing_else = !self.is_subscriber() && !self.tracking && data.first() != Some(&b'>');
+        self.begun || (plain && nothing_else)
+    }
+
+    /// Whether nothing in the reply of `EXEC` has to be changed or noted.
+    fn executes_only_plain(&self) -> bool {
+        self.transaction
+            .as_ref()
+            .is_none_or(|transaction| transaction.special.is_empty())
     }
 
     fn frame(&mut self, frame: &[u8], answers: &mut Answers<'_>) -> Result<(), UpstreamError> {
@@ -459,6 +480,11 @@ impl Pinned {
             }
         }
         let Some((expect, asked)) = self.expected.pop_front() else {
+            if self.sticky {
+                // SUBSCRIBE with several names in a transaction says more than EXEC announces.
+                answers.replies.out_of_band(frame);
+                return Ok(());
+            }
             return Err(UpstreamError::Protocol(
                 "a reply that nobody asked for".into(),
             ));
@@ -474,6 +500,22 @@ impl Pinned {
         }
         self.apply(expect, frame, answers);
         Ok(())
+    }
+
+    fn apply_exec(&mut self, frame: &[u8], transaction: &Transaction, answers: &mut Answers<'_>) {
+        let mut out = Vec::with_capacity(frame.len());
+        let done = exec::apply(frame, transaction, answers.local, &mut out);
+        self.db = done.db.unwrap_or(self.db);
+        self.proto = done.switched.unwrap_or(self.proto);
+        for element in done.subscriptions {
+            self.sticky = true;
+            self.note_subscription(&frame[element]);
+        }
+        answers.replies.deliver(&out, 1);
+        // The session may have refused a HELLO whose stand-in has switched the connection.
+        if let Some(proto) = done.proto.filter(|proto| *proto != self.proto) {
+            self.set_proto(proto);
+        }
     }
 
     fn apply(&mut self, expect: Expect, frame: &[u8], answers: &mut Answers<'_>) {
@@ -500,13 +542,9 @@ impl Pinned {
             Expect::Exec => {
                 if let Some(transaction) = self.transaction.take() {
                     self.watching = false;
-                    let mut out = Vec::with_capacity(frame.len());
-                    let done = exec::apply(frame, &transaction, answers.local, &mut out);
-                    self.db = done.db.unwrap_or(self.db);
-                    self.proto = done.proto.unwrap_or(self.proto);
-                    self.sticky |= done.subscriptions;
-                    answers.replies.deliver(&out, 1);
-                    return;
+                    if !transaction.special.is_empty() {
+                        return self.apply_exec(frame, &transaction, answers);
+                    }
                 }
             }
             Expect::Discard if ok => {
@@ -549,115 +587,5 @@ impl Pinned {
             | Expect::Monitor => {}
         }
         answers.replies.deliver(frame, 1);
-    }
-
-    /// Whether a whole frame answers no request.
-    fn is_out_of_band(&self, frame: &[u8]) -> bool {
-        match frame.first() {
-            Some(b'>') => first_word(frame).and_then(Confirmation::of).is_none(),
-            // RESP2: messages are arrays like replies, but a subscriber gets no other arrays.
-            Some(b'*') if self.proto == Proto::Resp2 && self.is_subscriber() => {
-                first_word(frame).is_some_and(is_message)
-            }
-            Some(b'+') if self.monitor => frame.get(1).is_some_and(u8::is_ascii_digit),
-            _ => false,
-        }
-    }
-
-    /// Applies a confirmation of a subscription; false when the frame is none.
-    fn confirm(&mut self, frame: &[u8], answers: &mut Answers<'_>) -> bool {
-        let push = frame.first() == Some(&b'>');
-        let awaited = self.subscription_pending();
-        if !push && !(self.proto == Proto::Resp2 && (awaited || self.is_subscriber())) {
-            return false;
-        }
-        if !push && frame.first() != Some(&b'*') {
-            return false;
-        }
-        let Ok(Some((Value::Array(parts) | Value::Push(parts), _))) = parse_reply(frame) else {
-            return false;
-        };
-        let word = parts.first().and_then(Value::as_bytes).unwrap_or_default();
-        let Some(confirmation) = Confirmation::of(word) else {
-            return false;
-        };
-        let total = parts.get(2).and_then(Value::as_int).unwrap_or(0);
-        self.count(confirmation, u32::try_from(total).unwrap_or(0));
-        self.deliver_confirmation(confirmation, frame, answers);
-        true
-    }
-
-    /// Follows the count of subscriptions: channels and patterns are reported as one sum.
-    fn count(&mut self, confirmation: Confirmation, total: u32) {
-        let [exact, pattern, shard] = &mut self.subscriptions;
-        match confirmation {
-            Confirmation::Subscribed(Channel::Shard)
-            | Confirmation::Unsubscribed(Channel::Shard) => {
-                *shard = total;
-            }
-            Confirmation::Subscribed(Channel::Exact)
-            | Confirmation::Unsubscribed(Channel::Exact) => {
-                *exact = total.saturating_sub(*pattern);
-            }
-            Confirmation::Subscribed(Channel::Pattern)
-            | Confirmation::Unsubscribed(Channel::Pattern) => {
-                *pattern = total.saturating_sub(*exact);
-            }
-        }
-    }
-
-    fn deliver_confirmation(
-        &mut self,
-        confirmation: Confirmation,
-        frame: &[u8],
-        answers: &mut Answers<'_>,
-    ) {
-        let last = match (self.expected.front_mut(), confirmation) {
-            (Some((Expect::Subscribe { left }, _)), Confirmation::Subscribed(_)) => {
-                *left = left.saturating_sub(1);
-                *left == 0
-            }
-            (
-                Some((
-                    Expect::Unsubscribe {
-                        left: Some(left), ..
-                    },
-                    _,
-                )),
-                Confirmation::Unsubscribed(_),
-            ) => {
-                *left = left.saturating_sub(1);
-                *left == 0
-            }
-            (
-                Some((Expect::Unsubscribe { kind, left: None }, _)),
-                Confirmation::Unsubscribed(_),
-            ) => {
-                let [exact, pattern, shard] = self.subscriptions;
-                match kind {
-                    Channel::Exact => exact == 0,
-                    Channel::Pattern => pattern == 0,
-                    Channel::Shard => shard == 0,
-                }
-            }
-            _ => {
-                // The backing dropped a subscription by itself.
-                answers.replies.out_of_band(frame);
-                return;
-            }
-        };
-        if last {
-            self.expected.pop_front();
-        }
-        answers.replies.deliver(frame, u32::from(last));
-    }
-}
-
-/// The first element of an aggregate, when it is a string.
-fn first_word(frame: &[u8]) -> Option<&[u8]> {
-    let line = memchr::memchr(b'\n', frame)?;
-    match parse_reply(&frame[line + 1..]) {
-        Ok(Some((value, _))) => value.as_bytes(),
-        _ => None,
     }
 }
