@@ -66,13 +66,15 @@ pub(super) fn switches_to(args: Args<'_>) -> Option<Proto> {
 /// Answers `HELLO`.
 pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out: &mut Vec<u8>) {
     let settings = worker.settings();
+    let Some(server) = &settings.hello else {
+        // Before anything is switched: after an error the client goes on as it was.
+        return ReplyWriter::new(out, state.proto)
+            .error("UPSTREAM the backing has not been reached yet");
+    };
     if let Err(text) = apply(state, args, &settings) {
         return ReplyWriter::new(out, state.proto).error(text);
     }
     let mut reply = ReplyWriter::new(out, state.proto);
-    let Some(server) = &settings.hello else {
-        return reply.error("UPSTREAM the backing has not been reached yet");
-    };
     reply.map(7);
     reply.bulk("server");
     reply.bulk(&server.server);

@@ -312,8 +312,13 @@ impl Session {
             client = self.state.entry.id,
             "pinned connection lost: {error}"
         );
+        let leftover = pinned.leftover();
         pinned.fail(error, &self.replies);
-        match pinned.leftover() {
+        if self.state.db != pinned.db() {
+            // The client was told so; not taken over yet because more was in flight.
+            self.state.set_db(pinned.db());
+        }
+        match leftover {
             Leftover::Nothing => {}
             Leftover::Transaction => self.state.transaction_lost = true,
             Leftover::Watch => self.state.watch_lost = true,

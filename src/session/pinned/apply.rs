@@ -5,6 +5,22 @@ use super::{Answers, Pinned, exec};
 use crate::upstream::ReplySink;
 
 impl Pinned {
+    fn apply_exec(&mut self, frame: &[u8], transaction: &Transaction, answers: &mut Answers<'_>) {
+        let mut out = Vec::with_capacity(frame.len());
+        let done = exec::apply(frame, transaction, answers.local, &mut out);
+        self.db = done.db.unwrap_or(self.db);
+        self.proto = done.switched.unwrap_or(self.proto);
+        for element in done.subscriptions {
+            self.sticky = true;
+            self.note_subscription(&frame[element]);
+        }
+        answers.replies.deliver(&out, 1);
+        // The session may have refused a HELLO whose stand-in has switched the connection.
+        if let Some(proto) = done.proto.filter(|proto| *proto != self.proto) {
+            self.set_proto(proto);
+        }
+    }
+
     /// Applies a whole reply and passes it on.
     pub(super) fn apply(&mut self, expect: Expect, frame: &[u8], answers: &mut Answers<'_>) {
         let ok = frame == b"+OK\r\n";
@@ -30,13 +46,9 @@ impl Pinned {
             Expect::Exec => {
                 if let Some(transaction) = self.transaction.take() {
                     self.watching = false;
-                    let mut out = Vec::with_capacity(frame.len());
-                    let done = exec::apply(frame, &transaction, answers.local, &mut out);
-                    self.db = done.db.unwrap_or(self.db);
-                    self.proto = done.proto.unwrap_or(self.proto);
-                    self.sticky |= done.subscriptions;
-                    answers.replies.deliver(&out, 1);
-                    return;
+                    if !transaction.special.is_empty() {
+                        return self.apply_exec(frame, &transaction, answers);
+                    }
                 }
             }
             Expect::Discard if ok => {

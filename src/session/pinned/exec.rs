@@ -1,8 +1,11 @@
 //! Applies what `EXEC` did to the session, and puts in the replies that the session makes itself.
 
+use std::ops::Range;
+
 use super::expect::{Queued, Transaction};
 use crate::command::Local;
 use crate::resp::{ArgVec, Proto, ReplyScanner};
+use crate::session::hello;
 
 /// Answers a command of the session's own; returns the protocol version after it.
 pub(crate) type LocalAnswer<'a> = dyn FnMut(Local, &ArgVec, &mut Vec<u8>) -> Proto + 'a;
@@ -12,10 +15,12 @@ pub(crate) type LocalAnswer<'a> = dyn FnMut(Local, &ArgVec, &mut Vec<u8>) -> Pro
 pub(crate) struct Executed {
     /// The database that is selected now, when it was changed.
     pub(crate) db: Option<u32>,
-    /// The protocol version after it, when it may have changed.
+    /// The session's protocol version after it, when it may have changed.
     pub(crate) proto: Option<Proto>,
-    /// Subscriptions were changed in it.
-    pub(crate) subscriptions: bool,
+    /// The connection's protocol version after it, when a stand-in has switched it.
+    pub(crate) switched: Option<Proto>,
+    /// The replies that may be about subscriptions.
+    pub(crate) subscriptions: Vec<Range<usize>>,
 }
 
 /// Walks the reply of `EXEC` and writes it to `out`, with the session's own replies in the places
@@ -35,10 +40,14 @@ pub(crate) fn apply(
     out.extend_from_slice(&reply[..first.start]);
     let mut special = transaction.special.iter().peekable();
     for (index, range) in elements.into_iter().enumerate() {
-        let element = &reply[range];
+        let element = &reply[range.clone()];
         match special.next_if(|(at, _)| *at as usize == index) {
             Some((_, Queued::Local(local, args))) => {
                 executed.proto = Some(answer(*local, args, out));
+                if *local == Local::Hello {
+                    let switched = hello::switches_to(args.as_args());
+                    executed.switched = switched.or(executed.switched);
+                }
             }
             Some((_, Queued::Select(db))) => {
                 if element == b"+OK\r\n" {
@@ -47,7 +56,7 @@ pub(crate) fn apply(
                 out.extend_from_slice(element);
             }
             Some((_, Queued::Subscription)) => {
-                executed.subscriptions = true;
+                executed.subscriptions.push(range);
                 out.extend_from_slice(element);
             }
             Some((_, Queued::Plain)) | None => out.extend_from_slice(element),
@@ -57,7 +66,7 @@ pub(crate) fn apply(
 }
 
 /// Where the elements of an array reply are; none when it is no array.
-fn elements(reply: &[u8]) -> Vec<std::ops::Range<usize>> {
+fn elements(reply: &[u8]) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     if reply.first() != Some(&b'*') || reply.get(1) == Some(&b'-') {
         return ranges;
@@ -111,6 +120,27 @@ mod tests {
             out,
             b"*4\r\n*2\r\n:1\r\n$1\r\nx\r\n:42\r\n+OK\r\n-ERR no\r\n"
         );
+    }
+
+    #[test]
+    fn tells_what_the_stand_in_of_a_refused_hello_did() {
+        let mut hello = ArgVec::default();
+        ["HELLO", "3", "AUTH", "u", "wrong"]
+            .iter()
+            .for_each(|word| hello.push(word.as_bytes()));
+        let transaction = Transaction {
+            queued: 1,
+            special: vec![(0, Queued::Local(Local::Hello, hello))],
+        };
+        let mut refuse = |_, _: &ArgVec, out: &mut Vec<u8>| {
+            out.extend_from_slice(b"-WRONGPASS\r\n");
+            Proto::Resp2
+        };
+        let mut out = Vec::new();
+        let executed = apply(b"*1\r\n%0\r\n", &transaction, &mut refuse, &mut out);
+        assert_eq!(executed.proto, Some(Proto::Resp2));
+        assert_eq!(executed.switched, Some(Proto::Resp3));
+        assert_eq!(out, b"*1\r\n-WRONGPASS\r\n");
     }
 
     #[test]

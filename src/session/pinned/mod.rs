@@ -8,6 +8,7 @@
 mod apply;
 mod exec;
 mod expect;
+mod loss;
 mod pubsub;
 
 use std::collections::VecDeque;
@@ -296,35 +297,19 @@ impl Pinned {
         }
     }
 
-    /// What the session has to live with when the connection is lost now.
-    pub(crate) fn leftover(&self) -> Leftover {
-        if self.is_subscriber() || self.tracking || self.no_touch || self.monitor || self.sticky {
-            Leftover::Stream
-        } else if self.sent_multi {
-            Leftover::Transaction
-        } else if self.watching {
-            Leftover::Watch
-        } else {
-            Leftover::Nothing
-        }
+    /// Whether `MULTI` has no reply and nothing was sent behind it: its error then says all.
+    fn awaits_only_multi(&self) -> bool {
+        matches!(self.expected.back(), Some((Expect::Multi, _)))
     }
 
-    /// Answers every expected reply with an error, because the connection is lost.
-    pub(crate) fn fail(&mut self, error: &UpstreamError, replies: &Replies) {
-        use crate::upstream::Sent;
-        if self.begun {
-            replies.abort();
-        }
-        let opened = matches!(self.io, Io::Open(_));
-        let sent = if opened { Sent::Yes } else { Sent::No };
-        let mut text = b"-".to_vec();
-        text.extend_from_slice(error.client_text(sent).as_bytes());
-        text.extend_from_slice(b"\r\n");
-        for (_, asked) in self.expected.drain(..) {
-            if asked {
-                replies.deliver(&text, 1);
-            }
-        }
+    /// Whether something was sent that ends `WATCH` if it was executed.
+    fn ends_watch(&self) -> bool {
+        self.expected.iter().any(|(expect, _)| {
+            matches!(
+                expect,
+                Expect::Exec | Expect::Discard | Expect::Unwatch | Expect::Instead(_)
+            )
+        })
     }
 
     /// Moves bytes in both directions. True when something moved.
@@ -439,13 +424,20 @@ impl Pinned {
 
     /// Whether the unfinished frame is sure to be a reply that nothing depends on.
     fn may_stream(&self, data: &[u8]) -> bool {
-        self.begun
-            || (matches!(
-                self.expected.front(),
-                Some((Expect::Plain | Expect::Blocking, true))
-            ) && !self.is_subscriber()
-                && !self.tracking
-                && data.first() != Some(&b'>'))
+        let plain = match self.expected.front() {
+            Some((Expect::Plain | Expect::Blocking, asked)) => *asked,
+            Some((Expect::Exec, asked)) => *asked && self.executes_only_plain(),
+            _ => false,
+        };
+        let nothing_else = !self.is_subscriber() && !self.tracking && data.first() != Some(&b'>');
+        self.begun || (plain && nothing_else)
+    }
+
+    /// Whether nothing in the reply of `EXEC` has to be changed or noted.
+    fn executes_only_plain(&self) -> bool {
+        self.transaction
+            .as_ref()
+            .is_none_or(|transaction| transaction.special.is_empty())
     }
 
     fn frame(&mut self, frame: &[u8], answers: &mut Answers<'_>) -> Result<(), UpstreamError> {
@@ -468,6 +460,11 @@ impl Pinned {
             }
         }
         let Some((expect, asked)) = self.expected.pop_front() else {
+            if self.sticky {
+                // SUBSCRIBE with several names in a transaction says more than EXEC announces.
+                answers.replies.out_of_band(frame);
+                return Ok(());
+            }
             return Err(UpstreamError::Protocol(
                 "a reply that nobody asked for".into(),
             ));

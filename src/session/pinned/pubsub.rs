@@ -1,7 +1,8 @@
-//! What a pinned connection says unasked, and the confirmations of subscriptions.
+//! What a pinned connection says unasked, and the confirmations that `SUBSCRIBE` and its kind have
+//! instead of one reply.
 
-use super::expect::{Confirmation, Expect, is_message};
-use super::{Answers, Pinned};
+use super::expect::{Confirmation, is_message};
+use super::{Answers, Expect, Pinned};
 use crate::command::Channel;
 use crate::resp::{Proto, Value, parse_reply};
 use crate::upstream::ReplySink;
@@ -23,24 +24,34 @@ impl Pinned {
     /// Applies a confirmation of a subscription; false when the frame is none.
     pub(super) fn confirm(&mut self, frame: &[u8], answers: &mut Answers<'_>) -> bool {
         let push = frame.first() == Some(&b'>');
-        let awaited = self.subscription_pending();
+        // Any other array may be a reply that looks like one.
+        let awaited = matches!(
+            self.expected.front(),
+            Some((Expect::Subscribe { .. } | Expect::Unsubscribe { .. }, _))
+        );
         if !push && !(self.proto == Proto::Resp2 && (awaited || self.is_subscriber())) {
             return false;
         }
         if !push && frame.first() != Some(&b'*') {
             return false;
         }
-        let Ok(Some((Value::Array(parts) | Value::Push(parts), _))) = parse_reply(frame) else {
+        let Some(confirmation) = self.note_subscription(frame) else {
             return false;
         };
-        let word = parts.first().and_then(Value::as_bytes).unwrap_or_default();
-        let Some(confirmation) = Confirmation::of(word) else {
-            return false;
-        };
-        let total = parts.get(2).and_then(Value::as_int).unwrap_or(0);
-        self.count(confirmation, u32::try_from(total).unwrap_or(0));
         self.deliver_confirmation(confirmation, frame, answers);
         true
+    }
+
+    /// Follows the count of subscriptions in a confirmation; none when the frame is no such.
+    pub(super) fn note_subscription(&mut self, frame: &[u8]) -> Option<Confirmation> {
+        let Ok(Some((Value::Array(parts) | Value::Push(parts), _))) = parse_reply(frame) else {
+            return None;
+        };
+        let word = parts.first().and_then(Value::as_bytes).unwrap_or_default();
+        let confirmation = Confirmation::of(word)?;
+        let total = parts.get(2).and_then(Value::as_int).unwrap_or(0);
+        self.count(confirmation, u32::try_from(total).unwrap_or(0));
+        Some(confirmation)
     }
 
     /// Follows the count of subscriptions: channels and patterns are reported as one sum.

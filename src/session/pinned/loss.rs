@@ -1,0 +1,37 @@
+//! What is left to do, and to live with, when a pinned connection is lost.
+
+use super::{Io, Leftover, Pinned};
+use crate::resp::ReplyWriter;
+use crate::session::replies::Replies;
+use crate::upstream::{ReplySink, Sent, UpstreamError};
+
+impl Pinned {
+    /// What the session has to live with when the connection is lost now.
+    pub(crate) fn leftover(&self) -> Leftover {
+        if self.is_subscriber() || self.tracking || self.no_touch || self.monitor || self.sticky {
+            Leftover::Stream
+        } else if self.sent_multi && !self.awaits_only_multi() {
+            Leftover::Transaction
+        } else if self.watching && !self.ends_watch() {
+            Leftover::Watch
+        } else {
+            Leftover::Nothing
+        }
+    }
+
+    /// Answers every expected reply with an error, because the connection is lost.
+    pub(crate) fn fail(&mut self, error: &UpstreamError, replies: &Replies) {
+        if self.begun {
+            replies.abort();
+        }
+        let opened = matches!(self.io, Io::Open(_));
+        let sent = if opened { Sent::Yes } else { Sent::No };
+        let mut text = Vec::new();
+        ReplyWriter::new(&mut text, self.proto).error(error.client_text(sent));
+        for (_, asked) in self.expected.drain(..) {
+            if asked {
+                replies.deliver(&text, 1);
+            }
+        }
+    }
+}
