@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::history::{Clock, Content, Write};
+use super::history::{Clock, Content, Nanos, Write};
 use super::load::FUNCTIONS;
 use super::run::Backing;
 use super::world::World;
@@ -178,8 +178,10 @@ pub(crate) fn lag(relays: &[Relay], world: &World, lag: Lag) {
 }
 
 /// A pause of random length between two faults, cut short at the end of the run.
-pub(crate) fn wait(clock: Clock, until: u64, random: &mut Random) {
-    let left = until.saturating_sub(clock.now());
-    let pause = Duration::from_millis(random.between(50, 300) as u64);
-    std::thread::sleep(pause.min(Duration::from_nanos(left)));
+pub(crate) fn wait(lengths: [Duration; 2], clock: Clock, until: Nanos, random: &mut Random) {
+    let left = Duration::from_nanos(until.saturating_sub(clock.now()));
+    let [least, most] =
+        lengths.map(|length| usize::try_from(length.as_millis()).expect("a short pause"));
+    let pause = Duration::from_millis(random.between(least, most) as u64);
+    std::thread::sleep(pause.min(left));
 }

@@ -87,8 +87,17 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
         }
         // the connection is there and silent
         "lease_not_checked" => {
-            let mut scenario = scenario(name, past(&[Op::Set, Op::Del]));
+            // a reader that misses hangs as well, so few keys, all there when it happens, and many readers
+            let load = Load {
+                writers: 1,
+                names: 3,
+                readers: [12, 0, 0],
+                reads_past: false,
+                ..past(&[Op::Set])
+            };
+            let mut scenario = scenario(name, load);
             scenario.faults = &[Fault::LoseFills];
+            scenario.pauses = [700, 800].map(Duration::from_millis);
             (scenario, &[P2])
         }
         // nobody touches the expired key, so nobody says that it is gone
