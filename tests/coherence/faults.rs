@@ -161,15 +161,12 @@ pub(crate) fn lag(relays: &[Relay], world: &World, lag: Lag) {
     std::thread::scope(|scope| {
         for (delay, direction, of_fills) in gates.into_iter().filter(|gate| !gate.0.is_zero()) {
             scope.spawn(move || {
-                let each = |act: &dyn Fn(&Connection)| {
-                    open(relays)
-                        .filter(|one| fills(one) == of_fills)
-                        .for_each(|one| act(&one));
-                };
                 while world.running() {
-                    each(&|connection| connection.pause(direction));
+                    let held = open(relays).filter(|one| fills(one) == of_fills);
+                    held.for_each(|one| one.pause(direction));
                     std::thread::sleep(delay);
-                    each(&|connection| connection.resume(direction));
+                    // all of them: a connection shows what it is for only after it was held
+                    open(relays).for_each(|one| one.resume(direction));
                     std::thread::sleep(Duration::from_micros(300));
                 }
             });

@@ -25,6 +25,8 @@ pub(crate) struct Load {
     pub(crate) ops: Vec<Op>,
     /// Which ways writers go, as often as they are listed.
     pub(crate) routes: Vec<Place>,
+    /// The longest pause between two writes of a burst.
+    pub(crate) pause: Duration,
     /// Readers at each place.
     pub(crate) readers: [usize; 3],
     /// Whether readers also use commands that go past a cache of `GET`.
@@ -54,6 +56,7 @@ impl Default for Load {
             names: 12,
             ops: Op::ALL.to_vec(),
             routes: Place::ALL.to_vec(),
+            pause: Duration::from_millis(3),
             readers: [2, 1, 1],
             reads_past: true,
             longest_ttl: Duration::from_millis(300),

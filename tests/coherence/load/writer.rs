@@ -91,8 +91,8 @@ impl Writer {
             self.world.set_focus(self.id, slot);
             for _ in 0..self.random.between(1, 12) {
                 self.step(slot);
-                let pause = self.random.below(3000) as u64;
-                std::thread::sleep(Duration::from_micros(pause));
+                let pause = self.random.below(1000) as u32;
+                std::thread::sleep(self.load.pause * pause / 1000);
             }
             let pause = self.random.below(20) as u64;
             std::thread::sleep(Duration::from_millis(pause));
