@@ -23,7 +23,7 @@ test: ## run every test; ARGS="name" picks some
 
 coherence: ## random clients and faults against the promises of the cache, a minute; COHERENCE_SECONDS=n per scenario
 	@sh scripts/setup.sh test
-	COHERENCE_SECONDS=$${COHERENCE_SECONDS:-6} cargo test --locked --features mutants --test respite \
+	COHERENCE_SECONDS=$${COHERENCE_SECONDS:-4} cargo test --locked --features mutants --test respite \
 		coherence:: -- --nocapture --test-threads=2 $(ARGS)
 
 check: ## formatting, lints and documentation, warnings refused

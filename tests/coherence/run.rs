@@ -65,6 +65,8 @@ pub(crate) struct Played {
     pub(crate) hits: Option<(i64, i64)>,
     /// The ways in which keys were written.
     pub(crate) ways: BTreeSet<&'static str>,
+    /// How many keys the backing evicted.
+    pub(crate) evicted: u64,
     /// The violations with what was around them.
     pub(crate) story: String,
 }
@@ -186,11 +188,14 @@ pub(crate) fn play(
         .filter(|write| write.sure)
         .map(|write| write.how)
         .collect();
+    let evicted = backing.redis.info("stats", "evicted_keys");
+    let evicted = evicted.parse().expect("a number");
     let story = report::explain(&history, &violations, &world);
     Played {
         violations,
         hits,
         ways,
+        evicted,
         story,
     }
 }

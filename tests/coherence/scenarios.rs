@@ -122,7 +122,8 @@ fn evicting_backing() {
     scenario.backing = &["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"];
     scenario.rules.keys_vanish = true;
     scenario.hit_ratio = 0.05;
-    let _ = holds(&scenario);
+    let played = holds(&scenario);
+    assert!(played.evicted > 0, "nothing was evicted");
 }
 
 /// Logically expired keys stay in memory until they are touched.
@@ -154,6 +155,7 @@ fn expiry_mode() {
     // P5 is promised for what this Respite can know: a deadline that is changed past it comes too late
     scenario.load.routes = vec![Place::A];
     scenario.load.readers = [3, 0, 1];
+    scenario.hit_ratio = 0.1;
     let _ = holds(&scenario);
 }
 
