@@ -5,10 +5,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench
+.PHONY: help setup run test coherence check bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what `make run` needs: a redis-server
 	@sh scripts/setup.sh run
@@ -20,6 +20,11 @@ run: setup ## build and serve on 127.0.0.1:7379; ARGS="--listen 127.0.0.1:7000" 
 test: ## run every test; ARGS="name" picks some
 	@sh scripts/setup.sh test
 	cargo test --locked $(ARGS)
+
+coherence: ## random clients and faults against the promises of the cache, a minute; COHERENCE_SECONDS=n per scenario
+	@sh scripts/setup.sh test
+	COHERENCE_SECONDS=$${COHERENCE_SECONDS:-4} cargo test --locked --features mutants --test respite \
+		coherence:: -- --nocapture --test-threads=2 $(ARGS)
 
 check: ## formatting, lints and documentation, warnings refused
 	cargo fmt --check

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::history::{Clock, Content, Write};
+use super::history::{Clock, Content, Nanos, Write};
 use super::load::FUNCTIONS;
 use super::run::Backing;
 use super::world::World;
@@ -161,15 +161,12 @@ pub(crate) fn lag(relays: &[Relay], world: &World, lag: Lag) {
     std::thread::scope(|scope| {
         for (delay, direction, of_fills) in gates.into_iter().filter(|gate| !gate.0.is_zero()) {
             scope.spawn(move || {
-                let each = |act: &dyn Fn(&Connection)| {
-                    open(relays)
-                        .filter(|one| fills(one) == of_fills)
-                        .for_each(|one| act(&one));
-                };
                 while world.running() {
-                    each(&|connection| connection.pause(direction));
+                    let held = open(relays).filter(|one| fills(one) == of_fills);
+                    held.for_each(|one| one.pause(direction));
                     std::thread::sleep(delay);
-                    each(&|connection| connection.resume(direction));
+                    // all of them: a connection shows what it is for only after it was held
+                    open(relays).for_each(|one| one.resume(direction));
                     std::thread::sleep(Duration::from_micros(300));
                 }
             });
@@ -178,8 +175,10 @@ pub(crate) fn lag(relays: &[Relay], world: &World, lag: Lag) {
 }
 
 /// A pause of random length between two faults, cut short at the end of the run.
-pub(crate) fn wait(clock: Clock, until: u64, random: &mut Random) {
-    let left = until.saturating_sub(clock.now());
-    let pause = Duration::from_millis(random.between(50, 300) as u64);
-    std::thread::sleep(pause.min(Duration::from_nanos(left)));
+pub(crate) fn wait(lengths: [Duration; 2], clock: Clock, until: Nanos, random: &mut Random) {
+    let left = Duration::from_nanos(until.saturating_sub(clock.now()));
+    let [least, most] =
+        lengths.map(|length| usize::try_from(length.as_millis()).expect("a short pause"));
+    let pause = Duration::from_millis(random.between(least, most) as u64);
+    std::thread::sleep(pause.min(left));
 }

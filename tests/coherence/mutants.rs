@@ -17,12 +17,14 @@ use super::run::Scenario;
 /// A shorter δ, so that what is stale for ever shows sooner.
 const DELTA: Duration = Duration::from_millis(100);
 
-/// Plain writes past Respite, which hears of them by invalidations alone.
+/// Plain writes past Respite, which hears of them by invalidations alone; and no read past the cache, which
+/// would take an entry away that is wrong.
 fn past(ops: &[Op]) -> Load {
     Load {
         ops: ops.to_vec(),
         routes: vec![Direct],
         readers: [4, 0, 1],
+        reads_past: false,
         ..Load::default()
     }
 }
@@ -87,8 +89,17 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
         }
         // the connection is there and silent
         "lease_not_checked" => {
-            let mut scenario = scenario(name, past(&[Op::Set, Op::Del]));
+            // a reader that misses hangs as well, so few keys, all there when it happens, and many readers
+            let load = Load {
+                writers: 1,
+                names: 2,
+                pause: Duration::from_millis(100),
+                readers: [12, 0, 0],
+                ..past(&[Op::Set])
+            };
+            let mut scenario = scenario(name, load);
             scenario.faults = &[Fault::LoseFills];
+            scenario.pauses = [700, 800].map(Duration::from_millis);
             (scenario, &[P2])
         }
         // nobody touches the expired key, so nobody says that it is gone
@@ -102,6 +113,8 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
         // a read past the cache shows what the late invalidation would have told
         "bypass_read_keeps_entry" => {
             let mut scenario = scenario(name, past(&[Op::Set, Op::Del]));
+            scenario.load.reads_past = true;
+            scenario.load.readers = [8, 0, 1];
             scenario.lag = lag(20, 0);
             (scenario, &[P4])
         }
@@ -115,6 +128,7 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
         "epoch_not_checked" => {
             let mut scenario = scenario(name, past(&[Op::Set, Op::Del]));
             scenario.faults = &[Fault::KillFills];
+            scenario.pauses = [200, 300].map(Duration::from_millis);
             (scenario, &[P2])
         }
         // a fill comes between the sending of a write and its execution

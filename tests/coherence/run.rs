@@ -1,5 +1,6 @@
 //! Plays one scenario: a backing, two doors to it, clients, faults; then judges.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(crate) struct Scenario {
     pub(crate) rules: Rules,
     pub(crate) load: Load,
     pub(crate) faults: &'static [Fault],
+    /// The shortest and the longest pause between two faults.
+    pub(crate) pauses: [Duration; 2],
     pub(crate) lag: Lag,
     /// Arguments of the backing.
     pub(crate) backing: &'static [&'static str],
@@ -60,6 +63,10 @@ pub(crate) struct Played {
     pub(crate) violations: Vec<Violation>,
     /// Hits and reads of the caches, if there are any.
     pub(crate) hits: Option<(i64, i64)>,
+    /// The ways in which keys were written.
+    pub(crate) ways: BTreeSet<&'static str>,
+    /// How many keys the backing evicted.
+    pub(crate) evicted: u64,
     /// The violations with what was around them.
     pub(crate) story: String,
 }
@@ -77,6 +84,7 @@ impl Default for Scenario {
             },
             load: Load::default(),
             faults: &[],
+            pauses: [50, 300].map(Duration::from_millis),
             lag: Lag::default(),
             backing: &[],
             setup: &[],
@@ -106,7 +114,7 @@ pub(crate) fn has_cache() -> bool {
 
 /// Plays a scenario that must hold, with Respite, and fails the test if it does not.
 #[track_caller]
-pub(crate) fn holds(scenario: &Scenario) {
+pub(crate) fn holds(scenario: &Scenario) -> Played {
     let played = play(scenario, Door::Respite, seconds(), &mut Random::from_env());
     assert!(
         played.violations.is_empty(),
@@ -123,6 +131,7 @@ pub(crate) fn holds(scenario: &Scenario) {
             scenario.name
         );
     }
+    played
 }
 
 /// Plays a scenario for so long.
@@ -159,7 +168,7 @@ pub(crate) fn play(
         scope.spawn(|| faults::lag(&relays, &world, scenario.lag));
         let end = world.clock.now() + nanos(length);
         while world.clock.now() < end {
-            faults::wait(world.clock, end, random);
+            faults::wait(scenario.pauses, world.clock, end, random);
             if !scenario.faults.is_empty() && world.clock.now() < end {
                 random
                     .pick(scenario.faults)
@@ -173,10 +182,20 @@ pub(crate) fn play(
     let violations = check(&history, &scenario.rules);
     let hits = hits(&respites);
     tell(scenario, seed, &history, hits, &violations);
+    let ways = history
+        .writes
+        .iter()
+        .filter(|write| write.sure)
+        .map(|write| write.how)
+        .collect();
+    let evicted = backing.redis.info("stats", "evicted_keys");
+    let evicted = evicted.parse().expect("a number");
     let story = report::explain(&history, &violations, &world);
     Played {
         violations,
         hits,
+        ways,
+        evicted,
         story,
     }
 }

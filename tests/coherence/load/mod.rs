@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::history::{History, Place};
 use super::world::World;
 use crate::support::Random;
-pub(crate) use ops::{FUNCTIONS, Op};
+pub(crate) use ops::{FUNCTIONS, Op, WAYS};
 
 /// What the clients do.
 #[derive(Debug, Clone)]
@@ -25,8 +25,12 @@ pub(crate) struct Load {
     pub(crate) ops: Vec<Op>,
     /// Which ways writers go, as often as they are listed.
     pub(crate) routes: Vec<Place>,
+    /// The longest pause between two writes of a burst.
+    pub(crate) pause: Duration,
     /// Readers at each place.
     pub(crate) readers: [usize; 3],
+    /// Whether readers also use commands that go past a cache of `GET`.
+    pub(crate) reads_past: bool,
     /// The longest life of a key that gets a deadline.
     pub(crate) longest_ttl: Duration,
     /// How a database is flushed now and then.
@@ -52,7 +56,9 @@ impl Default for Load {
             names: 12,
             ops: Op::ALL.to_vec(),
             routes: Place::ALL.to_vec(),
+            pause: Duration::from_millis(3),
             readers: [2, 1, 1],
+            reads_past: true,
             longest_ttl: Duration::from_millis(300),
             flush: None,
             swaps: false,
@@ -78,7 +84,7 @@ impl Clients {
         for place in Place::ALL {
             for number in 0..load.readers[place as usize] {
                 let random = Random::with_seed(random.next());
-                let reader = reader::Reader::new(place, number % 2 == 0, world, random);
+                let reader = reader::Reader::new(place, number % 2 == 0, load, world, random);
                 spawn(Box::new(move || reader.run()));
             }
         }

@@ -94,6 +94,34 @@ impl Op {
     }
 }
 
+/// What all of them together record.
+pub(crate) const WAYS: [&str; 24] = [
+    "SET",
+    "SET with ttl",
+    "MSET",
+    "GETSET",
+    "GETDEL",
+    "GETEX",
+    "APPEND",
+    "SETRANGE",
+    "DEL",
+    "UNLINK",
+    "RENAME",
+    "COPY",
+    "RESTORE",
+    "EXEC",
+    "EVAL",
+    "EVAL hidden",
+    "FCALL",
+    "PEXPIRE",
+    "PERSIST",
+    "MOVE",
+    "RPUSH",
+    "BLPOP",
+    "BLMOVE",
+    "SORT STORE",
+];
+
 /// What a command does to a key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effect {

@@ -6,19 +6,29 @@ use std::time::Duration;
 use super::super::conn::{Command, Conn, command};
 use super::super::history::{History, Place, Read, SlotId};
 use super::super::world::{How, World};
+use super::Load;
 use crate::support::{Random, Reply};
 
 /// One reading client.
 pub(super) struct Reader {
     world: Arc<World>,
     conn: Conn,
+    /// How many of the kinds of reads it uses; those past the cache are the last.
+    kinds: usize,
     random: Random,
     history: History,
 }
 
 impl Reader {
-    pub(super) fn new(place: Place, resp3: bool, world: &Arc<World>, random: Random) -> Self {
+    pub(super) fn new(
+        place: Place,
+        resp3: bool,
+        load: &Load,
+        world: &Arc<World>,
+        random: Random,
+    ) -> Self {
         Self {
+            kinds: if load.reads_past { 20 } else { 15 },
             conn: Conn::new(place, world.ports[place as usize], resp3),
             world: Arc::clone(world),
             random,
@@ -34,7 +44,7 @@ impl Reader {
                 std::thread::sleep(Duration::from_millis(5));
                 continue;
             }
-            match self.random.below(20) {
+            match self.random.below(self.kinds) {
                 0..12 => self.get(slot),
                 12..15 => self.pipeline(slot),
                 15 => self.mget(slot),

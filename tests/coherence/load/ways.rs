@@ -37,7 +37,7 @@ impl Writer {
             Op::Blpop | Op::Blmove | Op::SortStore => self.make_list(place, slot, op),
             _ => {
                 let (effect, value) = self.fresh(slot, None);
-                let (how, commands) = write_string(op, &key, &self.temp(slot), &value);
+                let (how, commands) = write_string(op, &key, &self.temp(), &value);
                 let mut plan = Plan::new(how, commands, vec![effect]);
                 match op {
                     Op::GetSet => plan = plan.showing(slot),
@@ -139,7 +139,7 @@ impl Writer {
     }
 
     fn restore(&mut self, place: Place, slot: SlotId) {
-        let (key, temp) = (self.world.slot(slot).name.clone(), self.temp(slot));
+        let (key, temp) = (self.world.slot(slot).name.clone(), self.temp());
         let (effect, value) = self.fresh(slot, None);
         let dump = [command!["SET", temp, value], command!["DUMP", temp]];
         if let Some(Reply::Bulk(payload)) = self.exchange(place, slot, &dump).pop() {
@@ -176,7 +176,7 @@ impl Writer {
 
     /// Makes the key a list, and no key again.
     fn make_list(&mut self, place: Place, slot: SlotId, op: Op) {
-        let (key, temp) = (self.world.slot(slot).name.clone(), self.temp(slot));
+        let (key, temp) = (self.world.slot(slot).name.clone(), self.temp());
         let list = Effect {
             slot,
             content: Content::Other,

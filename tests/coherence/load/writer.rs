@@ -61,6 +61,7 @@ pub(super) struct Writer {
     pub(super) blocked: Vec<Conn>,
     pub(super) known: HashMap<SlotId, Known>,
     history: History,
+    temps: u64,
 }
 
 impl Writer {
@@ -79,6 +80,7 @@ impl Writer {
             blocked: conns(),
             known: HashMap::new(),
             history: History::default(),
+            temps: 0,
             world: Arc::clone(world),
             random,
         }
@@ -91,8 +93,8 @@ impl Writer {
             self.world.set_focus(self.id, slot);
             for _ in 0..self.random.between(1, 12) {
                 self.step(slot);
-                let pause = self.random.below(3000) as u64;
-                std::thread::sleep(Duration::from_micros(pause));
+                let pause = self.random.below(1000) as u32;
+                std::thread::sleep(self.load.pause * pause / 1000);
             }
             let pause = self.random.below(20) as u64;
             std::thread::sleep(Duration::from_millis(pause));
@@ -244,9 +246,10 @@ impl Writer {
         self.known.get(&slot).copied().unwrap_or(MISSING)
     }
 
-    /// A key that nobody reads, another one for each value.
-    pub(super) fn temp(&self, slot: SlotId) -> String {
-        format!("temp:{slot}:{}", self.known(slot).version)
+    /// A key that nobody reads, another one each time: what a lost command left in it must not be taken.
+    pub(super) fn temp(&mut self) -> String {
+        self.temps += 1;
+        format!("temp:{}:{}", self.id, self.temps)
     }
 }
 
