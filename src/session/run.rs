@@ -211,7 +211,7 @@ impl Session {
             progress |= self.process_input(cx) > 0;
         }
         // A request that is not whole yet is always read on: its own limits bound it.
-        let ahead = self.waiting && self.input.len() >= READ_AHEAD;
+        let ahead = self.waiting && self.input.len() >= self.read_ahead();
         if self.eof || self.closing || ahead {
             return Ok(progress);
         }
@@ -244,6 +244,17 @@ impl Session {
             }
         }
         Ok(true)
+    }
+
+    /// How much input may wait. Behind a blocked command as much as a request may have, as in
+    /// Redis: a client that goes away is not noticed before all that it had sent is read.
+    fn read_ahead(&self) -> usize {
+        match &self.pinned {
+            Some(pinned) if pinned.waits_for_ever() => {
+                self.worker.settings().limits.request_bytes.max(READ_AHEAD)
+            }
+            _ => READ_AHEAD,
+        }
     }
 
     /// The buffer that the request at hand asks for, when `have` bytes of it are here.
@@ -282,6 +293,9 @@ impl Session {
         let Some(pinned) = &mut self.pinned else {
             return Ok(false);
         };
+        self.state
+            .entry
+            .set_pinned(pinned.backing_id().unwrap_or(0));
         let worker = Rc::clone(&self.worker);
         let mut scratch = worker.scratch.borrow_mut();
         let state = &mut self.state;

@@ -325,6 +325,8 @@ impl Pinned {
                 Poll::Ready(result) => self.io = Io::Open(Box::new(result?)),
             }
             self.since = Instant::now();
+            // Nothing leaves before the session has noted the connection's id at the backing.
+            return Ok(true);
         }
         let clogged = self.is_clogged();
         let written = self.poll_write(cx);
