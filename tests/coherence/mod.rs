@@ -4,6 +4,7 @@
 //! - [`history`] is what was done and seen, [`check`] the judge; neither knows a socket.
 //! - [`world`], [`load`], [`conn`] are the clients; [`faults`] is what happens to the connections and the backing.
 //! - [`run`] puts a scenario together; [`scenarios`] are those that must hold.
+//! - [`regressions`] is what it has found.
 //! - [`liar`] is a proxy with a bad cache and [`mutants`] are bad Respites: each must be caught.
 //!
 //! `RESPITE_SEED=n` repeats the random choices of a run (not its timing), `COHERENCE_SECONDS=n` sets the
@@ -18,6 +19,7 @@ mod history;
 mod liar;
 mod load;
 mod mutants;
+mod regressions;
 mod report;
 mod run;
 mod scenarios;
