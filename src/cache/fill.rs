@@ -71,6 +71,8 @@ impl Filler {
         sent: Instant,
         epoch: u64,
     ) {
+        #[cfg(feature = "mutants")]
+        let pttl = self.insert_late(key, pttl, reply);
         let keep = pttl >= -2 && matches!(reply.first(), Some(b'$' | b'_'));
         let fill = Fill {
             db: self.db,
@@ -86,6 +88,13 @@ impl Filler {
         if waiters.is_empty() {
             return;
         }
+        if fill.ttl.is_some_and(|ttl| sent.elapsed() >= ttl) && !is_active(Mutant::PttlIgnored) {
+            // It has expired on its way: they have to ask again.
+            for waiter in waiters {
+                (self.deliver)(waiter, key, None);
+            }
+            return;
+        }
         let mut nil = Vec::new();
         for waiter in waiters {
             if is_nil(reply) && waiter.proto == Proto::Resp2 {
@@ -96,6 +105,21 @@ impl Filler {
                 (self.deliver)(waiter, key, Some(reply));
             }
         }
+    }
+
+    /// The broken rule [`Mutant::FillOffReader`]; the reply is then not kept in the proper way.
+    #[cfg(feature = "mutants")]
+    fn insert_late(&self, key: &[u8], pttl: i64, reply: &[u8]) -> i64 {
+        if !is_active(Mutant::FillOffReader) || !matches!(reply.first(), Some(b'$' | b'_')) {
+            return pttl;
+        }
+        let (cache, lease) = (Arc::clone(&self.cache), Arc::clone(&self.lease));
+        let (db, key, reply) = (self.db, key.to_vec(), reply.to_vec());
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(1));
+            cache.insert_unchecked(db, &key, &reply, &lease);
+        });
+        i64::MIN
     }
 
     /// The backing says that a key has changed.

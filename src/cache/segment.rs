@@ -1,5 +1,7 @@
 //! One lock's worth of the cache: entries in the order of their use, and flights.
 
+use std::time::Instant;
+
 use hashbrown::{HashMap, HashSet};
 use lru::LruCache;
 
@@ -30,8 +32,18 @@ pub(super) struct Segment {
 #[derive(Debug)]
 struct Flight {
     token: u64,
+    /// The fetch was sent after this.
+    since: Instant,
     version: Version,
     waiters: Vec<Waiter>,
+}
+
+/// Whether a flight was joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joined {
+    Yes,
+    NoFlight,
+    TooOld,
 }
 
 /// A flight that has landed.
@@ -85,19 +97,36 @@ impl Segment {
         evicted
     }
 
-    /// Joins the flight of a key, if there is a valid one.
-    pub(super) fn join(&mut self, key: &[u8], waiter: impl FnOnce() -> Waiter) -> bool {
+    /// Joins the flight of a key, if there is a valid one that began `after`: an older one may
+    /// bring what was current too long ago.
+    pub(super) fn join(
+        &mut self,
+        key: &[u8],
+        after: Option<Instant>,
+        waiter: impl FnOnce() -> Waiter,
+    ) -> Joined {
         let Some(flight) = self.flights.get_mut(key) else {
-            return false;
+            return Joined::NoFlight;
         };
+        if after.is_some_and(|after| flight.since < after) {
+            return Joined::TooOld;
+        }
         flight.waiters.push(waiter());
-        true
+        Joined::Yes
     }
 
     /// Begins a flight.
-    pub(super) fn begin(&mut self, key: &[u8], token: u64, version: Version, waiter: Waiter) {
+    pub(super) fn begin(
+        &mut self,
+        key: &[u8],
+        token: u64,
+        since: Instant,
+        version: Version,
+        waiter: Waiter,
+    ) {
         let flight = Flight {
             token,
+            since,
             version,
             waiters: vec![waiter],
         };

@@ -13,7 +13,7 @@ use super::entry::{Entry, Waiter};
 use super::guard::Stripes;
 use super::lease::Lease;
 use super::mutant::{Mutant, is_active};
-use super::segment::{FullKey, Landed, Segment};
+use super::segment::{FullKey, Joined, Landed, Segment};
 use super::stats::{Stats, count};
 use crate::config::{CacheMode, CacheSettings};
 use crate::resp::{Proto, glob_match};
@@ -152,13 +152,20 @@ impl Cache {
         if !good || !query.can_fill {
             return Lookup::Bypass;
         }
+        // What a fetch brings was current at some time after it was sent.
+        let after = query.now.checked_sub(self.settings.load().staleness_max);
         let mut waiter = Some(waiter);
         let mut make = || waiter.take().map(|make| make());
-        if segment.join(key, || {
+        let joined = segment.join(key, after, || {
             make().expect("made once: join calls it at most once")
-        }) {
-            count(&self.stats.coalesced);
-            return Lookup::Joined;
+        });
+        match joined {
+            Joined::Yes => {
+                count(&self.stats.coalesced);
+                return Lookup::Joined;
+            }
+            Joined::TooOld => return Lookup::Bypass,
+            Joined::NoFlight => {}
         }
         if segment.is_oversized(key) || !self.is_worth_a_place(&mut segment, hash, query.key) {
             return Lookup::Bypass;
@@ -167,7 +174,7 @@ impl Cache {
             return Lookup::Bypass;
         };
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        segment.begin(key, token, version, waiter);
+        segment.begin(key, token, query.now, version, waiter);
         Lookup::Lead(token)
     }
 
@@ -204,6 +211,11 @@ impl Cache {
             .reply
             .filter(|_| unchanged && fill.lease.is_current(fill.epoch))
         else {
+            // Who waits for it may see something newer than what another link has brought.
+            if !is_active(Mutant::BypassReadKeepsEntry) {
+                segment.remove(&full_key);
+                segment.void(&full_key);
+            }
             count(&self.stats.rejected_fills);
             return waiters;
         };
@@ -235,6 +247,25 @@ impl Cache {
         );
         self.stats.evictions.fetch_add(evicted, Ordering::Relaxed);
         waiters
+    }
+
+    /// Keeps a value without any of the checks of [`Cache::land`].
+    #[cfg(feature = "mutants")]
+    pub(super) fn insert_unchecked(&self, db: u32, key: &[u8], reply: &[u8], lease: &Arc<Lease>) {
+        let mut full_key = Vec::new();
+        write_full_key(db, key, &mut full_key);
+        let now = Instant::now();
+        let entry = Entry {
+            reply: (!is_nil(reply)).then(|| reply.into()),
+            deadline: now + self.settings.load().expiry,
+            expires: false,
+            lease: Arc::clone(lease),
+            epoch: lease.epoch(),
+            since: now,
+            hits: 0,
+        };
+        let mut segment = self.segment(self.hash(key)).lock();
+        segment.insert(full_key.into(), entry, usize::MAX, usize::MAX);
     }
 
     /// Takes a key's entry away and voids its flight, because of a command on it.

@@ -130,7 +130,15 @@ impl FillLink {
     /// Whether it can fetch now.
     pub fn can_fetch(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.up && inner.asked.len() < MOST_FETCHES
+        // A link that answers late would only keep readers waiting.
+        let late = || {
+            let limit = 4 * inner.events.heartbeat();
+            inner
+                .asked
+                .front()
+                .is_some_and(|(_, sent)| sent.elapsed() > limit)
+        };
+        inner.up && inner.asked.len() < MOST_FETCHES && !late()
     }
 
     /// Fetches a key.

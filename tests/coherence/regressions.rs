@@ -9,7 +9,6 @@ use crate::support::{Direction, RedisServer, Relay, Respite, wait_until};
 /// The answer to the first `SELECT` of a database, and the end of the connection that it came on, are
 /// read at once: the client was told `+OK`, so it has to be in that database.
 #[test]
-#[ignore = "fails: a session that loses its pinned connection forgets which database that had selected"]
 fn select_holds_though_its_connection_is_lost() {
     let redis = RedisServer::start();
     let relay = Relay::to(redis.port());
