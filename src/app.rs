@@ -347,10 +347,11 @@ async fn learn_from_backing(shared: &Arc<Shared>, limit: Duration) {
     });
 }
 
-/// As many workers as there are cores, but leaving room for a backing on the same machine.
+/// A worker for every two cores: the other halves are for the backing and the clients beside it,
+/// and a worker that shares its core is slower at every pipeline depth but the deepest.
 fn worker_threads(configured: usize) -> usize {
     match configured {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         n => n,
     }
 }

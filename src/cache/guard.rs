@@ -41,6 +41,8 @@ pub struct Guard {
     cache: Arc<Cache>,
     stripes: Vec<u16>,
     all: u32,
+    /// A buffer for keys as the segments know them.
+    full_key: Vec<u8>,
 }
 
 // === impl Stripes ===
@@ -107,6 +109,7 @@ impl Guard {
             cache,
             stripes: Vec::new(),
             all: 0,
+            full_key: Vec::new(),
         }
     }
 
@@ -118,7 +121,7 @@ impl Guard {
             self.cache.stripes.stripes[usize::from(index)].enter();
             self.stripes.push(index);
         }
-        self.cache.evict(db, key, hash);
+        self.cache.evict(db, key, hash, &mut self.full_key);
     }
 
     /// Protects every key and empties the cache.

@@ -69,6 +69,9 @@ impl Segment {
 
     /// Takes an entry away.
     pub(super) fn remove(&mut self, key: &[u8]) -> Option<Entry> {
+        if self.entries.is_empty() {
+            return None;
+        }
         let (key, entry) = self.entries.pop_entry(key)?;
         self.bytes -= entry.bytes(key.len());
         Some(entry)
@@ -137,6 +140,9 @@ impl Segment {
 
     /// Voids the flight of a key: what it brings is not kept, and nobody joins it any more.
     pub(super) fn void(&mut self, key: &[u8]) {
+        if self.flights.is_empty() {
+            return;
+        }
         if let Some(flight) = self.flights.remove(key) {
             self.voided.insert(flight.token, flight.waiters);
         }

@@ -269,14 +269,13 @@ impl Cache {
     }
 
     /// Takes a key's entry away and voids its flight, because of a command on it.
-    pub(super) fn evict(&self, db: u32, key: &[u8], hash: u64) {
-        let mut full_key = Vec::new();
-        write_full_key(db, key, &mut full_key);
+    pub(super) fn evict(&self, db: u32, key: &[u8], hash: u64, full_key: &mut Vec<u8>) {
+        write_full_key(db, key, full_key);
         let mut segment = self.segment(hash).lock();
-        segment.remove(&full_key);
-        segment.forget_oversized(&full_key);
+        segment.remove(full_key);
+        segment.forget_oversized(full_key);
         if !is_active(Mutant::TokenNotVoidedByWrite) {
-            segment.void(&full_key);
+            segment.void(full_key);
         }
     }
 
