@@ -149,7 +149,7 @@ impl Cache {
             }
         }
         count(&self.stats.misses);
-        if !good || !query.can_fill {
+        if !good {
             return Lookup::Bypass;
         }
         // What a fetch brings was current at some time after it was sent.
@@ -166,6 +166,9 @@ impl Cache {
             }
             Joined::TooOld => return Lookup::Bypass,
             Joined::NoFlight => {}
+        }
+        if !query.can_fill {
+            return Lookup::Bypass;
         }
         if segment.is_oversized(key) || !self.is_worth_a_place(&mut segment, hash, query.key) {
             return Lookup::Bypass;
@@ -357,6 +360,17 @@ impl Cache {
             }
         }
         hottest
+    }
+
+    /// Hits, misses and entries, for `INFO`.
+    pub fn summary(&self) -> [(&'static str, u64); 3] {
+        let (entries, _, hits) = self.totals();
+        let misses = self.stats.misses.load(Ordering::Relaxed);
+        [
+            ("cache_hits", hits),
+            ("cache_misses", misses),
+            ("cache_entries", entries as u64),
+        ]
     }
 
     /// Entries, bytes and hits.

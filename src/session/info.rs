@@ -100,6 +100,9 @@ fn section(shared: &Shared) -> String {
         // Writing to a string cannot fail.
         let _ = write!(text, "{name}:{value}\r\n");
     }
+    for (name, number) in shared.cache.summary() {
+        let _ = write!(text, "{name}:{number}\r\n");
+    }
     let pins = shared.total(|stats| &stats.pins);
     let opened = shared.total(|stats| &stats.pins_opened);
     let _ = write!(
