@@ -6,7 +6,7 @@
 //!   what its sessions share: links, pinned connections, a read buffer.
 //! - `run` is a session's loop: read, answer, write. `dispatch` takes requests apart and sends
 //!   each where it belongs; `replies` keeps the answers in order.
-//! - `pinning` moves a session to a connection of its own and back; [`pinned`] is that connection.
+//! - `pinning` moves a session to a connection of its own and back; `pinned` is that connection.
 //! - `cached` reads from the cache and keeps it true to what the session's commands do.
 //! - `local`, `client_command`, `command_command`, `info` answer what the backing does not.
 //! - [`registry`] and [`shared`] are what all workers share.
