@@ -21,12 +21,13 @@ pub(super) struct Frequency {
 impl Frequency {
     /// A sketch for about so many keys.
     pub(super) fn new(keys: usize) -> Self {
-        let width = keys.clamp(64, 1 << 20).next_power_of_two();
+        // Wide for its sample: with more than one key a counter, noise would pass for popularity.
+        let width = (keys * 8).clamp(1 << 10, 1 << 16).next_power_of_two();
         Frequency {
             counters: vec![0; ROWS * width / 2].into(),
             mask: width - 1,
             seen: 0,
-            halve_at: width * 8,
+            halve_at: width,
         }
     }
 
@@ -87,7 +88,7 @@ mod tests {
             assert_eq!(frequency.count(42), before);
         }
         assert_eq!(frequency.of(42), 10);
-        for other in 0..600 {
+        for other in 0..2000 {
             frequency.count(other * 7919 + 1);
         }
         assert!(frequency.of(42) < 10);
