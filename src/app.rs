@@ -215,10 +215,7 @@ impl App {
         let threads = worker_threads(config.workers);
         let reloader = Arc::new(Reloader::new(source.clone(), config.clone()));
         let cache = Cache::new(config.cache.clone());
-        let families: Vec<Arc<dyn Family>> = vec![
-            Arc::new(RespiteFamily::new(Arc::clone(&reloader))),
-            Arc::new(CacheFamily::new(Arc::clone(&cache))),
-        ];
+        let families = families(&reloader, &cache);
         let settings = Settings {
             generation: 0,
             limits: config.limits.clone(),
@@ -328,6 +325,14 @@ impl App {
         }
         info!("stopped");
     }
+}
+
+/// Respite's own commands: a line for each family.
+fn families(reloader: &Arc<Reloader>, cache: &Arc<Cache>) -> Vec<Arc<dyn Family>> {
+    vec![
+        Arc::new(RespiteFamily::new(Arc::clone(reloader))),
+        Arc::new(CacheFamily::new(Arc::clone(cache))),
+    ]
 }
 
 /// Follows what the backing says of itself; returns when it was heard for the first time, or when

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::reload::Reloader;
-use crate::command::{Call, Categories, Family, Flags, OwnRow, help};
+use crate::command::{Answer, Call, Categories, Family, Flags, OwnRow, help};
 use crate::resp::ReplyWriter;
 
 const ROWS: &[OwnRow] = &[
@@ -49,14 +49,16 @@ impl Family for RespiteFamily {
         ROWS
     }
 
-    fn call(&self, call: &Call<'_>, reply: &mut Vec<u8>) {
+    fn call(&self, call: &Call<'_>, reply: &mut Vec<u8>) -> Answer {
         if call.args[0].eq_ignore_ascii_case(b"RESPITE.HELP") {
-            return help(ROWS, reply);
+            help(ROWS, reply);
+            return Answer::Given;
         }
         let mut writer = ReplyWriter::new(reply, call.proto);
         match self.reloader.reload() {
             Ok(()) => writer.ok(),
             Err(error) => writer.error(format!("ERR the old configuration stays: {error}")),
         }
+        Answer::Given
     }
 }

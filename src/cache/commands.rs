@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::entry::Entry;
 use super::store::Cache;
-use crate::command::{ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, help};
+use crate::command::{Answer, ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, help};
 use crate::config::CacheMode;
 use crate::resp::{Args, Proto, ReplyWriter};
 
@@ -216,7 +216,7 @@ impl Family for CacheFamily {
         ROWS
     }
 
-    fn call(&self, call: &Call<'_>, out: &mut Vec<u8>) {
+    fn call(&self, call: &Call<'_>, out: &mut Vec<u8>) -> Answer {
         let proto: Proto = call.proto;
         let name = call.args[0].to_ascii_uppercase();
         let mut reply = ReplyWriter::new(out, proto);
@@ -227,14 +227,18 @@ impl Family for CacheFamily {
             }
             b"CACHE.INSPECT" => {
                 self.inspect(call, out);
-                return;
+                return Answer::Given;
             }
             b"CACHE.HOTKEYS" => self.hotkeys(call.args, &mut reply),
             b"CACHE.FLUSH" => self.flush(call, &mut reply),
-            _ => return help(ROWS, out),
+            _ => {
+                help(ROWS, out);
+                return Answer::Given;
+            }
         };
         if let Err(text) = result {
             reply.error(text);
         }
+        Answer::Given
     }
 }

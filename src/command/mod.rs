@@ -29,7 +29,7 @@ mod testdata;
 
 pub use docs::{help, merge_docs};
 pub use errors::{arity_error, unknown_subcommand};
-pub use family::{Call, Family};
+pub use family::{Answer, Call, Caller, Family, Pending};
 pub use flags::{Categories, Flags};
 pub use key_rules::{Counted, KeyAccess, Keys, Span};
 pub use key_spec::KeySpec;

@@ -15,7 +15,7 @@ use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
 use crate::cache::Guard;
-use crate::command::{Call, Handling, Local, Pin, Row, arity_error, arity_ok};
+use crate::command::{Handling, Local, Pin, Row, arity_ok};
 use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits};
 use crate::upstream::ReplySink;
 
@@ -80,6 +80,10 @@ impl Session {
         let mut last = None;
         let now = Instant::now();
         while pos < input.len() && !self.closing {
+            if self.is_occupied() {
+                self.waiting = true;
+                break;
+            }
             // Authentication changes what is allowed, so this is looked at each time.
             let limits = self.request_limits(&settings);
             let rest = &input[pos..];
@@ -440,29 +444,6 @@ impl Session {
         } else {
             self.cover = self.cover(request);
         }
-    }
-
-    /// Executes one of Respite's own commands.
-    pub(super) fn family(&mut self, family: usize, request: Request<'_>) -> Flow {
-        let Request { args, row, .. } = request;
-        if let Some(row) = row.filter(|row| !arity_ok(row, args.len())) {
-            return self.answer_error(arity_error(row));
-        }
-        let shared = Arc::clone(&self.worker.shared);
-        let Some(family) = shared.families.get(family) else {
-            return Flow::Done;
-        };
-        let call = Call {
-            args,
-            proto: self.state.proto,
-            db: self.state.db,
-        };
-        if self.is_silent() {
-            family.call(&call, &mut Vec::new());
-        } else {
-            self.replies.reply(|out| family.call(&call, out));
-        }
-        Flow::Done
     }
 
     fn note_activity(&self, input: &[u8], bytes: usize) {

@@ -127,6 +127,7 @@ impl Session {
         self.fill = None;
         self.state.transaction_lost = false;
         self.state.watch_lost = false;
+        *self.as_caller.caller.shard.lock() = None;
         self.state.reply = ReplyMode::On;
         self.state.set_proto(Proto::Resp2);
         self.state.set_db(self.worker.shared.backing.first_db());

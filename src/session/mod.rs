@@ -16,6 +16,7 @@ mod client_command;
 mod client_filter;
 mod command_command;
 mod dispatch;
+mod family;
 mod hello;
 mod info;
 mod input;

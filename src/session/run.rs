@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use tokio_util::io::poll_read_buf;
 use tracing::debug;
 
 use super::cached::{Cover, QueuedKeys};
+use super::family::{AsCaller, Occupied};
 use super::input::Input;
 use super::pinned::{Answers, Leftover, Pinned};
 use super::replies::{Cut, Replies};
@@ -46,6 +48,9 @@ pub(super) struct Session {
     pub(super) selected: Vec<u32>,
     /// A command of the client's that is not answered yet may have written.
     pub(super) wrote: bool,
+    /// A family's command whose reply is to come. Goes before the families hear of it.
+    pub(super) occupied: Option<Occupied>,
+    pub(super) as_caller: AsCaller,
     pub(super) parser: RequestParser,
     /// No more requests are taken; what is owed is still delivered.
     pub(super) closing: bool,
@@ -115,6 +120,8 @@ impl Session {
         let generation = worker.settings().generation;
         let first_db = worker.shared.backing.first_db();
         Ok(Session {
+            occupied: None,
+            as_caller: AsCaller::new(&client.entry, Arc::clone(&worker.shared)),
             state: ConnState::new(client.entry, first_db),
             link: None,
             pinned: None,
@@ -193,11 +200,9 @@ impl Session {
 
     /// Whether nothing is owed to a client that wants, or sends, nothing more.
     fn is_done(&self) -> bool {
-        if self.eof
-            && self
-                .pinned
-                .as_ref()
-                .is_some_and(|pinned| pinned.waits_for_ever())
+        let blocked = self.is_blocked_in_family();
+        if (self.eof && (blocked || self.waits_for_ever()))
+            || (blocked && self.worker.draining.get())
         {
             return true;
         }
@@ -249,12 +254,18 @@ impl Session {
     /// How much input may wait. Behind a blocked command as much as a request may have, as in
     /// Redis: a client that goes away is not noticed before all that it had sent is read.
     fn read_ahead(&self) -> usize {
-        match &self.pinned {
-            Some(pinned) if pinned.waits_for_ever() => {
-                self.worker.settings().limits.request_bytes.max(READ_AHEAD)
-            }
-            _ => READ_AHEAD,
+        if self.waits_for_ever() {
+            self.worker.settings().limits.request_bytes.max(READ_AHEAD)
+        } else {
+            READ_AHEAD
         }
+    }
+
+    /// Whether its own connection to the backing is blocked.
+    fn waits_for_ever(&self) -> bool {
+        self.pinned
+            .as_ref()
+            .is_some_and(|pinned| pinned.waits_for_ever())
     }
 
     /// The buffer that the request at hand asks for, when `have` bytes of it are here.
@@ -347,7 +358,7 @@ impl Session {
         let settings = self.worker.settings();
         let idle = settings.timeouts.idle;
         self.replies
-            .watch_clock(self.pinned.is_some() || idle.is_some());
+            .watch_clock(self.pinned.is_some() || idle.is_some() || self.is_blocked_in_family());
         let now = Instant::now();
         let waits = self.pinned.as_ref().and_then(|pinned| pinned.waits_since());
         if let (Some(limit), Some(since)) = (settings.timeouts.reply, waits)
@@ -359,10 +370,7 @@ impl Session {
             }
         }
         // Input that waits behind a blocked command hides the end of the stream.
-        let waits = self
-            .pinned
-            .as_ref()
-            .is_some_and(|pinned| pinned.waits_for_ever());
+        let waits = self.waits_for_ever() || self.is_blocked_in_family();
         if waits && !self.input.is_empty() && self.stream.is_closed_by_peer() {
             return Some(End::Closed);
         }
@@ -378,6 +386,7 @@ impl Session {
     async fn finish(mut self, end: &End) {
         // A pinned connection is dropped with its state: the backing forgets it with the socket.
         self.pinned = None;
+        self.occupied = None;
         self.replies.close();
         if !matches!(end, End::Io(_)) {
             // The client may be gone already.

@@ -7,6 +7,7 @@
 mod backing;
 mod backoff;
 mod connect;
+mod control_link;
 pub mod embedded;
 mod error;
 mod fill_link;
@@ -19,6 +20,7 @@ mod topology;
 
 pub use backing::{Backing, BackingState, ServerHello};
 pub use connect::{Conn, ConnectOptions, connect};
+pub use control_link::{ControlError, ControlLink, ControlScript};
 pub use error::{Sent, UpstreamError};
 pub use fill_link::{Fence, Fetch, FillEvents, FillLink, spawn_fill_link};
 pub use link::{Link, LinkLimits, ReplySink, Retryable};

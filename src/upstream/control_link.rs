@@ -1,0 +1,196 @@
+//! Commands of Respite's own: what discovery, the bus and the fleet keep in the backing.
+//!
+//! Each thread that asks gets a multiplexed connection of its own, opened when it first needs one
+//! and again after it was lost, so that a command never crosses threads. The `redis` crate speaks
+//! on it; sockets, TLS and credentials are those of every other connection to the backing.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Script, ToRedisArgs};
+use redis::{ProtocolVersion, Value};
+use tokio::sync::OnceCell;
+
+use super::backing::Backing;
+use super::connect::ConnectOptions;
+use super::error::{Sent, UpstreamError};
+use crate::resp::Proto;
+
+/// What a command to the backing ended with, instead of a reply.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ControlError {
+    /// The backing could not be asked, or did not answer.
+    #[error("{}", .0.client_text(*.1))]
+    Upstream(UpstreamError, Sent),
+    /// The backing's own error, with its code.
+    #[error("{0}")]
+    Server(String),
+}
+
+/// Connections for Respite's own commands; shared by all threads.
+pub struct ControlLink {
+    backing: Arc<Backing>,
+    connect: Duration,
+    reply: Duration,
+    threads: Mutex<HashMap<ThreadId, Slot>>,
+}
+
+/// A script for the backing.
+#[derive(Debug)]
+pub struct ControlScript {
+    code: &'static str,
+    hash: String,
+}
+
+impl ControlScript {
+    /// Names a script by its hash, which is the work of a moment: make it once.
+    #[must_use]
+    pub fn new(code: &'static str) -> Self {
+        let hash = Script::new(code).get_hash().to_owned();
+        ControlScript { code, hash }
+    }
+}
+
+/// A thread's connection: opened once, by the first that needs it; replaced when it is lost.
+type Slot = Arc<OnceCell<MultiplexedConnection>>;
+
+impl ControlError {
+    /// The error reply for a client, without the `-`.
+    #[must_use]
+    pub fn client_text(&self) -> String {
+        self.to_string()
+    }
+
+    /// Whether the backing's own error has this code.
+    #[must_use]
+    pub fn has_code(&self, code: &str) -> bool {
+        matches!(self, Self::Server(text) if text.split(' ').next() == Some(code))
+    }
+}
+
+impl fmt::Debug for ControlLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlLink")
+            .field("backing", &self.backing)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ControlLink {
+    /// No connection yet. `connect` and `reply` limit what one command waits for.
+    #[must_use]
+    pub fn new(backing: Arc<Backing>, connect: Duration, reply: Duration) -> Arc<Self> {
+        Arc::new(ControlLink {
+            backing,
+            connect,
+            reply,
+            threads: Mutex::default(),
+        })
+    }
+
+    /// The backing that is asked.
+    #[must_use]
+    pub fn backing(&self) -> &Arc<Backing> {
+        &self.backing
+    }
+
+    /// Executes one command that does not block.
+    ///
+    /// # Errors
+    /// The backing's error reply, or why it could not be asked. A command is never sent twice.
+    pub async fn command(&self, command: &Cmd) -> Result<Value, ControlError> {
+        let slot = self.slot();
+        let opened = slot.get_or_try_init(|| self.open("respite-control", Some(self.reply)));
+        let mut conn = opened
+            .await
+            .map_err(|error| ControlError::Upstream(error, Sent::No))?
+            .clone();
+        let replied = conn.send_packed_command(command).await;
+        replied
+            .and_then(Value::extract_error)
+            .map_err(|error| self.failed(&slot, &error))
+    }
+
+    /// Executes a script, which the backing keeps from the first time on.
+    ///
+    /// # Errors
+    /// As [`ControlLink::command`].
+    pub async fn script(
+        &self,
+        script: &ControlScript,
+        keys: &[impl ToRedisArgs],
+        args: &[impl ToRedisArgs],
+    ) -> Result<Value, ControlError> {
+        let command = |name: &str, what: &str| {
+            let mut command = redis::cmd(name);
+            command.arg(what).arg(keys.len());
+            command.arg(keys).arg(args);
+            command
+        };
+        let known = self.command(&command("EVALSHA", &script.hash)).await;
+        match known {
+            Err(error) if error.has_code("NOSCRIPT") => {
+                self.command(&command("EVAL", script.code)).await
+            }
+            known => known,
+        }
+    }
+
+    /// Opens a connection for one user alone, who may block on it as long as it likes. `name` is
+    /// what `CLIENT LIST` of the backing shows.
+    ///
+    /// # Errors
+    /// When the backing cannot be reached.
+    pub async fn dedicated(&self, name: &str) -> Result<MultiplexedConnection, ControlError> {
+        let opened = self.open(name, None).await;
+        opened.map_err(|error| ControlError::Upstream(error, Sent::No))
+    }
+
+    fn slot(&self) -> Slot {
+        let mut threads = self.threads.lock();
+        Arc::clone(threads.entry(thread::current().id()).or_default())
+    }
+
+    async fn open(
+        &self,
+        name: &str,
+        reply: Option<Duration>,
+    ) -> Result<MultiplexedConnection, UpstreamError> {
+        let options = ConnectOptions {
+            proto: Proto::Resp2,
+            db: self.backing.first_db(),
+            name,
+            timeout: self.connect,
+        };
+        let conn = self.backing.connect_patiently(options).await?;
+        let info = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP2)
+            .set_skip_set_lib_name();
+        let config = AsyncConnectionConfig::new().set_response_timeout(reply);
+        let opened = MultiplexedConnection::new_with_config(&info, conn.stream, config).await;
+        let (conn, driver) = opened.map_err(|error| UpstreamError::Lost(error.to_string()))?;
+        tokio::spawn(driver);
+        Ok(conn)
+    }
+
+    fn failed(&self, slot: &Slot, error: &RedisError) -> ControlError {
+        if let Some(code) = error.code().filter(|_| !error.is_io_error()) {
+            let text = error.detail().unwrap_or_default();
+            return ControlError::Server(format!("{code} {text}").trim_end().to_owned());
+        }
+        // The next command opens a new connection.
+        let mut threads = self.threads.lock();
+        threads.retain(|_, held| !Arc::ptr_eq(held, slot));
+        let error = if error.is_timeout() {
+            UpstreamError::ReplyTimeout
+        } else {
+            UpstreamError::Lost(error.to_string())
+        };
+        ControlError::Upstream(error, Sent::Yes)
+    }
+}
