@@ -99,6 +99,12 @@ impl AccessList {
         self.users.is_empty()
     }
 
+    /// Tells whether everybody may do everything.
+    #[must_use]
+    pub fn is_unrestricted(&self) -> bool {
+        self.users.is_empty() && self.deny.is_empty()
+    }
+
     /// Finds the user with this name and password.
     ///
     /// Takes the same time for an unknown user as for a wrong password. A bare `AUTH password`

@@ -1,79 +1,45 @@
-//! Which keys are worth a place when the cache is full: those asked for more often than the entry
-//! that would have to go.
+//! Which keys are worth a place when the cache is full: those asked for again before long.
 //!
-//! A count-min sketch of four rows of four-bit counters, halved now and then so that the past
-//! fades (TinyLFU, Einziger, Friedman and Manes, 2017). A read of a key that is not worth a place
-//! is forwarded like any command and costs the backing nothing extra.
+//! A key that is missed leaves a mark now and then, and one whose mark is still there is let in
+//! (the ghost queue of 2Q, Johnson and Shasha, 1994, as a table without an order). There are far
+//! fewer marks than entries, so reads spread evenly over more keys than fit hardly ever find
+//! theirs: such a read is forwarded like any command and costs the backing nothing extra.
 
-const ROWS: usize = 4;
-const MOST: u8 = 15;
+/// One miss in so many leaves a mark: marks last longer, and what is asked often leaves one soon.
+const MARK_EVERY: u32 = 8;
+/// Entries for each mark.
+const ENTRIES_PER_MARK: usize = 16;
 
-/// How often keys were asked for lately, about.
+/// Marks of keys that were missed lately.
 #[derive(Debug)]
-pub(super) struct Frequency {
-    /// Two counters a byte, rows one after the other.
-    counters: Box<[u8]>,
-    mask: usize,
-    seen: usize,
-    halve_at: usize,
+pub(super) struct Ghosts {
+    marks: Box<[u32]>,
+    misses: u32,
 }
 
-impl Frequency {
-    /// A sketch for about so many keys.
-    pub(super) fn new(keys: usize) -> Self {
-        // Wide for its sample: with more than one key a counter, noise would pass for popularity.
-        let width = (keys * 8).clamp(1 << 10, 1 << 16).next_power_of_two();
-        Frequency {
-            counters: vec![0; ROWS * width / 2].into(),
-            mask: width - 1,
-            seen: 0,
-            halve_at: width,
+impl Ghosts {
+    /// Marks for a segment of so many entries.
+    pub(super) fn new(entries: usize) -> Self {
+        let marks = (entries / ENTRIES_PER_MARK).clamp(16, 1 << 12);
+        Ghosts {
+            marks: vec![0; marks.next_power_of_two()].into(),
+            misses: 0,
         }
     }
 
-    fn places(&self, hash: u64) -> [(usize, u32); ROWS] {
-        let width = self.mask + 1;
-        std::array::from_fn(|row| {
-            let mixed = hash
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(16 * row as u32 + 7);
-            let column = mixed as usize & self.mask;
-            ((row * width + column) / 2, (column as u32 & 1) * 4)
-        })
-    }
-
-    /// Counts a request for a key; returns how often it was asked for before.
-    pub(super) fn count(&mut self, hash: u64) -> u8 {
-        let places = self.places(hash);
-        let before = self.least(&places);
-        if before < MOST {
-            for (byte, shift) in places {
-                if (self.counters[byte] >> shift) & MOST == before {
-                    self.counters[byte] += 1 << shift;
-                }
-            }
+    /// Whether a key that is missed was missed before; it may leave a mark.
+    pub(super) fn is_known(&mut self, hash: u64) -> bool {
+        let at = (hash >> 20) as usize & (self.marks.len() - 1);
+        // Never zero, the mark of nobody.
+        let mark = (hash >> 32) as u32 | 1;
+        if self.marks[at] == mark {
+            return true;
         }
-        self.seen += 1;
-        if self.seen >= self.halve_at {
-            self.seen /= 2;
-            self.counters
-                .iter_mut()
-                .for_each(|byte| *byte = (*byte >> 1) & 0x77);
+        self.misses = self.misses.wrapping_add(1);
+        if self.misses.is_multiple_of(MARK_EVERY) {
+            self.marks[at] = mark;
         }
-        before
-    }
-
-    /// How often a key was asked for lately.
-    pub(super) fn of(&self, hash: u64) -> u8 {
-        self.least(&self.places(hash))
-    }
-
-    fn least(&self, places: &[(usize, u32); ROWS]) -> u8 {
-        places
-            .iter()
-            .map(|(byte, shift)| (self.counters[*byte] >> shift) & MOST)
-            .min()
-            .unwrap_or(0)
+        false
     }
 }
 
@@ -81,16 +47,27 @@ impl Frequency {
 mod tests {
     use super::*;
 
+    fn mixed(n: u64) -> u64 {
+        n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
+    }
+
     #[test]
-    fn counts_and_forgets() {
-        let mut frequency = Frequency::new(64);
-        for before in 0..10 {
-            assert_eq!(frequency.count(42), before);
+    fn lets_in_what_is_asked_again() {
+        let mut ghosts = Ghosts::new(16_384);
+        let mut asked = 0;
+        while !ghosts.is_known(mixed(1)) {
+            asked += 1;
+            assert!(asked <= MARK_EVERY, "marked by now");
         }
-        assert_eq!(frequency.of(42), 10);
-        for other in 0..2000 {
-            frequency.count(other * 7919 + 1);
-        }
-        assert!(frequency.of(42) < 10);
+    }
+
+    #[test]
+    fn keeps_out_what_is_asked_once_in_a_long_while() {
+        let mut ghosts = Ghosts::new(1024);
+        let mut random = fastrand::Rng::with_seed(7);
+        let known = (0..100_000)
+            .filter(|_| ghosts.is_known(mixed(random.u64(0..100_000))))
+            .count();
+        assert!(known < 200, "{known} of 100000");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::entry::Entry;
+use super::lease::ticks;
 use super::store::Cache;
 use crate::command::{Answer, ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, help};
 use crate::config::CacheMode;
@@ -86,10 +87,9 @@ impl CacheFamily {
 
     fn stats(&self, reply: &mut ReplyWriter<'_>) {
         let settings = self.cache.settings();
-        let (entries, bytes, hits) = self.cache.totals();
+        let totals = self.cache.totals();
         let stats = &self.cache.stats;
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let misses = get(&stats.misses);
         let mode = self.cache.mode();
         let state = match mode {
             _ if settings.is_off() => "off",
@@ -103,12 +103,12 @@ impl CacheFamily {
             reply.bulk(text);
         }
         let numbers = [
-            ("entries", integer(entries)),
-            ("bytes", integer(bytes)),
+            ("entries", integer(totals.entries)),
+            ("bytes", integer(totals.bytes)),
             ("max_entries", integer(settings.max_entries)),
             ("max_bytes", integer(settings.max_bytes)),
-            ("hits", hits.cast_signed()),
-            ("misses", misses.cast_signed()),
+            ("hits", totals.hits.cast_signed()),
+            ("misses", totals.misses.cast_signed()),
             ("coalesced", get(&stats.coalesced).cast_signed()),
             ("fills", get(&stats.fills).cast_signed()),
             ("rejected_fills", get(&stats.rejected_fills).cast_signed()),
@@ -122,11 +122,11 @@ impl CacheFamily {
             reply.integer(number);
         }
         reply.bulk("hit_ratio");
-        let asked = hits + misses;
+        let asked = totals.hits + totals.misses;
         reply.double(if asked == 0 {
             0.0
         } else {
-            hits as f64 / asked as f64
+            totals.hits as f64 / asked as f64
         });
     }
 
@@ -190,7 +190,9 @@ fn describe(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     reply.integer(millis(now.saturating_duration_since(entry.since)));
     reply.bulk("ttl_ms");
     // As PTTL: -1 for a key that does not expire.
-    let left = millis(entry.deadline.saturating_duration_since(now));
+    let left = millis(Duration::from_nanos(
+        entry.deadline.saturating_sub(ticks(now)),
+    ));
     reply.integer(if entry.expires { left } else { -1 });
     reply.bulk("hits");
     reply.integer(entry.hits.cast_signed());

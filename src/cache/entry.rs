@@ -7,15 +7,15 @@ use super::lease::Lease;
 use crate::resp::Proto;
 
 /// What an entry costs besides its key and value: the map, the list, the allocations.
-pub(super) const OVERHEAD_BYTES: usize = 160;
+pub(super) const OVERHEAD_BYTES: usize = 168;
 
 /// A value with all that decides whether it may be served. It owns exactly its own bytes.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// The reply, `$3\r\nabc\r\n`; none for a key that does not exist.
     pub(super) reply: Option<Box<[u8]>>,
-    /// Not served from then on.
-    pub(super) deadline: Instant,
+    /// Not served from then on, in ticks.
+    pub(super) deadline: u64,
     /// Whether `deadline` comes from the key's expiry in Redis.
     pub(super) expires: bool,
     pub(super) lease: Arc<Lease>,

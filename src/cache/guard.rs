@@ -6,7 +6,9 @@
 //! nothing worse.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use smallvec::SmallVec;
 
 use super::mutant::{Mutant, is_active};
 use super::store::Cache;
@@ -21,17 +23,15 @@ pub(super) struct Stripes {
     all: Stripe,
 }
 
+/// Commands under way in the lower half, the version in the upper: one instruction moves both.
 #[derive(Debug, Default)]
-struct Stripe {
-    under_way: AtomicU32,
-    version: AtomicU32,
-}
+struct Stripe(AtomicU64);
 
 /// What a fill compares to know that nothing happened to its key meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Version {
-    stripe: u32,
-    all: u32,
+    stripe: u64,
+    all: u64,
 }
 
 /// Protects the keys of commands until it is dropped, which has to happen when their replies are
@@ -39,7 +39,7 @@ pub(super) struct Version {
 #[derive(Debug)]
 pub struct Guard {
     cache: Arc<Cache>,
-    stripes: Vec<u16>,
+    stripes: SmallVec<[u16; 20]>,
     all: u32,
     /// A buffer for keys as the segments know them.
     full_key: Vec<u8>,
@@ -57,23 +57,22 @@ impl Default for Stripes {
 }
 
 impl Stripe {
+    const VERSION: u64 = 1 << 32;
+
     fn enter(&self) {
-        self.under_way.fetch_add(1, Ordering::SeqCst);
-        self.version.fetch_add(1, Ordering::SeqCst);
+        self.0.fetch_add(Self::VERSION + 1, Ordering::SeqCst);
     }
 
-    /// The version moves first: whoever sees the count at zero sees the new version too.
+    /// One less under way; the carry moves the version.
     fn leave(&self) {
-        self.version.fetch_add(1, Ordering::SeqCst);
-        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.0.fetch_add(Self::VERSION - 1, Ordering::SeqCst);
     }
 
-    fn is_free(&self) -> bool {
-        self.under_way.load(Ordering::SeqCst) == 0
-    }
-
-    fn version(&self) -> u32 {
-        self.version.load(Ordering::SeqCst)
+    /// Its version; none while a command is under way.
+    #[inline]
+    fn version(&self) -> Option<u64> {
+        let state = self.0.load(Ordering::SeqCst);
+        state.is_multiple_of(Self::VERSION).then_some(state)
     }
 }
 
@@ -89,13 +88,9 @@ impl Stripes {
     /// The version of a key's stripe; none while a command on it is under way.
     #[inline]
     pub(super) fn version(&self, hash: u64) -> Option<Version> {
-        let stripe = &self.stripes[usize::from(Self::index(hash))];
-        if !stripe.is_free() || !self.all.is_free() {
-            return None;
-        }
         Some(Version {
-            stripe: stripe.version(),
-            all: self.all.version(),
+            stripe: self.stripes[usize::from(Self::index(hash))].version()?,
+            all: self.all.version()?,
         })
     }
 }
@@ -107,7 +102,7 @@ impl Guard {
     pub fn new(cache: Arc<Cache>) -> Self {
         Guard {
             cache,
-            stripes: Vec::new(),
+            stripes: SmallVec::new(),
             all: 0,
             full_key: Vec::new(),
         }
@@ -116,12 +111,18 @@ impl Guard {
     /// Protects a key and takes its entry away.
     pub fn protect(&mut self, db: u32, key: &[u8]) {
         let hash = self.cache.hash(key);
+        self.enter(hash);
+        self.cache.evict(db, key, hash, &mut self.full_key);
+    }
+
+    /// Begins to protect the keys of a hash; the caller sees to the entry and the flight.
+    #[inline]
+    pub(super) fn enter(&mut self, hash: u64) {
         let index = Stripes::index(hash);
         if !is_active(Mutant::WriteGuardReleasedEarly) {
             self.cache.stripes.stripes[usize::from(index)].enter();
             self.stripes.push(index);
         }
-        self.cache.evict(db, key, hash, &mut self.full_key);
     }
 
     /// Protects every key and empties the cache.

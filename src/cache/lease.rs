@@ -4,49 +4,49 @@
 //! until δ after the last request that the backing answered was sent: that answer proves that every
 //! push caused before it has been applied.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::mutant::{Mutant, is_active};
 
-/// The state of one fill link, as the entries that it brought see it.
-#[derive(Debug)]
-pub struct Lease {
-    epoch: AtomicU64,
-    /// Nanoseconds after `start` up to which entries may be served.
-    until: AtomicU64,
-    /// Without tracking there is no proof to wait for: only the epoch counts.
-    endless: AtomicBool,
-    start: Instant,
+/// The beginning of the cache's time.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Nanoseconds of the cache's time; what was before its beginning is at its beginning.
+#[inline]
+pub(super) fn ticks(at: Instant) -> u64 {
+    let since = at.saturating_duration_since(*START);
+    since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
 }
 
-impl Default for Lease {
-    fn default() -> Self {
-        Lease {
-            epoch: AtomicU64::new(0),
-            until: AtomicU64::new(0),
-            endless: AtomicBool::new(false),
-            start: Instant::now(),
-        }
-    }
+/// The state of one fill link, as the entries that it brought see it.
+#[derive(Debug, Default)]
+pub struct Lease {
+    epoch: AtomicU64,
+    /// Up to when entries may be served, in ticks. Without tracking there is no proof to wait for:
+    /// then it is for ever, and only the epoch counts.
+    until: AtomicU64,
 }
 
 impl Lease {
     /// The current epoch.
+    #[inline]
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
     /// Notes that the backing answered a request sent at `sent`.
     pub fn renew(&self, sent: Instant, staleness_max: Duration) {
-        let until = sent.saturating_duration_since(self.start) + staleness_max;
-        let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
+        let delta = u64::try_from(staleness_max.as_nanos()).unwrap_or(u64::MAX);
+        let until = ticks(sent).saturating_add(delta);
         self.until.fetch_max(until, Ordering::AcqRel);
     }
 
-    /// Makes entries good without further proof.
+    /// Makes entries good without further proof, or not.
     pub fn set_endless(&self, endless: bool) {
-        self.endless.store(endless, Ordering::Release);
+        let until = if endless { u64::MAX } else { 0 };
+        self.until.store(until, Ordering::Release);
     }
 
     /// Ends the epoch: nothing that the link brought is served from now on.
@@ -63,14 +63,10 @@ impl Lease {
         self.epoch() == epoch
     }
 
-    /// Whether entries of the current epoch may be served at `now`.
+    /// Whether entries of the current epoch may be served at `now`, in ticks.
     #[inline]
-    pub fn is_good(&self, now: Instant) -> bool {
-        if self.endless.load(Ordering::Acquire) || is_active(Mutant::LeaseNotChecked) {
-            return true;
-        }
-        let now = now.saturating_duration_since(self.start).as_nanos();
-        now < u128::from(self.until.load(Ordering::Acquire))
+    pub(super) fn is_good(&self, now: u64) -> bool {
+        now < self.until.load(Ordering::Acquire) || is_active(Mutant::LeaseNotChecked)
     }
 }
 
@@ -81,17 +77,19 @@ mod tests {
     #[test]
     fn is_good_for_delta_after_the_last_answered_request_was_sent() {
         let lease = Lease::default();
-        let sent = Instant::now();
+        let is_good = |at| lease.is_good(ticks(at));
+        // Its beginning is behind us.
+        let sent = *START + Duration::from_secs(1);
         let delta = Duration::from_secs(5);
-        assert!(!lease.is_good(sent));
+        assert!(!is_good(sent));
         lease.renew(sent, delta);
-        assert!(lease.is_good(sent + Duration::from_secs(4)));
-        assert!(!lease.is_good(sent + delta));
+        assert!(is_good(sent + Duration::from_secs(4)));
+        assert!(!is_good(sent + delta));
         // An answer to an older request proves nothing new, and takes nothing away.
         lease.renew(sent - Duration::from_millis(1), delta);
-        assert!(lease.is_good(sent + Duration::from_millis(4999)));
+        assert!(is_good(sent + Duration::from_millis(4999)));
         let epoch = lease.epoch();
         lease.end();
-        assert!(!lease.is_good(sent) && !lease.is_current(epoch));
+        assert!(!is_good(sent) && !lease.is_current(epoch));
     }
 }

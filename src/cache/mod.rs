@@ -7,11 +7,11 @@
 //! # Layout
 //!
 //! - `store` is the whole: lookups, flights, fills, invalidations. `segment` is one lock's worth of
-//!   it, `entry` one value.
+//!   it, `entry` one value, `full_key` what it goes by.
 //! - `guard` keeps keys from being served or admitted while a command on them is under way.
 //! - `lease` says whether what a fill link brought may still be served.
 //! - `admission` decides which keys are worth a place. `fill` applies a fill link's replies.
-//! - `commands` is `CACHE.*`. `mutant` breaks single rules on purpose, in test builds only.
+//! - `view` is what can be seen of it, `commands` is `CACHE.*`. `mutant` breaks single rules on purpose, in test builds only.
 //!
 //! docs/coherence.md has the argument why the promises hold.
 
@@ -19,12 +19,14 @@ mod admission;
 mod commands;
 mod entry;
 mod fill;
+mod full_key;
 mod guard;
 mod lease;
 mod mutant;
 mod segment;
 mod stats;
 mod store;
+mod view;
 
 pub use commands::CacheFamily;
 pub use entry::Waiter;

@@ -5,27 +5,28 @@ use std::time::Instant;
 use hashbrown::{HashMap, HashSet};
 use lru::LruCache;
 
-use super::admission::Frequency;
+use super::admission::Ghosts;
 use super::entry::{Entry, Waiter};
+use super::full_key::{FullKey, HashInFront};
 use super::guard::Version;
 
 /// Keys of too large values that are remembered, so that they are not fetched in vain.
 const OVERSIZED_KEYS: usize = 1024;
 
-/// A key with its database in front, as the segments know it.
-pub(super) type FullKey = Box<[u8]>;
-
 /// The entries and flights of some of the keys.
 #[derive(Debug)]
 pub(super) struct Segment {
-    pub(super) entries: LruCache<FullKey, Entry, hashbrown::DefaultHashBuilder>,
+    pub(super) entries: LruCache<FullKey, Entry, HashInFront>,
     pub(super) bytes: usize,
+    most_entries: usize,
+    most_bytes: usize,
     pub(super) hits: u64,
-    pub(super) frequency: Frequency,
-    flights: HashMap<FullKey, Flight>,
+    pub(super) misses: u64,
+    pub(super) ghosts: Ghosts,
+    flights: HashMap<FullKey, Flight, HashInFront>,
     /// Waiters of flights that were voided: they still get their reply, it is just not kept.
     voided: HashMap<u64, Vec<Waiter>>,
-    oversized: HashSet<FullKey>,
+    oversized: HashSet<FullKey, HashInFront>,
 }
 
 /// One fetch, for everybody who wants the key meanwhile.
@@ -38,10 +39,11 @@ struct Flight {
     waiters: Vec<Waiter>,
 }
 
-/// Whether a flight was joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Joined {
-    Yes,
+/// Whether a flight can be joined.
+#[derive(Debug)]
+pub(super) enum Joined<'a> {
+    /// By whoever adds a waiter.
+    Yes(&'a mut Vec<Waiter>),
     NoFlight,
     TooOld,
 }
@@ -55,16 +57,35 @@ pub(super) struct Landed {
 }
 
 impl Segment {
-    pub(super) fn new(keys: usize) -> Self {
+    /// An empty segment for at most so many entries and bytes.
+    pub(super) fn new(most_entries: usize, most_bytes: usize) -> Self {
         Segment {
-            entries: LruCache::unbounded_with_hasher(hashbrown::DefaultHashBuilder::default()),
+            entries: LruCache::unbounded_with_hasher(HashInFront::default()),
             bytes: 0,
+            most_entries,
+            most_bytes,
             hits: 0,
-            frequency: Frequency::new(keys),
-            flights: HashMap::new(),
+            misses: 0,
+            ghosts: Ghosts::new(most_entries.min(most_bytes / 256)),
+            flights: HashMap::default(),
             voided: HashMap::new(),
-            oversized: HashSet::new(),
+            oversized: HashSet::default(),
         }
+    }
+
+    /// Whether there is nothing that a command on a key could concern.
+    pub(super) fn is_bare(&self) -> bool {
+        self.entries.is_empty() && self.flights.is_empty() && self.oversized.is_empty()
+    }
+
+    /// Puts new limits in force, at the next insertion.
+    pub(super) fn set_limits(&mut self, most_entries: usize, most_bytes: usize) {
+        (self.most_entries, self.most_bytes) = (most_entries, most_bytes);
+    }
+
+    /// Whether an entry of an ordinary size would drive another one out.
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= self.most_entries || self.bytes >= self.most_bytes / 32 * 31
     }
 
     /// Takes an entry away.
@@ -79,18 +100,12 @@ impl Segment {
 
     /// Puts an entry in; then drops the least recently used ones beyond the limits. Returns how
     /// many.
-    pub(super) fn insert(
-        &mut self,
-        key: FullKey,
-        entry: Entry,
-        most_entries: usize,
-        most_bytes: usize,
-    ) -> u64 {
+    pub(super) fn insert(&mut self, key: FullKey, entry: Entry) -> u64 {
         self.remove(&key);
         self.bytes += entry.bytes(key.len());
         self.entries.put(key, entry);
         let mut evicted = 0;
-        while self.entries.len() > most_entries || self.bytes > most_bytes {
+        while self.entries.len() > self.most_entries || self.bytes > self.most_bytes {
             let Some((key, entry)) = self.entries.pop_lru() else {
                 break;
             };
@@ -100,22 +115,19 @@ impl Segment {
         evicted
     }
 
-    /// Joins the flight of a key, if there is a valid one that began `after`: an older one may
-    /// bring what was current too long ago.
-    pub(super) fn join(
-        &mut self,
-        key: &[u8],
-        after: Option<Instant>,
-        waiter: impl FnOnce() -> Waiter,
-    ) -> Joined {
-        let Some(flight) = self.flights.get_mut(key) else {
-            return Joined::NoFlight;
-        };
-        if after.is_some_and(|after| flight.since < after) {
-            return Joined::TooOld;
+    /// Whether anything is being fetched.
+    pub(super) fn has_flights(&self) -> bool {
+        !self.flights.is_empty()
+    }
+
+    /// Looks for a valid flight of a key that began `after`: an older one may bring what was
+    /// current too long ago.
+    pub(super) fn flight(&mut self, key: &[u8], after: Option<Instant>) -> Joined<'_> {
+        match self.flights.get_mut(key) {
+            None => Joined::NoFlight,
+            Some(flight) if after.is_some_and(|after| flight.since < after) => Joined::TooOld,
+            Some(flight) => Joined::Yes(&mut flight.waiters),
         }
-        flight.waiters.push(waiter());
-        Joined::Yes
     }
 
     /// Begins a flight.

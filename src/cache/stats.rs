@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counters since the start.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
-    pub(super) misses: AtomicU64,
     pub(super) coalesced: AtomicU64,
     pub(super) fills: AtomicU64,
     pub(super) rejected_fills: AtomicU64,

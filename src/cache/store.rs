@@ -10,10 +10,11 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::entry::{Entry, Waiter};
-use super::guard::Stripes;
-use super::lease::Lease;
+use super::full_key::{FullKey, db_of, key_of, write_full_key};
+use super::guard::{Guard, Stripes, Version};
+use super::lease::{Lease, ticks};
 use super::mutant::{Mutant, is_active};
-use super::segment::{FullKey, Joined, Landed, Segment};
+use super::segment::{Joined, Landed, Segment};
 use super::stats::{Stats, count};
 use crate::config::{CacheMode, CacheSettings};
 use crate::resp::{Proto, glob_match};
@@ -24,7 +25,7 @@ const CLOCK_SLACK: Duration = Duration::from_millis(1);
 
 /// The cache of all workers.
 pub struct Cache {
-    segments: Box<[Mutex<Segment>]>,
+    pub(super) segments: Box<[Part]>,
     pub(super) stripes: Stripes,
     pub(super) stats: Stats,
     settings: ArcSwap<CacheSettings>,
@@ -32,6 +33,15 @@ pub struct Cache {
     next_token: AtomicU64,
     /// The backing has no tracking that works.
     without_tracking: AtomicBool,
+}
+
+/// A segment behind its lock.
+pub(super) struct Part {
+    /// Whether the segment holds anything that a command on a key could concern. Raised before a
+    /// flight's version is read, so that whoever protects a key and then finds it down knows that
+    /// there is nothing to take away, and needs no lock.
+    occupied: AtomicBool,
+    pub(super) segment: Mutex<Segment>,
 }
 
 /// A read that may be answered from memory.
@@ -45,8 +55,6 @@ pub struct Query<'a> {
     pub proto: Proto,
     /// Now.
     pub now: Instant,
-    /// Whether a fill link is there to fetch a missing key.
-    pub can_fill: bool,
 }
 
 /// What became of a query.
@@ -58,20 +66,25 @@ pub enum Lookup {
     Lead(u64),
     /// Somebody fetches it already; the waiter is noted.
     Joined,
-    /// The backing has to be asked as for any command, because one on this key is under way.
+    /// The backing has to be asked as for any command, because one on this key is under way. The
+    /// key is protected.
     Busy,
-    /// The backing has to be asked as for any command.
+    /// The backing has to be asked as for any command. The key is protected.
     Bypass,
 }
 
 impl Cache {
     /// An empty cache.
     pub fn new(settings: CacheSettings) -> Arc<Self> {
-        let keys = settings.max_entries.min(settings.max_bytes / 256) / SEGMENTS;
+        // No time that the cache is told of is before the beginning of its own.
+        ticks(Instant::now());
+        let (entries, bytes) = limits(&settings);
+        let part = |_| Part {
+            occupied: AtomicBool::new(false),
+            segment: Mutex::new(Segment::new(entries, bytes)),
+        };
         Arc::new(Cache {
-            segments: (0..SEGMENTS)
-                .map(|_| Mutex::new(Segment::new(keys)))
-                .collect(),
+            segments: (0..SEGMENTS).map(part).collect(),
             stripes: Stripes::default(),
             stats: Stats::default(),
             settings: ArcSwap::from_pointee(settings),
@@ -88,7 +101,11 @@ impl Cache {
 
     /// Puts new settings in force; what is cached goes.
     pub fn set_settings(&self, settings: CacheSettings) {
+        let (entries, bytes) = limits(&settings);
         self.settings.store(Arc::new(settings));
+        for part in &self.segments {
+            part.segment.lock().set_limits(entries, bytes);
+        }
         self.flush();
     }
 
@@ -112,34 +129,41 @@ impl Cache {
         self.hasher.hash_one(key)
     }
 
-    fn segment(&self, hash: u64) -> &Mutex<Segment> {
-        &self.segments[hash as usize % SEGMENTS]
+    #[inline]
+    pub(super) fn part(&self, hash: u64) -> &Part {
+        // Bits that neither the tables nor the stripes of a segment lean on.
+        &self.segments[(hash >> 46) as usize % SEGMENTS]
     }
 
-    /// Answers a query from memory, or says how it is to be answered. `waiter` makes a place for
-    /// the reply of a fetch; `full_key` is a buffer to be used again.
+    /// Answers a query from memory, or says how it is to be answered. `full_key` is a buffer to be
+    /// used again; `guard` takes in the key of a read that goes to the backing. `can_fill` tells
+    /// whether a fill link is there to fetch the key, `waiter` makes a place for its reply.
+    #[inline]
     pub fn lookup(
-        &self,
+        self: &Arc<Self>,
         query: Query<'_>,
         full_key: &mut Vec<u8>,
         out: &mut Vec<u8>,
+        guard: &mut Option<Guard>,
+        can_fill: impl FnOnce() -> bool,
         waiter: impl FnOnce() -> Waiter,
     ) -> Lookup {
         let hash = self.hash(query.key);
-        write_full_key(query.db, query.key, full_key);
-        let key = full_key.as_slice();
-        let mut segment = self.segment(hash).lock();
-        let Some(version) = self.stripes.version(hash) else {
-            return Lookup::Busy;
-        };
+        write_full_key(hash, query.db, query.key, full_key);
+        let part = self.part(hash);
+        let mut segment = part.segment.lock();
+        let segment = &mut *segment;
+        // An entry that is there may be served whatever is under way: who protects its key takes it
+        // away first, and nothing is admitted before that is over.
         let mut good = true;
-        if let Some(entry) = segment.entries.get_mut(key) {
-            if query.now >= entry.deadline {
+        if let Some(entry) = segment.entries.get_mut(full_key.as_slice()) {
+            let now = ticks(query.now);
+            if now >= entry.deadline {
                 count(&self.stats.expired);
-                segment.remove(key);
+                segment.remove(full_key);
             } else if !entry.lease.is_current(entry.epoch) {
-                segment.remove(key);
-            } else if entry.lease.is_good(query.now) {
+                segment.remove(full_key);
+            } else if entry.lease.is_good(now) {
                 entry.hits += 1;
                 entry.write(query.proto, out);
                 segment.hits += 1;
@@ -148,55 +172,87 @@ impl Cache {
                 good = false;
             }
         }
-        count(&self.stats.misses);
-        if !good {
-            return Lookup::Bypass;
-        }
-        // What a fetch brings was current at some time after it was sent.
-        let after = query.now.checked_sub(self.settings.load().staleness_max);
-        let mut waiter = Some(waiter);
-        let mut make = || waiter.take().map(|make| make());
-        let joined = segment.join(key, after, || {
-            make().expect("made once: join calls it at most once")
-        });
-        match joined {
-            Joined::Yes => {
-                count(&self.stats.coalesced);
-                return Lookup::Joined;
+        segment.misses += 1;
+        let version = self.stripes.version(hash);
+        if let Some(version) = version.filter(|_| good) {
+            let missed = Missed {
+                query,
+                hash,
+                version,
+                full_key,
+            };
+            if let Some(found) = self.miss(part, segment, &missed, can_fill, waiter) {
+                return found;
             }
-            Joined::TooOld => return Lookup::Bypass,
-            Joined::NoFlight => {}
         }
-        if !query.can_fill {
-            return Lookup::Bypass;
+        self.pass(segment, hash, full_key, guard);
+        match version {
+            None => Lookup::Busy,
+            Some(_) => Lookup::Bypass,
         }
-        if segment.is_oversized(key) || !self.is_worth_a_place(&mut segment, hash, query.key) {
-            return Lookup::Bypass;
-        }
-        let Some(waiter) = make() else {
-            return Lookup::Bypass;
-        };
-        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        segment.begin(key, token, query.now, version, waiter);
-        Lookup::Lead(token)
     }
 
-    /// Whether a missing key should be fetched into the cache.
-    fn is_worth_a_place(&self, segment: &mut Segment, hash: u64, key: &[u8]) -> bool {
-        let settings = self.settings.load();
-        if !covers(&settings, key) {
-            return false;
+    /// A read that goes to the backing may see something newer than what is here.
+    fn pass(
+        self: &Arc<Self>,
+        segment: &mut Segment,
+        hash: u64,
+        full_key: &[u8],
+        guard: &mut Option<Guard>,
+    ) {
+        if is_active(Mutant::BypassReadKeepsEntry) {
+            return;
         }
-        let asked = segment.frequency.count(hash);
-        let full = segment.entries.len() >= settings.max_entries.div_ceil(SEGMENTS)
-            || segment.bytes >= settings.max_bytes / SEGMENTS * 31 / 32;
-        if !full {
-            return true;
+        let guard = guard.get_or_insert_with(|| Guard::new(Arc::clone(self)));
+        guard.enter(hash);
+        segment.remove(full_key);
+        segment.void(full_key);
+    }
+
+    /// Has a missing key fetched, or joins its fetch; none when it is not to be fetched.
+    fn miss(
+        &self,
+        part: &Part,
+        segment: &mut Segment,
+        missed: &Missed<'_>,
+        can_fill: impl FnOnce() -> bool,
+        waiter: impl FnOnce() -> Waiter,
+    ) -> Option<Lookup> {
+        let &Missed {
+            query,
+            hash,
+            version,
+            full_key,
+        } = missed;
+        if segment.has_flights() {
+            // What a fetch brings was current at some time after it was sent.
+            let after = query.now.checked_sub(self.settings.load().staleness_max);
+            match segment.flight(full_key, after) {
+                Joined::Yes(waiters) => {
+                    waiters.push(waiter());
+                    count(&self.stats.coalesced);
+                    return Some(Lookup::Joined);
+                }
+                Joined::TooOld => return None,
+                Joined::NoFlight => {}
+            }
         }
-        let Some((victim, _)) = segment.entries.peek_lru() else {
-            return true;
-        };
-        asked > segment.frequency.of(self.hash(&victim[4..]))
+        if segment.is_full() && !segment.ghosts.is_known(hash)
+            || segment.is_oversized(full_key)
+            || !covers(&self.settings.load(), query.key)
+            || !can_fill()
+        {
+            return None;
+        }
+        if !part.occupied.swap(true, Ordering::SeqCst)
+            && self.stripes.version(hash) != Some(version)
+        {
+            // Somebody protected the key meanwhile and may have found nothing to take away.
+            return None;
+        }
+        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
+        segment.begin(full_key, token, query.now, version, waiter());
+        Some(Lookup::Lead(token))
     }
 
     /// Ends a flight and keeps what it brought, unless something happened to the key meanwhile.
@@ -204,9 +260,9 @@ impl Cache {
     pub(super) fn land(&self, fill: &Fill<'_>) -> Vec<Waiter> {
         let hash = self.hash(fill.key);
         let mut full_key = Vec::new();
-        write_full_key(fill.db, fill.key, &mut full_key);
+        write_full_key(hash, fill.db, fill.key, &mut full_key);
         let settings = self.settings.load();
-        let mut segment = self.segment(hash).lock();
+        let mut segment = self.part(hash).segment.lock();
         let Landed { waiters, version } = segment.land(&full_key, fill.token);
         let unchanged = version.is_some() && self.stripes.version(hash) == version
             || is_active(Mutant::TokenNotVoidedByWrite);
@@ -227,14 +283,13 @@ impl Cache {
             count(&self.stats.rejected_fills);
             return waiters;
         }
-        let cap = fill.sent + settings.expiry;
         let ttl = fill.ttl.filter(|_| !is_active(Mutant::PttlIgnored));
-        let deadline = ttl.map_or(cap, |ttl| {
-            (fill.sent + ttl.saturating_sub(CLOCK_SLACK)).min(cap)
+        let left = ttl.map_or(settings.expiry, |ttl| {
+            ttl.saturating_sub(CLOCK_SLACK).min(settings.expiry)
         });
         let entry = Entry {
             reply: (!is_nil(reply)).then(|| reply.into()),
-            deadline,
+            deadline: ticks(fill.sent + left),
             expires: ttl.is_some(),
             lease: Arc::clone(fill.lease),
             epoch: fill.epoch,
@@ -242,12 +297,7 @@ impl Cache {
             hits: 0,
         };
         count(&self.stats.fills);
-        let evicted = segment.insert(
-            full_key.into(),
-            entry,
-            settings.max_entries.div_ceil(SEGMENTS),
-            settings.max_bytes / SEGMENTS,
-        );
+        let evicted = segment.insert(full_key.into(), entry);
         self.stats.evictions.fetch_add(evicted, Ordering::Relaxed);
         waiters
     }
@@ -255,30 +305,41 @@ impl Cache {
     /// Keeps a value without any of the checks of [`Cache::land`].
     #[cfg(feature = "mutants")]
     pub(super) fn insert_unchecked(&self, db: u32, key: &[u8], reply: &[u8], lease: &Arc<Lease>) {
+        let hash = self.hash(key);
         let mut full_key = Vec::new();
-        write_full_key(db, key, &mut full_key);
+        write_full_key(hash, db, key, &mut full_key);
         let now = Instant::now();
         let entry = Entry {
             reply: (!is_nil(reply)).then(|| reply.into()),
-            deadline: now + self.settings.load().expiry,
+            deadline: ticks(now + self.settings.load().expiry),
             expires: false,
             lease: Arc::clone(lease),
             epoch: lease.epoch(),
             since: now,
             hits: 0,
         };
-        let mut segment = self.segment(self.hash(key)).lock();
-        segment.insert(full_key.into(), entry, usize::MAX, usize::MAX);
+        let part = self.part(hash);
+        let mut segment = part.segment.lock();
+        part.occupied.store(true, Ordering::SeqCst);
+        segment.insert(full_key.into(), entry);
     }
 
-    /// Takes a key's entry away and voids its flight, because of a command on it.
+    /// Takes a key's entry away and voids its flight, because of a command on it: the key has to be
+    /// protected already.
     pub(super) fn evict(&self, db: u32, key: &[u8], hash: u64, full_key: &mut Vec<u8>) {
-        write_full_key(db, key, full_key);
-        let mut segment = self.segment(hash).lock();
+        let part = self.part(hash);
+        if !part.occupied.load(Ordering::SeqCst) {
+            return;
+        }
+        write_full_key(hash, db, key, full_key);
+        let mut segment = part.segment.lock();
         segment.remove(full_key);
         segment.forget_oversized(full_key);
         if !is_active(Mutant::TokenNotVoidedByWrite) {
             segment.void(full_key);
+        }
+        if segment.is_bare() {
+            part.occupied.store(false, Ordering::SeqCst);
         }
     }
 
@@ -286,8 +347,8 @@ impl Cache {
     pub(super) fn invalidate(&self, db: u32, key: &[u8], lease: &Arc<Lease>) {
         let hash = self.hash(key);
         let mut full_key = Vec::new();
-        write_full_key(db, key, &mut full_key);
-        let mut segment = self.segment(hash).lock();
+        write_full_key(hash, db, key, &mut full_key);
+        let mut segment = self.part(hash).segment.lock();
         count(&self.stats.invalidations);
         segment.forget_oversized(&full_key);
         segment.void(&full_key);
@@ -306,19 +367,19 @@ impl Cache {
         count(&self.stats.flushes);
         self.segments
             .iter()
-            .map(|segment| segment.lock().clear())
+            .map(|part| part.segment.lock().clear())
             .sum()
     }
 
     /// Drops the entries of a database whose keys match; returns how many.
     pub fn flush_matching(&self, db: u32, pattern: &[u8]) -> usize {
         let mut dropped = 0;
-        for segment in &self.segments {
-            let mut segment = segment.lock();
+        for part in &self.segments {
+            let mut segment = part.segment.lock();
             let matching: Vec<FullKey> = segment
                 .entries
                 .iter()
-                .filter(|(key, _)| key[..4] == db.to_be_bytes() && matches(pattern, &key[4..]))
+                .filter(|(key, _)| db_of(key) == db && matches(pattern, key_of(key)))
                 .map(|(key, _)| key.clone())
                 .collect();
             dropped += matching.len();
@@ -328,64 +389,14 @@ impl Cache {
         }
         dropped
     }
+}
 
-    /// Looks at a key's entry, if there is one that could be served, without using it.
-    pub(super) fn inspect<T>(
-        &self,
-        db: u32,
-        key: &[u8],
-        look: impl FnOnce(&Entry) -> T,
-    ) -> Option<T> {
-        let mut full_key = Vec::new();
-        write_full_key(db, key, &mut full_key);
-        let segment = self.segment(self.hash(key)).lock();
-        let now = Instant::now();
-        let entry = segment.entries.peek(&*full_key)?;
-        (entry.deadline > now && entry.lease.is_current(entry.epoch)).then(|| look(entry))
-    }
-
-    /// The keys with the most hits: database, key, hits.
-    pub(super) fn hottest(&self, most: usize) -> Vec<(u32, Vec<u8>, u64)> {
-        let mut hottest: Vec<(u32, Vec<u8>, u64)> = Vec::new();
-        for segment in &self.segments {
-            for (key, entry) in &segment.lock().entries {
-                let hits = entry.hits;
-                if hits == 0 || (hottest.len() == most && hottest[most - 1].2 >= hits) {
-                    continue;
-                }
-                let at = hottest.partition_point(|(_, _, other)| *other >= hits);
-                let db = u32::from_be_bytes([key[0], key[1], key[2], key[3]]);
-                hottest.insert(at, (db, key[4..].to_vec(), hits));
-                hottest.truncate(most);
-            }
-        }
-        hottest
-    }
-
-    /// Hits, misses and entries, for `INFO`.
-    pub fn summary(&self) -> [(&'static str, u64); 3] {
-        let (entries, _, hits) = self.totals();
-        let misses = self.stats.misses.load(Ordering::Relaxed);
-        [
-            ("cache_hits", hits),
-            ("cache_misses", misses),
-            ("cache_entries", entries as u64),
-        ]
-    }
-
-    /// Entries, bytes and hits.
-    pub(super) fn totals(&self) -> (usize, usize, u64) {
-        self.segments
-            .iter()
-            .fold((0, 0, 0), |(entries, bytes, hits), segment| {
-                let segment = segment.lock();
-                (
-                    entries + segment.entries.len(),
-                    bytes + segment.bytes,
-                    hits + segment.hits,
-                )
-            })
-    }
+/// A query that found nothing.
+struct Missed<'a> {
+    query: Query<'a>,
+    hash: u64,
+    version: Version,
+    full_key: &'a [u8],
 }
 
 /// What a fetch brought.
@@ -422,10 +433,12 @@ fn matches(pattern: &[u8], key: &[u8]) -> bool {
     pattern == b"*" || glob_match(pattern, key, false)
 }
 
-fn write_full_key(db: u32, key: &[u8], out: &mut Vec<u8>) {
-    out.clear();
-    out.extend_from_slice(&db.to_be_bytes());
-    out.extend_from_slice(key);
+/// The entries and bytes of each segment.
+fn limits(settings: &CacheSettings) -> (usize, usize) {
+    (
+        settings.max_entries.div_ceil(SEGMENTS),
+        settings.max_bytes / SEGMENTS,
+    )
 }
 
 impl fmt::Debug for Cache {

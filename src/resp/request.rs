@@ -137,6 +137,13 @@ impl RequestParser {
         }
     }
 
+    /// Tells whether no request is half read.
+    #[must_use]
+    #[inline]
+    pub fn is_between_requests(&self) -> bool {
+        self.phase == Phase::Start
+    }
+
     fn begin(&mut self, buf: &[u8]) {
         self.ranges.clear();
         if self.ranges.capacity() > RANGES_KEPT {

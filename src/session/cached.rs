@@ -1,18 +1,15 @@
 //! How a session uses the cache: reads from it, and keeps it true to what its commands do.
 
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::dispatch::{Request, subcommand};
 use super::run::Session;
 use super::shared::Shared;
 use super::worker::ToWorker;
-use crate::cache::{Cache, Guard, Lookup, Mutant, Query, Waiter, is_active};
+use crate::cache::{Cache, Guard, Mutant, is_active};
 use crate::command::{Handling, Pin, Row, each_key, has_block_option, touches_unknown};
 use crate::config::CacheMode;
 use crate::resp::Args;
-use crate::upstream::Fetch;
 
 /// A transaction with more keys than this protects all keys.
 const MOST_QUEUED_KEYS: usize = 1000;
@@ -31,19 +28,6 @@ pub(super) struct QueuedKeys {
     keys: Vec<(u32, Box<[u8]>)>,
     all: bool,
     unknown: bool,
-}
-
-/// What became of a `GET`.
-#[derive(Debug)]
-pub(super) enum Cached {
-    /// Its reply is written.
-    Hit,
-    /// Its reply will be brought; perhaps by this fetch.
-    Later(Option<Fetch>),
-    /// It goes to the backing like any command.
-    Forward,
-    /// It has to wait.
-    Wait,
 }
 
 /// Keeps a reply back until every fill link has caught up.
@@ -68,61 +52,6 @@ impl Session {
     /// The cache, unless it is off.
     pub(super) fn cache(&self) -> Option<&Arc<Cache>> {
         self.worker.cache.as_ref()
-    }
-
-    /// Looks a `GET` up, or has it fetched; a hit goes to `hit`, or to the client when there is
-    /// none. The caller has to call [`Session::take_later_slot`] for a reply that is to come.
-    pub(super) fn get_cached(
-        &mut self,
-        key: &[u8],
-        now: Instant,
-        hit: Option<&mut Vec<u8>>,
-    ) -> Cached {
-        let Some(cache) = self.worker.cache.clone() else {
-            return Cached::Forward;
-        };
-        let (db, proto) = (self.state.db, self.state.proto);
-        let worker = Rc::clone(&self.worker);
-        let fill = self.fill.get_or_insert_with(|| worker.fill_link(db));
-        let query = Query {
-            db,
-            key,
-            proto,
-            now,
-            can_fill: fill.can_fetch(),
-        };
-        let waiter = Waiter {
-            worker: worker.index,
-            session: self.state.entry.id,
-            slot: self.replies.next_later(),
-            proto,
-        };
-        let mut full_key = worker.full_key.borrow_mut();
-        let found = match hit {
-            Some(hit) => cache.lookup(query, &mut full_key, hit, || waiter),
-            None => self
-                .replies
-                .reply(|out| cache.lookup(query, &mut full_key, out, || waiter)),
-        };
-        match found {
-            Lookup::Hit => Cached::Hit,
-            Lookup::Joined => Cached::Later(None),
-            Lookup::Lead(token) => Cached::Later(Some(Fetch {
-                key: key.into(),
-                token,
-            })),
-            // Behind a fetch of this client's own, it might overtake it.
-            Lookup::Busy if self.replies.later() > 0 => Cached::Wait,
-            Lookup::Busy | Lookup::Bypass => Cached::Forward,
-        }
-    }
-
-    /// Takes the slot of a reply that is fetched, and sends the fetch.
-    pub(super) fn take_later_slot(&mut self, fetch: Option<Fetch>) {
-        self.replies.expect_later();
-        if let (Some(fetch), Some(fill)) = (fetch, &self.fill) {
-            fill.fetch(fetch);
-        }
     }
 
     /// Whether the client's own commands may change what the cache holds before its next read.

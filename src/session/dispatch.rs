@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
-use super::cached::{Cached, Cover, is_get, needs_care, protect_keys};
+use super::batch::{Batch, Run, Step};
+use super::cached::{Cover, is_get, needs_care, protect_keys};
 use super::pinned::Expect;
 use super::replies::{Cut, Then};
 use super::run::Session;
@@ -16,7 +17,7 @@ use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
 use crate::cache::Guard;
 use crate::command::{Handling, Local, Pin, Row, arity_ok};
-use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits};
+use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits, RequestParser, plain_get};
 use crate::upstream::ReplySink;
 
 /// What became of a request.
@@ -26,16 +27,6 @@ pub(super) enum Flow {
     Done,
     /// It has to wait; try it again when the session is woken.
     Wait,
-}
-
-/// Requests that follow each other to the shared link: `bytes` of the input from `start`.
-#[derive(Default)]
-struct Run {
-    start: usize,
-    end: usize,
-    requests: u32,
-    guard: Option<Guard>,
-    wrote: bool,
 }
 
 /// A request with what is known about it.
@@ -74,97 +65,125 @@ impl Session {
         }
         let settings = self.worker.settings();
         let mut parser = std::mem::take(&mut self.parser);
-        let mut run = Run::default();
-        let mut pos = 0;
+        let mut batch = Batch {
+            input,
+            pos: 0,
+            settings: &settings,
+            now: Instant::now(),
+            run: Run::default(),
+            reads: None,
+        };
         let mut requests = 0;
         let mut last = None;
-        let now = Instant::now();
-        while pos < input.len() && !self.closing {
-            if self.is_occupied() {
-                self.waiting = true;
-                break;
-            }
-            // Authentication changes what is allowed, so this is looked at each time.
-            let limits = self.request_limits(&settings);
-            let rest = &input[pos..];
-            let (len, flow) = match parser.parse(rest, &limits) {
-                Ok(Parsed::Incomplete) => break,
-                Ok(Parsed::Nothing { len }) => {
-                    self.flush_run(input, &mut run);
-                    (len, Flow::Done)
+        while batch.pos < input.len() && !self.closing {
+            let step = match self.step_plain_get(&parser, &mut batch, cx) {
+                Some(step) => step,
+                None => self.step(&mut parser, &mut batch, cx),
+            };
+            match step {
+                Step::Done { len } => {
+                    requests += 1;
+                    last = Some(batch.pos);
+                    batch.pos += len;
                 }
-                Ok(Parsed::Request { len }) => {
-                    let raw = &rest[..len];
-                    let args = parser.args(raw);
-                    let row = settings.table.get(&args[0]);
-                    let request = Request { args, raw, row };
-                    match self.get(request, input, &mut run, &settings, now) {
-                        Some(Flow::Done) => {
-                            requests += 1;
-                            last = Some(pos);
-                            pos += len;
-                            continue;
-                        }
-                        Some(Flow::Wait) => break,
-                        None => {}
-                    }
-                    if self.may_join(&run, request, &settings, cx) {
-                        self.protect(request, &mut run);
-                        if run.requests == 0 {
-                            run.start = pos;
-                        }
-                        run.requests += 1;
-                        run.end = pos + len;
-                        last = Some(pos);
-                        pos += len;
-                        continue;
-                    }
-                    self.flush_run(input, &mut run);
-                    (len, self.handle(request, &settings, cx))
-                }
-                Ok(Parsed::Inline { len, encoded }) => {
-                    self.flush_run(input, &mut run);
-                    let args = parser.args(&encoded);
-                    let row = settings.table.get(&args[0]);
-                    (
-                        len,
-                        self.handle(
-                            Request {
-                                args,
-                                raw: &encoded,
-                                row,
-                            },
-                            &settings,
-                            cx,
-                        ),
-                    )
-                }
-                Err(error) => {
-                    self.flush_run(input, &mut run);
-                    self.replies.reply(|out| {
-                        let text = [b"ERR ".as_slice(), &error.to_bytes()].concat();
-                        ReplyWriter::new(out, self.state.proto).error(text);
-                    });
-                    self.closing = true;
+                Step::Wait => {
+                    self.waiting = true;
                     break;
                 }
-            };
-            if flow == Flow::Wait {
-                self.waiting = true;
-                break;
+                Step::Incomplete => break,
             }
-            requests += 1;
-            last = Some(pos);
-            pos += len;
         }
-        requests += u64::from(run.requests);
-        self.flush_run(input, &mut run);
+        self.flush_run(input, &mut batch.run);
+        let pos = batch.pos;
         if let Some(at) = last {
             self.note_activity(&input[at..], pos);
             WorkerStats::add(&self.worker.stats().commands, requests);
         }
         self.parser = parser;
         pos
+    }
+
+    /// Handles the next request if it is a plain `GET` for the cache.
+    #[inline]
+    fn step_plain_get(
+        &mut self,
+        parser: &RequestParser,
+        batch: &mut Batch<'_>,
+        cx: &mut Context<'_>,
+    ) -> Option<Step> {
+        let rest = &batch.input[batch.pos..];
+        let get = plain_get(rest)?;
+        if !parser.is_between_requests() {
+            return None;
+        }
+        let may = match batch.reads {
+            Some(may) => may,
+            None => self.may_read_plainly(&batch.run, batch.settings),
+        };
+        batch.reads = Some(may);
+        may.then(|| self.read(get.key(rest), get.len, batch, cx))
+    }
+
+    /// Handles the next request, whatever it is.
+    fn step(
+        &mut self,
+        parser: &mut RequestParser,
+        batch: &mut Batch<'_>,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        batch.reads = None;
+        if self.is_occupied() {
+            return Step::Wait;
+        }
+        let (input, settings) = (batch.input, batch.settings);
+        // Authentication changes what is allowed, so this is looked at each time.
+        let limits = self.request_limits(settings);
+        let rest = &input[batch.pos..];
+        let (len, flow) = match parser.parse(rest, &limits) {
+            Ok(Parsed::Incomplete) => return Step::Incomplete,
+            Ok(Parsed::Nothing { len }) => {
+                self.flush_run(input, &mut batch.run);
+                (len, Flow::Done)
+            }
+            Ok(Parsed::Request { len }) => {
+                let raw = &rest[..len];
+                let args = parser.args(raw);
+                let row = settings.table.get(&args[0]);
+                let request = Request { args, raw, row };
+                if self.is_cacheable(request, &batch.run, settings) {
+                    return self.read(&args[1], len, batch, cx);
+                }
+                let run = &mut batch.run;
+                if self.may_join(run, request, settings, cx) {
+                    self.protect(request, run);
+                    run.add(batch.pos, len);
+                    return Step::Done { len };
+                }
+                self.flush_run(input, run);
+                (len, self.handle(request, settings, cx))
+            }
+            Ok(Parsed::Inline { len, encoded }) => {
+                self.flush_run(input, &mut batch.run);
+                let args = parser.args(&encoded);
+                let row = settings.table.get(&args[0]);
+                let raw = &encoded;
+                let request = Request { args, raw, row };
+                (len, self.handle(request, settings, cx))
+            }
+            Err(error) => {
+                self.flush_run(input, &mut batch.run);
+                self.replies.reply(|out| {
+                    let text = [b"ERR ".as_slice(), &error.to_bytes()].concat();
+                    ReplyWriter::new(out, self.state.proto).error(text);
+                });
+                self.closing = true;
+                return Step::Incomplete;
+            }
+        };
+        match flow {
+            Flow::Done => Step::Done { len },
+            Flow::Wait => Step::Wait,
+        }
     }
 
     fn request_limits(&self, settings: &Settings) -> RequestLimits {
@@ -227,7 +246,7 @@ impl Session {
     }
 
     /// Whether one more reply may be outstanding besides `more`.
-    fn has_room(&self, more: usize, settings: &Settings) -> bool {
+    pub(super) fn has_room(&self, more: usize, settings: &Settings) -> bool {
         let most = self.replies.window(settings.limits.client_in_flight);
         self.replies.outstanding() + self.replies.later() + more < most
             && !self.replies.is_full()
@@ -243,7 +262,7 @@ impl Session {
 
     /// Makes the shared link for the current database the way of the next request. False when
     /// that has to wait: replies are outstanding on another connection, or the link is full.
-    fn route_to_link(&mut self, cx: &Context<'_>) -> bool {
+    pub(super) fn route_to_link(&mut self, cx: &Context<'_>) -> bool {
         let link = match &self.link {
             Some(link) if self.replies.outstanding() > 0 || !link.is_closed() => link,
             _ if self.replies.outstanding() > 0 => return false,
@@ -254,48 +273,9 @@ impl Session {
         link.poll_room(cx)
     }
 
-    /// Answers a `GET` from the cache or has it fetched; none when it goes the ordinary way.
-    fn get(
-        &mut self,
-        request: Request<'_>,
-        input: &[u8],
-        run: &mut Run,
-        settings: &Settings,
-        now: Instant,
-    ) -> Option<Flow> {
-        let usable = self.worker.cache.is_some()
-            && is_get(request.args)
-            && self.pinned.is_none()
-            && self.state.reply == ReplyMode::On
-            && !self.state.transaction_lost
-            && !run.wrote
-            && !self.writes_pending()
-            && self.worker.shared.pause.current().is_none()
-            && self.is_allowed(request, settings)
-            && self.has_room(run.requests as usize, settings);
-        if !usable {
-            return None;
-        }
-        let key = &request.args[1];
-        let found = if run.requests == 0 {
-            self.get_cached(key, now, None)
-        } else {
-            // What is in the run is answered first.
-            let mut hit = Vec::new();
-            let found = self.get_cached(key, now, Some(&mut hit));
-            if matches!(found, Cached::Hit | Cached::Later(_)) {
-                self.flush_run(input, run);
-                self.replies.reply(|out| out.append(&mut hit));
-            }
-            found
-        };
-        match found {
-            Cached::Hit => {}
-            Cached::Later(fetch) => self.take_later_slot(fetch),
-            Cached::Wait => return Some(Flow::Wait),
-            Cached::Forward => return None,
-        }
-        Some(Flow::Done)
+    /// Whether a request is a `GET` that the cache may answer.
+    fn is_cacheable(&mut self, request: Request<'_>, run: &Run, settings: &Settings) -> bool {
+        is_get(request.args) && self.may_use_cache(run) && self.is_allowed(request, settings)
     }
 
     /// Keeps the cache true to a request that joins the run.
@@ -310,7 +290,7 @@ impl Session {
         protect_keys(request, self.state.db, |db, key| guard.protect(db, key));
     }
 
-    fn flush_run(&mut self, input: &[u8], run: &mut Run) {
+    pub(super) fn flush_run(&mut self, input: &[u8], run: &mut Run) {
         if run.requests > 0 {
             let run = std::mem::take(run);
             self.wrote |= run.wrote;

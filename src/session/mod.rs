@@ -7,10 +7,13 @@
 //! - `run` is a session's loop: read, answer, write. `dispatch` takes requests apart and sends
 //!   each where it belongs; `replies` keeps the answers in order.
 //! - `pinning` moves a session to a connection of its own and back; `pinned` is that connection.
-//! - `cached` reads from the cache and keeps it true to what the session's commands do.
+//! - `read` answers a `GET` from the cache; `cached` keeps the cache true to what the session's
+//!   commands do. `batch` is what was read and is handled at once.
+//! - `family` calls Respite's own commands, which may answer later.
 //! - `local`, `client_command`, `command_command`, `info` answer what the backing does not.
 //! - [`registry`] and [`shared`] are what all workers share.
 
+mod batch;
 mod cached;
 mod client_command;
 mod client_filter;
@@ -25,6 +28,7 @@ mod local;
 mod pause;
 mod pinned;
 mod pinning;
+mod read;
 pub mod registry;
 mod replies;
 mod run;

@@ -263,6 +263,11 @@ impl Replies {
         }
     }
 
+    /// Whether no reply is to come.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.inner.borrow().slots.is_empty()
+    }
+
     /// Whether everything that was asked is answered and written.
     pub(crate) fn is_settled(&self) -> bool {
         let inner = self.inner.borrow();

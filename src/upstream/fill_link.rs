@@ -132,11 +132,8 @@ impl FillLink {
         let inner = self.inner.borrow();
         // A link that answers late would only keep readers waiting.
         let late = || {
-            let limit = 4 * inner.events.heartbeat();
-            inner
-                .asked
-                .front()
-                .is_some_and(|(_, sent)| sent.elapsed() > limit)
+            let oldest = inner.asked.front();
+            oldest.is_some_and(|(_, sent)| sent.elapsed() > 4 * inner.events.heartbeat())
         };
         inner.up && inner.asked.len() < MOST_FETCHES && !late()
     }

@@ -1,0 +1,75 @@
+//! What can be seen of the cache from outside.
+
+use std::time::Instant;
+
+use super::entry::Entry;
+use super::full_key::{db_of, key_of, write_full_key};
+use super::lease::ticks;
+use super::store::Cache;
+
+/// What all segments hold and have counted.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) entries: usize,
+    pub(super) bytes: usize,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+}
+
+impl Cache {
+    /// Looks at a key's entry, if there is one that could be served, without using it.
+    pub(super) fn inspect<T>(
+        &self,
+        db: u32,
+        key: &[u8],
+        look: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
+        let hash = self.hash(key);
+        let mut full_key = Vec::new();
+        write_full_key(hash, db, key, &mut full_key);
+        let segment = self.part(hash).segment.lock();
+        let now = ticks(Instant::now());
+        let entry = segment.entries.peek(&*full_key)?;
+        (entry.deadline > now && entry.lease.is_current(entry.epoch)).then(|| look(entry))
+    }
+
+    /// The keys with the most hits: database, key, hits.
+    pub(super) fn hottest(&self, most: usize) -> Vec<(u32, Vec<u8>, u64)> {
+        let mut hottest: Vec<(u32, Vec<u8>, u64)> = Vec::new();
+        for part in &self.segments {
+            for (key, entry) in &part.segment.lock().entries {
+                let hits = entry.hits;
+                if hits == 0 || (hottest.len() == most && hottest[most - 1].2 >= hits) {
+                    continue;
+                }
+                let at = hottest.partition_point(|(_, _, other)| *other >= hits);
+                hottest.insert(at, (db_of(key), key_of(key).to_vec(), hits));
+                hottest.truncate(most);
+            }
+        }
+        hottest
+    }
+
+    /// Hits, misses and entries, for `INFO`.
+    pub fn summary(&self) -> [(&'static str, u64); 3] {
+        let totals = self.totals();
+        [
+            ("cache_hits", totals.hits),
+            ("cache_misses", totals.misses),
+            ("cache_entries", totals.entries as u64),
+        ]
+    }
+
+    /// The sums over all segments.
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for part in &self.segments {
+            let segment = part.segment.lock();
+            totals.entries += segment.entries.len();
+            totals.bytes += segment.bytes;
+            totals.hits += segment.hits;
+            totals.misses += segment.misses;
+        }
+        totals
+    }
+}

@@ -1,0 +1,53 @@
+//! What a session has read and handles at once.
+
+use std::time::Instant;
+
+use super::shared::Settings;
+use crate::cache::Guard;
+
+/// Requests that follow each other to the shared link: `bytes` of the input from `start`.
+#[derive(Default)]
+pub(super) struct Run {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) requests: u32,
+    pub(super) guard: Option<Guard>,
+    pub(super) wrote: bool,
+}
+
+/// What was read of a client's requests, and how far it is handled.
+pub(super) struct Batch<'a> {
+    pub(super) input: &'a [u8],
+    /// Where the next request begins.
+    pub(super) pos: usize,
+    pub(super) settings: &'a Settings,
+    pub(super) now: Instant,
+    pub(super) run: Run,
+    /// Whether plain reads may use the cache; looked at again after anything else.
+    pub(super) reads: Option<bool>,
+}
+
+/// What became of the request at the front of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It is answered, or its answer is on the way.
+    Done {
+        /// The bytes that it took.
+        len: usize,
+    },
+    /// It has to wait.
+    Wait,
+    /// More bytes are needed, or nothing more is taken.
+    Incomplete,
+}
+
+impl Run {
+    /// Takes up a request of `len` bytes that begins at `pos`.
+    pub(super) fn add(&mut self, pos: usize, len: usize) {
+        if self.requests == 0 {
+            self.start = pos;
+        }
+        self.requests += 1;
+        self.end = pos + len;
+    }
+}

@@ -1,0 +1,127 @@
+//! How a `GET` is answered: from the cache, by a fetch into it, or by the backing.
+
+use std::rc::Rc;
+use std::task::Context;
+use std::time::Instant;
+
+use super::batch::{Batch, Run, Step};
+use super::run::Session;
+use super::shared::Settings;
+use super::state::ReplyMode;
+use crate::cache::{Lookup, Query, Waiter};
+use crate::resp::PLAIN_GET_MAX;
+use crate::upstream::Fetch;
+
+impl Session {
+    /// Whether this session's `GET`s may be answered from the cache now.
+    pub(super) fn may_use_cache(&mut self, run: &Run) -> bool {
+        self.worker.cache.is_some()
+            && self.pinned.is_none()
+            && self.state.reply == ReplyMode::On
+            && !self.state.transaction_lost
+            && !run.wrote
+            && !self.writes_pending()
+            && self.worker.shared.pause.current().is_none()
+    }
+
+    /// Whether a plain `GET` needs no other check than [`Session::may_use_cache`].
+    pub(super) fn may_read_plainly(&mut self, run: &Run, settings: &Settings) -> bool {
+        settings.access.is_unrestricted()
+            && settings.limits.bulk_bytes >= PLAIN_GET_MAX
+            && settings.limits.request_bytes >= PLAIN_GET_MAX
+            && self.may_use_cache(run)
+    }
+
+    /// Answers a `GET` of `len` bytes that the client may send, or sees to it that it is answered.
+    pub(super) fn read(
+        &mut self,
+        key: &[u8],
+        len: usize,
+        batch: &mut Batch<'_>,
+        cx: &Context<'_>,
+    ) -> Step {
+        let (input, run) = (batch.input, &mut batch.run);
+        if self.occupied.is_some() && self.is_occupied() {
+            return Step::Wait;
+        }
+        let idle = self.replies.is_idle() && run.requests == 0;
+        if self.replies.is_full()
+            || (!idle && !self.has_room(run.requests as usize, batch.settings))
+        {
+            return Step::Wait;
+        }
+        let slot = self.replies.next_later();
+        let mut late = Vec::new();
+        let found = if run.requests == 0 {
+            let replies = Rc::clone(&self.replies);
+            replies.reply(|out| self.look_up(key, batch.now, run, out, slot))
+        } else {
+            // What is in the run is answered first.
+            self.look_up(key, batch.now, run, &mut late, slot)
+        };
+        match found {
+            Lookup::Hit => {
+                if run.requests > 0 {
+                    self.flush_run(input, run);
+                    self.replies.reply(|out| out.append(&mut late));
+                }
+            }
+            Lookup::Joined => self.fetch(None, input, run),
+            Lookup::Lead(token) => {
+                let key = key.into();
+                self.fetch(Some(Fetch { key, token }), input, run);
+            }
+            // Behind a fetch of this client's own, it might overtake it.
+            Lookup::Busy if self.replies.later() > 0 => return Step::Wait,
+            Lookup::Busy | Lookup::Bypass => {
+                if run.requests == 0 && !self.route_to_link(cx) {
+                    return Step::Wait;
+                }
+                run.add(batch.pos, len);
+            }
+        }
+        Step::Done { len }
+    }
+
+    #[inline]
+    fn look_up(
+        &mut self,
+        key: &[u8],
+        now: Instant,
+        run: &mut Run,
+        out: &mut Vec<u8>,
+        slot: u64,
+    ) -> Lookup {
+        let worker = &self.worker;
+        let Some(cache) = &worker.cache else {
+            return Lookup::Bypass;
+        };
+        let (db, proto) = (self.state.db, self.state.proto);
+        let query = Query {
+            db,
+            key,
+            proto,
+            now,
+        };
+        // Also for a hit: another worker's link may have brought it, and this one's is wanted next.
+        let fill = self.fill.get_or_insert_with(|| worker.fill_link(db));
+        let can_fill = || fill.can_fetch();
+        let waiter = || Waiter {
+            worker: worker.index,
+            session: self.state.entry.id,
+            slot,
+            proto,
+        };
+        let mut full_key = worker.full_key.borrow_mut();
+        cache.lookup(query, &mut full_key, out, &mut run.guard, can_fill, waiter)
+    }
+
+    /// Takes the slot of a reply that is fetched, and sends the fetch unless somebody else has.
+    fn fetch(&mut self, fetch: Option<Fetch>, input: &[u8], run: &mut Run) {
+        self.flush_run(input, run);
+        self.replies.expect_later();
+        if let (Some(fetch), Some(fill)) = (fetch, &self.fill) {
+            fill.fetch(fetch);
+        }
+    }
+}
