@@ -9,6 +9,7 @@ use super::dispatch::{Flow, Request, subcommand};
 use super::hello::{BAD_NAME, is_name, number};
 use super::pause::Paused;
 use super::pinned::Expect;
+use super::registry::Unblock;
 use super::replies::Then;
 use super::run::Session;
 use super::shared::Settings;
@@ -275,7 +276,8 @@ impl Session {
         Flow::Done
     }
 
-    /// The client named may wait on a connection of its own: the backing unblocks that one.
+    /// The client named may wait on a connection of its own: the backing unblocks that one. Or it
+    /// waits in a command of a family.
     fn client_unblock(&mut self, args: Args<'_>, cx: &mut Context<'_>) -> Flow {
         let Some(id) = args.get(2).and_then(number) else {
             return self.answer_error("ERR value is not an integer or out of range");
@@ -288,8 +290,21 @@ impl Session {
             .ok()
             .and_then(|id| self.worker.shared.clients.get(id));
         let blocked = client.filter(|client| client.facts().blocked);
-        let Some(backing_id) = blocked.and_then(|client| client.pinned()) else {
+        let Some(client) = blocked else {
             self.answer(|reply| reply.integer(0));
+            return Flow::Done;
+        };
+        let Some(backing_id) = client.pinned() else {
+            // It waits in a command of ours.
+            let is_error = reason.eq_ignore_ascii_case(b"ERROR");
+            client.unblock(if is_error {
+                Unblock::Error
+            } else {
+                Unblock::Timeout
+            });
+            let wake = ToWorker::Wake(client.id);
+            self.worker.shared.tell(client.worker, wake);
+            self.answer(|reply| reply.integer(1));
             return Flow::Done;
         };
         let mut request = Vec::new();

@@ -10,15 +10,18 @@ use tokio::task::AbortHandle;
 use tracing::error;
 
 use super::dispatch::{Flow, Request};
-use super::registry::ClientEntry;
+use super::registry::{ClientEntry, Unblock};
 use super::replies::Replies;
 use super::run::Session;
 use super::shared::Shared;
 use crate::command::{Answer, Call, Caller, Pending, arity_error, arity_ok};
+use crate::resp::ReplyWriter;
 
 /// A family's command that is under way: the client's next command waits for it.
 pub(super) struct Occupied {
     done: Rc<Cell<bool>>,
+    /// The slot of its reply; none when the client wants no reply.
+    slot: Option<u64>,
     /// The wait for something to happen; none for a command that is carried out anyway.
     blocked: Option<(Wait, AbortHandle)>,
 }
@@ -151,8 +154,11 @@ impl Session {
         });
         self.state.entry.update(|facts| facts.blocked = blocks);
         self.replies.watch_clock(true);
+        // What was asked before this command began is not meant for it.
+        self.state.entry.take_unblock();
         self.occupied = Some(Occupied {
             done,
+            slot,
             blocked: blocks.then(|| (wait, task.abort_handle())),
         });
     }
@@ -170,6 +176,28 @@ impl Session {
             self.state.entry.update(|facts| facts.blocked = false);
         }
         done
+    }
+
+    /// Ends the wait of the client's command, if `CLIENT UNBLOCK` says so.
+    pub(super) fn heed_unblock(&mut self) {
+        if !self.is_blocked_in_family() {
+            return;
+        }
+        let how = self.state.entry.take_unblock();
+        let Some(occupied) = self.occupied.take_if(|_| how != Unblock::Not) else {
+            return;
+        };
+        occupied.done.set(true);
+        self.state.entry.update(|facts| facts.blocked = false);
+        let mut reply = Vec::new();
+        let mut writer = ReplyWriter::new(&mut reply, self.state.proto);
+        match how {
+            Unblock::Error => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+            _ => writer.null_array(),
+        }
+        if let Some(slot) = occupied.slot {
+            self.replies.fill(slot, &reply);
+        }
     }
 
     /// Whether the client waits for something to happen.

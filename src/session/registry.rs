@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -34,6 +34,8 @@ pub struct ClientEntry {
     created: Instant,
     facts: Mutex<Facts>,
     killed: AtomicBool,
+    /// What `CLIENT UNBLOCK` asked for.
+    unblock: AtomicU8,
     /// The backing's id of the connection pinned for it, 0 for none.
     pinned: AtomicU64,
     bytes_in: AtomicU64,
@@ -71,6 +73,18 @@ pub struct Facts {
     command_len: usize,
 }
 
+/// How a client that waits in a command of Respite's own is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Unblock {
+    /// It is not.
+    Not,
+    /// As if its time were up.
+    Timeout,
+    /// With an error.
+    Error,
+}
+
 // === impl Registry ===
 
 impl Registry {
@@ -101,6 +115,7 @@ impl Registry {
                 command_len: 0,
             }),
             killed: AtomicBool::new(false),
+            unblock: AtomicU8::new(Unblock::Not as u8),
             pinned: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
         });
@@ -201,6 +216,20 @@ impl ClientEntry {
     /// Whether it is to be disconnected.
     pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    /// Asks for its blocked command to end; its worker must be told to look.
+    pub(super) fn unblock(&self, how: Unblock) {
+        self.unblock.store(how as u8, Ordering::Release);
+    }
+
+    /// Whether its blocked command is to end, once.
+    pub(super) fn take_unblock(&self) -> Unblock {
+        match self.unblock.swap(Unblock::Not as u8, Ordering::AcqRel) {
+            1 => Unblock::Timeout,
+            2 => Unblock::Error,
+            _ => Unblock::Not,
+        }
     }
 
     /// Notes which connection of the backing is pinned for it.

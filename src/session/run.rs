@@ -149,6 +149,7 @@ impl Session {
         if self.worker.generation() != self.generation && !self.adopt() {
             return Poll::Ready(End::UserGone);
         }
+        self.heed_unblock();
         for _ in 0..TURNS {
             if self.state.entry.is_killed() && !self.killed_itself {
                 return Poll::Ready(End::Killed);
