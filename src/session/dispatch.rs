@@ -215,7 +215,7 @@ impl Session {
         cx: &Context<'_>,
     ) -> bool {
         let plain = match request.row {
-            Some(row) => request.handling_of(row) == Handling::Forward,
+            Some(row) => request.handling_of(row) == Handling::Forward && !loads_module(request),
             None => !is_http(&request.args[0]),
         };
         plain
@@ -404,6 +404,14 @@ impl Session {
             return self.route_pinned(request, settings, cx);
         }
         match request.handling() {
+            Handling::Forward if loads_module(request) => {
+                let backing = Arc::clone(&self.worker.shared.backing);
+                let learn = move |reply: &[u8], out: &mut Vec<u8>| {
+                    out.extend_from_slice(reply);
+                    backing.look_again();
+                };
+                self.forward(request.raw, Then::Rewrite(Box::new(learn)), cx)
+            }
             Handling::Forward => self.forward(request.raw, Then::Pass, cx),
             Handling::Local(local) => self.local(local, request, settings, cx),
             Handling::Pin(pin) => self.pin(pin, request, settings, cx),
@@ -444,6 +452,17 @@ impl Session {
 pub(super) fn subcommand<'a>(row: Option<&'a Row>, args: Args<'_>) -> Option<&'a Row> {
     let row = row.filter(|row| !row.subcommands.is_empty())?;
     row.subcommand(args.get(1)?)
+}
+
+/// Whether a command may change which commands the backing has.
+fn loads_module(request: Request<'_>) -> bool {
+    let row = request.row.filter(|row| !row.subcommands.is_empty());
+    let asks = |name: &[u8]| {
+        [&b"LOAD"[..], b"LOADEX", b"UNLOAD"]
+            .iter()
+            .any(|word| name.eq_ignore_ascii_case(word))
+    };
+    row.is_some_and(|row| &*row.name == "module") && request.args.get(1).is_some_and(asks)
 }
 
 /// Whether a command is the beginning of an HTTP request, as Redis tells them.

@@ -17,6 +17,10 @@ use crate::stream::Stream;
 /// A reply of the handshake is never longer than this.
 const HANDSHAKE_BYTES: usize = 64 * 1024;
 
+/// A peer that acknowledges nothing for so long has vanished.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
 /// A connection to the backing that is ready for commands.
 #[derive(Debug)]
 pub struct Conn {
@@ -150,7 +154,11 @@ fn keep_alive(socket: &TcpStream) -> std::io::Result<()> {
     let probes = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(15))
         .with_interval(Duration::from_secs(5));
-    socket2::SockRef::from(socket).set_tcp_keepalive(&probes)
+    let socket = socket2::SockRef::from(socket);
+    // Probes are not sent while something is unacknowledged: then this counts.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    socket.set_tcp_keepalive(&probes)
 }
 
 /// Reads one whole reply and leaves what follows it in `buf`.

@@ -3,6 +3,7 @@
 mod credentials;
 mod hung;
 mod load;
+mod modules;
 mod pinned;
 mod retry;
 mod split;
