@@ -8,6 +8,7 @@
 //! - [`resp`] is the protocol: requests, replies, no I/O.
 //! - [`command`] is the table of commands; [`access`] says who may run which.
 //! - [`cache`] is the coherent cache of `GET`.
+//! - [`fleet`] is INFO of many Redis servers: who is tracked, and what each said last.
 //! - [`session`] is the client side: listeners, workers, sessions, the order of replies.
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
 //! - [`http`] is the admin listener; [`stream`] one socket, whatever carries it.
@@ -18,6 +19,7 @@ pub mod cache;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod fleet;
 pub mod http;
 pub mod resp;
 pub mod session;

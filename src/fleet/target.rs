@@ -1,0 +1,147 @@
+//! A server to be tracked, as a watcher names it; nothing here says whether it is there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{Credential, Endpoint};
+
+/// The most shards that are tracked, all sources together.
+pub const MAX_TARGETS: usize = 100_000;
+
+/// The longest id, in bytes.
+const MAX_ID: usize = 255;
+
+/// The names that `INFO` takes for sections, in lower case: no shard may be called so.
+const RESERVED: [&str; 23] = [
+    "all",
+    "availability_zone",
+    "clients",
+    "cluster",
+    "commandstats",
+    "cpu",
+    "debug",
+    "default",
+    "errorstats",
+    "everything",
+    "keysizes",
+    "keyspace",
+    "latencystats",
+    "memory",
+    "module_list",
+    "modules",
+    "persistence",
+    "replication",
+    "respite",
+    "sentinel",
+    "server",
+    "stats",
+    "threads",
+];
+
+/// A server to be tracked.
+///
+/// Two targets are equal when tracking one is tracking the other, logins included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The name of the shard; [`check_id`] says what is allowed.
+    pub id: String,
+    /// Where the server listens and how to log in to it. Never shown but for its address.
+    pub endpoint: Endpoint,
+    /// What else is known of it, for lists and metrics.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The logins of `[credentials.NAME]`, for targets that name one. Cheap to clone; prints no password.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials(Arc<BTreeMap<String, Credential>>);
+
+impl Credentials {
+    /// Takes the logins of a configuration.
+    #[must_use]
+    pub fn new(credentials: BTreeMap<String, Credential>) -> Self {
+        Self(Arc::new(credentials))
+    }
+
+    /// Fills the login of the credential `name` in; `user` takes the place of the credential's own.
+    ///
+    /// # Errors
+    /// Says that there is no such credential.
+    pub fn log_in(
+        &self,
+        endpoint: &mut Endpoint,
+        name: &str,
+        user: Option<&str>,
+    ) -> Result<(), String> {
+        let credential = self
+            .0
+            .get(name)
+            .ok_or_else(|| format!("there is no [credentials.{name}]"))?;
+        endpoint.user = Some(user.unwrap_or(&credential.user).to_owned());
+        endpoint.password = Some(credential.password.clone());
+        Ok(())
+    }
+}
+
+/// Checks the name of a shard: 1 to 255 bytes without control characters, and neither `none` nor a
+/// section of `INFO`, in any case.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_id(id: &str) -> Result<(), &'static str> {
+    if id.is_empty() || id.len() > MAX_ID {
+        return Err("a shard id has 1 to 255 bytes");
+    }
+    if id.chars().any(char::is_control) {
+        return Err("a shard id has no control characters");
+    }
+    let lower = id.to_ascii_lowercase();
+    if lower == "none" || RESERVED.binary_search(&lower.as_str()).is_ok() {
+        return Err("a shard id may not be NONE or the name of a section of INFO");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_checked() {
+        assert!(RESERVED.is_sorted(), "it is searched by halves");
+        for id in ["a", "10.0.0.1:6379", "Größe", "a b", &"x".repeat(255)] {
+            assert_eq!(check_id(id), Ok(()), "{id}");
+        }
+        let long = "x".repeat(256);
+        for id in [
+            "",
+            &long,
+            "a\nb",
+            "a\u{7f}",
+            "None",
+            "Server",
+            "COMMANDSTATS",
+        ] {
+            assert!(check_id(id).is_err(), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn a_login_comes_by_name() {
+        let mut endpoint: Endpoint = "redis://h".parse().expect("a URL");
+        let login = Credential {
+            user: "u".to_owned(),
+            password: crate::config::Secret::new("hush"),
+            password_file: None,
+        };
+        let credentials = Credentials::new([("main".to_owned(), login)].into());
+        assert_eq!(
+            credentials.log_in(&mut endpoint, "other", None),
+            Err("there is no [credentials.other]".to_owned())
+        );
+        assert_eq!(credentials.log_in(&mut endpoint, "main", None), Ok(()));
+        assert_eq!(endpoint.user.as_deref(), Some("u"));
+        assert_eq!(credentials.log_in(&mut endpoint, "main", Some("v")), Ok(()));
+        assert_eq!(endpoint.user.as_deref(), Some("v"));
+        assert!(!format!("{endpoint:?} {credentials:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,46 @@
+//! The sources of targets, and the supervisor that keeps them running.
+//!
+//! A [`Watcher`] emits its *full* set of targets into its [`TargetSink`], again whenever that
+//! changes. The sets of all watchers together, in the order of the watchers, are what is tracked: **of two
+//! watchers that name the same id, the first in order wins**; of one watcher's two, the first of its
+//! set. A watcher that fails keeps the set it emitted last.
+
+mod source;
+mod supervisor;
+
+pub use source::{Found, TargetSink, WatcherReport};
+pub use supervisor::Supervisor;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::target::Credentials;
+use crate::config::Config;
+
+/// What a watcher does, for as long as it is wanted.
+pub type Watching = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A source of targets.
+pub trait Watcher: Send + Sync {
+    /// Its name, which no other watcher has: `file`, or `discovery:payments`.
+    fn name(&self) -> String;
+
+    /// What kind it is: `backing`, `static`, `file`, `local`, `discovery`, `added`.
+    fn kind(&self) -> &'static str;
+
+    /// Emits sets of targets for ever.
+    ///
+    /// It runs on the control runtime and must not block its thread. A watcher with nothing more to say
+    /// waits (`std::future::pending`): one that returns or panics is taken for broken and
+    /// started again after a moment, which is counted. The future is dropped when the watcher
+    /// is no longer wanted, as after a reload.
+    fn watch(self: Arc<Self>, sink: TargetSink) -> Watching;
+}
+
+/// The watchers that the configuration asks for, in the order in which they win; those of the backing
+/// come before them, those of `SHARD.ADD` after them. Called at start and again at each reload.
+#[must_use]
+pub fn configured(_config: &Config, _credentials: &Credentials) -> Vec<Arc<dyn Watcher>> {
+    Vec::new()
+}
