@@ -5,7 +5,7 @@ mod reload;
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,15 +18,16 @@ use self::family::RespiteFamily;
 use self::reload::Reloader;
 use crate::access::AccessList;
 use crate::cache::{Cache, CacheFamily};
-use crate::command::{Family, Table};
+use crate::command::{AboutRespite, Family, InfoSource, Table};
 use crate::config::{Config, Source, Upstream, environment, load};
+use crate::fleet::{Fleet, ShardFamily};
 use crate::http::HttpListener;
 use crate::session::listener::{Listener, acceptor};
 use crate::session::shared::{Settings, Shared};
 use crate::session::worker::{self, ToWorker};
 use crate::telemetry;
 use crate::upstream::embedded::Embedded;
-use crate::upstream::{Backing, Topology, client_connector};
+use crate::upstream::{Backing, ControlLink, Topology, client_connector};
 
 /// How often a drain looks whether the last client has gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -215,7 +216,9 @@ impl App {
         let threads = worker_threads(config.workers);
         let reloader = Arc::new(Reloader::new(source.clone(), config.clone()));
         let cache = Cache::new(config.cache.clone());
-        let families = families(&reloader, &cache);
+        let control = control_link(&backing, &config);
+        let fleet = Fleet::start(&config, control);
+        let families = families(&reloader, &cache, &fleet);
         let settings = Settings {
             generation: 0,
             limits: config.limits.clone(),
@@ -229,10 +232,12 @@ impl App {
             Arc::clone(&backing),
             cache,
             families,
+            Arc::clone(&fleet) as Arc<dyn InfoSource>,
             threads,
             settings,
         ));
-        reloader.attach(&shared);
+        fleet.attach(Arc::downgrade(&shared) as Weak<dyn AboutRespite>);
+        reloader.attach(&shared, fleet);
         learn_from_backing(&shared, config.timeouts.connect).await;
 
         let mut workers = Vec::new();
@@ -327,11 +332,23 @@ impl App {
     }
 }
 
+/// How Respite's own commands reach the backing.
+fn control_link(backing: &Arc<Backing>, config: &Config) -> Arc<ControlLink> {
+    let connect = config.timeouts.connect;
+    let reply = config.timeouts.reply.unwrap_or(connect);
+    ControlLink::new(Arc::clone(backing), connect, reply)
+}
+
 /// Respite's own commands: a line for each family.
-fn families(reloader: &Arc<Reloader>, cache: &Arc<Cache>) -> Vec<Arc<dyn Family>> {
+fn families(
+    reloader: &Arc<Reloader>,
+    cache: &Arc<Cache>,
+    fleet: &Arc<Fleet>,
+) -> Vec<Arc<dyn Family>> {
     vec![
         Arc::new(RespiteFamily::new(Arc::clone(reloader))),
         Arc::new(CacheFamily::new(Arc::clone(cache))),
+        Arc::new(ShardFamily::new(Arc::clone(fleet))),
     ]
 }
 

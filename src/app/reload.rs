@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use crate::access::{AccessList, UserSpec};
 use crate::config::{Config, Source, environment, load};
+use crate::fleet::Fleet;
 use crate::session::shared::Shared;
 use crate::telemetry;
 
@@ -15,7 +16,7 @@ use crate::telemetry;
 pub(super) struct Reloader {
     source: Source,
     current: Mutex<Config>,
-    shared: OnceLock<Weak<Shared>>,
+    running: OnceLock<(Weak<Shared>, Arc<Fleet>)>,
 }
 
 impl Reloader {
@@ -23,13 +24,13 @@ impl Reloader {
         Reloader {
             source,
             current: Mutex::new(config),
-            shared: OnceLock::new(),
+            running: OnceLock::new(),
         }
     }
 
     /// Names the server to be changed.
-    pub(super) fn attach(&self, shared: &Arc<Shared>) {
-        let already = self.shared.set(Arc::downgrade(shared)).is_err();
+    pub(super) fn attach(&self, shared: &Arc<Shared>, fleet: Arc<Fleet>) {
+        let already = self.running.set((Arc::downgrade(shared), fleet)).is_err();
         debug_assert!(!already, "attached once");
     }
 
@@ -39,7 +40,10 @@ impl Reloader {
         // One line, however many problems there are: for the log and for an error reply.
         let config = config.map_err(|error| error.to_string().replace('\n', "; "))?;
         let access = access_list(&config)?;
-        let Some(shared) = self.shared.get().and_then(Weak::upgrade) else {
+        let Some((shared, fleet)) = self.running.get() else {
+            return Ok(());
+        };
+        let Some(shared) = shared.upgrade() else {
             return Ok(());
         };
         let mut current = self.current.lock();
@@ -53,6 +57,7 @@ impl Reloader {
             settings.access = Arc::new(access);
             settings.protected_mode = config.access.protected_mode;
         });
+        fleet.reload(&config);
         *current = config;
         info!("configuration reloaded");
         Ok(())

@@ -12,6 +12,7 @@ mod docs;
 mod errors;
 mod family;
 mod flags;
+mod info;
 mod key_rules;
 mod key_spec;
 mod keys;
@@ -31,6 +32,7 @@ pub use docs::{help, merge_docs};
 pub use errors::{arity_error, unknown_subcommand};
 pub use family::{Answer, Call, Caller, Family, Pending};
 pub use flags::{Categories, Flags};
+pub use info::{AboutRespite, InfoAnswer, InfoSource};
 pub use key_rules::{Counted, KeyAccess, Keys, Span};
 pub use key_spec::KeySpec;
 pub use keys::{

@@ -8,7 +8,7 @@
 //!
 //! - `load`: the order of the steps. `merge` and `environment` lay the layers over one another and
 //!   refuse unknown keys; `raw` is what serde reads; `validate` makes the types of this page of it.
-//! - One file per section with its type and its rules: `access`, `credential`, `limits`, `tls`,
+//! - One file per section with its type and its rules: `access`, `credential`, `fleet`, `limits`, `tls`,
 //!   `upstream` with `endpoint`; `model` holds the whole.
 //! - `listen`, `period`, `secret`, `size`: single values. `effective` prints a [`Config`] as TOML.
 
@@ -19,6 +19,7 @@ mod effective;
 mod endpoint;
 mod environment;
 mod error;
+mod fleet;
 mod limits;
 mod listen;
 mod load;
@@ -40,6 +41,7 @@ pub use credential::Credential;
 pub use endpoint::{Address, Endpoint};
 pub use environment::environment;
 pub use error::{ConfigError, Problem};
+pub use fleet::{FleetSettings, InfoMode};
 pub use limits::{Limits, Timeouts};
 pub use listen::ListenAddr;
 pub use load::{Source, load};

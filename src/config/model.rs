@@ -1,7 +1,8 @@
 //! The validated configuration as a whole.
 
 use super::{
-    Access, CacheSettings, Credential, Limits, ListenAddr, Source, Timeouts, Tls, Upstream, load,
+    Access, CacheSettings, Credential, FleetSettings, Limits, ListenAddr, Source, Timeouts, Tls,
+    Upstream, load,
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `[cache]`.
     pub cache: CacheSettings,
+    /// `[fleet]`.
+    pub fleet: FleetSettings,
     /// `[tls]`.
     pub tls: Tls,
     /// `[access]`.

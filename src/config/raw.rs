@@ -22,6 +22,7 @@ pub(super) struct Config {
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) cache: Cache,
+    pub(super) fleet: Fleet,
     pub(super) tls: Tls,
     pub(super) access: Access,
     pub(super) credentials: BTreeMap<String, Credential>,
@@ -66,6 +67,20 @@ pub(super) struct Cache {
     pub(super) exclude: Vec<String>,
     pub(super) staleness_max: Period,
     pub(super) strict: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fleet {
+    pub(super) interval_min: Period,
+    pub(super) interval_max: Period,
+    pub(super) interval_step: Period,
+    pub(super) active_ops: i64,
+    pub(super) inactive_ops: i64,
+    pub(super) timeout: Period,
+    pub(super) grace: i64,
+    pub(super) max_concurrent_polls: i64,
+    pub(super) info: String,
 }
 
 #[derive(Serialize, Deserialize)]

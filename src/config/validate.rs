@@ -2,7 +2,7 @@
 
 use super::{
     Access, Config, Credential, Http, Limits, ListenAddr, LogFormat, Timeouts, Tls, Upstream,
-    cache, error::Problems, raw,
+    cache, error::Problems, fleet, raw,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -64,6 +64,7 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         limits: Limits::validate(&raw.limits, problems),
         timeouts: Timeouts::validate(&raw.timeouts, problems),
         cache: cache::validate(raw.cache, problems),
+        fleet: fleet::validate(&raw.fleet, problems),
         tls: Tls::validate(&raw.tls, problems),
         access: Access::validate(raw.access, problems),
         credentials,

@@ -1,14 +1,166 @@
 //! INFO of a fleet of Redis servers, kept in memory.
 //!
-//! Watchers find the servers to track, pollers ask each for its `INFO`, and everybody reads what they
-//! brought. No client ever reaches a tracked server through it.
+//! [`Watcher`](watcher::Watcher)s find the servers to track, the poller asks each for its `INFO`, and
+//! everybody reads what it brought: `INFO`, `SHARD.*`, and whoever holds a [`Fleet`]. No client ever
+//! reaches a tracked server through it, and it opens no socket itself.
 //!
 //! # Layout
 //!
-//! - `target`: a server to be tracked, as a watcher names it.
-//! - [`watcher`]: the sources of targets and their supervisor.
+//! - `target`: a server to be tracked, as a watcher names it; [`watcher`]: where targets come from.
+//! - `shard`: a tracked server, how it is and what it said last; `table`: all of them.
+//! - `snapshot`: one INFO text with its index; `interval`: how often to ask; `poller`: asks.
+//! - `info`: the text of `INFO`; `commands`: `SHARD.*`, with `list` and `fields`; `rows` declares them.
+//!
+//! # Reading it
+//!
+//! [`Fleet::shards`] and [`Fleet::shard`] take no lock; a [`Shard`] gives its [`Status`], which holds its
+//! [`Latest`] answer with the [`Snapshot`]: raw text, fields, sections.
 
+mod commands;
+mod fields;
+mod info;
+mod interval;
+mod list;
+mod poller;
+mod rows;
+mod shard;
+mod snapshot;
+mod table;
 mod target;
 pub mod watcher;
 
-pub use target::{Credentials, MAX_TARGETS, Target, check_id};
+use std::sync::{Arc, OnceLock, Weak};
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+
+pub use commands::ShardFamily;
+pub use interval::{backoff, next_interval};
+pub use poller::PollStats;
+pub use shard::{Latest, Role, Shard, State, Status};
+pub use snapshot::{Snapshot, Wanted};
+pub use table::{Shards, Table};
+pub use target::{Credentials, MAX_TARGETS, Target, check_id, parse_addr};
+
+use crate::command::AboutRespite;
+use crate::config::{Config, FleetSettings};
+use crate::upstream::{Backing, ControlLink, Dialer};
+use poller::Poller;
+use watcher::{Added, BackingWatcher, Supervisor, Watcher, WatcherReport};
+
+/// `[fleet]`, replaced by a reload.
+type Settings = Arc<ArcSwap<FleetSettings>>;
+
+/// The tracked servers and everything that tracks them.
+pub struct Fleet {
+    settings: Settings,
+    table: Arc<Table>,
+    poller: Arc<Poller>,
+    supervisor: Supervisor,
+    backing: Arc<Backing>,
+    added: Arc<Added>,
+    about: OnceLock<Weak<dyn AboutRespite>>,
+}
+
+impl Fleet {
+    /// Starts to watch and to poll on the runtime that it is called on.
+    pub fn start(config: &Config, control: Arc<ControlLink>) -> Arc<Self> {
+        let settings: Settings = Arc::new(ArcSwap::from_pointee(config.fleet.clone()));
+        let table = Arc::new(Table::default());
+        let dialer = Arc::new(Dialer::new(config.tls.upstream_ca.clone()));
+        let poller = Poller::new(Arc::clone(&table), Arc::clone(&settings), dialer);
+        let on_change = {
+            let (table, settings) = (Arc::clone(&table), Arc::clone(&settings));
+            let poller = Arc::clone(&poller);
+            move |found| poller.adopt(table.apply(found, &settings.load()))
+        };
+        let credentials = Credentials::new(config.credentials.clone());
+        let fleet = Arc::new(Fleet {
+            supervisor: Supervisor::new(Handle::current(), on_change),
+            backing: Arc::clone(control.backing()),
+            added: Arc::new(Added::new(control, credentials, Arc::clone(&settings))),
+            settings,
+            table,
+            poller: Arc::clone(&poller),
+            about: OnceLock::new(),
+        });
+        fleet.watch(config);
+        tokio::spawn(poller.run());
+        fleet
+    }
+
+    /// Names who knows what `# Respite` says of the process.
+    pub fn attach(&self, about: Weak<dyn AboutRespite>) {
+        let already = self.about.set(about).is_err();
+        debug_assert!(!already, "attached once");
+    }
+
+    /// Puts a changed configuration in force.
+    pub fn reload(&self, config: &Config) {
+        self.settings.store(Arc::new(config.fleet.clone()));
+        self.watch(config);
+    }
+
+    fn watch(&self, config: &Config) {
+        let credentials = Credentials::new(config.credentials.clone());
+        let mut watchers: Vec<Arc<dyn Watcher>> =
+            vec![Arc::new(BackingWatcher::new(Arc::clone(&self.backing)))];
+        watchers.extend(watcher::configured(config, &credentials));
+        self.added.set_credentials(credentials);
+        watchers.push(Arc::clone(&self.added) as Arc<dyn Watcher>);
+        self.supervisor.replace(watchers);
+    }
+
+    /// All shards, sorted by id; those that went within the last minute too.
+    #[must_use]
+    pub fn shards(&self) -> Arc<Shards> {
+        self.table.shards()
+    }
+
+    /// The shard of this id.
+    #[must_use]
+    pub fn shard(&self, id: &str) -> Option<Arc<Shard>> {
+        self.table.get(id)
+    }
+
+    /// The backing's master as a shard; none before its watcher has named it.
+    #[must_use]
+    pub fn backing_shard(&self) -> Option<Arc<Shard>> {
+        self.table.get(&watcher::shard_id(&self.backing.master()))
+    }
+
+    /// How a shard is now.
+    #[must_use]
+    pub fn status(&self, shard: &Shard) -> Status {
+        shard.status(&self.settings.load())
+    }
+
+    /// `[fleet]`, as it is in force.
+    #[must_use]
+    pub fn settings(&self) -> Arc<FleetSettings> {
+        self.settings.load_full()
+    }
+
+    /// How each watcher does, in the order in which they win.
+    #[must_use]
+    pub fn watchers(&self) -> Vec<WatcherReport> {
+        self.supervisor.reports()
+    }
+
+    /// What the poller has done since the start.
+    #[must_use]
+    pub fn poll_stats(&self) -> PollStats {
+        self.poller.stats()
+    }
+
+    /// Has a shard polled soon: at most once per `interval_min`.
+    pub fn refresh(&self, shard: Arc<Shard>) {
+        self.poller.refresh(shard);
+    }
+}
+
+impl std::fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fleet").finish_non_exhaustive()
+    }
+}

@@ -101,6 +101,25 @@ pub fn check_id(id: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Reads an address as lists of targets have it: `HOST:PORT`, or a `redis://`, `rediss://` or
+/// `unix://` URL, without a login, which a credential gives by its name.
+///
+/// # Errors
+/// Says what is wrong with it; repeats no part that can be a password.
+pub fn parse_addr(text: &str) -> Result<Endpoint, String> {
+    let endpoint: Endpoint = if text.contains("://") {
+        text.parse()?
+    } else if text.is_empty() || text.contains(['/', '@', '?', '#']) {
+        return Err("must be HOST:PORT or a URL".to_owned());
+    } else {
+        format!("redis://{text}").parse()?
+    };
+    if endpoint.user.is_some() || endpoint.password.is_some() {
+        return Err("must have no login: name a credential".to_owned());
+    }
+    Ok(endpoint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +141,31 @@ mod tests {
             "COMMANDSTATS",
         ] {
             assert!(check_id(id).is_err(), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_have_no_login() {
+        for (text, shown) in [
+            ("h:1", "redis://h:1/0"),
+            ("h", "redis://h:6379/0"),
+            ("[::1]:7", "redis://[::1]:7/0"),
+            ("rediss://h:1", "rediss://h:1/0"),
+            ("unix:///run/r.sock", "unix:///run/r.sock"),
+        ] {
+            assert_eq!(parse_addr(text).expect(text).to_string(), shown);
+        }
+        for text in [
+            "",
+            "h:x",
+            "redis://:hush@h",
+            "u@h:1",
+            "hush/@h",
+            "http://h",
+            "h:1/hush?",
+        ] {
+            let refused = parse_addr(text).expect_err(text);
+            assert!(!refused.contains("hush"), "{refused}");
         }
     }
 

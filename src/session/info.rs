@@ -1,46 +1,40 @@
-//! `INFO`: what the backing says of itself, with a section about Respite.
+//! `INFO`: whoever knows it answers from memory, or the backing is asked.
 
-use std::fmt::Write;
+use std::fmt::Display;
+use std::sync::atomic::AtomicU64;
 use std::task::Context;
 
 use super::dispatch::{Flow, Request};
 use super::replies::{Rewrite, Then};
 use super::run::Session;
-use super::shared::{Settings, Shared};
+use super::shared::{Shared, WorkerStats};
+use crate::command::{AboutRespite, Call, InfoAnswer};
 use crate::resp::{Proto, ReplyWriter, parse_reply};
 
 impl Session {
-    pub(super) fn info(
-        &mut self,
-        request: Request<'_>,
-        _settings: &Settings,
-        cx: &mut Context<'_>,
-    ) -> Flow {
-        let sections: Vec<&[u8]> = request.args.iter().skip(1).collect();
-        let is = |section: &[u8], name: &str| section.eq_ignore_ascii_case(name.as_bytes());
-        let asks_all = |section: &[u8]| {
-            ["default", "all", "everything"]
-                .iter()
-                .any(|n| is(section, n))
-        };
-        let named = sections.iter().any(|section| is(section, "respite"));
-        if !named && !sections.is_empty() && !sections.iter().any(|s| asks_all(s)) {
-            return self.ask(request.raw, Then::Pass, cx);
-        }
-        let others: Vec<&[u8]> = sections
-            .iter()
-            .copied()
-            .filter(|s| !is(s, "respite"))
-            .collect();
-        let own = section(&self.worker.shared);
-        if named && others.is_empty() {
-            self.answer(|reply| reply.verbatim("txt", own.as_bytes()));
-            return Flow::Done;
-        }
+    pub(super) fn info(&mut self, request: Request<'_>, cx: &mut Context<'_>) -> Flow {
         let proto = self.state.proto;
-        let rewrite: Rewrite = Box::new(move |backing, out| append(backing, &own, proto, out));
+        let call = Call {
+            args: request.args,
+            proto,
+            db: self.state.db,
+            caller: &self.as_caller.caller,
+        };
+        let source = &self.worker.shared.info;
+        let answer = if self.is_silent() {
+            source.info(&call, &mut Vec::new())
+        } else {
+            self.replies.reply(|out| source.info(&call, out))
+        };
+        let own = match answer {
+            InfoAnswer::Given => return Flow::Done,
+            InfoAnswer::Ask { own: None } => return self.ask(request.raw, Then::Pass, cx),
+            InfoAnswer::Ask { own: Some(own) } => own,
+        };
+        let sections = request.args.iter().skip(1);
         let mut words: Vec<&[u8]> = vec![b"INFO"];
-        words.extend(others);
+        words.extend(sections.filter(|section| !section.eq_ignore_ascii_case(b"respite")));
+        let rewrite: Rewrite = Box::new(move |backing, out| append(backing, &own, proto, out));
         self.ask_words(&words, Then::Rewrite(rewrite), cx)
     }
 }
@@ -61,55 +55,30 @@ fn append(backing: &[u8], own: &str, proto: Proto, out: &mut Vec<u8>) {
     ReplyWriter::new(out, proto).verbatim("txt", &whole);
 }
 
-/// The section about Respite.
-fn section(shared: &Shared) -> String {
-    let hello = shared.settings().hello.clone();
-    let version = hello.map_or_else(String::new, |hello| hello.version.clone());
-    let uptime = shared.started.elapsed().as_secs();
-    let lines: [(&str, String); 12] = [
-        ("respite_version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("process_id", std::process::id().to_string()),
-        ("uptime_in_seconds", uptime.to_string()),
-        ("backing", shared.backing.address()),
-        ("backing_version", version),
-        (
-            "backing_usable",
-            u8::from(shared.backing.is_ready()).to_string(),
-        ),
-        ("connected_clients", shared.clients.len().to_string()),
-        (
-            "total_connections_received",
-            shared.clients.total_connections().to_string(),
-        ),
-        (
-            "rejected_connections",
-            shared.clients.total_rejected().to_string(),
-        ),
-        (
-            "total_commands_processed",
-            shared.total(|stats| &stats.commands).to_string(),
-        ),
-        (
-            "total_commands_forwarded",
-            shared.total(|stats| &stats.forwarded).to_string(),
-        ),
-        ("pinned_connections", shared.pinned.get().to_string()),
-    ];
-    let mut text = String::from("# Respite\r\n");
-    for (name, value) in lines {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{name}:{value}\r\n");
+impl AboutRespite for Shared {
+    fn fields(&self, put: &mut dyn FnMut(&'static str, &dyn Display)) {
+        let settings = self.settings();
+        let version = settings.hello.as_ref().map(|hello| hello.version.as_str());
+        let total = |counter: fn(&WorkerStats) -> &AtomicU64| self.total(counter);
+        put("uptime_in_seconds", &self.started.elapsed().as_secs());
+        put("process_id", &std::process::id());
+        put("backing", &self.backing.address());
+        put("backing_version", &version.unwrap_or_default());
+        put("backing_usable", &u8::from(self.backing.is_ready()));
+        put("connected_clients", &self.clients.len());
+        let connections = self.clients.total_connections();
+        put("total_connections_received", &connections);
+        put("rejected_connections", &self.clients.total_rejected());
+        put("total_commands_processed", &total(|stats| &stats.commands));
+        put("total_commands_forwarded", &total(|stats| &stats.forwarded));
+        put("pinned_connections", &self.pinned.get());
+        for (name, number) in self.cache.summary() {
+            put(name, &number);
+        }
+        put("total_pins", &total(|stats| &stats.pins));
+        let opened = total(|stats| &stats.pins_opened);
+        put("total_pinned_connections_opened", &opened);
     }
-    for (name, number) in shared.cache.summary() {
-        let _ = write!(text, "{name}:{number}\r\n");
-    }
-    let pins = shared.total(|stats| &stats.pins);
-    let opened = shared.total(|stats| &stats.pins_opened);
-    let _ = write!(
-        text,
-        "total_pins:{pins}\r\ntotal_pinned_connections_opened:{opened}\r\n"
-    );
-    text
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl Session {
             }
             Local::Client => self.client(request, settings, cx),
             Local::Command => self.command(request, settings, cx),
-            Local::Info => self.info(request, settings, cx),
+            Local::Info => self.info(request, cx),
         }
     }
 

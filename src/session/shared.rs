@@ -15,7 +15,7 @@ use super::registry::Registry;
 use super::worker::ToWorker;
 use crate::access::AccessList;
 use crate::cache::Cache;
-use crate::command::{Family, OwnRow, Table};
+use crate::command::{Family, InfoSource, OwnRow, Table};
 use crate::config::{Limits, Timeouts};
 use crate::resp::parse_reply;
 use crate::upstream::{Backing, BackingState, PinnedCount, ServerHello};
@@ -69,6 +69,8 @@ pub struct Shared {
     pub pinned: Arc<PinnedCount>,
     /// Respite's own commands; [`Handling::Family`](crate::command::Handling) is an index here.
     pub families: Vec<Arc<dyn Family>>,
+    /// Who answers `INFO`.
+    pub info: Arc<dyn InfoSource>,
     /// One for each worker.
     pub stats: Vec<WorkerStats>,
     /// When the process began to serve.
@@ -91,6 +93,7 @@ impl Shared {
         backing: Arc<Backing>,
         cache: Arc<Cache>,
         families: Vec<Arc<dyn Family>>,
+        info: Arc<dyn InfoSource>,
         workers: usize,
         mut settings: Settings,
     ) -> Self {
@@ -103,6 +106,7 @@ impl Shared {
             pause: Pause::default(),
             pinned: Arc::default(),
             families,
+            info,
             stats: (0..workers).map(|_| WorkerStats::default()).collect(),
             started: Instant::now(),
             settings: ArcSwap::from_pointee(settings),

@@ -20,6 +20,7 @@ use super::backoff::Backoff;
 use super::connect::{Conn, ConnectOptions, connect, read_reply_within};
 use super::error::UpstreamError;
 use super::topology::Topology;
+use crate::config::Endpoint;
 use crate::resp::{Proto, ReplyWriter, Value, write_command};
 
 /// How often the monitor asks whether the backing is there.
@@ -198,6 +199,11 @@ impl Backing {
     /// The database that clients begin in.
     pub fn first_db(&self) -> u32 {
         self.topology.master().db
+    }
+
+    /// The current master and how to log in to it.
+    pub fn master(&self) -> Arc<Endpoint> {
+        self.topology.master()
     }
 
     /// The address of the current master, without its password.

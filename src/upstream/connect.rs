@@ -131,7 +131,11 @@ async fn open(
     })
 }
 
-async fn open_socket(endpoint: &Endpoint, tls: Option<&TlsConnector>) -> std::io::Result<Stream> {
+/// Opens the socket, and TLS over it where the endpoint wants it.
+pub(super) async fn open_socket(
+    endpoint: &Endpoint,
+    tls: Option<&TlsConnector>,
+) -> std::io::Result<Stream> {
     match &endpoint.address {
         Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
         Address::Tcp { host, port } => {

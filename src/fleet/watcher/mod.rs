@@ -5,9 +5,15 @@
 //! watchers that name the same id, the first in order wins**; of one watcher's two, the first of its
 //! set. A watcher that fails keeps the set it emitted last.
 
+mod added;
+mod backing;
 mod source;
 mod supervisor;
 
+pub use added::Added;
+pub(super) use added::Description;
+pub use backing::BackingWatcher;
+pub(super) use backing::{BACKING, shard_id};
 pub use source::{Found, TargetSink, WatcherReport};
 pub use supervisor::Supervisor;
 

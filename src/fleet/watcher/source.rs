@@ -83,6 +83,12 @@ impl TargetSink {
         self.sources.with(self, |source| source.note(Some(reason)));
     }
 
+    /// Reports that the watcher's last set still is its set.
+    pub fn well(&self) {
+        self.sources
+            .with(self, |source| source.last_ok = Some(Instant::now()));
+    }
+
     /// Counts a restart and reports its reason.
     pub(super) fn restarted(&self, reason: &str) {
         self.sources.with(self, |source| {

@@ -1,0 +1,30 @@
+//! `INFO` as the session sees it: somebody answers it from memory, or the backing is to be asked.
+
+use std::fmt::Display;
+
+use super::family::Call;
+
+/// What somebody says to an `INFO`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InfoAnswer {
+    /// Its reply was appended.
+    Given,
+    /// The backing is to be asked for the sections that are not Respite's own; this goes at the
+    /// end of its text.
+    Ask {
+        /// Respite's own section, when it is wanted.
+        own: Option<String>,
+    },
+}
+
+/// Knows `INFO` of servers.
+pub trait InfoSource: Send + Sync {
+    /// Answers `INFO [shard] [section …]`: appends its one reply to `reply`, or has the backing asked.
+    fn info(&self, call: &Call<'_>, reply: &mut Vec<u8>) -> InfoAnswer;
+}
+
+/// Knows what the section `# Respite` says of the process.
+pub trait AboutRespite: Send + Sync {
+    /// Gives the fields in order, names and values.
+    fn fields(&self, put: &mut dyn FnMut(&'static str, &dyn Display));
+}

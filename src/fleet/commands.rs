@@ -1,0 +1,287 @@
+//! `SHARD.*`: what is tracked, and what it said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Fleet;
+use super::fields::FieldsCall;
+use super::info::{Asked, check_age, no_shard};
+use super::list::ListCall;
+use super::rows::ROWS;
+use super::shard::Shard;
+use super::target::check_id;
+use super::watcher::Description;
+use crate::command::{Answer, Call, Family, OwnRow, Pending, help};
+use crate::resp::{Proto, ReplyWriter};
+
+const SYNTAX: &str = "ERR syntax error";
+
+/// So many labels has a shard at most.
+const MOST_LABELS: usize = 64;
+/// The longest address, user, or name or value of a label, in bytes.
+const LONGEST_TEXT: usize = 1024;
+
+/// The commands about tracked servers.
+#[derive(Debug)]
+pub struct ShardFamily {
+    fleet: Arc<Fleet>,
+}
+
+/// A reply, or an error reply without its `-`.
+type Result<T> = std::result::Result<T, String>;
+
+/// The arguments of a command, one after the other.
+pub(super) struct Words<'a> {
+    words: Box<dyn Iterator<Item = &'a [u8]> + 'a>,
+}
+
+impl<'a> Words<'a> {
+    /// Those behind the first `skip`.
+    pub(super) fn new(call: &Call<'a>, skip: usize) -> Self {
+        Words {
+            words: Box::new(call.args.iter().skip(skip)),
+        }
+    }
+
+    /// The next option, in upper case.
+    pub(super) fn option(&mut self) -> Option<Vec<u8>> {
+        self.words.next().map(<[u8]>::to_ascii_uppercase)
+    }
+
+    pub(super) fn word(&mut self) -> Result<&'a [u8]> {
+        self.words.next().ok_or_else(|| SYNTAX.to_owned())
+    }
+
+    pub(super) fn text(&mut self, what: &str) -> Result<String> {
+        let word = self.word()?;
+        match std::str::from_utf8(word) {
+            Ok(text) if (1..=LONGEST_TEXT).contains(&text.len()) && !has_control(text) => {
+                Ok(text.to_owned())
+            }
+            _ => Err(format!(
+                "ERR {what} must be 1 to {LONGEST_TEXT} bytes of UTF-8 without control characters"
+            )),
+        }
+    }
+
+    pub(super) fn number(&mut self, what: &str) -> Result<u64> {
+        let text = std::str::from_utf8(self.word()?).ok();
+        let number = text.and_then(|text| text.parse().ok());
+        number.ok_or_else(|| format!("ERR {what} must be a whole number"))
+    }
+
+    pub(super) fn millis(&mut self) -> Result<Duration> {
+        self.number("MAXAGE").map(Duration::from_millis)
+    }
+
+    /// A list with its length in front.
+    pub(super) fn counted(&mut self, what: &str) -> Result<Vec<&'a [u8]>> {
+        let count = self.number(what)?;
+        let mut words = Vec::new();
+        for _ in 0..count {
+            words.push(self.word()?);
+        }
+        Ok(words)
+    }
+
+    fn rest(self) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
+        self.words
+    }
+}
+
+fn has_control(text: &str) -> bool {
+    text.chars().any(char::is_control)
+}
+
+pub(super) fn unknown_option() -> String {
+    SYNTAX.to_owned()
+}
+
+impl ShardFamily {
+    /// The commands about the servers of this fleet.
+    #[must_use]
+    pub fn new(fleet: Arc<Fleet>) -> Self {
+        ShardFamily { fleet }
+    }
+
+    fn shard(&self, id: &[u8]) -> Result<Arc<Shard>> {
+        let shard = std::str::from_utf8(id)
+            .ok()
+            .and_then(|id| self.fleet.shard(id));
+        shard.ok_or_else(|| no_shard(id))
+    }
+
+    fn info(&self, call: &Call<'_>, reply: &mut ReplyWriter<'_>) -> Result<()> {
+        let mut words = Words::new(call, 2);
+        let mut most = None;
+        let asked = loop {
+            match words.option().as_deref() {
+                None => break Asked::new(std::iter::empty()),
+                Some(b"MAXAGE") => most = Some(words.millis()?),
+                Some(b"SECTION") => {
+                    let mut rest = words.rest().peekable();
+                    if rest.peek().is_none() {
+                        return Err(unknown_option());
+                    }
+                    break Asked::new(rest);
+                }
+                Some(_) => return Err(unknown_option()),
+            }
+        };
+        let shard = self.shard(&call.args[1])?;
+        let status = self.fleet.status(&shard);
+        check_age(&status, most)?;
+        let text = self.fleet.text(&status, &asked)?;
+        reply.verbatim("txt", &text);
+        Ok(())
+    }
+
+    fn bind(&self, call: &Call<'_>, reply: &mut ReplyWriter<'_>) -> Result<()> {
+        let id = &call.args[1];
+        let shard = match id.eq_ignore_ascii_case(b"NONE") {
+            true => None,
+            false => Some(Arc::clone(self.shard(id)?.id())),
+        };
+        *call.caller.shard.lock() = shard;
+        reply.ok();
+        Ok(())
+    }
+
+    fn refresh(&self, call: &Call<'_>, reply: &mut ReplyWriter<'_>) -> Result<()> {
+        let shard = self.shard(&call.args[1])?;
+        if shard.gone_since().is_some() {
+            return Err(no_shard(&call.args[1]));
+        }
+        self.fleet.refresh(shard);
+        reply.ok();
+        Ok(())
+    }
+
+    fn watchers(&self, reply: &mut ReplyWriter<'_>) {
+        let integer = |n: u128| i64::try_from(n).unwrap_or(i64::MAX);
+        let reports = self.fleet.watchers();
+        reply.array(reports.len());
+        for report in reports {
+            reply.map(5);
+            reply.bulk("name");
+            reply.bulk(&*report.name);
+            reply.bulk("kind");
+            reply.bulk(report.kind);
+            reply.bulk("targets");
+            reply.integer(integer(report.targets as u128));
+            reply.bulk("last_ok_ms");
+            match report.last_ok {
+                Some(ago) => reply.integer(integer(ago.as_millis())),
+                None => reply.null(),
+            }
+            reply.bulk("error");
+            match report.error {
+                Some(error) => reply.bulk(error),
+                None => reply.null(),
+            }
+        }
+    }
+
+    fn add(&self, call: &Call<'_>) -> Result<Pending> {
+        let id = Words::new(call, 1).text("id")?;
+        check_id(&id).map_err(|reason| format!("ERR {reason}"))?;
+        let mut words = Words::new(call, 2);
+        let mut description = Description {
+            addr: words.text("addr")?,
+            ..Description::default()
+        };
+        while let Some(option) = words.option() {
+            match option.as_slice() {
+                b"USER" => description.user = Some(words.text("USER")?),
+                b"CREDENTIAL" => description.credential = Some(words.text("CREDENTIAL")?),
+                b"LABELS" => {
+                    let count = words.number("LABELS")?;
+                    if count > MOST_LABELS as u64 {
+                        return Err(format!("ERR LABELS must be at most {MOST_LABELS}"));
+                    }
+                    for _ in 0..count {
+                        let (name, value) = (words.text("a label")?, words.text("a label")?);
+                        description.labels.insert(name, value);
+                    }
+                }
+                _ => return Err(unknown_option()),
+            }
+        }
+        if description.user.is_some() && description.credential.is_none() {
+            return Err("ERR USER needs CREDENTIAL, which names the password".to_owned());
+        }
+        if let Some(shard) = self.fleet.shard(&id) {
+            let source = Arc::clone(&shard.found().source);
+            if shard.gone_since().is_none() && &*source != "added" {
+                return Err(format!(
+                    "ERR shard '{id}' is tracked already, by '{source}'"
+                ));
+            }
+        }
+        let (added, proto) = (Arc::clone(&self.fleet.added), call.proto);
+        Ok(Box::pin(async move {
+            let result = added.add(&id, &description).await;
+            written(proto, result, |reply, ()| reply.ok())
+        }))
+    }
+
+    fn del(&self, call: &Call<'_>) -> Result<Pending> {
+        let id = Words::new(call, 1).text("id")?;
+        let (added, proto) = (Arc::clone(&self.fleet.added), call.proto);
+        Ok(Box::pin(async move {
+            let result = added.remove(&id).await;
+            written(proto, result, |reply, was| reply.integer(i64::from(was)))
+        }))
+    }
+}
+
+fn written<T>(
+    proto: Proto,
+    result: Result<T>,
+    write: impl FnOnce(&mut ReplyWriter<'_>, T),
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut reply = ReplyWriter::new(&mut out, proto);
+    match result {
+        Ok(value) => write(&mut reply, value),
+        Err(error) => reply.error(error),
+    }
+    out
+}
+
+impl Family for ShardFamily {
+    fn rows(&self) -> &'static [OwnRow] {
+        ROWS
+    }
+
+    fn call(&self, call: &Call<'_>, out: &mut Vec<u8>) -> Answer {
+        let name = call.args[0].to_ascii_uppercase();
+        let mut reply = ReplyWriter::new(out, call.proto);
+        let result = match name.as_slice() {
+            b"SHARD.LIST" => ListCall::new(&self.fleet, call).map(|list| list.answer(out)),
+            b"SHARD.FIELDS" => FieldsCall::new(&self.fleet, call).map(|fields| fields.answer(out)),
+            b"SHARD.INFO" => self.info(call, &mut reply).map(|()| Answer::Given),
+            b"SHARD.USE" => self.bind(call, &mut reply).map(|()| Answer::Given),
+            b"SHARD.REFRESH" => self.refresh(call, &mut reply).map(|()| Answer::Given),
+            b"SHARD.ADD" => self.add(call).map(Answer::Later),
+            b"SHARD.DEL" => self.del(call).map(Answer::Later),
+            b"SHARD.WATCHERS" => {
+                self.watchers(&mut reply);
+                Ok(Answer::Given)
+            }
+            _ => {
+                help(ROWS, out);
+                Ok(Answer::Given)
+            }
+        };
+        result.unwrap_or_else(|error| {
+            ReplyWriter::new(out, call.proto).error(error);
+            Answer::Given
+        })
+    }
+
+    /// What a client did to the backing before, `FLUSHALL` say, comes before what is kept there.
+    fn uses_backing(&self) -> bool {
+        true
+    }
+}

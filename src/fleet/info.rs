@@ -1,0 +1,189 @@
+//! The text of `INFO`: a shard's sections, and the one about Respite.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Fleet;
+use super::shard::{Shard, Status};
+use super::snapshot::Wanted;
+use crate::command::{Call, InfoAnswer, InfoSource};
+use crate::config::InfoMode;
+use crate::resp::ReplyWriter;
+
+/// Section names of one command that are looked at, each once.
+const MOST_NAMES: usize = 1000;
+
+/// The fields of `# Respite` whose names Redis has in other sections. Most clients read an INFO as one
+/// flat map, whatever the sections, so these are shown only to those who ask for the section by its name.
+const AS_IN_REDIS: [&str; 6] = [
+    "process_id",
+    "uptime_in_seconds",
+    "connected_clients",
+    "total_connections_received",
+    "rejected_connections",
+    "total_commands_processed",
+];
+
+/// The sections that somebody asks for, Respite's own apart.
+pub(super) struct Asked {
+    /// In lower case, each once, without `respite`.
+    names: Vec<Vec<u8>>,
+    /// `respite` is among them.
+    own: bool,
+}
+
+impl Asked {
+    pub(super) fn new<'a>(sections: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut names: Vec<_> = sections.map(<[u8]>::to_ascii_lowercase).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.truncate(MOST_NAMES);
+        let all = names.len();
+        names.retain(|name| name != b"respite");
+        Asked {
+            own: names.len() < all,
+            names,
+        }
+    }
+
+    /// Nothing of the server itself is wanted.
+    fn only_own(&self) -> bool {
+        self.own && self.names.is_empty()
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted::new(&self.names)
+    }
+
+    /// Whether the section about Respite is wanted.
+    fn with_own(&self) -> bool {
+        self.own || self.wanted().is_general()
+    }
+}
+
+/// What goes wrong with a shard that was asked for, as an error reply without its `-`.
+pub(super) fn no_shard(id: &[u8]) -> String {
+    format!("NOSHARD no shard '{}'", String::from_utf8_lossy(id))
+}
+
+pub(super) fn not_ready(status: &Status) -> String {
+    let id = &status.id;
+    match &status.error {
+        None => format!("NOTREADY shard '{id}' has not answered yet"),
+        Some(error) => format!("NOTREADY shard '{id}' has not answered yet: {error}"),
+    }
+}
+
+/// Refuses an answer that is older than `most`.
+pub(super) fn check_age(status: &Status, most: Option<Duration>) -> Result<(), String> {
+    match (status.age, most) {
+        (Some(age), Some(most)) if age > most => Err(format!(
+            "STALE shard '{}' answered {} ms ago, which is more than {} ms",
+            status.id,
+            age.as_millis(),
+            most.as_millis()
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl Fleet {
+    /// The text for a shard; an error reply without its `-` when there is none.
+    pub(super) fn text(&self, status: &Status, asked: &Asked) -> Result<Vec<u8>, String> {
+        let mut text = Vec::new();
+        if !asked.only_own() {
+            let latest = status.latest.as_ref().ok_or_else(|| not_ready(status))?;
+            text.reserve(latest.snapshot.text().len() + 1024);
+            latest.snapshot.write(asked.wanted(), &mut text);
+        }
+        if asked.with_own() {
+            if !text.is_empty() {
+                text.extend_from_slice(b"\r\n");
+            }
+            let own = self.own_section(Some(status), status.age, asked.own);
+            text.extend_from_slice(own.as_bytes());
+        }
+        Ok(text)
+    }
+
+    /// The section about Respite, `whole` with the fields that Redis has too.
+    fn own_section(&self, status: Option<&Status>, age: Option<Duration>, whole: bool) -> String {
+        let mut text = String::with_capacity(1024);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "# Respite\r\nrespite_version:{}\r\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        if let Some(status) = status {
+            let age = age.map_or(-1, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+            let _ = write!(
+                text,
+                "shard:{}\r\ninfo_age_ms:{age}\r\nshard_state:{}\r\n",
+                status.id,
+                status.state.name()
+            );
+        }
+        let mut put = |name: &'static str, value: &dyn std::fmt::Display| {
+            if whole || !AS_IN_REDIS.contains(&name) {
+                let _ = write!(text, "{name}:{value}\r\n");
+            }
+        };
+        if let Some(about) = self.about.get().and_then(std::sync::Weak::upgrade) {
+            about.fields(&mut put);
+        }
+        text
+    }
+
+    fn give(&self, shard: &Shard, asked: &Asked, reply: &mut ReplyWriter<'_>) {
+        match self.text(&self.status(shard), asked) {
+            Ok(text) => reply.verbatim("txt", &text),
+            Err(error) => reply.error(error),
+        }
+    }
+
+    /// Has the backing asked.
+    fn ask(&self, shard: Option<&Arc<Shard>>, asked: &Asked) -> InfoAnswer {
+        let status = shard.map(|shard| self.status(shard));
+        let own = || self.own_section(status.as_ref(), Some(Duration::ZERO), asked.own);
+        InfoAnswer::Ask {
+            own: asked.with_own().then(own),
+        }
+    }
+}
+
+impl InfoSource for Fleet {
+    fn info(&self, call: &Call<'_>, out: &mut Vec<u8>) -> InfoAnswer {
+        let mut reply = ReplyWriter::new(out, call.proto);
+        let named = call.args.get(1).and_then(|id| std::str::from_utf8(id).ok());
+        if let Some(shard) = named.and_then(|id| self.shard(id)) {
+            let asked = Asked::new(call.args.iter().skip(2));
+            self.give(&shard, &asked, &mut reply);
+            return InfoAnswer::Given;
+        }
+        let asked = Asked::new(call.args.iter().skip(1));
+        let bound = call.caller.shard.lock().clone();
+        if let Some(id) = bound {
+            match self.shard(&id) {
+                Some(shard) => self.give(&shard, &asked, &mut reply),
+                None => reply.error(no_shard(id.as_bytes())),
+            }
+            return InfoAnswer::Given;
+        }
+        let shard = self.backing_shard();
+        let live = self.settings.load().info == InfoMode::Live;
+        match &shard {
+            Some(shard) if asked.only_own() || !live && shard.latest().is_some() => {
+                self.give(shard, &asked, &mut reply);
+                InfoAnswer::Given
+            }
+            None if asked.only_own() => {
+                reply.verbatim("txt", self.own_section(None, None, true).as_bytes());
+                InfoAnswer::Given
+            }
+            // INFO always works, also before the first poll.
+            _ => self.ask(shard.as_ref(), &asked),
+        }
+    }
+}

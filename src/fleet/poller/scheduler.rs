@@ -1,0 +1,386 @@
+//! The one task that starts polls when they are due and takes in what they brought.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until, timeout};
+use tracing::{debug, error, info, warn};
+
+use super::super::Settings;
+use super::super::shard::{News, Shard, Trouble};
+use super::super::table::{Changes, Table};
+use super::exchange::{Outcome, PollConn, poll};
+use super::queue::Queue;
+use crate::upstream::Dialer;
+
+/// How long a shard that no watcher names is kept.
+const KEEP_GONE: Duration = Duration::from_secs(60);
+/// The part of an interval by which polls are moved at random, so that they do not go in step.
+const JITTER: f64 = 0.05;
+/// So many new shards are polled at once; more are spread over the shortest interval.
+const AT_ONCE: usize = 32;
+/// The wait before the scheduler is started again, should it ever end.
+const RESTART: Duration = Duration::from_secs(1);
+/// Beyond a minute all polls are equally late, in microseconds.
+const MOST_LATE: u64 = 60_000_000;
+
+/// Polls the shards of a table.
+#[derive(Debug)]
+pub(in super::super) struct Poller {
+    table: Arc<Table>,
+    settings: Settings,
+    dialer: Arc<Dialer>,
+    /// What others want; each shard is in it once.
+    orders: Mutex<Orders>,
+    ordered: Notify,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    /// Shards to be polled anew, without their former connection and with no regard to when they were
+    /// polled last.
+    ask: HashMap<Arc<str>, Arc<Shard>>,
+    /// Shards to be polled as soon as `interval_min` allows.
+    refresh: HashMap<Arc<str>, Arc<Shard>>,
+    gone: HashMap<Arc<str>, Arc<Shard>>,
+}
+
+#[derive(Debug)]
+struct Counters {
+    polls: AtomicU64,
+    failures: AtomicU64,
+    panics: AtomicU64,
+    restarts: AtomicU64,
+    lateness: Mutex<Histogram<u64>>,
+}
+
+/// What the poller has done since the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PollStats {
+    /// Polls that have ended.
+    pub polls: u64,
+    /// Those that brought no INFO.
+    pub failures: u64,
+    /// Those that ended in a panic; the shard was polled again after a moment.
+    pub panics: u64,
+    /// Times that the scheduler itself ended and was started again.
+    pub restarts: u64,
+    /// Half of the polls began at most so late.
+    pub lateness_p50: Duration,
+    /// 99 of 100 polls began at most so late.
+    pub lateness_p99: Duration,
+}
+
+/// What the scheduler knows of a shard between its polls.
+#[derive(Debug, Default)]
+struct Known {
+    conn: Option<Box<PollConn>>,
+    /// When its last poll began.
+    began: Option<Instant>,
+    polling: bool,
+    /// It is to be polled once more as soon as it may be.
+    again: Option<Again>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Refresh,
+    Anew,
+}
+
+type Done = (Arc<Shard>, Option<Outcome>);
+
+impl Poller {
+    pub(in super::super) fn new(
+        table: Arc<Table>,
+        settings: Settings,
+        dialer: Arc<Dialer>,
+    ) -> Arc<Self> {
+        let lateness = Histogram::new_with_bounds(1, MOST_LATE, 2);
+        Arc::new(Poller {
+            table,
+            settings,
+            dialer,
+            orders: Mutex::default(),
+            ordered: Notify::new(),
+            counters: Counters {
+                polls: AtomicU64::default(),
+                failures: AtomicU64::default(),
+                panics: AtomicU64::default(),
+                restarts: AtomicU64::default(),
+                lateness: Mutex::new(lateness.expect("the bounds and digits are valid")),
+            },
+        })
+    }
+
+    /// Takes notice of changed targets.
+    pub(in super::super) fn adopt(&self, changes: Changes) {
+        let mut orders = self.orders.lock();
+        for shard in changes.gone {
+            orders.ask.remove(shard.id());
+            orders.gone.insert(Arc::clone(shard.id()), shard);
+        }
+        for shard in changes.ask {
+            orders.gone.remove(shard.id());
+            orders.ask.insert(Arc::clone(shard.id()), shard);
+        }
+        drop(orders);
+        self.ordered.notify_one();
+    }
+
+    /// Has a shard polled soon, though not within `interval_min` of its last poll.
+    pub(in super::super) fn refresh(&self, shard: Arc<Shard>) {
+        let mut orders = self.orders.lock();
+        orders.refresh.insert(Arc::clone(shard.id()), shard);
+        drop(orders);
+        self.ordered.notify_one();
+    }
+
+    pub(in super::super) fn stats(&self) -> PollStats {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let late = self.counters.lateness.lock();
+        let micros = |part| Duration::from_micros(late.value_at_quantile(part));
+        PollStats {
+            polls: get(&self.counters.polls),
+            failures: get(&self.counters.failures),
+            panics: get(&self.counters.panics),
+            restarts: get(&self.counters.restarts),
+            lateness_p50: micros(0.5),
+            lateness_p99: micros(0.99),
+        }
+    }
+
+    /// Polls for ever.
+    pub(in super::super) async fn run(self: Arc<Self>) {
+        loop {
+            let mut scheduler = Scheduler::new(Arc::clone(&self));
+            let running = AssertUnwindSafe(scheduler.run()).catch_unwind();
+            if running.await.is_err() {
+                count(&self.counters.restarts);
+                error!("the scheduler of the fleet's polls panicked; it is started again");
+            }
+            sleep(RESTART).await;
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+struct Scheduler {
+    poller: Arc<Poller>,
+    queue: Queue,
+    known: HashMap<Arc<str>, Known>,
+    polls: JoinSet<Done>,
+    /// When the next shard is to be forgotten.
+    sweep: Option<Instant>,
+}
+
+impl Scheduler {
+    /// Begins with all shards of the table, as new ones.
+    fn new(poller: Arc<Poller>) -> Self {
+        let shards = poller.table.shards();
+        let (gone, ask): (Vec<_>, Vec<_>) = shards
+            .sorted()
+            .iter()
+            .cloned()
+            .partition(|shard| shard.gone_since().is_some());
+        poller.adopt(Changes { ask, gone });
+        Scheduler {
+            poller,
+            queue: Queue::default(),
+            known: HashMap::new(),
+            polls: JoinSet::new(),
+            sweep: None,
+        }
+    }
+
+    async fn run(&mut self) {
+        loop {
+            self.take_orders();
+            if self.sweep.is_some_and(|at| at <= Instant::now()) {
+                self.sweep = self.poller.table.sweep(KEEP_GONE);
+            }
+            let most = self.poller.settings.load().max_concurrent_polls;
+            let due = loop {
+                match self.queue.next_due() {
+                    _ if self.polls.len() >= most => break None,
+                    Some(due) if due <= Instant::now() => self.start_next(),
+                    due => break due,
+                }
+            };
+            let next = [due, self.sweep].into_iter().flatten().min();
+            let wait = async {
+                match next {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = wait => {}
+                () = self.poller.ordered.notified() => {}
+                Some(done) = self.polls.join_next() => {
+                    // What a poll could panic of is caught inside it.
+                    if let Ok((shard, outcome)) = done {
+                        self.finish(&shard, outcome);
+                    }
+                    while let Some(Ok((shard, outcome))) = self.polls.try_join_next() {
+                        self.finish(&shard, outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_orders(&mut self) {
+        let orders = std::mem::take(&mut *self.poller.orders.lock());
+        let now = Instant::now();
+        for id in orders.gone.keys() {
+            if let Some(known) = self.known.get_mut(id) {
+                known.conn = None;
+                known.again = None;
+            }
+            self.sweep.get_or_insert(now + KEEP_GONE);
+        }
+        let shortest = self.poller.settings.load().interval_min;
+        let spread = match orders.ask.len() {
+            0..=AT_ONCE => Duration::ZERO,
+            _ => shortest,
+        };
+        for (id, shard) in orders.ask {
+            let known = self.known.entry(id).or_default();
+            known.conn = None;
+            if known.polling {
+                known.again = Some(Again::Anew);
+            } else {
+                self.queue.put(shard, now + spread.mul_f64(fastrand::f64()));
+            }
+        }
+        for (id, shard) in orders.refresh {
+            let known = self.known.entry(id).or_default();
+            if known.polling {
+                known.again.get_or_insert(Again::Refresh);
+            } else {
+                let due = known.began.map_or(now, |began| began + shortest);
+                self.queue.put(shard, due.max(now));
+            }
+        }
+    }
+
+    fn start_next(&mut self) {
+        let Some((due, shard)) = self.queue.pop() else {
+            return;
+        };
+        if shard.gone_since().is_some() {
+            self.known.remove(shard.id());
+            return;
+        }
+        let now = Instant::now();
+        let late = now.saturating_duration_since(due).as_micros();
+        let late = u64::try_from(late).unwrap_or(MOST_LATE);
+        self.poller.counters.lateness.lock().saturating_record(late);
+
+        let known = self.known.entry(Arc::clone(shard.id())).or_default();
+        known.began = Some(now);
+        known.polling = true;
+        let conn = known.conn.take();
+        let limit = self.poller.settings.load().timeout;
+        let dialer = Arc::clone(&self.poller.dialer);
+        self.polls.spawn(async move {
+            let endpoint = shard.found().target.endpoint.clone();
+            let polled = timeout(limit, guarded(poll(dialer, endpoint, conn)));
+            let outcome = polled.await.unwrap_or_else(|_| {
+                let text = format!("no answer within {limit:?}");
+                Some(Outcome::Failed(Trouble::Other, text))
+            });
+            (shard, outcome)
+        });
+    }
+
+    /// Takes in what a poll brought; nothing when it panicked.
+    fn finish(&mut self, shard: &Arc<Shard>, outcome: Option<Outcome>) {
+        let counters = &self.poller.counters;
+        count(&counters.polls);
+        let known = self.known.entry(Arc::clone(shard.id())).or_default();
+        known.polling = false;
+        let began = known.began.unwrap_or_else(Instant::now);
+        let again = known.again.take();
+        if shard.gone_since().is_some() {
+            self.known.remove(shard.id());
+            return;
+        }
+        let settings = self.poller.settings.load();
+        let (wait, news) = match outcome {
+            // The target has changed meanwhile: this was the other one.
+            _ if again == Some(Again::Anew) => {
+                self.queue.put(Arc::clone(shard), Instant::now());
+                return;
+            }
+            Some(Outcome::Answered {
+                snapshot,
+                asked,
+                conn,
+            }) => {
+                known.conn = Some(conn);
+                let (wait, news) = shard.answered(snapshot, asked, &settings);
+                // From when it began, so that the time it took does not add up.
+                let factor = 1.0 - JITTER + 2.0 * JITTER * fastrand::f64();
+                (began + wait.mul_f64(factor), news)
+            }
+            failed => {
+                count(&counters.failures);
+                let (trouble, text) = match failed {
+                    Some(Outcome::Failed(trouble, text)) => (trouble, text),
+                    _ => {
+                        count(&counters.panics);
+                        (Trouble::Other, "the poll panicked".to_owned())
+                    }
+                };
+                let (wait, news) = shard.failed(trouble, &text, &settings);
+                let factor = 1.0 - JITTER * fastrand::f64();
+                (Instant::now() + wait.mul_f64(factor), news)
+            }
+        };
+        let mut due = wait.max(Instant::now());
+        if again == Some(Again::Refresh) {
+            due = due.min(began + settings.interval_min);
+        }
+        self.queue.put(Arc::clone(shard), due);
+        tell(shard, news, &settings);
+    }
+}
+
+/// Runs a poll; none when it panics.
+async fn guarded<T>(poll: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(poll).catch_unwind().await.ok()
+}
+
+/// Logs what those who run the server should know.
+fn tell(shard: &Shard, news: News, settings: &crate::config::FleetSettings) {
+    let id = &**shard.id();
+    match news {
+        News::None => {}
+        News::Recovered(failures) => info!(shard = id, "answers again after {failures} failures"),
+        News::Failing(failures) => {
+            let status = shard.status(settings);
+            let address = &status.target.endpoint.address;
+            let error = status.error.as_deref().unwrap_or_default();
+            // The backing has a monitor of its own, which has said so.
+            if &*status.source == super::super::watcher::BACKING {
+                debug!(shard = id, %address, failures, "not usable: {error}");
+            } else {
+                warn!(shard = id, %address, failures, "not usable: {error}");
+            }
+        }
+    }
+}

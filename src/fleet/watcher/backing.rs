@@ -1,0 +1,81 @@
+//! Finds the backing itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::target::{Target, check_id};
+use super::{TargetSink, Watcher, Watching};
+use crate::config::{Address, Endpoint};
+use crate::upstream::Backing;
+
+/// The name and kind of this watcher, and the id of a backing without host and port.
+pub(in super::super) const BACKING: &str = "backing";
+
+/// How often it looks where the backing's master is.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Emits the backing's master. Its id is `HOST:PORT`, or `backing` on a unix socket.
+#[derive(Debug)]
+pub struct BackingWatcher {
+    backing: Arc<Backing>,
+}
+
+impl BackingWatcher {
+    /// Watches this backing.
+    #[must_use]
+    pub fn new(backing: Arc<Backing>) -> Self {
+        BackingWatcher { backing }
+    }
+}
+
+impl Watcher for BackingWatcher {
+    fn name(&self) -> String {
+        BACKING.to_owned()
+    }
+
+    fn kind(&self) -> &'static str {
+        BACKING
+    }
+
+    fn watch(self: Arc<Self>, sink: TargetSink) -> Watching {
+        Box::pin(async move {
+            loop {
+                let endpoint = Endpoint::clone(&self.backing.master());
+                sink.set(vec![Target {
+                    id: shard_id(&endpoint),
+                    endpoint,
+                    labels: Default::default(),
+                }]);
+                tokio::time::sleep(LOOK).await;
+            }
+        })
+    }
+}
+
+/// The id of the backing at this address.
+pub(in super::super) fn shard_id(endpoint: &Endpoint) -> String {
+    match &endpoint.address {
+        address @ Address::Tcp { .. } => Some(address.to_string())
+            .filter(|id| check_id(id).is_ok())
+            .unwrap_or_else(|| BACKING.to_owned()),
+        Address::Unix(_) => BACKING.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backing_is_called_after_its_address() {
+        let long = format!("redis://{0}.{0}.{0}.{0}", "x".repeat(63));
+        for (url, id) in [
+            ("redis://u:p@Host:1/2", "host:1"),
+            ("rediss://[::1]", "[::1]:6379"),
+            ("unix:///run/redis.sock", "backing"),
+            (long.as_str(), "backing"),
+        ] {
+            assert_eq!(shard_id(&url.parse().expect(url)), id);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A plain connection to any Redis server, which asks one thing after the other.
+//!
+//! For servers of which nothing is known: Sentinels, replicas, servers too old for `HELLO`. It speaks
+//! RESP2 and logs in with `AUTH`, which all of them understand.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+
+use super::connect::open_socket;
+use super::error::UpstreamError;
+use super::tls::client_connector;
+use crate::config::Endpoint;
+use crate::resp::{ReplyScanner, write_command};
+use crate::stream::Stream;
+
+/// The reply to `AUTH` or `CLIENT SETNAME` is never longer than this.
+const HANDSHAKE_BYTES: usize = 4 * 1024;
+/// What a read makes room for at least.
+const READ_BYTES: usize = 4 * 1024;
+
+/// Opens connections to servers of the user's choice.
+#[derive(Default)]
+pub struct Dialer {
+    ca: Option<PathBuf>,
+    /// Made when the first server with TLS is met: the system's certificates take a while to read.
+    tls: OnceLock<Result<TlsConnector, String>>,
+}
+
+/// A connection that is logged in.
+#[derive(Debug)]
+pub struct DirectConn {
+    stream: Stream,
+}
+
+impl Dialer {
+    /// Trusts the authorities in `ca` when it is given, else the system's.
+    #[must_use]
+    pub fn new(ca: Option<PathBuf>) -> Self {
+        Dialer {
+            ca,
+            tls: OnceLock::new(),
+        }
+    }
+
+    /// Connects and logs in. `name` is what the server's `CLIENT LIST` shows. It sets no limit of
+    /// time.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the socket.
+    ///
+    /// # Errors
+    /// When the socket, TLS or the login fails; [`UpstreamError::Refused`] is the server's word.
+    pub async fn dial(&self, endpoint: &Endpoint, name: &str) -> Result<DirectConn, UpstreamError> {
+        let failed = |error: io::Error| UpstreamError::Connect {
+            address: endpoint.address.to_string(),
+            reason: error.to_string(),
+        };
+        let tls = match endpoint.tls {
+            true => Some(self.connector().map_err(failed)?),
+            false => None,
+        };
+        let stream = open_socket(endpoint, tls).await.map_err(failed)?;
+        let mut conn = DirectConn { stream };
+        if let Some(password) = &endpoint.password {
+            let password = password.expose().as_bytes();
+            // Before version 6 there are no users, and AUTH takes the password alone.
+            let user = endpoint.user.as_deref().filter(|user| *user != "default");
+            let reply = match user {
+                Some(user) => {
+                    conn.handshake(&[b"AUTH", user.as_bytes(), password])
+                        .await?
+                }
+                None => conn.handshake(&[b"AUTH", password]).await?,
+            };
+            if let Some(error) = reply.strip_prefix(b"-") {
+                return Err(UpstreamError::Refused {
+                    address: endpoint.address.to_string(),
+                    reply: String::from_utf8_lossy(error).trim_end().to_owned(),
+                });
+            }
+        }
+        // A server that does not let itself be told a name is asked without one.
+        conn.handshake(&[b"CLIENT", b"SETNAME", name.as_bytes()])
+            .await?;
+        Ok(conn)
+    }
+
+    fn connector(&self) -> io::Result<&TlsConnector> {
+        let make = || client_connector(self.ca.as_deref()).map_err(|error| error.to_string());
+        let made = self.tls.get_or_init(make).as_ref();
+        made.map_err(|reason| io::Error::other(reason.clone()))
+    }
+}
+
+impl std::fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialer").finish_non_exhaustive()
+    }
+}
+
+impl DirectConn {
+    async fn handshake(&mut self, command: &[&[u8]]) -> Result<Vec<u8>, UpstreamError> {
+        self.ask(command, HANDSHAKE_BYTES, 0).await
+    }
+
+    /// Sends a command and returns its whole reply, an error reply too. `most` bounds the reply,
+    /// `likely` is how long it probably is. After a failure the connection is of no more use.
+    ///
+    /// # Errors
+    /// When the connection breaks, or what comes is not one reply of at most `most` bytes.
+    pub async fn ask(
+        &mut self,
+        command: &[&[u8]],
+        most: usize,
+        likely: usize,
+    ) -> Result<Vec<u8>, UpstreamError> {
+        let mut request = Vec::with_capacity(64);
+        write_command(&mut request, command);
+        let lost = |error: io::Error| UpstreamError::lost(&error);
+        self.stream.write_all(&request).await.map_err(lost)?;
+        self.stream.flush().await.map_err(lost)?;
+        let mut reply = Vec::with_capacity(likely.min(most));
+        let mut scanner = ReplyScanner::default();
+        let mut scanned = 0;
+        loop {
+            reply.reserve(READ_BYTES);
+            if self.stream.read_buf(&mut reply).await.map_err(lost)? == 0 {
+                return Err(UpstreamError::Lost("closed by the server".to_owned()));
+            }
+            let step = scanner.scan(&reply[scanned..]);
+            let step = step.map_err(|error| UpstreamError::Protocol(error.to_string()))?;
+            scanned += step.consumed;
+            if step.complete && scanned < reply.len() {
+                let text = "there is more behind the reply".to_owned();
+                return Err(UpstreamError::Protocol(text));
+            }
+            if step.complete {
+                return Ok(reply);
+            }
+            if reply.len() > most || announced(&reply).is_some_and(|len| len > most) {
+                let text = format!("the reply is longer than {most} bytes");
+                return Err(UpstreamError::Protocol(text));
+            }
+        }
+    }
+
+    /// Whether the server has closed its side.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.stream.is_closed_by_peer()
+    }
+}
+
+/// The length that the first line of a string says it has.
+fn announced(reply: &[u8]) -> Option<usize> {
+    let digits = reply.strip_prefix(b"$")?;
+    let digits = &digits[..memchr::memchr(b'\r', digits)?];
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_announces_its_length() {
+        assert_eq!(announced(b"$52428800\r\nab"), Some(52_428_800));
+        for reply in [&b"$5"[..], b"$-1\r\n", b"+OK\r\n", b"", b"$\r\n"] {
+            assert_eq!(announced(reply), None);
+        }
+    }
+}
