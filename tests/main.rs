@@ -9,6 +9,7 @@ mod coherence;
 #[path = "../benches/compare/measure.rs"]
 mod compare_measure;
 mod differential;
+mod fleet;
 mod limits;
 mod pinning;
 mod serve;

@@ -1,94 +1,42 @@
 //! TLS on the listener; the client is openssl's own.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use tempfile::TempDir;
-
 use super::{ROOT, config};
-use crate::support::{RedisServer, Respite, respite_command};
+use crate::support::{Certificates, RedisServer, Respite, respite_command};
 
-/// A certificate authority with certificates for a server and a client, and a stranger's.
-struct Certificates {
-    dir: TempDir,
+fn tls_config(certificates: &Certificates, client_ca: bool) -> String {
+    let file = |name| format!("{:?}", certificates.path(name));
+    let ca = if client_ca {
+        format!("client_ca = {}\n", file("ca.pem"))
+    } else {
+        String::new()
+    };
+    let (cert, key) = (file("server.pem"), file("server.key"));
+    format!("[tls]\ncert = {cert}\nkey = {key}\n{ca}")
 }
 
-impl Certificates {
-    fn make() -> Self {
-        let certificates = Self {
-            dir: tempfile::tempdir().expect("temp dir"),
-        };
-        certificates.self_signed("ca");
-        certificates.self_signed("stranger-ca");
-        certificates.signed("server", "ca");
-        certificates.signed("client", "ca");
-        certificates.signed("stranger", "stranger-ca");
-        certificates
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn self_signed(&self, name: &str) {
-        self.openssl(&format!(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-             -subj /CN={name} -keyout {name}.key -out {name}.pem"
-        ));
-    }
-
-    fn signed(&self, name: &str, ca: &str) {
-        self.openssl(&format!(
-            "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN={name} \
-             -addext subjectAltName=DNS:localhost -keyout {name}.key -out {name}.csr"
-        ));
-        self.openssl(&format!(
-            "x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -CAcreateserial -days 2 \
-             -copy_extensions copy -out {name}.pem"
-        ));
-    }
-
-    fn openssl(&self, arguments: &str) {
-        let output = Command::new("openssl")
-            .args(arguments.split_whitespace())
-            .current_dir(self.dir.path())
-            .output()
-            .expect("run openssl");
-        assert!(output.status.success(), "openssl {arguments}: {output:?}");
-    }
-
-    fn config(&self, client_ca: bool) -> String {
-        let file = |name| format!("{:?}", self.path(name));
-        let ca = if client_ca {
-            format!("client_ca = {}\n", file("ca.pem"))
-        } else {
-            String::new()
-        };
-        let (cert, key) = (file("server.pem"), file("server.key"));
-        format!("[tls]\ncert = {cert}\nkey = {key}\n{ca}")
-    }
-
-    /// Sends `input` through `openssl s_client` and returns what comes back until the server closes.
-    fn talk(&self, port: u16, arguments: &[&str], input: &str) -> Output {
-        let mut client = Command::new("openssl")
-            .args(["s_client", "-quiet", "-connect"])
-            .arg(format!("127.0.0.1:{port}"))
-            .args(["-servername", "localhost", "-CAfile", "ca.pem"])
-            .args(["-verify_hostname", "localhost", "-verify_return_error"])
-            .args(arguments)
-            .current_dir(self.dir.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("run openssl");
-        let mut stdin = client.stdin.take().expect("piped");
-        let _ = stdin.write_all(input.as_bytes()); // a refused client may be gone already
-        let output = client.wait_with_output().expect("openssl ends");
-        drop(stdin);
-        output
-    }
+/// Sends `input` through `openssl s_client` and returns what comes back until the server closes.
+fn talk(certificates: &Certificates, port: u16, arguments: &[&str], input: &str) -> Output {
+    let mut client = Command::new("openssl")
+        .args(["s_client", "-quiet", "-connect"])
+        .arg(format!("127.0.0.1:{port}"))
+        .args(["-servername", "localhost", "-CAfile", "ca.pem"])
+        .args(["-verify_hostname", "localhost", "-verify_return_error"])
+        .args(arguments)
+        .current_dir(certificates.dir())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("run openssl");
+    let mut stdin = client.stdin.take().expect("piped");
+    let _ = stdin.write_all(input.as_bytes()); // a refused client may be gone already
+    let output = client.wait_with_output().expect("openssl ends");
+    drop(stdin);
+    output
 }
 
 fn start(redis: &RedisServer, toml: &str) -> Respite {
@@ -103,7 +51,7 @@ fn start(redis: &RedisServer, toml: &str) -> Respite {
 fn clients_speak_tls() {
     let redis = RedisServer::start();
     let certificates = Certificates::make();
-    let toml = format!("{}{}", certificates.config(false), config(&[ROOT]));
+    let toml = format!("{}{}", tls_config(&certificates, false), config(&[ROOT]));
     let respite = start(&redis, &toml);
     for version in ["-tls1_2", "-tls1_3"] {
         let big = "x".repeat(100_000);
@@ -111,7 +59,12 @@ fn clients_speak_tls() {
         // An inline request is limited to 64 KiB: this one has to be a multi-bulk.
         let set = format!("SET a {big}\r\n");
         let bulk = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n{big}\r\n");
-        let output = certificates.talk(respite.port(), &[version], &input.replace(&set, &bulk));
+        let output = talk(
+            &certificates,
+            respite.port(),
+            &[version],
+            &input.replace(&set, &bulk),
+        );
         let expected = format!("+OK\r\n+OK\r\n:100000\r\n$100000\r\n{big}\r\n+OK\r\n");
         assert!(
             output.stdout == expected.as_bytes(),
@@ -128,15 +81,15 @@ fn clients_speak_tls() {
 fn a_client_ca_refuses_those_without_its_certificate() {
     let redis = RedisServer::start();
     let certificates = Certificates::make();
-    let respite = start(&redis, &certificates.config(true));
+    let respite = start(&redis, &tls_config(&certificates, true));
     let known = ["-cert", "client.pem", "-key", "client.key"];
     let stranger = ["-cert", "stranger.pem", "-key", "stranger.key"];
     let input = "SET known 1\r\nQUIT\r\n";
-    let output = certificates.talk(respite.port(), &known, input);
+    let output = talk(&certificates, respite.port(), &known, input);
     assert_eq!(output.stdout, b"+OK\r\n+OK\r\n", "{output:?}");
     for arguments in [&[][..], &stranger] {
         let input = "SET stranger 1\r\nQUIT\r\n";
-        let output = certificates.talk(respite.port(), arguments, input);
+        let output = talk(&certificates, respite.port(), arguments, input);
         assert_eq!(output.stdout, b"", "{output:?}");
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(stderr.contains("alert"), "{stderr}");

@@ -26,6 +26,8 @@ fn wait_for_shared_only(redis: &RedisServer) {
         " name=respite ",
         " name=respite-monitor ",
         " name=respite-fill ",
+        " name=respite-control ",
+        " name=respite-poller ",
     ];
     let shared = |line: &String| names.iter().any(|name| line.contains(name));
     wait_until("only shared connections are left", DEADLINE, || {

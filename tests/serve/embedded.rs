@@ -94,7 +94,8 @@ fn it_is_private() {
 
 #[test]
 fn it_is_started_again_when_it_dies() {
-    let mut respite = builder().start();
+    let config = "[fleet]\ninfo = \"live\"";
+    let mut respite = builder().config(config).start();
     let mut client = respite.connect();
     client.call(&["SET", "a", "1"]).assert_ok();
     let first = backing_pid(&mut client);

@@ -5,6 +5,8 @@
 //!
 //! - [`RedisServer`]: a real redis-server on a port of its own
 //! - [`Respite`]: the real binary in front of it; unannounced WARN and ERROR lines fail the test
+//! - [`Certificates`]: a certificate authority and what it signed
+//! - [`FakeServer`]: a server that answers `INFO` as wrongly as a test wants
 //! - [`Client`], [`Reply`]: raw bytes out, exact bytes or a parsed reply back
 //! - [`Relay`]: a TCP relay that holds, splits, cuts and refuses
 //! - [`Random`]: random numbers from a printed seed (`RESPITE_SEED`)
@@ -14,7 +16,9 @@
 )]
 #![allow(unused_imports, reason = "re-exports for the tests that need them")]
 
+mod certificates;
 mod client;
+mod fake_server;
 pub(crate) mod frame;
 mod port;
 mod process;
@@ -26,7 +30,9 @@ mod respite;
 mod selftest;
 mod wait;
 
+pub(crate) use certificates::Certificates;
 pub(crate) use client::{Client, encode};
+pub(crate) use fake_server::{FakeServer, Says};
 pub(crate) use port::ReservedPort;
 pub(crate) use random::Random;
 pub(crate) use redis_server::{RedisBuilder, RedisServer};

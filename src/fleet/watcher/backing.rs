@@ -70,7 +70,7 @@ mod tests {
     fn the_backing_is_called_after_its_address() {
         let long = format!("redis://{0}.{0}.{0}.{0}", "x".repeat(63));
         for (url, id) in [
-            ("redis://u:p@Host:1/2", "host:1"),
+            ("redis://u:p@h:1/2", "h:1"),
             ("rediss://[::1]", "[::1]:6379"),
             ("unix:///run/redis.sock", "backing"),
             (long.as_str(), "backing"),
