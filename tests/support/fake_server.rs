@@ -22,6 +22,8 @@ pub(crate) enum Says {
     Bytes(Vec<u8>),
     /// A text that begins like INFO and has so many bytes.
     Huge(usize),
+    /// A line of so many bytes that does not end.
+    Endless(usize),
     /// A text to a bare `INFO`; nothing, or an error, to one with a section, as Redis 2.4 and 5.
     Old,
     /// Nothing at all, ever, to no command.
@@ -156,10 +158,13 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
                 },
                 Says::Info(text) => format!("${}\r\n{text}\r\n", text.len()).into_bytes(),
                 Says::Huge(len) => {
-                    let mut text = format!("${len}\r\n# Server\r\nx:").into_bytes();
-                    text.resize(text.len() + len - 12, b'x');
-                    text.extend_from_slice(b"\r\n");
-                    text
+                    let head = format!("${len}\r\n# Server\r\nx:");
+                    flood(&mut stream, head.as_bytes(), len);
+                    return;
+                }
+                Says::Endless(len) => {
+                    flood(&mut stream, b"+", len);
+                    return;
                 }
             };
             if stream.write_all(&reply).is_err() {
@@ -170,5 +175,14 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
             Ok(n) if n > 0 => buffer.extend_from_slice(&chunk[..n]),
             _ => return,
         }
+    }
+}
+
+/// Writes `head` and so many bytes, or as many as are taken.
+fn flood(stream: &mut TcpStream, head: &[u8], len: usize) {
+    let chunk = [b'x'; 64 * 1024];
+    let mut taken = stream.write_all(head);
+    for _ in 0..len / chunk.len() {
+        taken = taken.and_then(|()| stream.write_all(&chunk));
     }
 }
