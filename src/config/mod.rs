@@ -29,6 +29,7 @@ mod period;
 mod raw;
 mod secret;
 mod size;
+mod targets;
 #[cfg(test)]
 mod testing;
 mod tls;
@@ -47,5 +48,8 @@ pub use listen::ListenAddr;
 pub use load::{Source, load};
 pub use model::{Config, Http, LogFormat};
 pub use secret::Secret;
+pub use targets::{
+    MAX_TARGET_FILE_BYTES, MAX_TARGETS, TargetFormat, TargetSpec, TargetsError, read_targets,
+};
 pub use tls::{ServerTls, Tls};
 pub use upstream::Upstream;
