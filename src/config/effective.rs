@@ -35,7 +35,7 @@ fn raw(config: &Config) -> raw::Config {
                 .map_or_else(String::new, ListenAddr::to_string),
         },
         cache: super::cache::to_raw(&config.cache),
-        fleet: super::fleet::to_raw(&config.fleet),
+        fleet: super::fleet::to_raw(&config.fleet, &config.targets),
         limits: raw::Limits {
             clients: integer(config.limits.clients),
             request_bytes: size(config.limits.request_bytes),

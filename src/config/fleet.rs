@@ -1,6 +1,6 @@
 //! `[fleet]`: how shards are polled, and what `INFO` shows.
 
-use super::{error::Problems, period::Period, raw};
+use super::{FleetTargets, error::Problems, fleet_targets, period::Period, raw};
 use std::time::Duration;
 
 /// The shortest time between two polls of one shard.
@@ -99,8 +99,9 @@ pub(super) fn validate(raw: &raw::Fleet, problems: &mut Problems) -> FleetSettin
 }
 
 /// Reads the settings back, for the effective configuration.
-pub(super) fn to_raw(fleet: &FleetSettings) -> raw::Fleet {
+pub(super) fn to_raw(fleet: &FleetSettings, targets: &FleetTargets) -> raw::Fleet {
     let integer = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let sources = fleet_targets::to_raw(targets);
     raw::Fleet {
         interval_min: Period(fleet.interval_min),
         interval_max: Period(fleet.interval_max),
@@ -111,6 +112,10 @@ pub(super) fn to_raw(fleet: &FleetSettings) -> raw::Fleet {
         grace: i64::from(fleet.grace),
         max_concurrent_polls: integer(fleet.max_concurrent_polls as u64),
         info: fleet.info.name().to_owned(),
+        listed: sources.listed,
+        file: sources.file,
+        local: sources.local,
+        discovery: sources.discovery,
     }
 }
 

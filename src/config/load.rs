@@ -188,7 +188,9 @@ mod tests {
         let text: Vec<&str> = DEFAULTS
             .lines()
             .filter(|line| {
-                *line != "users = []" && *line != "# password_file = \"/run/secrets/redis\""
+                *line != "users = []"
+                    && *line != "static = []"
+                    && *line != "# password_file = \"/run/secrets/redis\""
             })
             .collect();
         let (keys, examples) = text.join("\n").split_once("# [[").map_or_else(
@@ -203,6 +205,7 @@ mod tests {
         let config = file(&format!("{keys}\n{}", shown.join("\n"))).expect("valid");
         assert_eq!(config.access.users.len(), 1);
         assert_eq!(config.credentials["main"].user, "respite");
+        assert_eq!(config.targets.listed[0].id, "carts");
     }
 
     #[test]

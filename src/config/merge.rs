@@ -5,15 +5,19 @@
 use super::{
     environment::split_list,
     error::{Problem, Problems},
-    raw::{CREDENTIAL_KEYS, USER_KEYS},
+    raw::{CREDENTIAL_KEYS, LOCAL_RULE_KEYS, STATIC_KEYS, USER_KEYS},
 };
 use toml::{Table, Value};
 
 /// The table whose sub-tables have names of the user's choice.
 pub(super) const CREDENTIALS: &str = "credentials";
 
-/// The list of tables.
-const USERS: &str = "access.users";
+/// The lists of tables, with the keys of one.
+const LISTS: [(&str, &[&str]); 3] = [
+    ("access.users", &USER_KEYS),
+    ("fleet.static", &STATIC_KEYS),
+    ("fleet.local.credentials", &LOCAL_RULE_KEYS),
+];
 
 /// Edits to accept between a mistyped name and the one that is suggested for it.
 const MAX_TYPOS: usize = 3;
@@ -53,8 +57,8 @@ fn merge_table(
             (Some(Value::Table(_)), _) => problems.invalid(key, "must be a table"),
             (Some(slot), over) => {
                 value = over;
-                if key == USERS {
-                    check_users(&mut value, problems);
+                if let Some((_, keys)) = LISTS.iter().find(|(list, _)| *list == key) {
+                    check_list(&key, keys, &mut value, problems);
                 }
                 *slot = value;
             }
@@ -75,10 +79,10 @@ fn merge_credentials(base: &mut Table, over: Table, problems: &mut Problems) {
     }
 }
 
-fn check_users(users: &mut Value, problems: &mut Problems) {
-    for (index, user) in users.as_array_mut().into_iter().flatten().enumerate() {
-        if let Value::Table(user) = user {
-            retain_known(&format!("{USERS}[{index}]"), user, &USER_KEYS, problems);
+fn check_list(key: &str, keys: &[&str], list: &mut Value, problems: &mut Problems) {
+    for (index, item) in list.as_array_mut().into_iter().flatten().enumerate() {
+        if let Value::Table(item) = item {
+            retain_known(&format!("{key}[{index}]"), item, keys, problems);
         }
     }
 }
@@ -125,7 +129,7 @@ pub(super) fn set(
             .parse()
             .map(Value::Boolean)
             .map_err(|_| invalid("true or false"))?,
-        Value::Array(_) if path.join(".") == USERS => {
+        Value::Array(_) if LISTS.iter().any(|(list, _)| *list == path.join(".")) => {
             let reason = "can only be given in the file";
             return Err(SetError::Invalid(reason.to_owned()));
         }
@@ -213,7 +217,7 @@ fn join(prefix: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{CREDENTIAL_KEYS, USER_KEYS};
+    use super::{CREDENTIAL_KEYS, LOCAL_RULE_KEYS, STATIC_KEYS, USER_KEYS};
     use crate::config::raw;
     use crate::config::testing::problems;
     use toml::Table;
@@ -263,5 +267,14 @@ mod tests {
         user.extend(table(lists, "[]"));
         let user = user.try_into::<raw::User>();
         assert!(user.is_ok(), "{:?}", user.err());
+        let mut target = table(&STATIC_KEYS[..3], "\"x\"");
+        target.extend(table(&STATIC_KEYS[3..], "{}"));
+        let target = target.try_into::<raw::StaticTarget>();
+        assert!(target.is_ok(), "{:?}", target.err());
+        let mut rule = table(&LOCAL_RULE_KEYS[..1], "1");
+        rule.extend(table(&LOCAL_RULE_KEYS[1..3], "\"x\""));
+        rule.extend(table(&LOCAL_RULE_KEYS[3..], "true"));
+        let rule = rule.try_into::<raw::LocalRule>();
+        assert!(rule.is_ok(), "{:?}", rule.err());
     }
 }

@@ -9,7 +9,7 @@
 //! - `load`: the order of the steps. `merge` and `environment` lay the layers over one another and
 //!   refuse unknown keys; `raw` is what serde reads; `validate` makes the types of this page of it.
 //! - One file per section with its type and its rules: `access`, `credential`, `fleet`, `limits`, `tls`,
-//!   `upstream` with `endpoint`; `model` holds the whole.
+//!   `upstream` with `endpoint`, `fleet_targets` with `targets`; `model` holds the whole.
 //! - `listen`, `period`, `secret`, `size`: single values. `effective` prints a [`Config`] as TOML.
 
 mod access;
@@ -20,6 +20,7 @@ mod endpoint;
 mod environment;
 mod error;
 mod fleet;
+mod fleet_targets;
 mod limits;
 mod listen;
 mod load;
@@ -43,6 +44,7 @@ pub use endpoint::{Address, Endpoint};
 pub use environment::environment;
 pub use error::{ConfigError, Problem};
 pub use fleet::{FleetSettings, InfoMode};
+pub use fleet_targets::{FileTargets, FleetTargets, LocalRule, LocalTargets, TargetPath};
 pub use limits::{Limits, Timeouts};
 pub use listen::ListenAddr;
 pub use load::{Source, load};

@@ -1,8 +1,8 @@
 //! The validated configuration as a whole.
 
 use super::{
-    Access, CacheSettings, Credential, FleetSettings, Limits, ListenAddr, Source, Timeouts, Tls,
-    Upstream, load,
+    Access, CacheSettings, Credential, FleetSettings, FleetTargets, Limits, ListenAddr, Source,
+    Timeouts, Tls, Upstream, load,
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub cache: CacheSettings,
     /// `[fleet]`.
     pub fleet: FleetSettings,
+    /// Where the servers come from that the fleet tracks.
+    pub targets: FleetTargets,
     /// `[tls]`.
     pub tls: Tls,
     /// `[access]`.

@@ -1,7 +1,7 @@
 //! The keys as serde reads and writes them, before anything is known to make sense.
 //!
 //! It holds no defaults: those are in `config/respite.toml`. The exceptions are the tables of which
-//! there may be many, users and credentials; their keys are listed here too. Nothing here is `Debug`,
+//! there may be many, such as users and credentials; their keys are listed here too. Nothing here is `Debug`,
 //! because an upstream's URL may hold a password.
 
 use super::{Secret, listen::ListenList, period::Period, size::Size};
@@ -81,6 +81,65 @@ pub(super) struct Fleet {
     pub(super) grace: i64,
     pub(super) max_concurrent_polls: i64,
     pub(super) info: String,
+    #[serde(rename = "static")]
+    pub(super) listed: Vec<StaticTarget>,
+    pub(super) file: FleetFile,
+    pub(super) local: FleetLocal,
+    pub(super) discovery: FleetDiscovery,
+}
+
+/// The keys of [`StaticTarget`].
+pub(super) const STATIC_KEYS: [&str; 4] = ["id", "addr", "credential", "labels"];
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StaticTarget {
+    #[serde(default)]
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) addr: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) credential: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FleetFile {
+    pub(super) paths: Vec<String>,
+    pub(super) rescan: Period,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FleetLocal {
+    pub(super) enabled: bool,
+    pub(super) rescan: Period,
+    pub(super) names: Vec<String>,
+    pub(super) credentials: Vec<LocalRule>,
+}
+
+/// The keys of [`LocalRule`].
+pub(super) const LOCAL_RULE_KEYS: [&str; 4] = ["port", "name", "credential", "tls"];
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LocalRule {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) port: Option<i64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) credential: String,
+    #[serde(default)]
+    pub(super) tls: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FleetDiscovery {
+    pub(super) services: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]

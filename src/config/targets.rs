@@ -2,9 +2,9 @@
 //! `{targets: [address, …], labels: {name: value, …}}`.
 //!
 //! It reads one file at a time and remembers nothing. When a file is to be read again is the
-//! affair of whoever watches it; the names of credentials are looked up by [`TargetSpec::endpoint`].
+//! affair of whoever watches it, and so are the credentials that it names.
 
-use super::{Credential, Endpoint, Secret};
+use super::Endpoint;
 use serde::{Deserialize, de};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -151,7 +151,7 @@ fn parse(format: TargetFormat, text: &str) -> Result<Vec<TargetSpec>, (Place, St
                 return Err(wrong(format!("more than {MAX_TARGETS} targets")));
             }
             let target = TargetSpec::new(&target, id.clone(), credential.clone(), labels.clone())
-                .map_err(wrong)?;
+                .map_err(|error| wrong(error.in_a_file()))?;
             if let Some(first) = places.insert(target.id.clone(), place.clone()) {
                 let reason = format!("the id \"{}\" is taken by {first}", target.id);
                 return Err(wrong(reason));
@@ -235,8 +235,16 @@ fn is_label_name(name: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// Which of a target's texts is wrong, and why.
+#[derive(Debug)]
+pub(super) struct TargetError {
+    /// `addr`, `credential` or `id`.
+    pub(super) field: &'static str,
+    pub(super) reason: String,
+}
+
 /// Reads `host:port`, or a `redis://`, `rediss://` or `unix://` URL.
-pub(super) fn address(text: &str) -> Result<Endpoint, String> {
+fn address(text: &str) -> Result<Endpoint, String> {
     if text.contains("://") {
         return text.parse();
     }
@@ -252,6 +260,18 @@ pub(super) fn address(text: &str) -> Result<Endpoint, String> {
     }
 }
 
+// === impl TargetError ===
+
+impl TargetError {
+    /// As it is said of a file, where the fields have no keys of their own.
+    fn in_a_file(self) -> String {
+        match self.field {
+            "addr" => self.reason,
+            field => format!("{field} {}", self.reason),
+        }
+    }
+}
+
 // === impl TargetSpec ===
 
 impl TargetSpec {
@@ -261,17 +281,17 @@ impl TargetSpec {
         id: Option<String>,
         credential: Option<String>,
         labels: BTreeMap<String, String>,
-    ) -> Result<Self, String> {
-        let address = address(text)?;
+    ) -> Result<Self, TargetError> {
+        let wrong = |field, reason: String| TargetError { field, reason };
+        let address = address(text).map_err(|reason| wrong("addr", reason))?;
         if credential.is_some() && (address.user.is_some() || address.password.is_some()) {
-            let reason = "a URL with a login cannot have a credential as well";
-            return Err(reason.to_owned());
+            let reason = "cannot be given with a login in the URL".to_owned();
+            return Err(wrong("credential", reason));
         }
         let id = id.unwrap_or_else(|| address.address.to_string());
         if id.is_empty() || id.len() > MAX_ID_BYTES || id.contains(char::is_control) {
-            return Err(format!(
-                "an id has 1 to {MAX_ID_BYTES} bytes and no control characters"
-            ));
+            let reason = format!("must have 1 to {MAX_ID_BYTES} bytes and no control characters");
+            return Err(wrong("id", reason));
         }
         Ok(TargetSpec {
             id,
@@ -279,22 +299,6 @@ impl TargetSpec {
             credential,
             labels,
         })
-    }
-
-    /// Where it listens, with the login of the credential that it names.
-    ///
-    /// # Errors
-    /// When there is no such credential.
-    pub fn endpoint(&self, credentials: &BTreeMap<String, Credential>) -> Result<Endpoint, String> {
-        let mut endpoint = self.address.clone();
-        if let Some(name) = &self.credential {
-            let credential = credentials
-                .get(name)
-                .ok_or_else(|| format!("there is no [credentials.{name}]"))?;
-            endpoint.user = Some(credential.user.clone());
-            endpoint.password = Some(Secret::new(credential.password.expose()));
-        }
-        Ok(endpoint)
     }
 }
 
@@ -343,184 +347,4 @@ impl<'de> Deserialize<'de> for LabelValue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use TargetFormat::{Json, Yaml};
-
-    fn read(format: TargetFormat, text: &str) -> Vec<TargetSpec> {
-        parse(format, text).unwrap_or_else(|(place, reason)| panic!("{text}{place}: {reason}"))
-    }
-
-    #[track_caller]
-    fn refused(format: TargetFormat, text: &str) -> String {
-        let (place, reason) = parse(format, text).expect_err(text);
-        format!("{place}: {reason}")
-    }
-
-    #[test]
-    fn the_example_is_valid() {
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/targets.json");
-        let targets = read_targets(&example).expect("valid");
-        let ids: Vec<&str> = targets.iter().map(|target| target.id.as_str()).collect();
-        assert_eq!(
-            ids,
-            [
-                "10.0.0.11:6379",
-                "10.0.0.12:6379",
-                "sessions",
-                "cache.example.org:6380"
-            ]
-        );
-        assert_eq!(targets[2].credential.as_deref(), Some("main"));
-        assert!(targets[3].address.tls);
-    }
-
-    #[test]
-    fn both_formats_say_the_same() {
-        let json = r#"[
-            {"targets": ["h:1", "[::1]:2"], "labels": {"env": "prod", "__meta_x": "y"}},
-            {"targets": ["rediss://h:3"], "labels": {"id": "tls", "credential": "main", "env": "010"}},
-            {"targets": ["unix:///run/r.sock", "redis://u:hush@h:4/2"]}
-        ]"#;
-        let yaml = "# redis\n- targets: ['h:1', '[::1]:2']\n  labels: {env: prod, __meta_x: y}\n\
-                    - targets:\n  - rediss://h:3\n  labels:\n    id: tls\n    credential: main\n    env: 010\n\
-                    - targets: ['unix:///run/r.sock', 'redis://u:hush@h:4/2']\n";
-        let targets = read(Json, json);
-        assert_eq!(targets, read(Yaml, yaml));
-        let shown: Vec<String> = targets
-            .iter()
-            .map(|t| format!("{} {} {:?} {:?}", t.id, t.address, t.credential, t.labels))
-            .collect();
-        assert_eq!(
-            shown,
-            [
-                r#"h:1 redis://h:1/0 None {"env": "prod"}"#,
-                r#"[::1]:2 redis://[::1]:2/0 None {"env": "prod"}"#,
-                r#"tls rediss://h:3/0 Some("main") {"env": "010"}"#,
-                r#"/run/r.sock unix:///run/r.sock None {}"#,
-                r#"h:4 redis://u@h:4/2 None {}"#,
-            ]
-        );
-        assert_eq!(read(Json, "[]"), []);
-        assert_eq!(read(Yaml, "[]"), []);
-    }
-
-    #[test]
-    fn what_is_wrong_has_its_place() {
-        for (format, text, expected) in [
-            (
-                Json,
-                "",
-                ": is empty: without targets, a list is written []",
-            ),
-            (
-                Yaml,
-                " \n",
-                ": is empty: without targets, a list is written []",
-            ),
-            (
-                Json,
-                "[{\"targets\": [\"h:1\"]}",
-                ":1:21: EOF while parsing a list",
-            ),
-            (Json, "[]\n]", ":2:1: trailing characters"),
-            (Json, "{}", ":1:1: must be a sequence"),
-            (
-                Json,
-                "[{\n\"target\": []}]",
-                ":2:8: unknown field `target`, expected `targets` or `labels`",
-            ),
-            (
-                Json,
-                "[{\"targets\": \"redis://:hush@h\"}]",
-                ":1:30: must be a sequence",
-            ),
-            (
-                Json,
-                "[{\"labels\": {\"a\": 1}}]",
-                ":1:19: must be a string",
-            ),
-            (
-                Json,
-                "[null]",
-                ":1:5: must be a table of targets and labels",
-            ),
-            (
-                Json,
-                "[{}, {\"targets\": [\"h:1\", \"h\"]}]",
-                ": [1].targets[1]: must be HOST:PORT or a redis://, rediss:// or unix:// URL",
-            ),
-            (
-                Json,
-                "[{\"targets\": [\"h:99999\"]}]",
-                ": [0].targets[0]: must be HOST:PORT or a redis://, rediss:// or unix:// URL",
-            ),
-            (
-                Json,
-                "[{\"targets\": [\"h:1/metrics\"]}]",
-                ": [0].targets[0]: must be HOST:PORT or a redis://, rediss:// or unix:// URL",
-            ),
-            (
-                Json,
-                "[{\"targets\": [\"http://h:1\"]}]",
-                ": [0].targets[0]: must be a redis://, rediss:// or unix:// URL",
-            ),
-            (
-                Json,
-                "[{\"targets\": [\"h:0\"]}]",
-                ": [0].targets[0]: the port must not be 0",
-            ),
-            (
-                Json,
-                "[{\"targets\": [\"h:1\"]}, {\"targets\": [\"redis://h:1/2\"]}]",
-                ": [1].targets[0]: the id \"h:1\" is taken by [0].targets[0]",
-            ),
-            (
-                Json,
-                "[{\"targets\": [\"h:1\", \"h:2\"], \"labels\": {\"id\": \"a\"}}]",
-                ": [0].labels: an id is for one target, and this list has more",
-            ),
-            (
-                Json,
-                "[{\"targets\": [\"h:1\"], \"labels\": {\"id\": \"\"}}]",
-                ": [0].targets[0]: an id has 1 to 255 bytes and no control characters",
-            ),
-            (
-                Json,
-                "[{\"targets\": [\"redis://:hush@h:1\"], \"labels\": {\"credential\": \"a\"}}]",
-                ": [0].targets[0]: a URL with a login cannot have a credential as well",
-            ),
-            (
-                Json,
-                "[{\"labels\": {\"a-b\": \"c\"}}]",
-                ": [0].labels: \"a-b\" cannot be a label's name: letters, digits and _, no digit first",
-            ),
-            (Yaml, "- targets: [h:1\n- x", ":1:12: unclosed bracket '['"),
-            (
-                Yaml,
-                "- targets: redis://:hush@h",
-                ":1:12: expected sequence start",
-            ),
-            (
-                Yaml,
-                "- target: []",
-                ":1:3: unknown field `target`, expected one of targets, labels",
-            ),
-            (Yaml, "a: b", ":1:1: expected sequence start"),
-            (
-                Yaml,
-                "[]\n---\n[]\n",
-                ":3:1: only single YAML document expected but multiple found",
-            ),
-            (
-                Yaml,
-                "- targets: ['h:1']\n  targets: ['h:2']\n",
-                ":2:3: duplicate mapping key: targets not allowed here",
-            ),
-        ] {
-            let error = refused(format, text);
-            assert_eq!(error, expected, "{text}");
-            assert!(!error.contains("hush"), "{error}");
-        }
-    }
-}
+mod tests;
