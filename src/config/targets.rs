@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     fs::File,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -58,7 +58,7 @@ pub enum TargetFormat {
 /// Why a file of targets cannot be used: `FILE:LINE:COLUMN: reason` or `FILE: [2].targets[0]: reason`.
 /// It repeats no password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{place}: {reason}", file.display())]
+#[error("{}{place} {reason}", file.display())]
 pub struct TargetsError {
     file: PathBuf,
     place: Place,
@@ -99,13 +99,17 @@ pub fn read_targets(file: &Path) -> Result<Vec<TargetSpec>, TargetsError> {
     let format = TargetFormat::of(file)
         .ok_or_else(|| wrong("must end in .json, .yml or .yaml".to_owned()))?;
     let mut text = Vec::new();
-    File::open(file)
-        .and_then(|opened| {
-            opened
-                .take(MAX_TARGET_FILE_BYTES + 1)
-                .read_to_end(&mut text)
-        })
-        .map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    // Opening a pipe would wait for whoever writes into it.
+    let read = file.metadata().and_then(|metadata| {
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let opened = File::open(file)?;
+        opened
+            .take(MAX_TARGET_FILE_BYTES + 1)
+            .read_to_end(&mut text)
+    });
+    read.map_err(|error| wrong(format!("cannot be read: {error}")))?;
     if text.len() as u64 > MAX_TARGET_FILE_BYTES {
         let most = MAX_TARGET_FILE_BYTES >> 20;
         return Err(wrong(format!("is larger than {most} MiB")));
@@ -321,8 +325,8 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::File => Ok(()),
-            Place::Position { line, column } => write!(f, ":{line}:{column}"),
-            Place::Path(path) => write!(f, ": {path}"),
+            Place::Position { line, column } => write!(f, ":{line}:{column}:"),
+            Place::Path(path) => write!(f, ": {path}:"),
         }
     }
 }

@@ -7,14 +7,21 @@
 
 mod added;
 mod backing;
+mod file;
+mod local;
 mod source;
+mod spec;
+mod static_targets;
 mod supervisor;
 
 pub use added::Added;
 pub(super) use added::Description;
 pub use backing::BackingWatcher;
 pub(super) use backing::{BACKING, shard_id};
+pub use file::{FileMemory, FileWatcher};
+pub use local::LocalWatcher;
 pub use source::{Found, TargetSink, WatcherReport};
+pub use static_targets::StaticWatcher;
 pub use supervisor::Supervisor;
 
 use std::future::Future;
