@@ -84,3 +84,6 @@ impl Watcher for FileWatcher {
         Box::pin(self.run(sink))
     }
 }
+
+#[cfg(test)]
+mod tests;

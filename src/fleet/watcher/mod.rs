@@ -7,6 +7,7 @@
 
 mod added;
 mod backing;
+mod configured;
 mod file;
 mod local;
 mod source;
@@ -18,6 +19,7 @@ pub use added::Added;
 pub(super) use added::Description;
 pub use backing::BackingWatcher;
 pub(super) use backing::{BACKING, shard_id};
+pub use configured::{ConfiguredWatchers, check_listed};
 pub use file::{FileMemory, FileWatcher};
 pub use local::LocalWatcher;
 pub use source::{Found, TargetSink, WatcherReport};
