@@ -340,7 +340,16 @@ mod tests {
         assert_eq!(ids, ["carts", "h:1"]);
         assert_eq!(targets.listed[0].labels["env"], "prod");
         assert_eq!(targets.file.rescan, Duration::from_secs(5));
-        assert_eq!(targets.local.names.len(), 5);
+        assert_eq!(
+            targets.local.names,
+            [
+                "redis-server",
+                "valkey-server",
+                "keydb-server",
+                "redis-sentinel",
+                "valkey-sentinel"
+            ]
+        );
         assert_eq!(targets.services, ["payments", "Größe"]);
         let rule = |name, port| targets.local.rules.iter().position(|r| r.fits(name, port));
         assert_eq!(rule("redis-server", 6379), Some(0));

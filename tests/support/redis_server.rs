@@ -105,6 +105,17 @@ impl RedisServer {
         *VERSION.get_or_init(|| version_of(&default_binary()))
     }
 
+    /// The path of the default binary.
+    #[track_caller]
+    pub(crate) fn program() -> PathBuf {
+        let binary = default_binary();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut found = std::env::split_paths(&path).map(|folder| folder.join(&binary));
+        found
+            .find(|file| file.is_file())
+            .unwrap_or_else(|| panic!("no {binary} on PATH"))
+    }
+
     /// The TCP port.
     #[track_caller]
     pub(crate) fn port(&self) -> u16 {
