@@ -200,7 +200,7 @@ fn servers_of_this_machine_are_found() {
         builder.args(arguments).start()
     };
     let mut server = start(&["--requirepass", "hush"]);
-    let other = start(&["--cluster-enabled", "yes"]);
+    let other = start(&[]);
     let config = format!(
         "[fleet.local]\nenabled = true\nrescan = \"100ms\"\nnames = [\"{name}\"]\n\
          credentials = [{{ port = {}, credential = \"main\" }}]\n\
@@ -218,7 +218,6 @@ fn servers_of_this_machine_are_found() {
     let pid = format!("process_id:{}\r\n", labels.field("pid").as_str());
     let info = client.call(&["INFO", &server.addr(), "server"]);
     assert!(info.as_str().contains(&pid), "{info:?}");
-    // One shard each: the bus of the cluster is none.
     assert_eq!(watcher(&mut client, "local").field("targets").int(), 2);
     server.kill();
     until_state(&mut client, &server.addr(), "gone");

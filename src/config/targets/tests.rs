@@ -173,3 +173,34 @@ fn what_is_wrong_has_its_place() {
         assert!(!error.contains("hush"), "{error}");
     }
 }
+
+#[test]
+fn no_text_is_too_much() {
+    for (format, text) in [
+        (Json, "[".repeat(1_000_000)),
+        (Yaml, "[".repeat(1_000_000)),
+        (Yaml, "- ".repeat(1_000_000)),
+        (Yaml, "- labels: {a: ".repeat(100_000)),
+    ] {
+        refused(format, &text);
+    }
+    // Aliases are no way around the bounds.
+    let many = "- {targets: ['h:1'], labels: *a}\n".repeat(2000);
+    let aliases = format!("- labels: &a {{env: prod}}\n{many}");
+    let error = refused(Yaml, &aliases);
+    assert!(error.contains("limits breached"), "{error}");
+}
+
+#[test]
+fn labels_are_bounded() {
+    let labels = |n: usize, bytes: usize| {
+        let labels = (0..n).map(|i| format!("\"l{i}\": \"{}\"", "x".repeat(bytes)));
+        let labels: Vec<String> = labels.collect();
+        format!("[{{\"labels\": {{{}}}}}]", labels.join(","))
+    };
+    assert_eq!(read(Json, &labels(64, 1)), []);
+    let error = refused(Json, &labels(65, 1));
+    assert_eq!(error, ": [0].labels: more than 64 labels");
+    let error = refused(Json, &labels(2, 2100));
+    assert_eq!(error, ": [0].labels: more than 4096 bytes of labels");
+}
