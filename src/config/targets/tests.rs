@@ -59,119 +59,110 @@ fn both_formats_say_the_same() {
     assert_eq!(read(Yaml, "[]"), []);
 }
 
-#[test]
-fn what_is_wrong_has_its_place() {
-    for (format, text, expected) in [
-        (Json, "", " is empty: without targets, a list is written []"),
-        (
-            Yaml,
-            " \n",
-            " is empty: without targets, a list is written []",
-        ),
-        (
-            Json,
-            "[{\"targets\": [\"h:1\"]}",
-            ":1:21: EOF while parsing a list",
-        ),
-        (Json, "[]\n]", ":2:1: trailing characters"),
-        (Json, "{}", ":1:1: must be a sequence"),
-        (
-            Json,
-            "[{\n\"target\": []}]",
-            ":2:8: unknown field `target`, expected `targets` or `labels`",
-        ),
-        (
-            Json,
-            "[{\"targets\": \"redis://:hush@h\"}]",
-            ":1:30: must be a sequence",
-        ),
-        (
-            Json,
-            "[{\"labels\": {\"a\": 1}}]",
-            ":1:19: must be a string",
-        ),
-        (
-            Json,
-            "[null]",
-            ":1:5: must be a table of targets and labels",
-        ),
-        (
-            Json,
-            "[{}, {\"targets\": [\"h:1\", \"h\"]}]",
-            ": [1].targets[1]: must be HOST:PORT or a redis://, rediss:// or unix:// URL",
-        ),
-        (
-            Json,
-            "[{\"targets\": [\"h:99999\"]}]",
-            ": [0].targets[0]: must be HOST:PORT or a redis://, rediss:// or unix:// URL",
-        ),
-        (
-            Json,
-            "[{\"targets\": [\"h:1/metrics\"]}]",
-            ": [0].targets[0]: must be HOST:PORT or a redis://, rediss:// or unix:// URL",
-        ),
-        (
-            Json,
-            "[{\"targets\": [\"http://h:1\"]}]",
-            ": [0].targets[0]: must be a redis://, rediss:// or unix:// URL",
-        ),
-        (
-            Json,
-            "[{\"targets\": [\"h:0\"]}]",
-            ": [0].targets[0]: the port must not be 0",
-        ),
-        (
-            Json,
-            "[{\"targets\": [\"h:1\"]}, {\"targets\": [\"redis://h:1/2\"]}]",
-            ": [1].targets[0]: the id \"h:1\" is taken by [0].targets[0]",
-        ),
-        (
-            Json,
-            "[{\"targets\": [\"h:1\", \"h:2\"], \"labels\": {\"id\": \"a\"}}]",
-            ": [0].labels: an id is for one target, and this list has more",
-        ),
-        (
-            Json,
-            "[{\"targets\": [\"h:1\"], \"labels\": {\"id\": \"\"}}]",
-            ": [0].targets[0]: id must have 1 to 255 bytes and no control characters",
-        ),
-        (
-            Json,
-            "[{\"targets\": [\"redis://:hush@h:1\"], \"labels\": {\"credential\": \"a\"}}]",
-            ": [0].targets[0]: credential cannot be given with a login in the URL",
-        ),
-        (
-            Json,
-            "[{\"labels\": {\"a-b\": \"c\"}}]",
-            ": [0].labels: \"a-b\" cannot be a label's name: letters, digits and _, no digit first",
-        ),
-        (Yaml, "- targets: [h:1\n- x", ":1:12: unclosed bracket '['"),
-        (
-            Yaml,
-            "- targets: redis://:hush@h",
-            ":1:12: expected sequence start",
-        ),
-        (
-            Yaml,
-            "- target: []",
-            ":1:3: unknown field `target`, expected one of targets, labels",
-        ),
-        (Yaml, "a: b", ":1:1: expected sequence start"),
-        (
-            Yaml,
-            "[]\n---\n[]\n",
-            ":3:1: only single YAML document expected but multiple found",
-        ),
-        (
-            Yaml,
-            "- targets: ['h:1']\n  targets: ['h:2']\n",
-            ":2:3: duplicate mapping key: targets not allowed here",
-        ),
-    ] {
+#[track_caller]
+fn each_refused(format: TargetFormat, cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
         let error = refused(format, text);
-        assert_eq!(error, expected, "{text}");
+        assert_eq!(error, *expected, "{text}");
         assert!(!error.contains("hush"), "{error}");
     }
+}
+
+#[test]
+fn json_that_is_wrong_has_its_place() {
+    let empty = " is empty: without targets, a list is written []";
+    each_refused(
+        Json,
+        &[
+            ("", empty),
+            (
+                r#"[{"targets": ["h:1"]}"#,
+                ":1:21: EOF while parsing a list",
+            ),
+            ("[]\n]", ":2:1: trailing characters"),
+            ("{}", ":1:1: must be a sequence"),
+            (
+                "[{\n\"target\": []}]",
+                ":2:8: unknown field `target`, expected `targets` or `labels`",
+            ),
+            (
+                r#"[{"targets": "redis://:hush@h"}]"#,
+                ":1:30: must be a sequence",
+            ),
+            (r#"[{"labels": {"a": 1}}]"#, ":1:19: must be a string"),
+            ("[null]", ":1:5: must be a table of targets and labels"),
+        ],
+    );
+}
+
+#[test]
+fn yaml_that_is_wrong_has_its_place() {
+    let empty = " is empty: without targets, a list is written []";
+    each_refused(
+        Yaml,
+        &[
+            (" \n", empty),
+            ("- targets: [h:1\n- x", ":1:12: unclosed bracket '['"),
+            (
+                "- targets: redis://:hush@h",
+                ":1:12: expected sequence start",
+            ),
+            (
+                "- target: []",
+                ":1:3: unknown field `target`, expected one of targets, labels",
+            ),
+            ("a: b", ":1:1: expected sequence start"),
+            (
+                "[]\n---\n[]\n",
+                ":3:1: only single YAML document expected but multiple found",
+            ),
+            (
+                "- targets: ['h:1']\n  targets: ['h:2']\n",
+                ":2:3: duplicate mapping key: targets not allowed here",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_target_that_cannot_be_has_its_place() {
+    let address = ": [0].targets[0]: must be HOST:PORT or a redis://, rediss:// or unix:// URL";
+    each_refused(
+        Json,
+        &[
+            (r#"[{"targets": ["h"]}]"#, address),
+            (r#"[{"targets": ["h:99999"]}]"#, address),
+            (r#"[{"targets": ["h:1/metrics"]}]"#, address),
+            (
+                r#"[{}, {"targets": ["h:1", "http://h:1"]}]"#,
+                ": [1].targets[1]: must be a redis://, rediss:// or unix:// URL",
+            ),
+            (
+                r#"[{"targets": ["h:0"]}]"#,
+                ": [0].targets[0]: the port must not be 0",
+            ),
+            (
+                r#"[{"targets": ["h:1"]}, {"targets": ["redis://h:1/2"]}]"#,
+                r#": [1].targets[0]: the id "h:1" is taken by [0].targets[0]"#,
+            ),
+            (
+                r#"[{"targets": ["h:1", "h:2"], "labels": {"id": "a"}}]"#,
+                ": [0].labels: an id is for one target, and this list has more",
+            ),
+            (
+                r#"[{"targets": ["h:1"], "labels": {"id": ""}}]"#,
+                ": [0].targets[0]: id must have 1 to 255 bytes and no control characters",
+            ),
+            (
+                r#"[{"targets": ["redis://:hush@h:1"], "labels": {"credential": "a"}}]"#,
+                ": [0].targets[0]: credential cannot be given with a login in the URL",
+            ),
+            (
+                r#"[{"labels": {"a-b": "c"}}]"#,
+                ": [0].labels: \"a-b\" cannot be a label's name: letters, digits and _, no digit first",
+            ),
+        ],
+    );
 }
 
 #[test]
