@@ -20,6 +20,7 @@ use crate::access::AccessList;
 use crate::cache::{Cache, CacheFamily};
 use crate::command::{AboutRespite, Family, InfoSource, Table};
 use crate::config::{Config, Source, Upstream, environment, load};
+use crate::fleet::watcher::check_listed;
 use crate::fleet::{Fleet, ShardFamily};
 use crate::http::HttpListener;
 use crate::session::listener::{Listener, acceptor};
@@ -119,6 +120,7 @@ struct Prepared {
 fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let refused = |text: String| Failure::Refused(text);
     let access = reload::access_list(config).map_err(refused)?;
+    check_listed(&config.targets).map_err(refused)?;
     let acceptor = config.tls.server.as_ref().map(acceptor).transpose();
     let acceptor = acceptor.map_err(|e| refused(format!("tls: {e}")))?;
     let connector = match &config.upstream {

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use crate::access::{AccessList, UserSpec};
 use crate::config::{Config, Source, environment, load};
 use crate::fleet::Fleet;
+use crate::fleet::watcher::check_listed;
 use crate::session::shared::Shared;
 use crate::telemetry;
 
@@ -40,6 +41,7 @@ impl Reloader {
         // One line, however many problems there are: for the log and for an error reply.
         let config = config.map_err(|error| error.to_string().replace('\n', "; "))?;
         let access = access_list(&config)?;
+        check_listed(&config.targets)?;
         let Some((shared, fleet)) = self.running.get() else {
             return Ok(());
         };

@@ -46,7 +46,7 @@ use crate::command::AboutRespite;
 use crate::config::{Config, FleetSettings};
 use crate::upstream::{Backing, ControlLink, Dialer};
 use poller::Poller;
-use watcher::{Added, BackingWatcher, Supervisor, Watcher, WatcherReport};
+use watcher::{Added, BackingWatcher, ConfiguredWatchers, Supervisor, Watcher, WatcherReport};
 
 /// `[fleet]`, replaced by a reload.
 type Settings = Arc<ArcSwap<FleetSettings>>;
@@ -58,6 +58,7 @@ pub struct Fleet {
     poller: Arc<Poller>,
     supervisor: Supervisor,
     backing: Arc<Backing>,
+    configured: ConfiguredWatchers,
     added: Arc<Added>,
     about: OnceLock<Weak<dyn AboutRespite>>,
 }
@@ -78,6 +79,7 @@ impl Fleet {
         let fleet = Arc::new(Fleet {
             supervisor: Supervisor::new(Handle::current(), on_change),
             backing: Arc::clone(control.backing()),
+            configured: ConfiguredWatchers::default(),
             added: Arc::new(Added::new(control, credentials, Arc::clone(&settings))),
             settings,
             table,
@@ -105,7 +107,7 @@ impl Fleet {
         let credentials = Credentials::new(config.credentials.clone());
         let mut watchers: Vec<Arc<dyn Watcher>> =
             vec![Arc::new(BackingWatcher::new(Arc::clone(&self.backing)))];
-        watchers.extend(watcher::configured(config, &credentials));
+        watchers.extend(self.configured.make(&config.targets, &credentials));
         self.added.set_credentials(credentials);
         watchers.push(Arc::clone(&self.added) as Arc<dyn Watcher>);
         self.supervisor.replace(watchers);

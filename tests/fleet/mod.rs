@@ -5,6 +5,7 @@ mod info;
 mod polling;
 mod shards;
 mod states;
+mod watchers;
 
 use crate::support::{Client, DEADLINE, FakeServer, RedisServer, Reply, Respite, wait_until};
 

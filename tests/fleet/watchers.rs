@@ -23,7 +23,9 @@ fn shard(client: &mut Client, id: &str) -> Option<Reply> {
 
 fn state(client: &mut Client, id: &str) -> String {
     let shard = shard(client, id);
-    shard.map_or_else(String::new, |shard| shard.field("state").as_str().to_owned())
+    shard.map_or_else(String::new, |shard| {
+        shard.field("state").as_str().to_owned()
+    })
 }
 
 #[track_caller]
@@ -41,7 +43,10 @@ fn source(client: &mut Client, id: &str) -> String {
 /// The port that the shard's INFO tells.
 fn port(client: &mut Client, id: &str) -> String {
     let info = client.call(&["INFO", id, "server"]);
-    let line = info.as_str().lines().find_map(|l| l.strip_prefix("tcp_port:"));
+    let line = info
+        .as_str()
+        .lines()
+        .find_map(|l| l.strip_prefix("tcp_port:"));
     line.expect("a port").to_owned()
 }
 
@@ -49,7 +54,9 @@ fn watcher(client: &mut Client, name: &str) -> Reply {
     let watchers = client.call(&["SHARD.WATCHERS"]);
     let mut items = watchers.items().iter();
     let found = items.find(|w| w.field("name").as_str() == name);
-    found.unwrap_or_else(|| panic!("no {name} in {watchers:?}")).clone()
+    found
+        .unwrap_or_else(|| panic!("no {name} in {watchers:?}"))
+        .clone()
 }
 
 /// What is wrong with a watcher; "" if nothing is.
@@ -109,7 +116,10 @@ fn servers_are_named_in_the_configuration() {
         client.call(&["SHARD.LIST"]),
         client.call(&["SHARD.WATCHERS"])
     );
-    assert!(!shown.contains("hush") && !shown.contains("wrong"), "{shown}");
+    assert!(
+        !shown.contains("hush") && !shown.contains("wrong"),
+        "{shown}"
+    );
     assert!(!respite.log().join("\n").contains("hush"));
     respite.allow_log("shard");
 }
@@ -120,7 +130,10 @@ fn an_id_that_cannot_be_is_refused_before_the_start() {
     let stopped = Respite::builder().config(config).run_to_end();
     assert_eq!(stopped.status.code(), Some(2));
     let log = stopped.log.join("\n");
-    assert!(log.contains("fleet.static[0].id: a shard id may not be"), "{log}");
+    assert!(
+        log.contains("fleet.static[0].id: a shard id may not be"),
+        "{log}"
+    );
 
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("respite.toml");
@@ -147,13 +160,16 @@ fn servers_are_listed_in_files() {
     let (a, b) = (RedisServer::start(), protected("hush"));
     let folder: TempDir = tempfile::tempdir().expect("a folder");
     let dir = folder.path();
-    let config = format!(
-        "[fleet.file]\npaths = ['{}', '{}']\n[credentials.main]\npassword = \"hush\"",
-        dir.join("targets.json").display(),
-        dir.join("more-*.yml").display(),
-    );
+    let config = |names: &[&str]| {
+        let paths = names
+            .iter()
+            .map(|name| dir.join(name).display().to_string());
+        let paths: Vec<String> = paths.collect();
+        format!("[fleet.file]\npaths = {paths:?}\n[credentials.main]\npassword = \"hush\"")
+    };
     fs::write(dir.join("targets.json"), listing(&[&a])).expect("written");
-    let mut respite = in_front_of(&backing, &config).start();
+    let config_now = config(&["targets.json", "more-*.yml"]);
+    let mut respite = in_front_of(&backing, &config_now).start();
     let mut client = respite.connect();
     until_state(&mut client, &a.addr(), "live");
     assert_eq!(source(&mut client, &a.addr()), "file");
@@ -174,9 +190,12 @@ fn servers_are_listed_in_files() {
     assert!(!why.contains("hush"), "{why}");
     assert!(error(&mut client, "file").contains("targets.json:1:"));
     // A reload does not make it forget.
+    let extra = "[{\"targets\": [\"127.0.0.1:1\"], \"labels\": {\"id\": \"extra\"}}]";
+    fs::write(dir.join("extra.json"), extra).expect("written");
+    respite.rewrite_config(&config(&["targets.json", "more-*.yml", "extra.json"]));
     client.call(&["RESPITE.RELOAD"]).assert_ok();
     wait_until("the reloaded watcher has looked", DEADLINE, || {
-        watcher(&mut client, "file").field("last_ok_ms").int() < 200
+        shard(&mut client, "extra").is_some()
     });
     assert_eq!(state(&mut client, &a.addr()), "live");
     // It is put right.

@@ -7,6 +7,8 @@ use crate::config::FleetTargets;
 use crate::fleet::{Credentials, check_id};
 
 /// Makes watchers, again at every reload, and hands on what files said to the one that follows.
+///
+/// Those of the backing come before them, those of `SHARD.ADD` after them.
 #[derive(Debug, Default)]
 pub struct ConfiguredWatchers {
     files: Arc<FileMemory>,

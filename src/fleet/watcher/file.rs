@@ -46,21 +46,22 @@ impl FileWatcher {
     async fn run(self: Arc<Self>, sink: TargetSink) {
         let changed = Arc::new(Notify::new());
         let mut folders = Folders::new(Arc::clone(&changed));
+        let mut last = None;
         loop {
             let (watcher, sink) = (Arc::clone(&self), sink.clone());
             // Disks can be slow, and a folder may be on another machine.
             let looked = spawn_blocking(move || {
                 folders.follow(&watcher.settings.paths);
-                let found = watcher
-                    .memory
-                    .look(&watcher.settings.paths, &watcher.credentials);
-                match found.problem {
-                    None => sink.set(found.targets),
-                    Some(problem) => sink.set_partly(found.targets, problem),
+                let paths = &watcher.settings.paths;
+                let looked = watcher.memory.look(paths, &watcher.credentials);
+                match &looked.problem {
+                    None if last.as_ref() == Some(&looked) => sink.well(),
+                    None => sink.set(looked.targets.clone()),
+                    Some(problem) => sink.set_partly(looked.targets.clone(), problem),
                 }
-                folders
+                (folders, Some(looked))
             });
-            folders = looked.await.expect("reading files does not panic");
+            (folders, last) = looked.await.expect("reading files does not panic");
             if timeout(self.settings.rescan, changed.notified())
                 .await
                 .is_ok()

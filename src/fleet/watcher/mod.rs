@@ -30,9 +30,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::target::Credentials;
-use crate::config::Config;
-
 /// What a watcher does, for as long as it is wanted.
 pub type Watching = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -51,11 +48,4 @@ pub trait Watcher: Send + Sync {
     /// started again after a moment, which is counted. The future is dropped when the watcher
     /// is no longer wanted, as after a reload.
     fn watch(self: Arc<Self>, sink: TargetSink) -> Watching;
-}
-
-/// The watchers that the configuration asks for, in the order in which they win; those of the backing
-/// come before them, those of `SHARD.ADD` after them. Called at start and again at each reload.
-#[must_use]
-pub fn configured(_config: &Config, _credentials: &Credentials) -> Vec<Arc<dyn Watcher>> {
-    Vec::new()
 }

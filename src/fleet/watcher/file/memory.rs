@@ -28,7 +28,7 @@ pub struct FileMemory {
 }
 
 /// What the files say.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Looked {
     pub(super) targets: Vec<Target>,
     /// The first thing that is wrong.
