@@ -85,7 +85,9 @@ fn servers_are_named_in_the_configuration() {
     let labels = "labels = { env = \"prod\" }";
     let credential = "credential = \"main\"";
     let config = listed("a", &a, labels) + &listed("b", &b, credential) + &login("wrong");
-    let mut respite = in_front_of(&backing, &config).allow_log("shard").start();
+    let mut respite = in_front_of(&backing, &config)
+        .allow_log("not usable")
+        .start();
     let mut client = respite.connect();
     until_state(&mut client, "a", "live");
     until_state(&mut client, "b", "authfail");
@@ -121,7 +123,7 @@ fn servers_are_named_in_the_configuration() {
         "{shown}"
     );
     assert!(!respite.log().join("\n").contains("hush"));
-    respite.allow_log("shard");
+    respite.allow_log("not usable");
 }
 
 #[test]
@@ -169,7 +171,9 @@ fn servers_are_listed_in_files() {
     };
     fs::write(dir.join("targets.json"), listing(&[&a])).expect("written");
     let config_now = config(&["targets.json", "more-*.yml"]);
-    let mut respite = in_front_of(&backing, &config_now).start();
+    let mut respite = in_front_of(&backing, &config_now)
+        .allow_log("not usable")
+        .start();
     let mut client = respite.connect();
     until_state(&mut client, &a.addr(), "live");
     assert_eq!(source(&mut client, &a.addr()), "file");
@@ -226,7 +230,9 @@ fn servers_of_this_machine_are_found() {
          [credentials.main]\npassword = \"hush\"",
         server.port()
     );
-    let respite = in_front_of(&backing, &config).allow_log("shard").start();
+    let respite = in_front_of(&backing, &config)
+        .allow_log("not usable")
+        .start();
     let mut client = respite.connect();
     until_state(&mut client, &server.addr(), "live");
     until_state(&mut client, &other.addr(), "live");
