@@ -111,6 +111,17 @@ fn of_two_with_one_id_the_first_counts() {
 }
 
 #[test]
+fn two_writes_within_one_tick_of_the_clock_are_told_apart() {
+    let folder = folder();
+    let (memory, dir) = (FileMemory::default(), folder.path());
+    for round in 0..200 {
+        let id = format!("a:{}", 1 + round % 9);
+        write(dir, "a.json", &listing(&[&id]));
+        assert_eq!(look(&memory, dir, &["a.json"]), well(&[&id]));
+    }
+}
+
+#[test]
 fn credentials_are_named() {
     let folder = folder();
     let (memory, dir) = (FileMemory::default(), folder.path());
@@ -236,6 +247,26 @@ async fn a_swap_of_links_is_noticed() {
     // Where a link leads to, files change too.
     write(&dir.join("..3"), "targets.json", &listing(&["a:4"]));
     watched.until(&["a:4"]).await;
+}
+
+#[tokio::test]
+async fn a_swap_of_the_folder_is_noticed() {
+    let folder = folder();
+    let dir = folder.path();
+    for version in ["1", "2"] {
+        fs::create_dir(dir.join(version)).expect("created");
+        let ids = format!("a:{version}");
+        write(&dir.join(version), "a.json", &listing(&[&ids]));
+    }
+    symlink("1", dir.join("current")).expect("linked");
+    let mut watched = watch(vec![path(&dir.join("current"), "a.json")], NEVER);
+    watched.until(&["a:1"]).await;
+    symlink("2", dir.join("new")).expect("linked");
+    fs::rename(dir.join("new"), dir.join("current")).expect("swapped");
+    watched.until(&["a:2"]).await;
+    // It is the new one that is watched now.
+    write(&dir.join("2"), "a.json", &listing(&["a:3"]));
+    watched.until(&["a:3"]).await;
 }
 
 #[tokio::test]
