@@ -233,3 +233,23 @@ impl Problems {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_just_changed_is_read_once_more() {
+        let stamp = Stamp {
+            device: 1,
+            number: 1,
+            bytes: 1,
+            modified: (0, 0),
+            changed: (1000, 999_999_999),
+        };
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (now, settled) in [(999, false), (1000, false), (1002, false), (1003, true)] {
+            assert_eq!(stamp.is_settled(at(now)), settled, "{now}");
+        }
+    }
+}
