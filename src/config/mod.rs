@@ -50,8 +50,6 @@ pub use listen::ListenAddr;
 pub use load::{Source, load};
 pub use model::{Config, Http, LogFormat};
 pub use secret::Secret;
-pub use targets::{
-    MAX_TARGET_FILE_BYTES, MAX_TARGETS, TargetFormat, TargetSpec, TargetsError, read_targets,
-};
+pub use targets::{TargetFormat, TargetSpec, TargetsError, read_targets};
 pub use tls::{ServerTls, Tls};
 pub use upstream::Upstream;

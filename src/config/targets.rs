@@ -15,10 +15,10 @@ use std::{
 };
 
 /// The largest file that is read.
-pub const MAX_TARGET_FILE_BYTES: u64 = 16 << 20;
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The most targets of one file.
-pub const MAX_TARGETS: usize = 100_000;
+const MAX_TARGETS: usize = 100_000;
 
 /// The most labels of one target.
 const MAX_LABELS: usize = 64;
@@ -88,7 +88,7 @@ struct LabelValue(String);
 /// Reads a file of targets. Every target has an id of its own.
 ///
 /// # Errors
-/// When the file cannot be read, is larger than [`MAX_TARGET_FILE_BYTES`], has neither of the known
+/// When the file cannot be read, is larger than 16 MiB, has neither of the known
 /// extensions, is not what its extension says, or names something that cannot be a target.
 pub fn read_targets(file: &Path) -> Result<Vec<TargetSpec>, TargetsError> {
     let wrong = |reason: String| TargetsError {
@@ -105,13 +105,11 @@ pub fn read_targets(file: &Path) -> Result<Vec<TargetSpec>, TargetsError> {
             return Err(io::Error::other("it is not a file"));
         }
         let opened = File::open(file)?;
-        opened
-            .take(MAX_TARGET_FILE_BYTES + 1)
-            .read_to_end(&mut text)
+        opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)
     });
     read.map_err(|error| wrong(format!("cannot be read: {error}")))?;
-    if text.len() as u64 > MAX_TARGET_FILE_BYTES {
-        let most = MAX_TARGET_FILE_BYTES >> 20;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        let most = MAX_FILE_BYTES >> 20;
         return Err(wrong(format!("is larger than {most} MiB")));
     }
     let text = String::from_utf8(text).map_err(|_| wrong("is not UTF-8".to_owned()))?;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use super::{field, listed, wait_state};
 use crate::support::{
     Client, DEADLINE, RedisServer, Reply, Respite, RespiteBuilder, respite_command, wait_until,
 };
@@ -14,40 +15,22 @@ fn in_front_of(server: &RedisServer, config: &str) -> RespiteBuilder {
     Respite::builder().upstream(&server.url()).config(config)
 }
 
-/// The shard of this id.
-fn shard(client: &mut Client, id: &str) -> Option<Reply> {
-    let list = client.call(&["SHARD.LIST"]);
-    let found = list.items().iter().find(|s| s.field("id").as_str() == id);
-    found.cloned()
-}
-
 fn state(client: &mut Client, id: &str) -> String {
-    let shard = shard(client, id);
+    let shard = listed(client, id);
     shard.map_or_else(String::new, |shard| {
         shard.field("state").as_str().to_owned()
     })
 }
 
-#[track_caller]
-fn until_state(client: &mut Client, id: &str, expected: &str) {
-    wait_until(&format!("{id} is {expected}"), DEADLINE, || {
-        state(client, id) == expected
-    });
-}
-
 fn source(client: &mut Client, id: &str) -> String {
-    let shard = shard(client, id).expect(id);
+    let shard = listed(client, id).expect(id);
     shard.field("source").as_str().to_owned()
 }
 
 /// The port that the shard's INFO tells.
 fn port(client: &mut Client, id: &str) -> String {
     let info = client.call(&["INFO", id, "server"]);
-    let line = info
-        .as_str()
-        .lines()
-        .find_map(|l| l.strip_prefix("tcp_port:"));
-    line.expect("a port").to_owned()
+    field(info.as_str(), "tcp_port").to_owned()
 }
 
 fn watcher(client: &mut Client, name: &str) -> Reply {
@@ -77,35 +60,35 @@ fn protected(password: &str) -> RedisServer {
 fn servers_are_named_in_the_configuration() {
     let backing = RedisServer::start();
     let (a, b) = (RedisServer::start(), protected("hush"));
-    let listed = |id: &str, server: &RedisServer, more: &str| {
+    let target = |id: &str, server: &RedisServer, more: &str| {
         let addr = server.addr();
         format!("[[fleet.static]]\nid = \"{id}\"\naddr = \"{addr}\"\n{more}\n")
     };
     let login = |password| format!("[credentials.main]\npassword = \"{password}\"\n");
     let labels = "labels = { env = \"prod\" }";
     let credential = "credential = \"main\"";
-    let config = listed("a", &a, labels) + &listed("b", &b, credential) + &login("wrong");
+    let config = target("a", &a, labels) + &target("b", &b, credential) + &login("wrong");
     let mut respite = in_front_of(&backing, &config)
         .allow_log("not usable")
         .start();
     let mut client = respite.connect();
-    until_state(&mut client, "a", "live");
-    until_state(&mut client, "b", "authfail");
+    wait_state(&mut client, "a", "live");
+    wait_state(&mut client, "b", "authfail");
     assert_eq!(port(&mut client, "a"), a.port().to_string());
     assert_eq!(source(&mut client, "a"), "static");
-    let shard = shard(&mut client, "a").expect("listed");
+    let shard = listed(&mut client, "a").expect("listed");
     shard.field("labels").field("env").assert_str("prod");
     shard.field("addr").assert_str(&a.addr());
 
     // A new password, one server less, one more, and one that is somewhere else.
-    let config = listed("b", &b, credential) + &listed("c", &a, "") + &login("hush");
+    let config = target("b", &b, credential) + &target("c", &a, "") + &login("hush");
     respite.reload(&config);
-    until_state(&mut client, "b", "live");
-    until_state(&mut client, "c", "live");
-    until_state(&mut client, "a", "gone");
+    wait_state(&mut client, "b", "live");
+    wait_state(&mut client, "c", "live");
+    wait_state(&mut client, "a", "gone");
     assert_eq!(port(&mut client, "b"), b.port().to_string());
     assert_eq!(watcher(&mut client, "static").field("targets").int(), 2);
-    let config = listed("b", &a, "") + &listed("c", &b, credential) + &login("hush");
+    let config = target("b", &a, "") + &target("c", &b, credential) + &login("hush");
     respite.rewrite_config(&config);
     client.call(&["RESPITE.RELOAD"]).assert_ok();
     wait_until("the shards have changed places", DEADLINE, || {
@@ -175,7 +158,7 @@ fn servers_are_listed_in_files() {
         .allow_log("not usable")
         .start();
     let mut client = respite.connect();
-    until_state(&mut client, &a.addr(), "live");
+    wait_state(&mut client, &a.addr(), "live");
     assert_eq!(source(&mut client, &a.addr()), "file");
     // One more file.
     let more = |id: &str| {
@@ -183,12 +166,12 @@ fn servers_are_listed_in_files() {
         format!("- targets: ['{addr}']\n  labels: {{id: {id}, credential: main}}\n")
     };
     fs::write(dir.join("more-1.yml"), more("b")).expect("written");
-    until_state(&mut client, "b", "live");
+    wait_state(&mut client, "b", "live");
     // One is broken, the other goes on.
     replace(dir, "targets.json", "[{\"targets\": [\"redis://:hush@h:1\"");
     fs::write(dir.join("more-1.yml"), more("c")).expect("written");
-    until_state(&mut client, "c", "live");
-    until_state(&mut client, "b", "gone");
+    wait_state(&mut client, "c", "live");
+    wait_state(&mut client, "b", "gone");
     assert_eq!(state(&mut client, &a.addr()), "live");
     let why = respite.expect_log("targets.json:1:");
     assert!(!why.contains("hush"), "{why}");
@@ -199,12 +182,12 @@ fn servers_are_listed_in_files() {
     respite.rewrite_config(&config(&["targets.json", "more-*.yml", "extra.json"]));
     client.call(&["RESPITE.RELOAD"]).assert_ok();
     wait_until("the reloaded watcher has looked", DEADLINE, || {
-        shard(&mut client, "extra").is_some()
+        listed(&mut client, "extra").is_some()
     });
     assert_eq!(state(&mut client, &a.addr()), "live");
     // It is put right.
     replace(dir, "targets.json", "[]");
-    until_state(&mut client, &a.addr(), "gone");
+    wait_state(&mut client, &a.addr(), "gone");
     wait_until("nothing is wrong", DEADLINE, || {
         error(&mut client, "file").is_empty()
     });
@@ -234,9 +217,9 @@ fn servers_of_this_machine_are_found() {
         .allow_log("not usable")
         .start();
     let mut client = respite.connect();
-    until_state(&mut client, &server.addr(), "live");
-    until_state(&mut client, &other.addr(), "live");
-    let found = shard(&mut client, &server.addr()).expect("listed");
+    wait_state(&mut client, &server.addr(), "live");
+    wait_state(&mut client, &other.addr(), "live");
+    let found = listed(&mut client, &server.addr()).expect("listed");
     found.field("source").assert_str("local");
     let labels = found.field("labels");
     labels.field("process").assert_str(&name);
@@ -245,8 +228,8 @@ fn servers_of_this_machine_are_found() {
     assert!(info.as_str().contains(&pid), "{info:?}");
     assert_eq!(watcher(&mut client, "local").field("targets").int(), 2);
     server.kill();
-    until_state(&mut client, &server.addr(), "gone");
+    wait_state(&mut client, &server.addr(), "gone");
     assert_eq!(state(&mut client, &other.addr()), "live");
     server.restart();
-    until_state(&mut client, &server.addr(), "live");
+    wait_state(&mut client, &server.addr(), "live");
 }
