@@ -12,6 +12,7 @@ mod differential;
 mod fleet;
 mod limits;
 mod pinning;
+mod races;
 mod serve;
 mod support;
 mod tidy;

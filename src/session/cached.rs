@@ -13,6 +13,8 @@ use crate::resp::Args;
 
 /// A transaction with more keys than this protects all keys.
 const MOST_QUEUED_KEYS: usize = 1000;
+/// A client that has selected more databases than this without a confirmation protects all keys.
+const MOST_SELECTED: usize = 16;
 
 /// What a command needs so that the cache stays true: keys to protect until its reply is in, and
 /// whether the reply has to wait for a fence.
@@ -76,9 +78,10 @@ impl Session {
         let mut guard = Guard::new(Arc::clone(&cache));
         let blocks = may_block(request);
         match request.row {
-            Some(row) if is_flush(row) => guard.protect_all(),
             // It may be under way for long: better to wait for a fence at its end.
             _ if blocks && cache.mode() == CacheMode::Tracking => cover.fence = true,
+            Some(row) if is_flush(row) => guard.protect_all(),
+            _ if self.selected.len() > MOST_SELECTED => guard.protect_all(),
             _ => dbs.iter().for_each(|db| {
                 protect_keys(request, *db, |db, key| guard.protect(db, key));
             }),
@@ -103,11 +106,18 @@ impl Session {
         dbs
     }
 
+    /// Notes a database that the next commands may work on.
+    pub(super) fn note_selected(&mut self, db: u32) {
+        if self.selected.len() <= MOST_SELECTED && !self.selected.contains(&db) {
+            self.selected.push(db);
+        }
+    }
+
     /// Notes the keys of a command that is queued in a transaction.
     pub(super) fn note_queued(&mut self, request: Request<'_>) {
         let dbs = self.databases();
         let queued = &mut self.queued;
-        queued.all |= request.row.is_some_and(is_flush);
+        queued.all |= request.row.is_some_and(is_flush) || self.selected.len() > MOST_SELECTED;
         queued.unknown |= changes_unknown_keys(request);
         for db in dbs {
             protect_keys(request, db, |db, key| {

@@ -151,7 +151,7 @@ impl Session {
             then => then,
         };
         match &expect {
-            Expect::Select(db) | Expect::Queued(Queued::Select(db)) => self.selected.push(*db),
+            Expect::Select(db) | Expect::Queued(Queued::Select(db)) => self.note_selected(*db),
             Expect::Discard => self.queued = QueuedKeys::default(),
             // Before the backing can show that it waits.
             Expect::Blocking => self.state.entry.update(|facts| facts.blocked = true),
@@ -415,7 +415,8 @@ impl Session {
             facts.monitor = monitor;
             facts.tracking = tracking;
         });
-        if pinned.is_quiet() {
+        // What is selected in a transaction holds when `EXEC` runs, however long that takes.
+        if pinned.is_quiet() && !pinned.in_multi() {
             self.selected.clear();
         }
         if self.state.db != db && pinned.is_quiet() {

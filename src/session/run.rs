@@ -44,7 +44,7 @@ pub(super) struct Session {
     pub(super) cover: Cover,
     /// The keys of the commands in the transaction at hand.
     pub(super) queued: QueuedKeys,
-    /// Databases that were asked for and not confirmed yet.
+    /// Databases that were asked for and not confirmed yet, those of a transaction included.
     pub(super) selected: Vec<u32>,
     /// A command of the client's that is not answered yet may have written.
     pub(super) wrote: bool,

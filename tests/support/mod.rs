@@ -9,6 +9,7 @@
 //! - [`FakeServer`]: a server that answers `INFO` as wrongly as a test wants
 //! - [`Client`], [`Reply`]: raw bytes out, exact bytes or a parsed reply back
 //! - [`Relay`]: a TCP relay that holds, splits, cuts and refuses
+//! - [`Scripted`]: a backing whose every answer and push the test gives
 //! - [`Random`]: random numbers from a printed seed (`RESPITE_SEED`)
 #![allow(
     dead_code,
@@ -27,6 +28,7 @@ mod redis_server;
 mod relay;
 mod reply;
 mod respite;
+mod scripted;
 mod selftest;
 mod wait;
 
@@ -39,4 +41,5 @@ pub(crate) use redis_server::{RedisBuilder, RedisServer};
 pub(crate) use relay::{Connection, Direction, Relay};
 pub(crate) use reply::{Reply, escape};
 pub(crate) use respite::{Respite, RespiteBuilder, Stopped, respite_command};
+pub(crate) use scripted::{Asked, Fetch, Scripted, Wire};
 pub(crate) use wait::{DEADLINE, wait_until};
