@@ -91,6 +91,14 @@ impl Connection {
         next.is_some_and(|(_, asked)| asked.iter().eq(command.iter().map(|word| word.as_bytes())))
     }
 
+    /// What waits here although the test looks at another connection; a `PING` may come at any time.
+    fn elsewhere(&self) -> Option<String> {
+        let ping = |command: &[Vec<u8>]| *command == [b"PING"];
+        let mut waiting = self.waiting.iter();
+        let found = waiting.any(|(_, command)| !ping(command));
+        found.then(|| self.to_string())
+    }
+
     /// What is answered without the test.
     fn automatic(
         &mut self,
@@ -204,16 +212,18 @@ impl Wire {
         self.index == other.index
     }
 
-    /// Waits for the next command that is the test's to answer, which has to be this one.
+    /// Waits for the next command that is the test's to answer, which has to be this one. Fails at once when one
+    /// comes over another connection instead.
     #[track_caller]
     pub(crate) fn expect(&self, command: &[&str]) -> Asked {
-        let (number, asked) = self.shared.wait(&command.join(" "), |state| {
-            state.connections[self.index].waiting.pop_front()
+        let what = command.join(" ");
+        let next = self.shared.wait(&what, |state| {
+            let next = state.connections[self.index].waiting.pop_front();
+            let elsewhere = || state.connections.iter().find_map(Connection::elsewhere);
+            next.map(Ok).or_else(|| elsewhere().map(Err))
         });
-        assert_eq!(
-            escape(&asked.join(&b' ')),
-            escape(command.join(" ").as_bytes())
-        );
+        let (number, asked) = next.unwrap_or_else(|other| panic!("not {what} but {other}"));
+        assert_eq!(escape(&asked.join(&b' ')), escape(what.as_bytes()));
         Asked {
             wire: self.clone(),
             number,
