@@ -16,6 +16,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const HITS: usize = 1000;
+const ROUNDS: usize = 3;
 const HOUR: Duration = Duration::from_secs(3600);
 const LIMITS: RequestLimits = RequestLimits {
     bulk_bytes: 1 << 20,
@@ -110,19 +111,22 @@ fn a_hit_allocates_nothing() {
         assert_eq!(server.serve(request, now), Lookup::Hit);
     }
 
-    let region = Region::new(ALLOCATOR);
-    for n in 0..HITS {
-        let found = server.serve(&requests[n % requests.len()], now);
-        assert_eq!(found, Lookup::Hit);
-    }
-    let stats = region.change();
-    let calls = stats.allocations + stats.reallocations + stats.deallocations;
-    assert_eq!(calls, 0, "{HITS} hits: {stats:?}");
+    // the harness has a thread of its own that may allocate meanwhile, a hit that allocates does so in each round
+    let rounds = (0..ROUNDS).map(|_| {
+        let region = Region::new(ALLOCATOR);
+        for n in 0..HITS {
+            let found = server.serve(&requests[n % requests.len()], now);
+            assert_eq!(found, Lookup::Hit);
+        }
+        let stats = region.change();
+        stats.allocations + stats.reallocations + stats.deallocations
+    });
+    assert_eq!(rounds.min(), Some(0), "calls in {HITS} hits");
 
     // and the counter counts
     let region = Region::new(ALLOCATOR);
     drop(std::hint::black_box(Box::new(1)));
-    assert_eq!(region.change().allocations, 1);
+    assert!(region.change().allocations > 0);
 }
 
 fn reply(bytes: usize) -> Vec<u8> {
