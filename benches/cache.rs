@@ -79,11 +79,12 @@ impl Bench {
             key: &self.keys[key],
             proto: Proto::Resp2,
             now: self.now,
-            can_fill,
         };
         self.out.clear();
         let (full_key, out) = (&mut self.full_key, &mut self.out);
-        self.cache.lookup(query, full_key, out, || WAITER)
+        let mut guard = None;
+        self.cache
+            .lookup(query, full_key, out, &mut guard, || can_fill, || WAITER)
     }
 
     /// Asks a full cache for a key that nobody has asked for before, which is not worth a place.

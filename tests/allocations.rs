@@ -67,7 +67,6 @@ impl Server {
             key: &args[1],
             proto: Proto::Resp2,
             now,
-            can_fill: true,
         };
         let waiter = || Waiter {
             worker: 0,
@@ -76,8 +75,10 @@ impl Server {
             proto: Proto::Resp2,
         };
         self.out.clear();
+        let (full_key, out) = (&mut self.full_key, &mut self.out);
+        let mut guard = None;
         self.cache
-            .lookup(query, &mut self.full_key, &mut self.out, waiter)
+            .lookup(query, full_key, out, &mut guard, || true, waiter)
     }
 }
 
