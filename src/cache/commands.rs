@@ -43,12 +43,12 @@ const ROWS: &[OwnRow] = &[
     OwnRow {
         name: "CACHE.HOTKEYS",
         arity: -1,
-        summary: "Returns the cached keys with the most hits",
+        summary: "Returns the keys with the most hits of late, with an estimate of these",
         arguments: &[OwnArg::new("count", ArgKind::Integer)
             .token("COUNT")
             .optional()],
         syntax: "CACHE.HOTKEYS [COUNT n]",
-        complexity: "O(N) with N being the number of entries",
+        complexity: "O(1)",
         ..READ
     },
     OwnRow {

@@ -22,6 +22,14 @@ pub(super) fn write_full_key(hash: u64, db: u32, key: &[u8], out: &mut Vec<u8>) 
     out.extend_from_slice(key);
 }
 
+/// The hash alone.
+#[inline]
+pub(super) fn hash_of(full_key: &[u8]) -> u64 {
+    full_key
+        .first_chunk()
+        .map_or(0, |hash| u64::from_ne_bytes(*hash))
+}
+
 /// The key alone.
 pub(super) fn key_of(full_key: &[u8]) -> &[u8] {
     full_key.get(HASH + DB..).unwrap_or_default()
@@ -40,9 +48,7 @@ pub(super) struct TakeHash(u64);
 impl Hasher for TakeHash {
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
-        if let Some(hash) = bytes.first_chunk() {
-            self.0 = u64::from_ne_bytes(*hash);
-        }
+        self.0 = hash_of(bytes);
     }
 
     /// The length, which says nothing more.

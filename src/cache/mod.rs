@@ -11,7 +11,8 @@
 //! - `guard` keeps keys from being served or admitted while a command on them is under way.
 //! - `lease` says whether what a fill link brought may still be served.
 //! - `admission` decides which keys are worth a place. `fill` applies a fill link's replies.
-//! - `view` is what can be seen of it, `commands` is `CACHE.*`. `mutant` breaks single rules on purpose, in test builds only.
+//! - `view` is what can be seen of it, `hotkeys` which keys are hit most, `commands` is `CACHE.*`. `mutant` breaks
+//!   single rules on purpose, in test builds only.
 //!
 //! docs/coherence.md has the argument why the promises hold.
 
@@ -21,6 +22,7 @@ mod entry;
 mod fill;
 mod full_key;
 mod guard;
+mod hotkeys;
 mod lease;
 mod mutant;
 mod segment;

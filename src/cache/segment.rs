@@ -9,6 +9,7 @@ use super::admission::Ghosts;
 use super::entry::{Entry, Waiter};
 use super::full_key::{FullKey, HashInFront};
 use super::guard::Version;
+use super::hotkeys::HotKeys;
 
 /// Keys of too large values that are remembered, so that they are not fetched in vain.
 const OVERSIZED_KEYS: usize = 1024;
@@ -22,6 +23,7 @@ pub(super) struct Segment {
     most_bytes: usize,
     pub(super) hits: u64,
     pub(super) misses: u64,
+    pub(super) hot: HotKeys,
     pub(super) ghosts: Ghosts,
     flights: HashMap<FullKey, Flight, HashInFront>,
     /// Waiters of flights that were voided: they still get their reply, it is just not kept.
@@ -66,6 +68,7 @@ impl Segment {
             most_bytes,
             hits: 0,
             misses: 0,
+            hot: HotKeys::default(),
             ghosts: Ghosts::new(most_entries.min(most_bytes / 256)),
             flights: HashMap::default(),
             voided: HashMap::new(),

@@ -167,6 +167,7 @@ impl Cache {
                 entry.hits += 1;
                 entry.write(query.proto, out);
                 segment.hits += 1;
+                segment.hot.hit(full_key);
                 return Lookup::Hit;
             } else {
                 good = false;

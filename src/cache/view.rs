@@ -33,20 +33,16 @@ impl Cache {
         (entry.deadline > now && entry.lease.is_current(entry.epoch)).then(|| look(entry))
     }
 
-    /// The keys with the most hits: database, key, hits.
+    /// The keys with the most hits of late, most first: database, key, about how many hits.
     pub(super) fn hottest(&self, most: usize) -> Vec<(u32, Vec<u8>, u64)> {
-        let mut hottest: Vec<(u32, Vec<u8>, u64)> = Vec::new();
+        let mut hottest = Vec::new();
         for part in &self.segments {
-            for (key, entry) in &part.segment.lock().entries {
-                let hits = entry.hits;
-                if hits == 0 || (hottest.len() == most && hottest[most - 1].2 >= hits) {
-                    continue;
-                }
-                let at = hottest.partition_point(|(_, _, other)| *other >= hits);
-                hottest.insert(at, (db_of(key), key_of(key).to_vec(), hits));
-                hottest.truncate(most);
-            }
+            let segment = part.segment.lock();
+            let keys = segment.hot.iter();
+            hottest.extend(keys.map(|(key, hits)| (db_of(key), key_of(key).to_vec(), hits)));
         }
+        hottest.sort_unstable_by_key(|(_, _, hits)| std::cmp::Reverse(*hits));
+        hottest.truncate(most);
         hottest
     }
 
