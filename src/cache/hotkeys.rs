@@ -1,19 +1,21 @@
 //! Which keys are hit most: a sketch of bounded size for each segment.
 //!
-//! It counts a random sample of the hits, one in sixteen, in a Space-Saving table (Metwally, Agrawal and
+//! It counts a random sample of the hits, one in sixteen, in small Space-Saving tables (Metwally, Agrawal and
 //! El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data Streams", 2005): a key that is not
-//! in it takes the place of the least one and goes on from its count. So a count is never too small but for the
-//! luck of the sample, and a key with more than its share of the hits is always there. Counts are
-//! halved now and then, so that the past fades. It does not know what is still cached.
+//! in its table takes the place of the least one there and goes on from its count. So counts are rather too
+//! high than too low, and a key with more than its share of the hits is there. They are halved now and
+//! then, so that the past fades. It does not know what is still cached.
 
 use super::full_key::hash_of;
 
-/// Keys that a segment remembers.
-const SLOTS: usize = 64;
+/// Tables of a segment.
+const TABLES: usize = 8;
+/// Keys of a table: few, because all are looked at.
+const KEYS: usize = 8;
 /// One hit of so many is counted, on average.
 const SAMPLED: u64 = 16;
 /// So many hits at the beginning are all counted, so that little traffic shows too.
-const EARLY: u64 = 1024;
+const EARLY: u64 = 256;
 /// Counts are halved when they add up to this.
 const FADE_AT: u64 = 1 << 19;
 /// Keys that are longer are not remembered, so that the sketch stays small.
@@ -32,10 +34,16 @@ pub(super) struct HotKeys {
     total: u64,
     /// The state of a xorshift generator.
     random: u64,
-    /// The beginnings of the keys: their hashes.
-    hashes: Vec<u64>,
-    counts: Vec<u64>,
-    keys: Vec<Vec<u8>>,
+    /// One table after the other; nothing before the first hit.
+    places: Vec<Place>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Place {
+    hash: u64,
+    /// Zero: nobody's.
+    count: u64,
+    key: Vec<u8>,
 }
 
 impl Default for HotKeys {
@@ -45,9 +53,7 @@ impl Default for HotKeys {
             early: 0,
             total: 0,
             random: 0x9e37_79b9_7f4a_7c15,
-            hashes: Vec::new(),
-            counts: Vec::new(),
-            keys: Vec::new(),
+            places: Vec::new(),
         }
     }
 }
@@ -64,8 +70,8 @@ impl HotKeys {
 
     /// The full keys and about how often each was hit of late, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        let keys = self.keys.iter().map(Vec::as_slice);
-        keys.zip(self.counts.iter().copied())
+        let taken = self.places.iter().filter(|place| place.count > 0);
+        taken.map(|place| (place.key.as_slice(), place.count))
     }
 
     #[cold]
@@ -87,53 +93,69 @@ impl HotKeys {
         if key.len() > MOST_KEY_BYTES {
             return;
         }
-        self.total += hits;
-        let hash = hash_of(key);
-        let mut places = self.hashes.iter().zip(&self.keys);
-        // One name in two databases has one hash.
-        let known = places.position(|(other, known)| *other == hash && known == key);
-        match known {
-            Some(at) => self.counts[at] += hits,
-            None if self.keys.len() < SLOTS => {
-                let mut owned = Vec::with_capacity(key.len().max(KEY_BYTES));
-                owned.extend_from_slice(key);
-                self.hashes.push(hash);
-                self.counts.push(hits);
-                self.keys.push(owned);
-            }
-            None => self.replace_least(hash, key, hits),
+        if self.places.is_empty() {
+            self.places = vec![Place::default(); TABLES * KEYS];
         }
+        let hash = hash_of(key);
+        // Bits by which all keys of a segment do not already agree.
+        let table = (hash >> 12) as usize % TABLES * KEYS;
+        let table = &mut self.places[table..table + KEYS];
+        // One name in two databases has one hash.
+        let is_it = |place: &Place| place.hash == hash && place.key == key;
+        let place = match table.iter().position(is_it) {
+            Some(at) => &mut table[at],
+            None => take_least(table, hash, key),
+        };
+        place.count += hits;
+        self.total += hits;
         if self.total >= FADE_AT {
             self.fade();
         }
     }
 
-    fn replace_least(&mut self, hash: u64, key: &[u8], hits: u64) {
-        let least = (0..self.counts.len()).min_by_key(|at| self.counts[*at]);
-        let Some(at) = least else { return };
-        self.hashes[at] = hash;
-        self.counts[at] += hits;
-        self.keys[at].clear();
-        self.keys[at].extend_from_slice(key);
-    }
-
     fn fade(&mut self) {
-        self.counts.iter_mut().for_each(|count| *count /= 2);
+        for place in &mut self.places {
+            place.count /= 2;
+        }
         self.total /= 2;
     }
+}
+
+/// Gives the place of the least key to this one, count and all.
+fn take_least<'a>(table: &'a mut [Place], hash: u64, key: &[u8]) -> &'a mut Place {
+    let mut least = 0;
+    for at in 1..table.len() {
+        if table[at].count < table[least].count {
+            least = at;
+        }
+    }
+    let place = &mut table[least];
+    place.hash = hash;
+    place.key.clear();
+    if place.key.capacity() < key.len() {
+        place.key.reserve(key.len().max(KEY_BYTES));
+    }
+    place.key.extend_from_slice(key);
+    place
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hit(hot: &mut HotKeys, key: u64) {
-        hot.hit(&key.to_ne_bytes());
+    /// A key whose hash is as good as random.
+    fn key(n: u64) -> [u8; 8] {
+        let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ (mixed >> 29)).to_ne_bytes()
     }
 
-    fn count(hot: &HotKeys, key: u64) -> u64 {
+    fn hit(hot: &mut HotKeys, n: u64) {
+        hot.hit(&key(n));
+    }
+
+    fn count(hot: &HotKeys, n: u64) -> u64 {
         let mut all = hot.iter();
-        all.find(|(name, _)| *name == key.to_ne_bytes())
+        all.find(|(name, _)| *name == key(n))
             .map_or(0, |(_, count)| count)
     }
 
@@ -153,7 +175,7 @@ mod tests {
             // one hit in ten, between others that never come again
             hit(&mut hot, if n % 10 == 0 { 7 } else { 1000 + n });
         }
-        assert_eq!(hot.iter().count(), SLOTS);
+        assert_eq!(hot.iter().count(), TABLES * KEYS);
         let most = hot.iter().map(|(_, count)| count).max();
         assert_eq!(most, Some(count(&hot, 7)));
         let estimate = count(&hot, 7);
