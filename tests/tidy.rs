@@ -158,6 +158,7 @@ fn only_app_names_everything() {
         ("command", &["resp"]),
         ("config", &[]),
         ("fleet", &["command", "config", "resp", "upstream"]),
+        ("discovery", &["command", "resp", "upstream"]),
         ("http", &["config", "upstream"]),
         ("resp", &[]),
         (

@@ -17,6 +17,9 @@ pub enum DiscoveryError {
     /// The index is of another life of the group, or ahead of it.
     #[error("INDEXRESET the index is not of this group's present history: read it again")]
     IndexReset,
+    /// Something is larger than it may be; the text says what.
+    #[error("{0}")]
+    Refused(String),
     /// A bound is reached.
     #[error("ERR too many {0}")]
     Full(&'static str),

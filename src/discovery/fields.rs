@@ -47,7 +47,10 @@ impl<'a> FieldReader<'a> {
 
     pub(super) fn field(&mut self) -> Option<&'a [u8]> {
         let colon = memchr::memchr(b':', self.rest)?;
-        let length: usize = std::str::from_utf8(&self.rest[..colon]).ok()?.parse().ok()?;
+        let length: usize = std::str::from_utf8(&self.rest[..colon])
+            .ok()?
+            .parse()
+            .ok()?;
         let end = (colon + 1).checked_add(length)?;
         let field = self.rest.get(colon + 1..end)?;
         self.rest = &self.rest[end..];

@@ -37,6 +37,11 @@ impl Index {
         self.revision
     }
 
+    /// The same life of the group at another revision.
+    pub(super) fn moved_to(self, revision: u64) -> Self {
+        Index { revision, ..self }
+    }
+
     /// Whether both are of the same life of a group; one that is not there has none.
     #[must_use]
     pub fn same_epoch(self, other: Self) -> bool {
@@ -92,7 +97,15 @@ mod tests {
         assert_eq!(index.to_string(), "00000000000000ff-42");
         assert_eq!("00000000000000ff-42".parse(), Ok(index));
         assert_eq!("0".parse(), Ok(Index::ZERO));
-        for bad in ["", "1", "-", "ff-1", "00000000000000ff-", "00000000000000ff-+1", "x"] {
+        for bad in [
+            "",
+            "1",
+            "-",
+            "ff-1",
+            "00000000000000ff-",
+            "00000000000000ff-+1",
+            "x",
+        ] {
             assert_eq!(bad.parse::<Index>(), Err(()), "{bad}");
         }
     }

@@ -252,7 +252,10 @@ mod tests {
         assert_eq!((node.service.as_str(), node.name.as_str()), ("web", "n1"));
         assert_eq!(node.state, NodeState::Draining);
         assert_eq!(node.ttl, Some(Duration::from_millis(500)));
-        assert_eq!(node.addr.map(|a| a.to_string()).as_deref(), Some("[::1]:80"));
+        assert_eq!(
+            node.addr.map(|a| a.to_string()).as_deref(),
+            Some("[::1]:80")
+        );
         let lapsed = Node::read(b"web\x01n1", &record, 0, false).expect("a node");
         assert_eq!(lapsed.state, NodeState::Critical);
         assert_eq!(Node::read(b"web", &record, 0, true), None);

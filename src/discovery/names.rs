@@ -51,7 +51,14 @@ mod tests {
             assert_eq!(name("group", good.as_bytes()).as_deref(), Ok(good));
         }
         let long = "x".repeat(256);
-        for bad in [&b""[..], b"a\x01", b"\x7f", b"a\nb", b"\xff", long.as_bytes()] {
+        for bad in [
+            &b""[..],
+            b"a\x01",
+            b"\x7f",
+            b"a\nb",
+            b"\xff",
+            long.as_bytes(),
+        ] {
             let error = name("group", bad).expect_err("refused");
             assert!(error.starts_with("ERR invalid group"), "{error}");
         }
