@@ -12,9 +12,11 @@
 //! - [`discovery`] is service discovery: `DISCOVERY.*`.
 //! - [`session`] is the client side: listeners, workers, sessions, the order of replies.
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
+//! - [`agent`] is `respite join`, a client of the server.
 //! - [`http`] is the admin listener; [`stream`] one socket, whatever carries it.
 
 pub mod access;
+pub mod agent;
 pub mod app;
 pub mod cache;
 pub mod cli;
