@@ -4,6 +4,7 @@
 //! successor ends it, which another process becomes by joining under the same name.
 
 use std::io;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -63,11 +64,7 @@ async fn keep_joined(args: JoinArgs) -> ExitCode {
     };
     let (service, node) = (args.service.clone(), args.node.clone());
     let mut lease = NodeLease::new(link, args);
-    let over = tokio::select! {
-        over = step_for_ever(&mut lease, &service, &node) => Some(over),
-        () = stop.asked() => None,
-    };
-    if let Some(over) = over {
+    if let Some(over) = step_until_stopped(&mut lease, &mut stop, &service, &node).await {
         error!(service, node, "{over}");
         return ExitCode::FAILURE;
     }
@@ -80,44 +77,66 @@ async fn keep_joined(args: JoinArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Joins and renews until that is of no use any more; says why.
-async fn step_for_ever(lease: &mut NodeLease, service: &str, node: &str) -> String {
-    let mut retry = RETRY_FIRST;
-    let mut failing = false;
+/// Joins and renews until a signal to stop, or until that is of no use any more; says why.
+async fn step_until_stopped(
+    lease: &mut NodeLease,
+    stop: &mut Stop,
+    service: &str,
+    node: &str,
+) -> Option<String> {
+    let mut failures = Failures::default();
     loop {
-        let wait = match lease.step().await {
-            Step::Joined { again: false } => {
-                info!(service, node, "joined");
-                lease.pause()
+        let (step, stopped) = {
+            let mut step = pin!(lease.step());
+            tokio::select! {
+                step = &mut step => (Some(step), false),
+                // A step that is under way is finished: the lease that it brings has to be given back.
+                () = stop.asked() => (timeout(LEAVE, step).await.ok(), true),
             }
-            Step::Joined { again: true } => {
-                info!(service, node, "joined again");
-                lease.pause()
-            }
-            Step::Renewed => {
-                if failing {
-                    info!(service, node, "renewing the lease again");
-                }
-                lease.pause()
-            }
+        };
+        let wait = match step {
+            Some(Step::Over(why)) => return Some(why),
+            Some(step) => failures.after(&step, lease.pause(), service, node),
+            None => Duration::ZERO,
+        };
+        if stopped {
+            return None;
+        }
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = stop.asked() => return None,
+        }
+    }
+}
+
+/// How often steps have failed in a row.
+#[derive(Default)]
+struct Failures(u32);
+
+impl Failures {
+    /// Tells of a step, and gives the wait until the next one.
+    fn after(&mut self, step: &Step, pause: Duration, service: &str, node: &str) -> Duration {
+        match step {
+            Step::Joined { again: false } => info!(service, node, "joined"),
+            Step::Joined { again: true } => info!(service, node, "joined again"),
+            Step::Renewed if self.0 > 0 => info!(service, node, "renewing the lease again"),
+            Step::Renewed | Step::Over(_) => {}
             Step::Lapsed => {
                 warn!(service, node, "the lease has lapsed, joining again");
-                Duration::ZERO
+                return Duration::ZERO;
             }
             Step::Failed(why) => {
-                if !failing {
+                if self.0 == 0 {
                     warn!(service, node, "trying again: {why}");
                 }
-                failing = true;
-                sleep(retry / 2 + retry.mul_f64(fastrand::f64() / 2.0)).await;
-                retry = (retry * 2).min(RETRY_LONGEST).min(lease.pause());
-                continue;
+                let doubled = RETRY_FIRST.saturating_mul(1 << self.0.min(10));
+                let most = doubled.min(RETRY_LONGEST).min(pause);
+                self.0 += 1;
+                return most / 2 + most.mul_f64(fastrand::f64() / 2.0);
             }
-            Step::Over(why) => return why,
-        };
-        failing = false;
-        retry = RETRY_FIRST;
-        sleep(wait).await;
+        }
+        self.0 = 0;
+        pause
     }
 }
 
