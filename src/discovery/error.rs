@@ -26,6 +26,9 @@ pub enum DiscoveryError {
     /// The backing is older than what Respite needs.
     #[error("ERR service discovery needs scripts and streams: Redis 6.0 or Valkey 7.2, or newer")]
     TooOld,
+    /// The backing answers too late for leases to be judged.
+    #[error("TRYAGAIN the backing takes longer than two seconds for a command")]
+    Slow,
     /// The backing could not be asked, or refused.
     #[error("{}", .0.client_text())]
     Backing(ControlError),

@@ -18,8 +18,8 @@ use super::presence::Presence;
 use super::scripts::Scripts;
 use crate::upstream::{ControlLink, ControlScript};
 
-/// How often an operation is begun again because this Respite had not been heard of. A frozen
-/// backing can need two; more would mean that its clock runs wild.
+/// How often an operation is begun again because this Respite had not been there. One that was
+/// frozen needs two.
 const ATTEMPTS: usize = 4;
 
 /// The operations on the groups.
@@ -270,10 +270,10 @@ impl Store {
                 b"EXISTS" => return Err(DiscoveryError::Exists),
                 b"FULL" => return Err(DiscoveryError::Full("services or nodes in the group")),
                 b"ABSENT" => self.presence.renew(&seen).await?,
-                _ => break,
+                _ => return Err(DiscoveryError::Damaged("a script's reply")),
             }
         }
-        Err(DiscoveryError::Damaged("no answer to a script"))
+        Err(DiscoveryError::Slow)
     }
 
     async fn entered(&self, group: &str, mut replied: Replied) -> Result<Entered, DiscoveryError> {

@@ -46,8 +46,8 @@ pub struct Subscription {
     watches: Arc<Watches>,
     topic: Arc<Topic>,
     changes: watch::Receiver<Option<Arc<Snapshot>>>,
-    /// Where [`Subscription::next`] has come to.
-    told: Option<Index>,
+    /// The read that [`Subscription::next`] gave last.
+    told: Option<u64>,
 }
 
 impl Watches {
@@ -82,26 +82,37 @@ impl Watches {
 
 impl Subscription {
     /// The nodes now, then again each time they have changed; changes in quick succession come as one.
+    /// After a loss of the backing's data it goes on with what is there then.
     ///
     /// # Cancel safety
     /// Nothing is lost.
     ///
     /// # Errors
-    /// When the backing cannot be asked for the first list. Later the wait goes on until it can.
+    /// When the backing cannot be asked for the first list; the next call asks again. Later it waits until
+    /// the backing can be asked.
     pub async fn next(&mut self) -> Result<NodeList, DiscoveryError> {
         let snapshot = match self.told {
-            None => self.fresh().await?,
-            Some(told) => {
-                let watched = self.wait(told).await;
-                match watched {
-                    Ok(watched) => watched.snapshot,
-                    Err(DiscoveryError::IndexReset) => self.fresh().await?,
-                    Err(error) => return Err(error),
-                }
+            None => {
+                self.changes.borrow_and_update();
+                self.fresh().await?
             }
+            Some(told) => self.later_than(told).await?,
         };
-        self.told = Some(snapshot.list.index);
+        self.told = Some(snapshot.round);
         Ok(snapshot.list.clone())
+    }
+
+    /// The next list that differs, of those that were read after `round`.
+    async fn later_than(&mut self, round: u64) -> Result<Arc<Snapshot>, DiscoveryError> {
+        loop {
+            if self.changes.changed().await.is_err() {
+                return Err(DiscoveryError::Damaged("a topic that nobody keeps"));
+            }
+            let latest = self.changes.borrow_and_update().clone();
+            if let Some(snapshot) = latest.filter(|snapshot| snapshot.round > round) {
+                return Ok(snapshot);
+            }
+        }
     }
 
     /// A read that began after this call.
@@ -112,26 +123,17 @@ impl Subscription {
     /// Waits until the subject has changed after `seen`.
     pub(super) async fn wait(&mut self, seen: Index) -> Result<Watched, DiscoveryError> {
         self.changes.borrow_and_update();
-        let first = self.fresh().await?;
-        let round = first.round;
-        let mut snapshot = first;
+        let mut snapshot = self.fresh().await?;
         loop {
+            if seen.is_reset_by(snapshot.list.index) {
+                return Err(DiscoveryError::IndexReset);
+            }
+            if snapshot.list.changed > seen.revision() {
+                let changed = true;
+                return Ok(Watched { changed, snapshot });
+            }
             // One that was read before this wait began may be from before `seen`.
-            if snapshot.round >= round {
-                if seen.is_reset_by(snapshot.list.index) {
-                    return Err(DiscoveryError::IndexReset);
-                }
-                if snapshot.list.changed > seen.revision() {
-                    let changed = true;
-                    return Ok(Watched { changed, snapshot });
-                }
-            }
-            if self.changes.changed().await.is_err() {
-                return Err(DiscoveryError::Damaged("a topic that nobody keeps"));
-            }
-            if let Some(next) = self.changes.borrow_and_update().clone() {
-                snapshot = next;
-            }
+            snapshot = self.later_than(snapshot.round).await?;
         }
     }
 
