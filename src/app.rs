@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -20,6 +21,7 @@ use crate::access::AccessList;
 use crate::cache::{Cache, CacheFamily};
 use crate::command::{AboutRespite, Family, InfoSource, Table};
 use crate::config::{Config, Source, Upstream, environment, load};
+use crate::discovery::{Discovery, DiscoveryFamily};
 use crate::fleet::watcher::check_listed;
 use crate::fleet::{Fleet, ShardFamily};
 use crate::http::HttpListener;
@@ -219,8 +221,9 @@ impl App {
         let reloader = Arc::new(Reloader::new(source.clone(), config.clone()));
         let cache = Cache::new(config.cache.clone());
         let control = control_link(&backing, &config);
+        let discovery = Discovery::start(Arc::clone(&control), &Handle::current());
         let fleet = Fleet::start(&config, control);
-        let families = families(&reloader, &cache, &fleet);
+        let families = families(&reloader, &cache, &fleet, discovery);
         let settings = Settings {
             generation: 0,
             limits: config.limits.clone(),
@@ -346,11 +349,13 @@ fn families(
     reloader: &Arc<Reloader>,
     cache: &Arc<Cache>,
     fleet: &Arc<Fleet>,
+    discovery: Arc<Discovery>,
 ) -> Vec<Arc<dyn Family>> {
     vec![
         Arc::new(RespiteFamily::new(Arc::clone(reloader))),
         Arc::new(CacheFamily::new(Arc::clone(cache))),
         Arc::new(ShardFamily::new(Arc::clone(fleet))),
+        Arc::new(DiscoveryFamily::new(discovery)),
     ]
 }
 

@@ -9,16 +9,20 @@
 //! - [`command`] is the table of commands; [`access`] says who may run which.
 //! - [`cache`] is the coherent cache of `GET`.
 //! - [`fleet`] is INFO of many Redis servers: who is tracked, and what each said last.
+//! - [`discovery`] is service discovery: `DISCOVERY.*`.
 //! - [`session`] is the client side: listeners, workers, sessions, the order of replies.
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
+//! - [`agent`] is `respite join`, a client of the server.
 //! - [`http`] is the admin listener; [`stream`] one socket, whatever carries it.
 
 pub mod access;
+pub mod agent;
 pub mod app;
 pub mod cache;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod discovery;
 pub mod fleet;
 pub mod http;
 pub mod resp;

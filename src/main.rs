@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use respite::cli::{Cli, Command, check_config};
 use respite::config::environment;
-use respite::{app, upstream};
+use respite::{agent, app, upstream};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
             let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
             check_config::run(&file, environment(), app::check, &mut out, &mut err)
         }
+        Command::Join(args) => agent::join::run(args),
         Command::EmbeddedGuard { args } => {
             let error = upstream::embedded::guard(&args);
             eprintln!("respite: cannot start the embedded server: {error}");

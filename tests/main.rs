@@ -10,6 +10,7 @@ mod coherence;
 mod compare_measure;
 mod differential;
 mod fleet;
+mod discovery;
 mod limits;
 mod pinning;
 mod races;

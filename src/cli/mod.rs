@@ -1,6 +1,9 @@
 //! The command line: what can be typed, as types. What each command does is elsewhere.
 
 pub mod check_config;
+mod join;
+
+pub use join::{JoinArgs, ServerArgs};
 
 use crate::config::Source;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -9,7 +12,7 @@ use std::{ffi::OsString, path::PathBuf};
 /// A Redis-protocol server: point Redis clients at it, and it forwards to the Redis behind.
 ///
 /// Without a subcommand it serves. Without an upstream it starts a private redis-server.
-#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[derive(Debug, Clone, PartialEq, Parser)]
 #[command(
     name = "respite",
     version,
@@ -26,7 +29,7 @@ pub struct Cli {
 }
 
 /// What Respite is asked to do.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
     /// Run the server (what `respite` does on its own).
     #[command(after_help = ENVIRONMENT)]
@@ -39,6 +42,13 @@ pub enum Command {
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
+    /// Register this host as a node of a service, and keep it there until stopped.
+    ///
+    /// Sends the facts of this host (ip, fqdn, os, platform, arch, cpu_count, memory in MB, last_boot)
+    /// and renews the lease. When the Respite or its data is gone for a while, it joins again;
+    /// when another process joins under the same name, it ends with 1. On SIGTERM or SIGINT the
+    /// node leaves.
+    Join(JoinArgs),
     /// Run the embedded redis-server and end it when the parent is gone.
     #[command(hide = true)]
     EmbeddedGuard {
@@ -226,6 +236,20 @@ mod tests {
         assert_eq!(
             parse(&["embedded-guard", "redis-server", "--port", "0", "--", "-x"]),
             Ok(Command::EmbeddedGuard { args })
+        );
+    }
+
+    #[test]
+    fn joining_needs_a_service_and_a_node() {
+        let Ok(Command::Join(join)) = parse(&["join", "web", "n1", "--ttl", "1.5"]) else {
+            panic!("not parsed");
+        };
+        assert_eq!((join.service.as_str(), join.node.as_str()), ("web", "n1"));
+        assert_eq!((join.ttl, join.group.as_str()), (1.5, "default"));
+        assert_eq!(join.server.server, "127.0.0.1:7379");
+        assert_eq!(
+            parse(&["join", "web"]),
+            Err(ErrorKind::MissingRequiredArgument)
         );
     }
 

@@ -12,6 +12,11 @@ fn redis_py() {
 }
 
 #[test]
+fn discovery_py() {
+    run("discovery_py");
+}
+
+#[test]
 fn node_redis() {
     run("node_redis");
 }
@@ -27,6 +32,7 @@ fn run(name: &str) {
     let respite = Respite::in_front_of(&redis);
     let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/run.sh"))
         .arg(name)
+        .env("RESPITE_BIN", env!("CARGO_BIN_EXE_respite"))
         .env("RESPITE_HOST", "127.0.0.1")
         .env("RESPITE_PORT", respite.port().to_string())
         .env(

@@ -1,0 +1,8 @@
+//! What runs beside a service, as a client of a Respite: `respite join`.
+//!
+//! Knows nothing of the server's inside: it sends the commands that any client can send.
+
+mod facts;
+pub mod join;
+mod lease;
+mod server;

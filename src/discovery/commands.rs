@@ -1,0 +1,204 @@
+//! `DISCOVERY.*`: carries the commands out and words their replies.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::arguments::{Command, NodeFilter};
+use super::error::DiscoveryError;
+use super::model::{Node, Registration};
+use super::replies;
+use super::rows::ROWS;
+use super::service::Discovery;
+use super::store::Joining;
+use super::watch::Subject;
+use crate::command::{Answer, Call, Family, OwnRow, help};
+use crate::resp::{Proto, ReplyWriter};
+
+/// The commands of service discovery.
+#[derive(Debug)]
+pub struct DiscoveryFamily {
+    discovery: Arc<Discovery>,
+}
+
+impl DiscoveryFamily {
+    /// The commands on this discovery.
+    #[must_use]
+    pub fn new(discovery: Arc<Discovery>) -> Self {
+        DiscoveryFamily { discovery }
+    }
+}
+
+impl Family for DiscoveryFamily {
+    fn rows(&self) -> &'static [OwnRow] {
+        ROWS
+    }
+
+    fn call(&self, call: &Call<'_>, reply: &mut Vec<u8>) -> Answer {
+        if call.args[0].eq_ignore_ascii_case(b"DISCOVERY.HELP") {
+            help(ROWS, reply);
+            return Answer::Given;
+        }
+        let command = match Command::read(call) {
+            Ok(command) => command,
+            Err(text) => {
+                ReplyWriter::new(reply, call.proto).error(text);
+                return Answer::Given;
+            }
+        };
+        let blocks = matches!(command, Command::Watch { .. });
+        let discovery = Arc::clone(&self.discovery);
+        let proto = call.proto;
+        let pending = Box::pin(async move { discovery.answer(command, proto).await });
+        if blocks {
+            Answer::Blocked(pending)
+        } else {
+            Answer::Later(pending)
+        }
+    }
+
+    fn uses_backing(&self) -> bool {
+        true
+    }
+}
+
+impl Discovery {
+    async fn answer(&self, command: Command, proto: Proto) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut reply = ReplyWriter::new(&mut out, proto);
+        // A future per kind of command, so that one that waits is not as large as the largest.
+        let carried_out = match command {
+            Command::Watch { .. } => self.watch(command, &mut reply).await,
+            command => Box::pin(self.carry_out(command, &mut reply)).await,
+        };
+        if let Err(error) = carried_out {
+            reply.error(error.client_text());
+        }
+        out
+    }
+
+    async fn watch(
+        &self,
+        command: Command,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), DiscoveryError> {
+        let Command::Watch {
+            group,
+            service,
+            index,
+            timeout,
+        } = command
+        else {
+            return Ok(());
+        };
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let with_service = service.is_none();
+        let subject = service.map_or(Subject::Group, |name| Subject::Service(name.into()));
+        let mut subscription = self.watches.subscribe(&group, subject)?;
+        drop(group);
+        let watched = subscription.wait_until(index, deadline).await?;
+        replies::watched(reply, &watched, with_service);
+        Ok(())
+    }
+
+    async fn carry_out(
+        &self,
+        command: Command,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), DiscoveryError> {
+        let store = &self.store;
+        match command {
+            Command::Register { of, registration } => {
+                let written = registration.write().map_err(DiscoveryError::Refused)?;
+                let entered = store.register(&of.group, &of.service, &written).await?;
+                replies::registered(reply, &of, entered.index, entered.created);
+            }
+            Command::Join { .. } => self.join(command, reply).await?,
+            Command::Heartbeat {
+                of,
+                node,
+                lease,
+                state,
+            } => {
+                let beat = store.heartbeat(&of.group, &of.service, &node, &lease, state);
+                let ttl = beat.await?;
+                reply.map(1);
+                replies::ttl(reply, ttl);
+            }
+            Command::Leave { of, node, lease } => {
+                let left = store.leave(&of.group, &of.service, &node, lease.as_deref());
+                reply.integer(i64::from(left.await?));
+            }
+            Command::Get { of, with_secrets } => {
+                let (index, written) = store.get(&of.group, &of.service).await?;
+                match written.map(|written| Registration::read(&written)) {
+                    Some(Some(known)) => {
+                        replies::registration(reply, &of, index, &known, with_secrets);
+                    }
+                    Some(None) => return Err(DiscoveryError::Damaged("a registration")),
+                    None => reply.null(),
+                }
+            }
+            Command::Nodes { of, filter } => {
+                let list = store.nodes(&of.group, Some(&of.service)).await?;
+                let chosen: Vec<&Node> = list.nodes.iter().filter(|n| filter.takes(n)).collect();
+                replies::nodes(reply, list.index, &chosen);
+            }
+            Command::Resolve { of } => match store.resolve(&of.group, &of.service).await? {
+                Some(node) => replies::node(reply, &node, false),
+                None => reply.null(),
+            },
+            Command::Services { group } => replies::names(reply, &store.services(&group).await?),
+            Command::Groups => replies::names(reply, &store.groups().await?),
+            Command::Deregister { of } => {
+                let removed = store.deregister(&of.group, &of.service).await?;
+                reply.integer(i64::from(removed));
+            }
+            Command::DropGroup { group } => reply.integer(store.drop_group(&group).await?),
+            // Waits, and is carried out apart.
+            Command::Watch { .. } => {}
+        }
+        Ok(())
+    }
+
+    async fn join(
+        &self,
+        command: Command,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), DiscoveryError> {
+        let Command::Join {
+            of,
+            node,
+            ttl,
+            keep,
+            only_new,
+            details,
+        } = command
+        else {
+            return Ok(());
+        };
+        let payload = details.write().map_err(DiscoveryError::Refused)?;
+        let lease = format!("{:016x}", fastrand::u64(..));
+        let joining = Joining {
+            group: &of.group,
+            service: &of.service,
+            node: &node,
+            lease: &lease,
+            ttl,
+            keep,
+            only_new,
+            payload: &payload,
+        };
+        let entered = self.store.join(&joining).await?;
+        replies::joined(reply, &lease, ttl, entered.index, entered.created);
+        Ok(())
+    }
+}
+
+impl NodeFilter {
+    fn takes(&self, node: &Node) -> bool {
+        let kept_too = self.all || self.state.is_some();
+        (node.live || kept_too)
+            && self.state.is_none_or(|state| node.state == state)
+            && self.tag.as_ref().is_none_or(|tag| node.tags.contains(tag))
+    }
+}

@@ -1,0 +1,35 @@
+//! Service discovery: services and nodes that register, live on leases, are found and watched.
+//!
+//! All state is in the backing, where every Respite on it sees the same. Each operation is one
+//! script there (`scripts/`), which judges leases by the backing's clock. What this module keeps
+//! in memory is what it needs to wait: the topics that clients watch, and one reader of the
+//! groups' event streams for all of them.
+//!
+//! Others use [`Discovery`]: [`nodes`](Discovery::nodes), [`services`](Discovery::services),
+//! [`subscribe`](Discovery::subscribe). Clients use `DISCOVERY.*`, which [`DiscoveryFamily`] serves.
+//!
+//! Does not probe nodes: a node is alive for as long as it renews its lease.
+
+mod arguments;
+mod commands;
+mod error;
+mod fields;
+mod groups;
+mod index;
+mod keys;
+mod model;
+mod names;
+mod presence;
+mod replies;
+mod rows;
+mod scripts;
+mod service;
+mod store;
+mod watch;
+
+pub use commands::DiscoveryFamily;
+pub use error::DiscoveryError;
+pub use index::Index;
+pub use model::{Node, NodeAddr, NodeList, NodeState};
+pub use service::Discovery;
+pub use watch::Subscription;

@@ -1,0 +1,55 @@
+//! The scripts that the backing runs, one per operation.
+
+use crate::upstream::ControlScript;
+
+/// Every script, named by its hash once.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    pub(super) register: ControlScript,
+    pub(super) get: ControlScript,
+    pub(super) join: ControlScript,
+    pub(super) heartbeat: ControlScript,
+    pub(super) leave: ControlScript,
+    pub(super) nodes: ControlScript,
+    pub(super) resolve: ControlScript,
+    pub(super) services: ControlScript,
+    pub(super) deregister: ControlScript,
+    pub(super) drop: ControlScript,
+    pub(super) tick: ControlScript,
+    pub(super) listed: ControlScript,
+    pub(super) presence: ControlScript,
+    pub(super) list_group: ControlScript,
+    pub(super) unlist_group: ControlScript,
+}
+
+/// A script on one group: `scripts/prelude.lua`, then its own file.
+macro_rules! on_group {
+    ($($file:literal),+) => {
+        ControlScript::new(concat!(
+            include_str!("scripts/prelude.lua"),
+            $(include_str!(concat!("scripts/", $file))),+
+        ))
+    };
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Scripts {
+            register: on_group!("register.lua"),
+            get: on_group!("get.lua"),
+            join: on_group!("join.lua"),
+            heartbeat: on_group!("heartbeat.lua"),
+            leave: on_group!("leave.lua"),
+            nodes: on_group!("nodes.lua"),
+            resolve: on_group!("resolve.lua"),
+            services: on_group!("each_service.lua", "services.lua"),
+            deregister: on_group!("deregister.lua"),
+            drop: on_group!("each_service.lua", "drop.lua"),
+            tick: on_group!("tick.lua"),
+            listed: on_group!("listed.lua"),
+            presence: ControlScript::new(include_str!("scripts/presence.lua")),
+            list_group: ControlScript::new(include_str!("scripts/list_group.lua")),
+            unlist_group: ControlScript::new(include_str!("scripts/unlist_group.lua")),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the rest of Respite asks of discovery.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::error::DiscoveryError;
+use super::model::NodeList;
+use super::store::Store;
+use super::watch::{Subject, Subscription, Watches};
+use crate::upstream::ControlLink;
+
+/// Service discovery on one backing. Names are taken as they are: groups, services and nodes are 1 to
+/// 255 bytes without control characters, and others are simply not found.
+#[derive(Debug)]
+pub struct Discovery {
+    pub(super) store: Arc<Store>,
+    pub(super) watches: Arc<Watches>,
+}
+
+impl Discovery {
+    /// Begins; `runtime` is where reading and upkeep go on.
+    #[must_use]
+    pub fn start(link: Arc<ControlLink>, runtime: &Handle) -> Arc<Self> {
+        let store = Store::new(link);
+        runtime.spawn(Arc::clone(store.presence()).keep());
+        let watches = Watches::new(Arc::clone(&store), runtime.clone());
+        Arc::new(Discovery { store, watches })
+    }
+
+    /// The nodes of a service by name: the live ones, and those that have lapsed and are kept.
+    /// None for a service that is not known.
+    ///
+    /// # Errors
+    /// When the backing cannot be asked.
+    pub async fn nodes(&self, group: &str, service: &str) -> Result<NodeList, DiscoveryError> {
+        self.store.nodes(group, Some(service)).await
+    }
+
+    /// The services of a group that are registered or have nodes, sorted.
+    ///
+    /// # Errors
+    /// When the backing cannot be asked.
+    pub async fn services(&self, group: &str) -> Result<Vec<String>, DiscoveryError> {
+        self.store.services(group).await
+    }
+
+    /// Follows the nodes of a service, known or not. Costs a shared read of the event stream,
+    /// whoever else follows.
+    ///
+    /// # Errors
+    /// When too many groups are followed already.
+    pub fn subscribe(&self, group: &str, service: &str) -> Result<Subscription, DiscoveryError> {
+        let subject = Subject::Service(Arc::from(service));
+        self.watches.subscribe(group, subject)
+    }
+}

@@ -1,0 +1,203 @@
+//! Follows the event streams of all groups that are watched, with one blocking read, and makes
+//! nodes lapse in time for those who watch.
+//!
+//! It runs from the first watch until a while after the last.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, stream};
+use redis::aio::MultiplexedConnection;
+use redis::streams::StreamReadReply;
+use redis::{Cmd, FromRedisValue, RedisError, Value};
+use tokio::time::{sleep, sleep_until, timeout};
+use tracing::debug;
+
+use super::table::Event;
+use super::{Index, Watches};
+use crate::discovery::keys;
+use crate::upstream::ControlError;
+
+/// How long one read blocks, and how long it may take before the connection counts as dead.
+const BLOCK: Duration = Duration::from_secs(5);
+const DEAD: Duration = Duration::from_secs(10);
+/// The most entries that one read brings for a group.
+const ENTRIES: usize = 1000;
+/// How often a read that must end is told so, until it has.
+const UNBLOCK_EVERY: Duration = Duration::from_millis(20);
+/// The waits before the connection is opened again.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_LONGEST: Duration = Duration::from_secs(1);
+/// The bounds of the time between two ticks of a group; nodes that lapse are heard of in a second.
+const TICK_SOONEST: Duration = Duration::from_millis(50);
+const TICK_LATEST: Duration = Duration::from_millis(500);
+/// Ticks at the same time.
+const TICKS_AT_ONCE: usize = 32;
+
+/// Follows until nothing is watched any more.
+pub(super) async fn follow(watches: Arc<Watches>) {
+    tokio::select! {
+        () = watches.tick() => {}
+        () = watches.read_events() => {}
+    }
+}
+
+impl Watches {
+    /// Takes note of where a group is, after a read.
+    pub(super) fn learn(self: &Arc<Self>, group: &str, index: Index) {
+        let (moved, topics) = self.table.learn(group, index);
+        if moved {
+            self.moved.notify_one();
+        }
+        for topic in topics {
+            topic.out_of_date(self);
+        }
+    }
+
+    /// Ticks the groups until none is left.
+    async fn tick(self: &Arc<Self>) {
+        while self.table.tidy() {
+            let due = self.table.due(Instant::now());
+            let ticks = due.into_iter().map(|group| async move {
+                let ticked = self.store.tick(&group).await;
+                let wait = match ticked {
+                    Ok(tick) => {
+                        for topic in self.table.compare(&group, tick.index) {
+                            topic.out_of_date(self);
+                        }
+                        tick.wait.unwrap_or(TICK_LATEST)
+                    }
+                    Err(error) => {
+                        debug!(%group, "cannot look for lapsed nodes: {error}");
+                        TICK_LATEST
+                    }
+                };
+                // A millisecond later it has lapsed by the backing's clock, too.
+                let wait = wait + Duration::from_millis(1);
+                let wait = wait.clamp(TICK_SOONEST, TICK_LATEST);
+                self.table.next_due(&group, Instant::now() + wait);
+            });
+            stream::iter(ticks)
+                .buffer_unordered(TICKS_AT_ONCE)
+                .collect::<()>()
+                .await;
+            // Groups that are new meanwhile are found by then.
+            let soon = Instant::now() + TICK_SOONEST;
+            let next = self.table.first_due().unwrap_or(soon).max(soon);
+            sleep_until(next.min(soon + TICK_LATEST).into()).await;
+        }
+    }
+
+    /// Reads events for ever, over one connection after the other.
+    async fn read_events(self: &Arc<Self>) {
+        let mut retry = RETRY_FIRST;
+        let mut again = false;
+        loop {
+            match self.store.link().dedicated("respite-discovery").await {
+                Ok(conn) => {
+                    retry = RETRY_FIRST;
+                    if again {
+                        // What happened meanwhile is not known.
+                        for topic in self.table.all() {
+                            topic.out_of_date(self);
+                        }
+                    }
+                    again = true;
+                    let Err(error) = self.read_on(conn).await;
+                    debug!("the connection that reads events was lost: {error}");
+                }
+                Err(error) => debug!("no connection to read events: {error}"),
+            }
+            sleep(retry).await;
+            retry = (retry * 2).min(RETRY_LONGEST);
+        }
+    }
+
+    /// Reads events until the connection breaks.
+    async fn read_on(
+        self: &Arc<Self>,
+        mut conn: MultiplexedConnection,
+    ) -> Result<std::convert::Infallible, RedisError> {
+        let id = conn
+            .send_packed_command(redis::cmd("CLIENT").arg("ID"))
+            .await?;
+        let id = i64::from_redis_value(id)?;
+        loop {
+            let mut read = redis::cmd("XREAD");
+            read.arg("COUNT").arg(ENTRIES);
+            read.arg("BLOCK")
+                .arg(BLOCK.as_millis() as u64)
+                .arg("STREAMS");
+            let positions = self.table.positions();
+            if positions.is_empty() {
+                self.moved.notified().await;
+                continue;
+            }
+            for (group, _) in &positions {
+                read.arg(keys::events(group));
+            }
+            for (_, position) in &positions {
+                let (revision, n) = position.entry;
+                read.arg(format!("{revision}-{n}"));
+            }
+            let reply = self.read_until_moved(&mut conn, &read, id).await?;
+            let Some(reply) = Option::<StreamReadReply>::from_redis_value(reply)? else {
+                continue;
+            };
+            for stream in reply.keys {
+                let of = positions
+                    .iter()
+                    .find(|(g, _)| keys::events(g) == stream.key);
+                let Some((group, _)) = of else { continue };
+                let events: Vec<Event> = stream.ids.iter().filter_map(event).collect();
+                for topic in self.table.advance(group, &events) {
+                    topic.out_of_date(self);
+                }
+            }
+        }
+    }
+
+    /// Sends a blocking read and waits for its reply; makes it end at once when the positions have moved.
+    async fn read_until_moved(
+        &self,
+        conn: &mut MultiplexedConnection,
+        read: &Cmd,
+        id: i64,
+    ) -> Result<Value, RedisError> {
+        let reading = async {
+            let replied = timeout(DEAD, conn.send_packed_command(read)).await;
+            let dead = |_| Err((redis::ErrorKind::Io, "a blocking read did not end").into());
+            replied.unwrap_or_else(dead).and_then(Value::extract_error)
+        };
+        let mut reading = std::pin::pin!(reading);
+        tokio::select! {
+            reply = &mut reading => return reply,
+            () = self.moved.notified() => {}
+        }
+        loop {
+            // It may not have arrived yet: then there is nothing to unblock, and it is told again.
+            if let Err(error) = self.unblock(id).await {
+                debug!("cannot end a read of events early: {error}");
+                return reading.await;
+            }
+            tokio::select! {
+                reply = &mut reading => return reply,
+                () = sleep(UNBLOCK_EVERY) => {}
+            }
+        }
+    }
+
+    async fn unblock(&self, id: i64) -> Result<(), ControlError> {
+        let mut unblock = redis::cmd("CLIENT");
+        unblock.arg("UNBLOCK").arg(id);
+        self.store.link().command(&unblock).await.map(|_| ())
+    }
+}
+
+/// Reads an entry `revision-n` with the field `s`.
+fn event(entry: &redis::streams::StreamId) -> Option<Event> {
+    let (revision, n) = entry.id.split_once('-')?;
+    let service: String = entry.get("s")?;
+    let service = (service != "*").then_some(service);
+    Some(((revision.parse().ok()?, n.parse().ok()?), service))
+}
