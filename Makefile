@@ -5,10 +5,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coherence check bench
+.PHONY: help setup run test coherence check bench bench-fleet
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what `make run` needs: a redis-server
 	@sh scripts/setup.sh run
@@ -35,3 +35,8 @@ bench: ## compare with direct Redis and its peers; writes docs/benchmarks.md; AR
 	@sh scripts/setup.sh bench
 	@ulimit -n 16384 2>/dev/null || true; \
 	cargo bench --locked --bench compare -- --write $(ARGS)
+
+bench-fleet: ## ten thousand simulated shards, and INFO beside GET; ARGS="--write" puts it into docs/fleet.md
+	@sh scripts/setup.sh bench
+	@ulimit -n "$$(ulimit -Hn)" 2>/dev/null || true; \
+	cargo bench --locked --bench fleet -- $(ARGS)

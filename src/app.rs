@@ -23,7 +23,7 @@ use crate::command::{AboutRespite, Family, InfoSource, Table};
 use crate::config::{Config, Source, Upstream, environment, load};
 use crate::discovery::{Discovery, DiscoveryFamily};
 use crate::fleet::watcher::check_listed;
-use crate::fleet::{Fleet, ShardFamily};
+use crate::fleet::{self, Fleet, ShardFamily};
 use crate::http::HttpListener;
 use crate::session::listener::{Listener, acceptor};
 use crate::session::shared::{Settings, Shared};
@@ -392,7 +392,9 @@ fn raise_descriptor_limit(config: &Config) {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return;
     };
-    if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard).is_err() {
+    // And each tracked shard takes one; nobody knows yet how many those will be.
+    let most = (wanted + fleet::MAX_TARGETS as u64).min(hard);
+    if soft < most && setrlimit(Resource::RLIMIT_NOFILE, most, hard).is_err() {
         warn!("cannot raise the limit of open files from {soft}");
     }
     if hard < wanted {

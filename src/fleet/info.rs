@@ -133,7 +133,22 @@ impl Fleet {
         if let Some(about) = self.about.get().and_then(std::sync::Weak::upgrade) {
             about.fields(&mut put);
         }
+        if whole {
+            self.poll_fields(&mut put);
+        }
         text
+    }
+
+    /// What the poller does, for those who ask for the section by its name.
+    fn poll_fields(&self, put: &mut dyn FnMut(&'static str, &dyn std::fmt::Display)) {
+        let stats = self.poll_stats();
+        put("fleet_shards", &self.shards().sorted().len());
+        put("fleet_polls", &stats.polls);
+        put("fleet_poll_failures", &stats.failures);
+        put("fleet_poll_panics", &stats.panics);
+        put("fleet_scheduler_restarts", &stats.restarts);
+        put("fleet_poll_late_p50_usec", &stats.lateness_p50.as_micros());
+        put("fleet_poll_late_p99_usec", &stats.lateness_p99.as_micros());
     }
 
     fn give(&self, shard: &Shard, asked: &Asked, reply: &mut ReplyWriter<'_>) {

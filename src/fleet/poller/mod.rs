@@ -4,6 +4,7 @@
 //! costs a socket and a place in its queue, no task and no timer.
 
 mod exchange;
+mod lateness;
 mod queue;
 mod scheduler;
 

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -18,6 +17,7 @@ use super::super::Settings;
 use super::super::shard::{News, Shard, Trouble};
 use super::super::table::{Changes, Table};
 use super::exchange::{Outcome, PollConn, poll};
+use super::lateness::Lateness;
 use super::queue::Queue;
 use crate::upstream::Dialer;
 
@@ -29,8 +29,6 @@ const JITTER: f64 = 0.05;
 const AT_ONCE: usize = 32;
 /// The wait before the scheduler is started again, should it ever end.
 const RESTART: Duration = Duration::from_secs(1);
-/// Beyond a minute all polls are equally late, in microseconds.
-const MOST_LATE: u64 = 60_000_000;
 
 /// Polls the shards of a table.
 #[derive(Debug)]
@@ -60,7 +58,7 @@ struct Counters {
     failures: AtomicU64,
     panics: AtomicU64,
     restarts: AtomicU64,
-    lateness: Mutex<Histogram<u64>>,
+    lateness: Mutex<Lateness>,
 }
 
 /// What the poller has done since the start.
@@ -74,9 +72,9 @@ pub struct PollStats {
     pub panics: u64,
     /// Times that the scheduler itself ended and was started again.
     pub restarts: u64,
-    /// Half of the polls began at most so late.
+    /// Half of the polls of the last seconds began at most so late.
     pub lateness_p50: Duration,
-    /// 99 of 100 polls began at most so late.
+    /// 99 of 100 of them began at most so late.
     pub lateness_p99: Duration,
 }
 
@@ -105,7 +103,6 @@ impl Poller {
         settings: Settings,
         dialer: Arc<Dialer>,
     ) -> Arc<Self> {
-        let lateness = Histogram::new_with_bounds(1, MOST_LATE, 2);
         Arc::new(Poller {
             table,
             settings,
@@ -117,7 +114,7 @@ impl Poller {
                 failures: AtomicU64::default(),
                 panics: AtomicU64::default(),
                 restarts: AtomicU64::default(),
-                lateness: Mutex::new(lateness.expect("the bounds and digits are valid")),
+                lateness: Mutex::new(Lateness::new(Instant::now())),
             },
         })
     }
@@ -148,14 +145,13 @@ impl Poller {
     pub(in super::super) fn stats(&self) -> PollStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let late = self.counters.lateness.lock();
-        let micros = |part| Duration::from_micros(late.value_at_quantile(part));
         PollStats {
             polls: get(&self.counters.polls),
             failures: get(&self.counters.failures),
             panics: get(&self.counters.panics),
             restarts: get(&self.counters.restarts),
-            lateness_p50: micros(0.5),
-            lateness_p99: micros(0.99),
+            lateness_p50: late.quantile(0.5),
+            lateness_p99: late.quantile(0.99),
         }
     }
 
@@ -286,9 +282,7 @@ impl Scheduler {
             return;
         }
         let now = Instant::now();
-        let late = now.saturating_duration_since(due).as_micros();
-        let late = u64::try_from(late).unwrap_or(MOST_LATE);
-        self.poller.counters.lateness.lock().saturating_record(late);
+        self.poller.counters.lateness.lock().record(due, now);
 
         let known = self.known.entry(Arc::clone(shard.id())).or_default();
         known.began = Some(now);
@@ -382,5 +376,80 @@ fn tell(shard: &Shard, news: News, settings: &crate::config::FleetSettings) {
                 warn!(shard = id, %address, failures, "not usable: {error}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::fleet::{Target, watcher::Found};
+
+    /// A scheduler whose one shard is at an address where nobody is, and that shard.
+    fn scheduler() -> (Scheduler, Arc<Shard>) {
+        let settings: Settings = Arc::new(arc_swap::ArcSwap::from_pointee(Config::default().fleet));
+        let table = Arc::<Table>::default();
+        let target = Target {
+            id: "x".to_owned(),
+            endpoint: "unix:///nowhere/at/all".parse().expect("a URL"),
+            labels: Default::default(),
+        };
+        let found = Found {
+            target: Arc::new(target),
+            source: "test".into(),
+        };
+        table.apply(vec![found], &settings.load());
+        let shard = table.get("x").expect("just applied");
+        let poller = Poller::new(table, settings, Arc::default());
+        (Scheduler::new(poller), shard)
+    }
+
+    #[tokio::test]
+    async fn a_poll_that_panics_is_counted_and_made_again() {
+        assert_eq!(guarded(async { 1 }).await, Some(1));
+        assert_eq!(guarded(async { panic!("on purpose") }).await, None::<()>);
+        let (mut scheduler, shard) = scheduler();
+        scheduler.finish(&shard, None);
+        let stats = scheduler.poller.stats();
+        assert_eq!((stats.polls, stats.failures, stats.panics), (1, 1, 1));
+        assert!(scheduler.queue.next_due().is_some());
+        let status = shard.status(&scheduler.poller.settings.load());
+        assert_eq!(status.error.as_deref(), Some("the poll panicked"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_waited_for_longer_and_longer() {
+        let (mut scheduler, shard) = scheduler();
+        scheduler.take_orders();
+        for failures in 1..=5 {
+            scheduler.start_next();
+            let done = scheduler.polls.join_next().await.expect("it was started");
+            let began = Instant::now();
+            let (polled, outcome) = done.expect("panics are caught inside");
+            scheduler.finish(&polled, outcome);
+            assert_eq!(
+                shard.status(&scheduler.poller.settings.load()).failures,
+                failures
+            );
+            let wait = scheduler.queue.next_due().expect("it is queued") - began;
+            let longest = super::super::super::interval::backoff(failures);
+            let jitter = longest.mul_f64(1.0 - JITTER)..=longest + Duration::from_millis(500);
+            assert!(jitter.contains(&wait), "{wait:?} after {failures} failures");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_is_polled_no_more() {
+        let (mut scheduler, shard) = scheduler();
+        scheduler.take_orders();
+        let settings = scheduler.poller.settings.load_full();
+        let changes = scheduler.poller.table.apply(Vec::new(), &settings);
+        scheduler.poller.adopt(changes);
+        scheduler.take_orders();
+        scheduler.start_next();
+        assert!(scheduler.polls.is_empty() && scheduler.known.is_empty());
+        assert!(scheduler.sweep.is_some());
+        scheduler.finish(&shard, None);
+        assert!(scheduler.queue.next_due().is_none());
     }
 }
