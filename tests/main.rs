@@ -9,8 +9,8 @@ mod coherence;
 #[path = "../benches/compare/measure.rs"]
 mod compare_measure;
 mod differential;
-mod fleet;
 mod discovery;
+mod fleet;
 mod limits;
 mod pinning;
 mod races;
