@@ -1,10 +1,10 @@
 //! A backing whose every byte the test decides: what is answered, what is pushed, and in which order.
 //!
 //! It answers by itself what Respite asks to come up (`HELLO`, `SELECT`, `CLIENT`, `COMMAND`), each `PING`, and
-//! reads of the keys that [`Scripted::holds`] names. Every other command waits for the test, which takes it with
-//! [`Wire::expect`] and answers it. As in Redis, a connection's replies come in the order of its commands, so an
-//! answer stays here until those before it are given; a push goes out at once, between the replies given before
-//! and after it.
+//! reads of the keys that [`Scripted::holds`] names; Respite's own connections get nil for anything else. Every other
+//! command of a client waits for the test, which takes it with [`Wire::expect`] and answers it. As in Redis, a
+//! connection's replies come in the order of its commands, so an answer stays here until those before it are given;
+//! a push goes out at once, between the replies given before and after it.
 
 mod wire;
 

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use super::{FullKey, Shared, State, VERSION, commands};
 use crate::support::{Reply, encode, escape, frame};
 
+/// The connections that carry the commands of clients; what others ask for is not there.
+const DATA: [&str; 3] = ["respite", "respite-fill", "respite-pinned"];
+
 /// The backing's side of a connection.
 pub(super) struct Connection {
     pub(super) index: usize,
@@ -133,6 +136,8 @@ impl Connection {
                 .into(),
             ),
             ("GET", 2) => Some(self.bulk(held()?.as_deref())),
+            // not a client's doing
+            _ if !DATA.contains(&self.name.as_str()) => Some(self.bulk(None)),
             _ => None,
         }
     }
