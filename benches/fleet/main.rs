@@ -11,7 +11,7 @@ mod fake;
 mod leash;
 mod report;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -111,7 +111,7 @@ fn run(options: &Options) -> io::Result<()> {
         report.serving.push(serving(options, shards)?);
     }
     let text = report.markdown(info().len());
-    println!("{text}");
+    io::stdout().write_all(text.as_bytes())?;
     if options.write {
         report::write(&text)?;
     }

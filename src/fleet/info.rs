@@ -1,8 +1,8 @@
 //! The text of `INFO`: a shard's sections, and the one about Respite.
 
-use std::fmt::Write;
-use std::sync::Arc;
-use std::time::Duration;
+use std::fmt::{Display, Write};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use super::Fleet;
 use super::shard::{Shard, Status};
@@ -13,6 +13,9 @@ use crate::resp::ReplyWriter;
 
 /// Section names of one command that are looked at, each once.
 const MOST_NAMES: usize = 1000;
+
+/// How old the fields about the process may be in a general INFO.
+const RECENT: Duration = Duration::from_millis(100);
 
 /// The fields of `# Respite` whose names Redis has in other sections. Most clients read an INFO as one
 /// flat map, whatever the sections, so these are shown only to those who ask for the section by its name.
@@ -125,22 +128,46 @@ impl Fleet {
                 status.state.name()
             );
         }
-        let mut put = |name: &'static str, value: &dyn std::fmt::Display| {
-            if whole || !AS_IN_REDIS.contains(&name) {
-                let _ = write!(text, "{name}:{value}\r\n");
-            }
-        };
-        if let Some(about) = self.about.get().and_then(std::sync::Weak::upgrade) {
-            about.fields(&mut put);
-        }
         if whole {
+            let mut put = |name: &'static str, value: &dyn Display| {
+                let _ = write!(text, "{name}:{value}\r\n");
+            };
+            self.about(&mut put);
             self.poll_fields(&mut put);
+        } else {
+            text.push_str(&self.recent_fields().1);
         }
         text
     }
 
+    /// The fields about the process that Redis has no other of, as they were a moment ago: to write
+    /// them takes as long as all the rest of an INFO.
+    fn recent_fields(&self) -> Arc<(Instant, String)> {
+        if let Some(recent) = self.recent.load_full()
+            && recent.0.elapsed() < RECENT
+        {
+            return recent;
+        }
+        let mut text = String::with_capacity(512);
+        self.about(&mut |name, value| {
+            if !AS_IN_REDIS.contains(&name) {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{name}:{value}\r\n");
+            }
+        });
+        let recent = Arc::new((Instant::now(), text));
+        self.recent.store(Some(Arc::clone(&recent)));
+        recent
+    }
+
+    fn about(&self, put: &mut dyn FnMut(&'static str, &dyn Display)) {
+        if let Some(about) = self.about.get().and_then(Weak::upgrade) {
+            about.fields(put);
+        }
+    }
+
     /// What the poller does, for those who ask for the section by its name.
-    fn poll_fields(&self, put: &mut dyn FnMut(&'static str, &dyn std::fmt::Display)) {
+    fn poll_fields(&self, put: &mut dyn FnMut(&'static str, &dyn Display)) {
         let stats = self.poll_stats();
         put("fleet_shards", &self.shards().sorted().len());
         put("fleet_polls", &stats.polls);

@@ -30,8 +30,9 @@ mod target;
 pub mod watcher;
 
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::Handle;
 
 pub use commands::ShardFamily;
@@ -61,6 +62,8 @@ pub struct Fleet {
     configured: ConfiguredWatchers,
     added: Arc<Added>,
     about: OnceLock<Weak<dyn AboutRespite>>,
+    /// What `about` said of late, and when.
+    recent: ArcSwapOption<(Instant, String)>,
 }
 
 impl Fleet {
@@ -85,6 +88,7 @@ impl Fleet {
             table,
             poller: Arc::clone(&poller),
             about: OnceLock::new(),
+            recent: ArcSwapOption::empty(),
         });
         fleet.watch(config);
         tokio::spawn(poller.run());

@@ -9,8 +9,8 @@ mod watchers;
 
 use crate::support::{Client, DEADLINE, FakeServer, RedisServer, Reply, Respite, wait_until};
 
-/// One poll, and then none for a long time.
-const ONE_POLL: &str = "[fleet]\ninterval_min = \"1h\"\ninterval_max = \"1h\"";
+/// One poll, and then none for a long time; who cannot be reached stays pending.
+const ONE_POLL: &str = "[fleet]\ninterval_min = \"1h\"\ninterval_max = \"1h\"\ngrace = 1000000";
 
 /// Starts a Respite and waits until it has polled its backing.
 #[track_caller]

@@ -155,20 +155,11 @@ fn fields_of_many_shards() {
     // All that were polled, every field.
     let all = client.call(&["SHARD.FIELDS"]);
     assert_eq!(ids(&all), [&redis.addr(), "a", "b"]);
-    let names: Vec<_> = all.items()[1]
-        .pairs()
-        .iter()
-        .map(|(name, _)| name.as_str().to_owned())
-        .collect();
+    let pairs = all.items()[1].pairs();
+    let names: Vec<_> = pairs.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names.join(" "), "id age_ms state error fields");
-    let fields: Vec<_> = all.items()[1]
-        .field("fields")
-        .strings()
-        .iter()
-        .map(|s| (*s).to_owned())
-        .collect();
     assert_eq!(
-        fields.join(" "),
+        all.items()[1].field("fields").strings().join(" "),
         "redis_version 7.0.15 redis_mode standalone role master used_memory 1 used_memory_peak 2"
     );
     // In the order asked, some fields.
