@@ -27,15 +27,10 @@ fn raw(config: &Config) -> raw::Config {
         data_dir: text(config.data_dir.as_ref()),
         log_format: config.log_format.to_string(),
         log_level: config.log_level.clone(),
-        http: raw::Http {
-            listen: config
-                .http
-                .listen
-                .as_ref()
-                .map_or_else(String::new, ListenAddr::to_string),
-        },
+        http: super::http::to_raw(&config.http),
         cache: super::cache::to_raw(&config.cache),
         fleet: super::fleet::to_raw(&config.fleet, &config.targets),
+        gateway: super::gateway::to_raw(&config.gateway),
         limits: raw::Limits {
             clients: integer(config.limits.clients),
             request_bytes: size(config.limits.request_bytes),

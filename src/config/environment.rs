@@ -69,7 +69,7 @@ fn key_of(name: &str) -> Vec<String> {
     name.split("__").map(str::to_ascii_lowercase).collect()
 }
 
-fn variable_of(key: &str) -> String {
+pub(super) fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 

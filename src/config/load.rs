@@ -61,6 +61,22 @@ pub fn load(
     })
 }
 
+/// Reports whether the file, the environment or a flag gives this key, the default aside. A file that
+/// cannot be read names nothing.
+pub fn is_named(
+    source: &Source,
+    env: impl IntoIterator<Item = (String, String)>,
+    key: &str,
+) -> bool {
+    let path: Vec<&str> = key.split('.').collect();
+    let file = source.file.as_deref().and_then(|file| read(file).ok());
+    file.is_some_and(|table| merge::lookup(&table, &path).is_some())
+        || source.overrides.iter().any(|(name, _)| name == key)
+        || env
+            .into_iter()
+            .any(|(name, _)| name == environment::variable_of(key))
+}
+
 fn defaults() -> Table {
     DEFAULTS
         .parse()
@@ -217,6 +233,30 @@ mod tests {
         assert_eq!(config.log_level, "debug");
         assert_eq!(config.limits.clients, 5);
         assert_eq!(config.limits.pinned, 1000);
+    }
+
+    #[test]
+    fn it_is_known_where_a_value_comes_from() {
+        let named = |text: &str, env: &[(&str, &str)], flags: &[(&str, &str)]| {
+            let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+                let owned = |(a, b): &(&str, &str)| ((*a).to_owned(), (*b).to_owned());
+                pairs.iter().map(owned).collect()
+            };
+            let file = crate::config::testing::written(text);
+            let source = Source {
+                file: Some(file.path().to_owned()),
+                overrides: owned(flags),
+            };
+            is_named(&source, owned(env), "http.listen")
+        };
+        assert!(!named(
+            "workers = 1",
+            &[("RESPITE_WORKERS", "1")],
+            &[("workers", "1")]
+        ));
+        assert!(named("[http]\nlisten = \"127.0.0.1:8008\"", &[], &[]));
+        assert!(named("", &[("RESPITE_HTTP__LISTEN", "")], &[]));
+        assert!(named("", &[], &[("http.listen", "")]));
     }
 
     #[test]

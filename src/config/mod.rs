@@ -8,8 +8,9 @@
 //!
 //! - `load`: the order of the steps. `merge` and `environment` lay the layers over one another and
 //!   refuse unknown keys; `raw` is what serde reads; `validate` makes the types of this page of it.
-//! - One file per section with its type and its rules: `access`, `credential`, `fleet`, `limits`, `tls`,
-//!   `upstream` with `endpoint`, `fleet_targets` with `targets`; `model` holds the whole.
+//! - One file per section with its type and its rules: `access`, `credential`, `fleet`, `gateway`,
+//!   `http`, `limits`, `tls`, `upstream` with `endpoint`, `fleet_targets` with `targets`; `model` holds
+//!   the whole. `services` reads the gateway's services file.
 //! - `listen`, `period`, `secret`, `size`: single values. `effective` prints a [`Config`] as TOML.
 
 mod access;
@@ -21,6 +22,8 @@ mod environment;
 mod error;
 mod fleet;
 mod fleet_targets;
+mod gateway;
+mod http;
 mod limits;
 mod listen;
 mod load;
@@ -29,6 +32,7 @@ mod model;
 mod period;
 mod raw;
 mod secret;
+mod services;
 mod size;
 mod targets;
 #[cfg(test)]
@@ -45,11 +49,17 @@ pub use environment::environment;
 pub use error::{ConfigError, Problem};
 pub use fleet::{FleetSettings, InfoMode};
 pub use fleet_targets::{FileTargets, FleetTargets, LocalRule, LocalTargets, TargetPath};
+pub use gateway::GatewaySettings;
+pub use http::Http;
 pub use limits::{Limits, Timeouts};
 pub use listen::ListenAddr;
-pub use load::{Source, load};
-pub use model::{Config, Http, LogFormat};
+pub use load::{Source, is_named, load};
+pub use model::{Config, LogFormat};
 pub use secret::Secret;
 pub use targets::{TargetFormat, TargetSpec, TargetsError, read_targets};
+pub use services::{
+    InstancesSpec, MetaInfo, PollMethod, Polling, Priority, ServerUrl, ServiceSpec, Services,
+    ServicesError,
+};
 pub use tls::{ServerTls, Tls};
 pub use upstream::Upstream;

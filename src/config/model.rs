@@ -1,8 +1,8 @@
 //! The validated configuration as a whole.
 
 use super::{
-    Access, CacheSettings, Credential, FleetSettings, FleetTargets, Limits, ListenAddr, Source,
-    Timeouts, Tls, Upstream, load,
+    Access, CacheSettings, Credential, FleetSettings, FleetTargets, GatewaySettings, Http, Limits,
+    ListenAddr, Source, Timeouts, Tls, Upstream, load,
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
@@ -35,6 +35,8 @@ pub struct Config {
     pub fleet: FleetSettings,
     /// Where the servers come from that the fleet tracks.
     pub targets: FleetTargets,
+    /// `[gateway]`.
+    pub gateway: GatewaySettings,
     /// `[tls]`.
     pub tls: Tls,
     /// `[access]`.
@@ -50,13 +52,6 @@ pub enum LogFormat {
     Text,
     /// For machines: one JSON object per line.
     Json,
-}
-
-/// The admin listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Http {
-    /// Where it listens; without it, there is none.
-    pub listen: Option<ListenAddr>,
 }
 
 // === impl Config ===
@@ -86,6 +81,7 @@ impl Config {
             ("data_dir", self.data_dir != new.data_dir),
             ("log_format", self.log_format != new.log_format),
             ("http.listen", self.http.listen != new.http.listen),
+            ("gateway", self.gateway != new.gateway),
             ("tls.cert", cert(self) != cert(new)),
             ("tls.key", key(self) != key(new)),
             ("tls.client_ca", client_ca(self) != client_ca(new)),
@@ -170,6 +166,8 @@ mod tests {
             (String::new(), "log_format = \"json\"".into(), &["log_format"]),
             (String::new(), "http.listen = \"\"".into(), &["http.listen"]),
             (String::new(), "tls.upstream_ca = \"u\"".into(), &["tls.upstream_ca"]),
+            (String::new(), "gateway.services = \"s\"".into(), &["gateway"]),
+            (String::new(), "http.token = \"t\"".into(), &[]),
             (
                 "tls = { cert = \"a\", key = \"a\", client_ca = \"a\" }".into(),
                 "tls = { cert = \"b\", key = \"b\", client_ca = \"b\" }".into(),

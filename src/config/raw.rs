@@ -23,6 +23,7 @@ pub(super) struct Config {
     pub(super) timeouts: Timeouts,
     pub(super) cache: Cache,
     pub(super) fleet: Fleet,
+    pub(super) gateway: Gateway,
     pub(super) tls: Tls,
     pub(super) access: Access,
     pub(super) credentials: BTreeMap<String, Credential>,
@@ -32,6 +33,8 @@ pub(super) struct Config {
 #[serde(deny_unknown_fields)]
 pub(super) struct Http {
     pub(super) listen: String,
+    pub(super) token: Secret,
+    pub(super) basic_auth: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,6 +143,19 @@ pub(super) struct LocalRule {
 #[serde(deny_unknown_fields)]
 pub(super) struct FleetDiscovery {
     pub(super) services: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Gateway {
+    pub(super) listen: String,
+    pub(super) services: String,
+    pub(super) threads: i64,
+    pub(super) connections: i64,
+    pub(super) connect: Period,
+    pub(super) timeout: Period,
+    pub(super) retry_bytes: Size,
+    pub(super) forward_bytes: Size,
 }
 
 #[derive(Serialize, Deserialize)]

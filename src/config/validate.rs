@@ -1,8 +1,8 @@
 //! From the keys as they were read to the [`Config`] that everything else relies on.
 
 use super::{
-    Access, Config, Credential, Http, Limits, ListenAddr, LogFormat, Timeouts, Tls, Upstream,
-    cache, error::Problems, fleet, fleet_targets, raw,
+    Access, Config, Credential, Limits, ListenAddr, LogFormat, Timeouts, Tls, Upstream, cache,
+    error::Problems, fleet, fleet_targets, gateway, http, raw,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -28,7 +28,8 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         })
         .collect();
     let listen = listen(&raw.listen.0, problems);
-    let http = http(&raw.http.listen, &listen, problems);
+    let access = Access::validate(raw.access, problems);
+    let http = http::validate(raw.http, &listen, &access, problems);
     let upstream_credential = some(raw.upstream_credential);
     let data_dir = path(&raw.data_dir);
     let upstream = match raw.upstream.parse() {
@@ -66,8 +67,9 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         cache: cache::validate(raw.cache, problems),
         fleet: fleet::validate(&raw.fleet, problems),
         targets: fleet_targets::validate(raw.fleet, &credentials, problems),
+        gateway: gateway::validate(&raw.gateway, problems),
         tls: Tls::validate(&raw.tls, problems),
-        access: Access::validate(raw.access, problems),
+        access,
         credentials,
     }
 }
@@ -118,26 +120,6 @@ fn listen(texts: &[String], problems: &mut Problems) -> Vec<ListenAddr> {
         }
     }
     addresses
-}
-
-fn http(text: &str, listen: &[ListenAddr], problems: &mut Problems) -> Http {
-    if text.is_empty() {
-        return Http { listen: None };
-    }
-    match text.parse::<ListenAddr>() {
-        Ok(address) => {
-            if listen.contains(&address) && !address.is_ephemeral() {
-                problems.invalid("http.listen", format!("{address} is in listen already"));
-            }
-            Http {
-                listen: Some(address),
-            }
-        }
-        Err(reason) => {
-            problems.invalid("http.listen", reason);
-            Http { listen: None }
-        }
-    }
 }
 
 /// Fills the login of the named credential in.
