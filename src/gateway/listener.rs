@@ -1,0 +1,130 @@
+//! Accepts connections for the gateway and deals them to its threads.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::AbortHandle;
+use tracing::{error, warn};
+
+use super::shared::Gateway;
+use super::worker::{self, Connection, Mailbox, Stage};
+use crate::config::ListenAddr;
+
+/// The bound listener of the gateway.
+#[derive(Debug)]
+pub struct GatewayListener {
+    socket: TcpListener,
+    addr: SocketAddr,
+}
+
+/// The gateway's threads.
+#[derive(Debug)]
+pub struct Running {
+    stage: watch::Sender<Stage>,
+    accepting: AbortHandle,
+    connections: Arc<Semaphore>,
+    most: usize,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl GatewayListener {
+    /// Binds an address.
+    ///
+    /// # Errors
+    /// When it cannot be bound.
+    pub async fn bind(addr: &ListenAddr) -> io::Result<Self> {
+        let socket = TcpListener::bind(addr.as_str()).await?;
+        let addr = socket.local_addr()?;
+        Ok(GatewayListener { socket, addr })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves on so many threads of its own.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(self, gateway: &Arc<Gateway>, threads: usize) -> io::Result<Running> {
+        let (stage, stages) = watch::channel(Stage::Serving);
+        let mut mailboxes = Vec::new();
+        let mut handles = Vec::new();
+        for index in 0..threads.max(1) {
+            let (mailbox, thread) = worker::spawn(index, Arc::clone(gateway), stages.clone())?;
+            mailboxes.push(mailbox);
+            handles.push(thread);
+        }
+        let most = gateway.settings().connections;
+        let connections = Arc::new(Semaphore::new(most));
+        let accepting = accept(self.socket, mailboxes, Arc::clone(&connections));
+        Ok(Running {
+            stage,
+            accepting: tokio::spawn(accepting).abort_handle(),
+            connections,
+            most,
+            threads: handles,
+        })
+    }
+}
+
+impl Running {
+    /// Accepts no more connections, and ends each after the request that it has.
+    pub fn drain(&self) {
+        self.accepting.abort();
+        self.stage.send_replace(Stage::Draining);
+    }
+
+    /// Client connections now.
+    pub fn connections(&self) -> usize {
+        self.most - self.connections.available_permits().min(self.most)
+    }
+
+    /// Ends every connection and the threads. Blocks until they are gone.
+    pub fn end(self) {
+        self.stage.send_replace(Stage::Ended);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                error!("a thread of the gateway panicked");
+            }
+        }
+    }
+}
+
+async fn accept(socket: TcpListener, mailboxes: Vec<Mailbox>, connections: Arc<Semaphore>) {
+    loop {
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+            return;
+        };
+        match socket.accept().await {
+            Ok((socket, peer)) => {
+                let least = mailboxes
+                    .iter()
+                    .min_by_key(|mailbox| mailbox.connections.load(Ordering::Relaxed));
+                let Ok(socket) = socket.into_std() else {
+                    continue;
+                };
+                if let Some(mailbox) = least {
+                    mailbox.deal(Connection {
+                        socket,
+                        peer,
+                        permit,
+                    });
+                }
+            }
+            Err(error) => {
+                // Out of descriptors or memory: what is connected has to go first.
+                warn!("gateway: cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
