@@ -1,6 +1,9 @@
 //! Builds every component, wires them, and shuts them down in order.
 
+mod bound;
 mod family;
+mod gateway;
+mod nodes;
 mod reload;
 
 use std::io;
@@ -15,7 +18,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::{error, info, warn};
 
+use self::bound::Bound;
 use self::family::RespiteFamily;
+use self::gateway::PreparedGateway;
 use self::reload::Reloader;
 use crate::access::AccessList;
 use crate::cache::{Cache, CacheFamily};
@@ -24,8 +29,8 @@ use crate::config::{Config, Source, Upstream, environment, load};
 use crate::discovery::{Discovery, DiscoveryFamily};
 use crate::fleet::watcher::check_listed;
 use crate::fleet::{self, Fleet, ShardFamily};
-use crate::http::HttpListener;
-use crate::session::listener::{Listener, acceptor};
+use crate::gateway::{Gateway, GatewayFamily, Running};
+use crate::session::listener::acceptor;
 use crate::session::shared::{Settings, Shared};
 use crate::session::worker::{self, ToWorker};
 use crate::telemetry;
@@ -117,6 +122,8 @@ struct Prepared {
     acceptor: Option<TlsAcceptor>,
     /// TLS towards the backing.
     connector: Option<TlsConnector>,
+    /// The services file.
+    gateway: PreparedGateway,
 }
 
 fn prepare(config: &Config) -> Result<Prepared, Failure> {
@@ -136,6 +143,7 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
         access,
         acceptor,
         connector,
+        gateway: gateway::prepare(config).map_err(refused)?,
     })
 }
 
@@ -182,6 +190,7 @@ struct App {
     reloader: Arc<Reloader>,
     workers: Vec<JoinHandle<()>>,
     accepting: JoinSet<()>,
+    gateway: Option<Running>,
     embedded: Option<Embedded>,
 }
 
@@ -191,20 +200,10 @@ impl App {
             access,
             acceptor: tls,
             connector,
+            gateway: prepared_gateway,
         } = prepared;
         // Ports first: nothing else is worth starting when they are taken.
-        let mut listeners = Vec::new();
-        for addr in &config.listen {
-            let listener = Listener::bind(addr).await;
-            listeners.push(listener.map_err(cannot(format!("listen on {}", addr.as_str())))?);
-        }
-        let http = match &config.http.listen {
-            None => None,
-            Some(addr) => {
-                let bound = HttpListener::bind(addr).await;
-                Some(bound.map_err(cannot(format!("listen on {} for HTTP", addr.as_str())))?)
-            }
-        };
+        let bound = bound::bind(&config, &prepared_gateway.addresses(source, &config)).await?;
         let (endpoint, embedded) = match &config.upstream {
             Upstream::Single(endpoint) => (endpoint.clone(), None),
             Upstream::Embedded => {
@@ -218,17 +217,21 @@ impl App {
         tokio::spawn(Arc::clone(&backing).monitor(config.timeouts.connect));
 
         let threads = worker_threads(config.workers);
-        let reloader = Arc::new(Reloader::new(source.clone(), config.clone()));
+        let access = Arc::new(access);
+        let guard = gateway::http_guard(&config, &access);
+        let reloader = Reloader::new(source.clone(), config.clone(), Arc::clone(&guard));
+        let reloader = Arc::new(reloader);
         let cache = Cache::new(config.cache.clone());
         let control = control_link(&backing, &config);
         let discovery = Discovery::start(Arc::clone(&control), &Handle::current());
         let fleet = Fleet::start(&config, control);
-        let families = families(&reloader, &cache, &fleet, discovery);
+        let gateway = prepared_gateway.build(&config, &discovery);
+        let families = families(&reloader, &cache, &fleet, discovery, &gateway);
         let settings = Settings {
             generation: 0,
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
-            access: Arc::new(access),
+            access,
             protected_mode: config.access.protected_mode,
             table: Arc::new(Table::builtin()),
             hello: None,
@@ -255,30 +258,34 @@ impl App {
         }
         shared.set_workers(mailboxes);
 
-        announce(
-            &listeners,
-            http.as_ref(),
-            &backing,
-            embedded.is_some(),
-            threads,
-            tls.is_some(),
-        );
+        let kind = if embedded.is_some() {
+            " (embedded, private)"
+        } else {
+            ""
+        };
+        let behind = format!("{}{kind}", backing.address());
+        bound.announce(&behind, threads, tls.is_some());
+        let Bound {
+            listeners,
+            http,
+            requests,
+        } = bound;
         let mut accepting = JoinSet::new();
         for listener in listeners {
             accepting.spawn(listener.accept(Arc::clone(&shared), tls.clone()));
         }
         if let Some(http) = http {
-            tokio::spawn(async move {
-                if let Err(error) = http.serve(backing).await {
-                    error!("the HTTP listener ended: {error}");
-                }
-            });
+            tokio::spawn(http.serve(guard, gateway::sources(&shared, &gateway)));
         }
+        let forwarding = worker_threads(config.gateway.threads);
+        let gateway = requests.map(|requests| gateway::start(requests, &gateway, forwarding));
+        let gateway = gateway.transpose().map_err(cannot("start the gateway"))?;
         Ok(App {
             shared,
             reloader,
             workers,
             accepting,
+            gateway,
             embedded,
         })
     }
@@ -299,9 +306,18 @@ impl App {
         Ok(())
     }
 
+    /// Whether nobody is owed anything.
+    fn is_idle(&self) -> bool {
+        let requests = self.gateway.as_ref().map_or(0, Running::connections);
+        self.shared.clients.is_empty() && requests == 0
+    }
+
     /// Stops accepting, lets clients finish, ends the workers, then the embedded server.
     async fn drain(mut self, mut signals: Signals) {
         self.accepting.shutdown().await;
+        if let Some(gateway) = &self.gateway {
+            gateway.drain();
+        }
         let limit = self.shared.settings().timeouts.drain;
         let clients = self.shared.clients.len();
         info!(
@@ -310,7 +326,7 @@ impl App {
         );
         self.shared.broadcast(|| ToWorker::Drain);
         let end = Instant::now() + limit;
-        while !self.shared.clients.is_empty() && Instant::now() < end {
+        while !self.is_idle() && Instant::now() < end {
             tokio::select! {
                 () = tokio::time::sleep(DRAIN_LOOK) => {}
                 () = signals.stop() => break,
@@ -321,8 +337,9 @@ impl App {
             warn!(clients = left, "closing clients that are not done");
         }
         self.shared.broadcast(|| ToWorker::Stop);
-        let (workers, embedded) = (self.workers, self.embedded);
+        let (workers, embedded, gateway) = (self.workers, self.embedded, self.gateway);
         let ended = tokio::task::spawn_blocking(move || {
+            gateway::end(gateway);
             for worker in workers {
                 if worker.join().is_err() {
                     error!("a worker panicked");
@@ -350,12 +367,14 @@ fn families(
     cache: &Arc<Cache>,
     fleet: &Arc<Fleet>,
     discovery: Arc<Discovery>,
+    gateway: &Arc<Gateway>,
 ) -> Vec<Arc<dyn Family>> {
     vec![
         Arc::new(RespiteFamily::new(Arc::clone(reloader))),
         Arc::new(CacheFamily::new(Arc::clone(cache))),
         Arc::new(ShardFamily::new(Arc::clone(fleet))),
         Arc::new(DiscoveryFamily::new(discovery)),
+        Arc::new(GatewayFamily::new(Arc::clone(gateway))),
     ]
 }
 
@@ -388,7 +407,13 @@ fn worker_threads(configured: usize) -> usize {
 /// Each client takes a descriptor, and so does each connection to the backing.
 fn raise_descriptor_limit(config: &Config) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let wanted = (config.limits.clients + config.limits.pinned + 128) as u64;
+    // A forwarded request has two connections.
+    let forwarded = config
+        .gateway
+        .services
+        .as_ref()
+        .map_or(0, |_| 2 * config.gateway.connections);
+    let wanted = (config.limits.clients + config.limits.pinned + forwarded + 128) as u64;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return;
     };
@@ -398,30 +423,8 @@ fn raise_descriptor_limit(config: &Config) {
         warn!("cannot raise the limit of open files from {soft}");
     }
     if hard < wanted {
-        warn!("the system allows {hard} open files: fewer than limits.clients + limits.pinned");
-    }
-}
-
-fn announce(
-    listeners: &[Listener],
-    http: Option<&HttpListener>,
-    backing: &Backing,
-    embedded: bool,
-    workers: usize,
-    tls: bool,
-) {
-    info!(
-        "respite {} with {workers} workers",
-        env!("CARGO_PKG_VERSION")
-    );
-    for listener in listeners {
-        let scheme = if tls { "rediss" } else { "redis" };
-        info!("clients:  {scheme}://{}", listener.addr());
-    }
-    let kind = if embedded { " (embedded, private)" } else { "" };
-    info!("backing:  {}{kind}", backing.address());
-    match http {
-        Some(http) => info!("http:     http://{}", http.addr()),
-        None => info!("http:     off"),
+        warn!(
+            "the system allows {hard} open files: fewer than the limits of connections add up to"
+        );
     }
 }

@@ -5,10 +5,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
+use super::gateway::http_rules;
 use crate::access::{AccessList, UserSpec};
 use crate::config::{Config, Source, environment, load};
 use crate::fleet::Fleet;
 use crate::fleet::watcher::check_listed;
+use crate::http::Guard;
 use crate::session::shared::Shared;
 use crate::telemetry;
 
@@ -17,14 +19,17 @@ use crate::telemetry;
 pub(super) struct Reloader {
     source: Source,
     current: Mutex<Config>,
+    /// Who may use the admin listener.
+    guard: Arc<Guard>,
     running: OnceLock<(Weak<Shared>, Arc<Fleet>)>,
 }
 
 impl Reloader {
-    pub(super) fn new(source: Source, config: Config) -> Self {
+    pub(super) fn new(source: Source, config: Config, guard: Arc<Guard>) -> Self {
         Reloader {
             source,
             current: Mutex::new(config),
+            guard,
             running: OnceLock::new(),
         }
     }
@@ -53,10 +58,12 @@ impl Reloader {
         for key in current.changes_needing_restart(&config) {
             warn!("{key} has changed: it takes effect at the next start");
         }
+        let access = Arc::new(access);
+        self.guard.set_rules(http_rules(&config, &access));
         shared.replace_settings(|settings| {
             settings.limits = config.limits.clone();
             settings.timeouts = config.timeouts.clone();
-            settings.access = Arc::new(access);
+            settings.access = access;
             settings.protected_mode = config.access.protected_mode;
         });
         fleet.reload(&config);

@@ -24,6 +24,7 @@ mod full_key;
 mod guard;
 mod hotkeys;
 mod lease;
+mod metrics;
 mod mutant;
 mod segment;
 mod stats;

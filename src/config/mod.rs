@@ -56,10 +56,10 @@ pub use listen::ListenAddr;
 pub use load::{Source, is_named, load};
 pub use model::{Config, LogFormat};
 pub use secret::Secret;
-pub use targets::{TargetFormat, TargetSpec, TargetsError, read_targets};
 pub use services::{
     InstancesSpec, MetaInfo, PollMethod, Polling, Priority, ServerUrl, ServiceSpec, Services,
     ServicesError,
 };
+pub use targets::{TargetFormat, TargetSpec, TargetsError, read_targets};
 pub use tls::{ServerTls, Tls};
 pub use upstream::Upstream;

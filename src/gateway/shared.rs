@@ -27,7 +27,7 @@ pub struct Gateway {
     connector: Connector,
     /// Where polls are made.
     control: Handle,
-    nodes: Option<Arc<dyn Nodes>>,
+    nodes: Arc<dyn Nodes>,
     catalog: ArcSwap<Catalog>,
     /// The tasks that follow discovered nodes, by service; also lets one set of services be applied
     /// at a time.
@@ -56,7 +56,7 @@ impl Gateway {
         settings: GatewaySettings,
         connector: Connector,
         control: Handle,
-        nodes: Option<Arc<dyn Nodes>>,
+        nodes: Arc<dyn Nodes>,
     ) -> Arc<Self> {
         Arc::new(Gateway {
             settings,
@@ -156,13 +156,10 @@ impl Gateway {
             return;
         }
         end(followers.remove(&service.name));
-        let Some(nodes) = &self.nodes else {
-            return self.set_instances(service, &[]);
-        };
         let following = follow_nodes(
             Arc::clone(self),
             Arc::clone(service),
-            nodes.follow(name),
+            self.nodes.follow(name),
             polling.clone(),
         );
         let follower = Follower {
@@ -235,7 +232,7 @@ mod tests {
         let nodes: Arc<dyn Nodes> = Arc::new(Told(told));
         let settings = Config::default().gateway;
         let connector = Connector::new(None);
-        let gateway = Gateway::new(settings, connector, Handle::current(), Some(nodes));
+        let gateway = Gateway::new(settings, connector, Handle::current(), nodes);
         let services = load("pay: {discovery: payments, apis: [/pay]}");
         gateway.apply(&services);
         until(&gateway, &["127.0.0.1:1"]).await;

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tracing::{debug, warn};
 
 use super::shared::Shared;
-use super::worker::{NewClient, ToWorker};
+use super::worker::{NewClient, Socket, ToWorker};
 use crate::config::{ListenAddr, ServerTls};
 
 /// What a listening socket queues while nobody accepts.
@@ -105,18 +105,24 @@ async fn admit(
         Ok(prepared) => prepared,
         Err(error) => return debug!("lost a client before it was served: {error}"),
     };
+    let socket = Socket::Tcp(socket);
+    deal(shared, socket, peer.to_string(), laddr, tls.cloned());
+}
+
+/// Gives a client to a worker.
+pub(super) fn deal(
+    shared: &Shared,
+    socket: Socket,
+    addr: String,
+    laddr: String,
+    tls: Option<TlsAcceptor>,
+) {
     let worker = least_loaded(shared);
     shared.stats[worker].clients.fetch_add(1, Ordering::Relaxed);
     let db = shared.backing.first_db();
-    let entry = shared.clients.add(worker, peer.to_string(), laddr, db);
-    shared.tell(
-        worker,
-        ToWorker::Serve(NewClient {
-            socket,
-            entry,
-            tls: tls.cloned(),
-        }),
-    );
+    let entry = shared.clients.add(worker, addr, laddr, db);
+    let client = NewClient { socket, entry, tls };
+    shared.tell(worker, ToWorker::Serve(client));
 }
 
 fn prepare(socket: TcpStream) -> io::Result<(std::net::TcpStream, String)> {

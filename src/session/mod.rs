@@ -11,6 +11,7 @@
 //!   commands do. `batch` is what was read and is handled at once.
 //! - `family` calls Respite's own commands, which may answer later.
 //! - `local`, `client_command`, `command_command`, `info` answer what the backing does not.
+//! - [`internal`] is a client inside the process.
 //! - [`registry`] and [`shared`] are what all workers share.
 
 mod batch;
@@ -23,8 +24,10 @@ mod family;
 mod hello;
 mod info;
 mod input;
+pub mod internal;
 pub mod listener;
 mod local;
+mod metrics;
 mod pause;
 mod pinned;
 mod pinning;

@@ -1,6 +1,7 @@
 //! How a `GET` is answered: from the cache, by a fetch into it, or by the backing.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::time::Instant;
 
@@ -61,6 +62,7 @@ impl Session {
         };
         match found {
             Lookup::Hit => {
+                self.count_hit();
                 if run.requests > 0 {
                     self.flush_run(input, run);
                     self.replies.reply(|out| out.append(&mut late));
@@ -81,6 +83,14 @@ impl Session {
             }
         }
         Step::Done { len }
+    }
+
+    /// Counts a hit, for a client inside the process.
+    #[inline]
+    fn count_hit(&self) {
+        if let Some(hits) = &self.hits {
+            hits.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[inline]

@@ -4,11 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 use tracing::debug;
 
@@ -18,7 +19,7 @@ use super::input::Input;
 use super::pinned::{Answers, Leftover, Pinned};
 use super::replies::{Cut, Replies};
 use super::state::ConnState;
-use super::worker::{NewClient, Worker};
+use super::worker::{NewClient, Socket, Worker};
 use crate::resp::{ArgVec, RequestParser};
 use crate::stream::Stream;
 use crate::upstream::{FillLink, Link, UpstreamError};
@@ -46,6 +47,8 @@ pub(super) struct Session {
     pub(super) queued: QueuedKeys,
     /// Databases that were asked for and not confirmed yet, those of a transaction included.
     pub(super) selected: Vec<u32>,
+    /// Where the hits of a client inside the process are counted.
+    pub(super) hits: Option<Arc<AtomicU64>>,
     /// A command of the client's that is not answered yet may have written.
     pub(super) wrote: bool,
     /// A family's command whose reply is to come. Goes before the families hear of it.
@@ -109,10 +112,15 @@ impl Session {
         client: NewClient,
         replies: Rc<Replies>,
     ) -> io::Result<Session> {
-        let socket = TcpStream::from_std(client.socket)?;
-        let stream = match client.tls {
-            None => Stream::Tcp(socket),
-            Some(acceptor) => {
+        let mut hits = None;
+        let stream = match (client.socket, client.tls) {
+            (Socket::Internal(socket, count), _) => {
+                hits = Some(count);
+                Stream::Unix(UnixStream::from_std(socket)?)
+            }
+            (Socket::Tcp(socket), None) => Stream::Tcp(TcpStream::from_std(socket)?),
+            (Socket::Tcp(socket), Some(acceptor)) => {
+                let socket = TcpStream::from_std(socket)?;
                 let handshake = tokio::time::timeout(TLS_HANDSHAKE, acceptor.accept(socket));
                 Stream::Tls(Box::new(handshake.await??.into()))
             }
@@ -126,6 +134,7 @@ impl Session {
             link: None,
             pinned: None,
             fill: None,
+            hits,
             cover: Cover::default(),
             queued: QueuedKeys::default(),
             selected: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -74,14 +74,22 @@ pub struct Fetched {
     reply: Option<Box<[u8]>>,
 }
 
-/// A connection that a listener accepted.
+/// A client that a worker is to serve.
 pub struct NewClient {
     /// Its socket.
-    pub socket: std::net::TcpStream,
+    pub socket: Socket,
     /// Its place in the registry.
     pub entry: Arc<ClientEntry>,
     /// TLS, when the listener wants it.
     pub tls: Option<TlsAcceptor>,
+}
+
+/// Where a client's bytes come from.
+pub enum Socket {
+    /// A connection that a listener accepted.
+    Tcp(std::net::TcpStream),
+    /// A client inside the process, and where its hits in the cache are counted.
+    Internal(std::os::unix::net::UnixStream, Arc<AtomicU64>),
 }
 
 /// What the sessions of one worker share. Lives on one thread.

@@ -1,0 +1,167 @@
+//! The gateway and the admin listener, wired.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio_rustls::TlsConnector;
+use tracing::warn;
+
+use super::nodes::DiscoveredNodes;
+use crate::access::AccessList;
+use crate::config::{
+    Config, InstancesSpec, ListenAddr, MetaInfo, Services, Source, environment, is_named,
+};
+use crate::discovery::Discovery;
+use crate::gateway::{Connector, Gateway, GatewayListener, Running, follow_file};
+use crate::http::{Chunks, Guard, KeyClient, Rules, Sources};
+use crate::session::shared::Shared;
+use crate::upstream::client_connector;
+
+/// What the services file says, and what `https://` servers are checked with.
+pub(super) struct PreparedGateway {
+    services: Services,
+    tls: Option<TlsConnector>,
+}
+
+/// Where the two HTTP listeners are.
+pub(super) struct HttpAddresses {
+    pub(super) admin: Option<ListenAddr>,
+    pub(super) gateway: Option<ListenAddr>,
+}
+
+/// Reads the services file and what it needs.
+pub(super) fn prepare(config: &Config) -> Result<PreparedGateway, String> {
+    let Some(file) = &config.gateway.services else {
+        return Ok(PreparedGateway {
+            services: Services::default(),
+            tls: None,
+        });
+    };
+    let services = Services::load(file).map_err(|error| error.to_string())?;
+    let tls = client_connector(None);
+    let needed = services
+        .services
+        .values()
+        .any(|service| match &service.instances {
+            InstancesSpec::Listed(servers) => servers.iter().any(|(url, _)| url.tls),
+            InstancesSpec::Discovered { .. } => false,
+        });
+    match tls {
+        Err(error) if needed => Err(format!("an https:// server cannot be checked: {error}")),
+        tls => Ok(PreparedGateway {
+            services,
+            tls: tls.ok(),
+        }),
+    }
+}
+
+impl PreparedGateway {
+    /// Where to listen: what the configuration names, then what the services file names, then the
+    /// defaults.
+    pub(super) fn addresses(&self, source: &Source, config: &Config) -> HttpAddresses {
+        let MetaInfo {
+            discovery_server_port,
+            request_processor_port,
+            ..
+        } = self.services.meta;
+        let choose = |key: &str, configured: &Option<ListenAddr>, port: Option<u16>| match port {
+            Some(port) if !is_named(source, environment(), key) => {
+                format!("127.0.0.1:{port}").parse().ok()
+            }
+            _ => configured.clone(),
+        };
+        let gateway = choose(
+            "gateway.listen",
+            &config.gateway.listen,
+            request_processor_port,
+        );
+        HttpAddresses {
+            admin: choose("http.listen", &config.http.listen, discovery_server_port),
+            // Nothing is to be forwarded without services.
+            gateway: gateway.filter(|_| config.gateway.services.is_some()),
+        }
+    }
+
+    /// Builds the gateway and begins to poll.
+    pub(super) fn build(self, config: &Config, discovery: &Arc<Discovery>) -> Arc<Gateway> {
+        let connector = Connector::new(self.tls);
+        let control = Handle::current();
+        let nodes = Arc::new(DiscoveredNodes::new(discovery, control.clone()));
+        let gateway = Gateway::new(config.gateway.clone(), connector, control, nodes);
+        if let Some(file) = &config.gateway.services {
+            gateway.apply(&self.services);
+            tokio::spawn(follow_file(
+                Arc::clone(&gateway),
+                file.clone(),
+                self.services,
+            ));
+        }
+        gateway
+    }
+}
+
+/// Starts the threads of the gateway.
+pub(super) fn start(
+    listener: GatewayListener,
+    gateway: &Arc<Gateway>,
+    threads: usize,
+) -> io::Result<Running> {
+    listener.start(gateway, threads)
+}
+
+/// Who may use the admin listener.
+pub(super) fn http_rules(config: &Config, access: &Arc<AccessList>) -> Rules {
+    Rules {
+        http: config.http.clone(),
+        protected_mode: config.access.protected_mode,
+        access: Arc::clone(access),
+    }
+}
+
+/// The guard of the admin listener.
+pub(super) fn http_guard(config: &Config, access: &Arc<AccessList>) -> Arc<Guard> {
+    Arc::new(Guard::new(http_rules(config, access)))
+}
+
+/// Where the pages get what they show.
+pub(super) fn sources(shared: &Arc<Shared>, gateway: &Arc<Gateway>) -> Sources {
+    let (process, clients, cache) = (
+        Arc::clone(shared),
+        Arc::clone(shared),
+        Arc::clone(&shared.cache),
+    );
+    let (metrics, stats) = (Arc::clone(gateway), Arc::clone(gateway));
+    let stats: crate::http::JsonSource =
+        Arc::new(move |most| -> Chunks { Box::new(stats.stats_json(most)) });
+    Sources {
+        backing: Arc::clone(&shared.backing),
+        metrics: vec![
+            Arc::new(move |out| process.write_metrics(out)),
+            Arc::new(move |out| cache.write_metrics(out)),
+            Arc::new(move |out| metrics.write_metrics(out)),
+        ],
+        dump: vec![("services", Arc::clone(&stats))],
+        stats,
+        keys: Arc::new(move |peer| {
+            let client = clients.internal_client(peer)?;
+            Ok(client.map(|client| KeyClient {
+                stream: client.stream,
+                hits: client.hits,
+            }))
+        }),
+    }
+}
+
+/// Ends the threads of the gateway; what is not done is cut off.
+pub(super) fn end(running: Option<Running>) {
+    let Some(running) = running else { return };
+    let left = running.connections();
+    if left > 0 {
+        warn!(
+            connections = left,
+            "closing connections of the gateway that are not done"
+        );
+    }
+    running.end();
+}

@@ -1,0 +1,77 @@
+//! The nodes of discovered services, for the gateway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tracing::debug;
+
+use crate::discovery::{Discovery, Node, NodeState};
+use crate::gateway::Nodes;
+
+/// Services are looked for here.
+const GROUP: &str = "default";
+/// Between attempts to follow a service while the backing cannot be asked.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Follows services of discovery.
+pub(super) struct DiscoveredNodes {
+    discovery: Arc<Discovery>,
+    control: Handle,
+}
+
+impl DiscoveredNodes {
+    pub(super) fn new(discovery: &Arc<Discovery>, control: Handle) -> Self {
+        DiscoveredNodes {
+            discovery: Arc::clone(discovery),
+            control,
+        }
+    }
+}
+
+impl Nodes for DiscoveredNodes {
+    fn follow(&self, service: &str) -> watch::Receiver<Vec<String>> {
+        let (tell, told) = watch::channel(Vec::new());
+        let discovery = Arc::clone(&self.discovery);
+        let service = service.to_owned();
+        self.control.spawn(async move {
+            tokio::select! {
+                () = follow(&discovery, &service, &tell) => {}
+                () = tell.closed() => {}
+            }
+        });
+        told
+    }
+}
+
+async fn follow(discovery: &Discovery, service: &str, tell: &watch::Sender<Vec<String>>) {
+    loop {
+        match discovery.subscribe(GROUP, service) {
+            Ok(mut nodes) => loop {
+                match nodes.next().await {
+                    Ok(list) => {
+                        let addresses = list.nodes.iter().filter_map(address).collect();
+                        tell.send_replace(addresses);
+                    }
+                    Err(error) => {
+                        debug!("gateway: the nodes of {service} are not known: {error}");
+                        break;
+                    }
+                }
+            },
+            Err(error) => debug!("gateway: {service} cannot be followed: {error}"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Where a node takes requests, if it wants any.
+fn address(node: &Node) -> Option<String> {
+    let works = matches!(node.state, NodeState::Passing | NodeState::Warning);
+    let address = node
+        .addr
+        .as_ref()
+        .filter(|address| address.port.is_some())?;
+    (node.live && works).then(|| address.to_string())
+}

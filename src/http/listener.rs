@@ -1,0 +1,102 @@
+//! The bound admin listener and its connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tower_service::Service;
+use tracing::{debug, warn};
+
+use super::access::Guard;
+use super::pages::{Sources, routes};
+use crate::config::ListenAddr;
+
+/// Connections at the same time: scrapers, probes and people.
+const MOST_CONNECTIONS: usize = 512;
+/// How long a connection may be silent.
+const IDLE: Duration = Duration::from_secs(60);
+/// The bytes of a request's head.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// The bound admin listener.
+#[derive(Debug)]
+pub struct HttpListener {
+    socket: TcpListener,
+    addr: SocketAddr,
+}
+
+impl HttpListener {
+    /// Binds an address.
+    ///
+    /// # Errors
+    /// When it cannot be bound.
+    pub async fn bind(addr: &ListenAddr) -> io::Result<Self> {
+        let socket = TcpListener::bind(addr.as_str()).await?;
+        let addr = socket.local_addr()?;
+        Ok(HttpListener { socket, addr })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves, for ever.
+    pub async fn serve(self, guard: Arc<Guard>, sources: Sources) {
+        let everywhere = self.addr.ip().is_unspecified();
+        let routes = routes(guard, sources, everywhere);
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        loop {
+            // The semaphore is never closed.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            match self.socket.accept().await {
+                Ok((socket, peer)) => {
+                    let routes = routes.clone();
+                    tokio::spawn(async move {
+                        let _place = place;
+                        if let Err(error) = serve(socket, peer, routes).await {
+                            debug!("an HTTP connection ended: {error}");
+                        }
+                    });
+                }
+                Err(error) => {
+                    // Out of descriptors or memory: what is connected has to go first.
+                    warn!("cannot accept an HTTP connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    routes: axum::Router,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    socket.set_nodelay(true)?;
+    let mut stream = tokio_io_timeout::TimeoutStream::new(socket);
+    stream.set_write_timeout(Some(IDLE));
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request: Request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        routes.clone().call(request)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+        .await;
+    Ok(served?)
+}

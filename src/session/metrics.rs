@@ -1,0 +1,25 @@
+//! The metrics of clients, commands and the backing.
+
+use super::shared::Shared;
+use crate::metrics::{self, Exposition};
+
+impl Shared {
+    /// Writes the metrics of the process, its clients and their commands.
+    pub fn write_metrics(&self, out: &mut Exposition) {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        out.metric(&metrics::BUILD_INFO).sample(&version, true);
+        out.value(&metrics::UPTIME, self.started.elapsed().as_secs_f64());
+        out.value(&metrics::UPSTREAM_UP, self.backing.is_ready());
+        out.value(&metrics::CLIENTS, self.clients.len());
+        out.value(&metrics::CONNECTIONS, self.clients.total_connections());
+        out.value(&metrics::REJECTED, self.clients.total_rejected());
+        out.value(&metrics::COMMANDS, self.total(|stats| &stats.commands));
+        out.value(&metrics::FORWARDED, self.total(|stats| &stats.forwarded));
+        out.value(&metrics::PINNED, self.pinned.get());
+        out.value(&metrics::PINS, self.total(|stats| &stats.pins));
+        out.value(
+            &metrics::PINS_OPENED,
+            self.total(|stats| &stats.pins_opened),
+        );
+    }
+}
