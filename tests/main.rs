@@ -11,6 +11,8 @@ mod compare_measure;
 mod differential;
 mod discovery;
 mod fleet;
+mod gateway;
+mod http;
 mod limits;
 mod pinning;
 mod races;

@@ -113,7 +113,7 @@ fn the_protocol_imports_no_sibling() {
 
 #[test]
 fn few_open_sockets() {
-    const MAY: [&str; 3] = ["session", "upstream", "http"];
+    const MAY: [&str; 4] = ["session", "upstream", "http", "gateway"];
     const SOCKETS: [&str; 7] = [
         "TcpStream::",
         "TcpListener::",
@@ -124,7 +124,7 @@ fn few_open_sockets() {
         "lookup_host",
     ];
     none(
-        "only session, upstream and http open sockets",
+        "only session, upstream, http and gateway open sockets",
         |file, code| {
             // `stream` names the types that it wraps.
             let code = code.replace("Stream::Tcp", "").replace("Stream::Unix", "");
@@ -154,18 +154,23 @@ fn only_app_names_everything() {
     const MAY: &[(&str, &[&str])] = &[
         ("access", &["command", "resp"]),
         ("agent", &["cli", "config", "telemetry", "upstream"]),
-        ("cache", &["command", "config", "resp"]),
+        ("cache", &["command", "config", "metrics", "resp"]),
         ("cli", &["config"]),
         ("command", &["resp"]),
         ("config", &[]),
         ("fleet", &["command", "config", "resp", "upstream"]),
         ("discovery", &["command", "resp", "upstream"]),
-        ("http", &["config", "upstream"]),
+        (
+            "gateway",
+            &["command", "config", "metrics", "resp", "stream"],
+        ),
+        ("http", &["access", "config", "metrics", "resp", "upstream"]),
+        ("metrics", &[]),
         ("resp", &[]),
         (
             "session",
             &[
-                "cache", "access", "command", "config", "resp", "stream", "upstream",
+                "cache", "access", "command", "config", "metrics", "resp", "stream", "upstream",
             ],
         ),
         ("telemetry", &["config"]),

@@ -8,6 +8,7 @@
 //! - [`Certificates`]: a certificate authority and what it signed
 //! - [`FakeServer`]: a server that answers `INFO` as wrongly as a test wants
 //! - [`Client`], [`Reply`]: raw bytes out, exact bytes or a parsed reply back
+//! - [`HttpClient`], [`fetch`], [`get`]: the same for HTTP
 //! - [`Relay`]: a TCP relay that holds, splits, cuts and refuses
 //! - [`Scripted`]: a backing whose every answer and push the test gives
 //! - [`Random`]: random numbers from a printed seed (`RESPITE_SEED`)
@@ -21,6 +22,7 @@ mod certificates;
 mod client;
 mod fake_server;
 pub(crate) mod frame;
+mod http;
 mod port;
 mod process;
 mod random;
@@ -35,6 +37,7 @@ mod wait;
 pub(crate) use certificates::Certificates;
 pub(crate) use client::{Client, encode};
 pub(crate) use fake_server::{FakeServer, Says};
+pub(crate) use http::{HttpClient, Response, fetch, get};
 pub(crate) use port::ReservedPort;
 pub(crate) use random::Random;
 pub(crate) use redis_server::{RedisBuilder, RedisServer};
