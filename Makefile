@@ -5,10 +5,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coherence check bench bench-fleet
+.PHONY: help setup run test coherence check bench bench-fleet bench-gateway
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what `make run` needs: a redis-server
 	@sh scripts/setup.sh run
@@ -40,3 +40,8 @@ bench-fleet: ## ten thousand simulated shards, and INFO beside GET; ARGS="--writ
 	@sh scripts/setup.sh bench
 	@ulimit -n "$$(ulimit -Hn)" 2>/dev/null || true; \
 	cargo bench --locked --bench fleet -- $(ARGS)
+
+bench-gateway: ## the gateway beside HAProxy, with wrk; ARGS="ROUNDS SECONDS"
+	@sh scripts/setup.sh bench
+	cargo build --release --locked --bin respite
+	@sh benches/gateway/run.sh $(ARGS)

@@ -3,8 +3,10 @@
 # missing.
 #
 #   scripts/setup.sh [run]   a Rust toolchain (only looked for), a C compiler, a redis-server
-#   scripts/setup.sh test    also Python and Node for the tests with their client libraries
-#   scripts/setup.sh bench   also redis-benchmark, and the peers that can be had: twemproxy, Envoy
+#   scripts/setup.sh test    also Python and Node for the tests with their client libraries, and
+#                            Prometheus for those of /metrics
+#   scripts/setup.sh bench   also redis-benchmark and wrk, and the peers that can be had: twemproxy,
+#                            Envoy, HAProxy
 #
 # What `run` needs must be there in the end (exit code 1 otherwise); what only `test` and `bench`
 # add is left out with a note, except redis-benchmark.
@@ -169,6 +171,15 @@ want_node() {
     note "no node with npm: the tests with Node clients cannot run"
 }
 
+# The tests have Prometheus scrape /metrics, and promtool check it.
+want_prometheus() {
+    if has prometheus && has promtool; then return 0; fi
+    install_first prometheus || true
+    stop_services prometheus
+    if has prometheus && has promtool; then return 0; fi
+    note "no prometheus: the tests with it cannot run"
+}
+
 need_benchmark() {
     if has_any redis-benchmark valkey-benchmark; then return 0; fi
     case $manager in
@@ -208,6 +219,14 @@ want_envoy() {
     note "no Envoy: the comparison leaves it out"
 }
 
+# For benches/gateway/run.sh.
+want_gateway_bench() {
+    has wrk || install_first wrk || note "no wrk: the gateway cannot be measured"
+    if has haproxy; then return 0; fi
+    install_first haproxy || note "no HAProxy: the gateway cannot be compared"
+    stop_services haproxy
+}
+
 need_rust
 need_cc
 need_redis
@@ -215,10 +234,12 @@ case $mode in
 test)
     want_python
     want_node
+    want_prometheus
     ;;
 bench)
     need_benchmark
     want_twemproxy
     want_envoy
+    want_gateway_bench
     ;;
 esac
