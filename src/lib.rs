@@ -13,7 +13,8 @@
 //! - [`session`] is the client side: listeners, workers, sessions, the order of replies.
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
 //! - [`agent`] is `respite join`, a client of the server.
-//! - [`http`] is the admin listener; [`stream`] one socket, whatever carries it.
+//! - [`gateway`] forwards HTTP requests to health-checked services.
+//! - [`http`] is the admin listener; [`metrics`] what Prometheus reads; [`stream`] one socket, whatever carries it.
 
 pub mod access;
 pub mod agent;

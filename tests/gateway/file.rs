@@ -146,6 +146,59 @@ fn ports_of_the_file_apply_where_the_configuration_names_none() {
 }
 
 #[test]
+fn nodes_of_discovery_are_instances_while_they_live() {
+    let (one, two) = (Backend::start(), Backend::start());
+    let services = "app:\n  discovery: shop\n  polling: {method: health, endpoint: /health, frequency: 50ms}\n  apis: [/]\n";
+    let rig = Rig::with(services, "", |builder| builder);
+    assert_eq!(get(rig.port(), "/").0, 503);
+    let mut client = rig.client();
+    let mut join = |node: &str, backend: &Backend| {
+        let port = backend.port().to_string();
+        let joined = client.call(&["DISCOVERY.JOIN", "shop", node, "ADDR", "127.0.0.1", &port]);
+        joined.field("lease").as_str().to_owned()
+    };
+    join("one", &one);
+    let lease = join("two", &two);
+    join("elsewhere", &one);
+    let ports = || -> Vec<String> {
+        let urls = rig.instances("app");
+        let urls = urls.iter().map(|one| one.field("url").as_str().to_owned());
+        urls.collect()
+    };
+    let url = |backend: &Backend| format!("127.0.0.1:{}", backend.port());
+    wait_until("both are there", DEADLINE, || ports().len() == 2);
+    rig.wait_healthy(2);
+    assert_eq!(get(rig.port(), "/").0, 202);
+    let draining = [
+        "DISCOVERY.HEARTBEAT",
+        "shop",
+        "two",
+        "LEASE",
+        &lease,
+        "STATE",
+        "draining",
+    ];
+    client.call(&draining);
+    wait_until("who drains is gone", DEADLINE, || ports() == [url(&one)]);
+    client.call(&[
+        "DISCOVERY.HEARTBEAT",
+        "shop",
+        "two",
+        "LEASE",
+        &lease,
+        "STATE",
+        "warning",
+    ]);
+    wait_until("it is back", DEADLINE, || ports().len() == 2);
+    for node in ["one", "elsewhere"] {
+        client.call(&["DISCOVERY.LEAVE", "shop", node]);
+    }
+    wait_until("who left is gone", DEADLINE, || ports() == [url(&two)]);
+    rig.wait_healthy(1);
+    assert_eq!(get(rig.port(), "/").0, 202);
+}
+
+#[test]
 fn without_services_nothing_is_bound() {
     let redis = RedisServer::start();
     let port = ReservedPort::any();
