@@ -52,14 +52,7 @@ pub(super) enum Command {
         group: String,
     },
     Groups,
-    Watch {
-        group: String,
-        /// None: all services of the group.
-        service: Option<String>,
-        index: Index,
-        /// None: for ever.
-        timeout: Option<Duration>,
-    },
+    Watch(Watch),
     Deregister {
         of: Name,
     },
@@ -73,6 +66,17 @@ pub(super) enum Command {
 pub(super) struct Name {
     pub(super) group: String,
     pub(super) service: String,
+}
+
+/// What is waited for.
+#[derive(Debug, PartialEq)]
+pub(super) struct Watch {
+    pub(super) group: String,
+    /// None: all services of the group.
+    pub(super) service: Option<String>,
+    pub(super) index: Index,
+    /// None: for ever.
+    pub(super) timeout: Option<Duration>,
 }
 
 /// Which nodes are wanted.
@@ -370,12 +374,12 @@ impl<'a> Arguments<'a> {
                 _ => return Err(syntax_error()),
             }
         }
-        Ok(Command::Watch {
+        Ok(Command::Watch(Watch {
             group,
             service,
             index: index.ok_or_else(syntax_error)?,
             timeout,
-        })
+        }))
     }
 
     fn index(&mut self) -> Parsed<Index> {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::arguments::{Command, NodeFilter};
+use super::arguments::{Command, NodeFilter, Watch};
 use super::error::DiscoveryError;
 use super::model::{Node, Registration};
 use super::replies;
 use super::rows::ROWS;
 use super::service::Discovery;
 use super::store::Joining;
-use super::watch::Subject;
+use super::watch::{Subject, Watched};
 use crate::command::{Answer, Call, Family, OwnRow, help};
 use crate::resp::{Proto, ReplyWriter};
 
@@ -45,14 +45,14 @@ impl Family for DiscoveryFamily {
                 return Answer::Given;
             }
         };
-        let blocks = matches!(command, Command::Watch { .. });
         let discovery = Arc::clone(&self.discovery);
         let proto = call.proto;
-        let pending = Box::pin(async move { discovery.answer(command, proto).await });
-        if blocks {
-            Answer::Blocked(pending)
-        } else {
-            Answer::Later(pending)
+        match command {
+            // Thousands may wait at the same time: what waits is no larger than it has to be.
+            Command::Watch(watch) => Answer::Blocked(Box::pin(watched(discovery, watch, proto))),
+            command => Answer::Later(Box::pin(
+                async move { discovery.answer(command, proto).await },
+            )),
         }
     }
 
@@ -65,39 +65,10 @@ impl Discovery {
     async fn answer(&self, command: Command, proto: Proto) -> Vec<u8> {
         let mut out = Vec::new();
         let mut reply = ReplyWriter::new(&mut out, proto);
-        // A future per kind of command, so that one that waits is not as large as the largest.
-        let carried_out = match command {
-            Command::Watch { .. } => self.watch(command, &mut reply).await,
-            command => Box::pin(self.carry_out(command, &mut reply)).await,
-        };
-        if let Err(error) = carried_out {
+        if let Err(error) = self.carry_out(command, &mut reply).await {
             reply.error(error.client_text());
         }
         out
-    }
-
-    async fn watch(
-        &self,
-        command: Command,
-        reply: &mut ReplyWriter<'_>,
-    ) -> Result<(), DiscoveryError> {
-        let Command::Watch {
-            group,
-            service,
-            index,
-            timeout,
-        } = command
-        else {
-            return Ok(());
-        };
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let with_service = service.is_none();
-        let subject = service.map_or(Subject::Group, |name| Subject::Service(name.into()));
-        let mut subscription = self.watches.subscribe(&group, subject)?;
-        drop(group);
-        let watched = subscription.wait_until(index, deadline).await?;
-        replies::watched(reply, &watched, with_service);
-        Ok(())
     }
 
     async fn carry_out(
@@ -154,8 +125,8 @@ impl Discovery {
                 reply.integer(i64::from(removed));
             }
             Command::DropGroup { group } => reply.integer(store.drop_group(&group).await?),
-            // Waits, and is carried out apart.
-            Command::Watch { .. } => {}
+            // Is carried out apart.
+            Command::Watch(_) => {}
         }
         Ok(())
     }
@@ -194,11 +165,61 @@ impl Discovery {
     }
 }
 
+/// Waits, and words the reply.
+async fn watched(discovery: Arc<Discovery>, watch: Watch, proto: Proto) -> Vec<u8> {
+    let with_service = watch.service.is_none();
+    let waited = wait(discovery, watch).await;
+    let mut out = Vec::new();
+    let mut reply = ReplyWriter::new(&mut out, proto);
+    match waited {
+        Ok(watched) => replies::watched(&mut reply, &watched, with_service),
+        Err(error) => reply.error(error.client_text()),
+    }
+    out
+}
+
+async fn wait(discovery: Arc<Discovery>, watch: Watch) -> Result<Watched, DiscoveryError> {
+    let deadline = watch.timeout.map(|timeout| Instant::now() + timeout);
+    let mut subscription = {
+        let Watch { group, service, .. } = watch;
+        let subject = service.map_or(Subject::Group, |name| Subject::Service(name.into()));
+        discovery.watches.subscribe(&group, subject)?
+    };
+    drop(discovery);
+    subscription.wait_until(watch.index, deadline).await
+}
+
 impl NodeFilter {
     fn takes(&self, node: &Node) -> bool {
         let kept_too = self.all || self.state.is_some();
         (node.live || kept_too)
             && self.state.is_none_or(|state| node.state == state)
             && self.tag.as_ref().is_none_or(|tag| node.tags.contains(tag))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Endpoint;
+    use crate::upstream::{Backing, ControlLink, Topology};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_wait_is_small() {
+        let endpoint: Endpoint = "redis://localhost".parse().expect("a URL");
+        let backing = Backing::new(Topology::single(endpoint), None);
+        let second = Duration::from_secs(1);
+        let link = ControlLink::new(backing, second, second);
+        let discovery = Discovery::start(link, &tokio::runtime::Handle::current());
+        let watch = Watch {
+            group: "g".to_owned(),
+            service: None,
+            index: crate::discovery::Index::ZERO,
+            timeout: None,
+        };
+        let waiting = watched(discovery, watch, Proto::Resp3);
+        let bytes = size_of_val(&waiting);
+        assert!(bytes <= 1024, "{bytes} bytes");
     }
 }

@@ -185,3 +185,32 @@ fn a_heartbeat_keeps_a_node_past_its_first_ttl() {
     }
     assert_eq!(nodes(&mut client, "web"), ["n1"]);
 }
+
+/// More than one call sweeps away.
+#[test]
+fn none_of_many_that_lapse_together_is_shown() {
+    let (_redis, _respite, mut client) = single();
+    join(&mut client, "web stays");
+    let words: Vec<String> = (0..500).map(|n| format!("n{n:03}")).collect();
+    let joins: Vec<[&str; 5]> = words
+        .iter()
+        .map(|node| ["DISCOVERY.JOIN", "web", node.as_str(), "TTL", "1"])
+        .collect();
+    let joins: Vec<&[&str]> = joins.iter().map(<[&str; 5]>::as_slice).collect();
+    assert!(
+        client
+            .pipeline(&joins)
+            .iter()
+            .all(|reply| !reply.is_error())
+    );
+    join(&mut client, "other n1 TTL 0.001");
+    std::thread::sleep(std::time::Duration::from_millis(1010));
+    assert_eq!(run(&mut client, "DISCOVERY.SERVICES").strings(), ["web"]);
+    assert_eq!(nodes(&mut client, "web"), ["stays"]);
+    assert_eq!(
+        run(&mut client, "DISCOVERY.RESOLVE web")
+            .field("node")
+            .as_str(),
+        "stays"
+    );
+}

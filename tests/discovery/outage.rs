@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::{A_WHILE, Pair, index, join, nodes, run, send, single};
-use crate::support::{DEADLINE, RedisServer, Respite, wait_until};
+use crate::support::{DEADLINE, Direction, RedisServer, Relay, Respite, wait_until};
 
 /// An outage: longer than the two seconds from which it counts as one.
 const OUTAGE: Duration = Duration::from_secs(3);
@@ -64,6 +64,33 @@ fn respites_that_were_all_cut_off_make_no_node_lapse() {
     wait_until("the node has lapsed", DEADLINE, || {
         nodes(&mut client, "web").is_empty()
     });
+    assert_eq!(outages(&redis).split(' ').count(), 1);
+}
+
+/// What a Respite sent before it knew of the outage reaches the backing first.
+#[test]
+fn no_script_judges_before_the_outage_is_known() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.port());
+    let mut respite = Respite::builder().upstream(&relay.url()).start();
+    respite.allow_log("backing not usable");
+    let mut client = respite.connect();
+    let lease = join(&mut client, "web n1 TTL 2");
+    let theirs = relay.find(|bytes| {
+        let sent = String::from_utf8_lossy(bytes);
+        sent.contains("respite-control") && sent.contains("{default}")
+    });
+    relay.pause(Direction::Up);
+    std::thread::sleep(OUTAGE);
+    send(
+        &mut client,
+        &format!("DISCOVERY.HEARTBEAT web n1 LEASE {lease}"),
+    );
+    theirs.wait_held(Direction::Up);
+    theirs.resume(Direction::Up);
+    let beat = client.read_reply();
+    assert_eq!(beat.field("ttl_ms").int(), 2000);
+    relay.resume(Direction::Up);
     assert_eq!(outages(&redis).split(' ').count(), 1);
 }
 

@@ -84,12 +84,12 @@ fn what_makes_no_sense_is_refused() {
 #[test]
 fn a_watch_is_of_one_service_or_of_all() {
     let watch = |service: Option<&str>, timeout| {
-        Ok(Command::Watch {
+        Ok(Command::Watch(Watch {
             group: "default".to_owned(),
             service: service.map(str::to_owned),
             index: Index::ZERO,
             timeout,
-        })
+        }))
     };
     assert_eq!(read("DISCOVERY.WATCH * INDEX 0"), watch(None, None));
     assert_eq!(

@@ -117,7 +117,8 @@ impl Subscription {
 
     /// A read that began after this call.
     pub(super) async fn fresh(&self) -> Result<Arc<Snapshot>, DiscoveryError> {
-        self.topic.fresh(&self.watches).await
+        // Apart, so that who waits for a change does not keep the room for it.
+        Box::pin(self.topic.fresh(&self.watches)).await
     }
 
     /// Waits until the subject has changed after `seen`.
