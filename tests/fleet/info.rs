@@ -74,8 +74,8 @@ fn a_section_is_about_respite() {
     assert_eq!(field(text, "respite_version"), env!("CARGO_PKG_VERSION"));
     assert_eq!(field(text, "shard"), redis.addr());
     assert_eq!(field(text, "shard_state"), "live");
-    assert_eq!(field(text, "connected_clients"), "1");
     for name in [
+        "connected_clients",
         "uptime_in_seconds",
         "info_age_ms",
         "cache_hits",
@@ -85,7 +85,8 @@ fn a_section_is_about_respite() {
     }
     let both = client.call(&["INFO", "keyspace", "respite"]);
     assert_eq!(headers(both.as_str()), ["Keyspace", "Respite"]);
-    assert_eq!(field(both.as_str(), "connected_clients"), "1");
+    let clients = field(both.as_str(), "connected_clients");
+    assert!(clients.parse::<u64>().is_ok(), "{clients}");
     // A client that reads INFO as one flat map must find the server's own numbers in it.
     let whole = client.call(&["INFO"]);
     for name in ["connected_clients", "uptime_in_seconds", "process_id"] {
