@@ -15,13 +15,16 @@ use super::instance::clock_ms;
 /// What goes wrong with a body.
 pub(super) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of a request to an instance.
-pub(super) enum RequestBody {
-    /// There is none, or it is all here and can be sent again.
+/// A body, whole or streaming.
+pub(super) enum Carried<S> {
+    /// There is none, or it is all here.
     Kept(Option<Bytes>),
     /// It passes through.
-    Stream(Box<Watched>),
+    Stream(Box<S>),
 }
+
+/// The body of a request to an instance.
+pub(super) type RequestBody = Carried<Watched>;
 
 /// How far a body has come that passes through.
 #[derive(Debug, Default)]
@@ -137,7 +140,10 @@ impl Body for Watched {
     }
 }
 
-impl Body for RequestBody {
+impl<S> Body for Carried<S>
+where
+    S: Body<Data = Bytes, Error = BodyError> + Unpin,
+{
     type Data = Bytes;
     type Error = BodyError;
 
@@ -146,24 +152,24 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
-            RequestBody::Kept(bytes) => Poll::Ready(bytes.take().map(|all| Ok(Frame::data(all)))),
-            RequestBody::Stream(body) => Pin::new(body.as_mut()).poll_frame(cx),
+            Carried::Kept(bytes) => Poll::Ready(bytes.take().map(|all| Ok(Frame::data(all)))),
+            Carried::Stream(body) => Pin::new(body.as_mut()).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            RequestBody::Kept(bytes) => bytes.is_none(),
-            RequestBody::Stream(body) => body.is_end_stream(),
+            Carried::Kept(bytes) => bytes.is_none(),
+            Carried::Stream(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            RequestBody::Kept(bytes) => {
+            Carried::Kept(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            RequestBody::Stream(body) => body.size_hint(),
+            Carried::Stream(body) => body.size_hint(),
         }
     }
 }

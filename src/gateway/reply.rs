@@ -9,18 +9,13 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::body::{BodyError, Paused, Progress, Watched};
+use super::body::{BodyError, Carried, Paused, Progress, Watched};
 use super::instance::{InFlight, Instance};
 use super::pool::Lent;
 use super::service::Service;
 
 /// The body of a response.
-pub(super) enum ReplyBody {
-    /// It is all here.
-    Kept(Option<Bytes>),
-    /// It passes through.
-    Stream(Box<Streaming>),
-}
+pub(super) type ReplyBody = Carried<Streaming>;
 
 /// A response that passes through. Its connection goes back when it has come to its end.
 pub(super) struct Streaming {
@@ -127,36 +122,5 @@ impl Body for Streaming {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Body for ReplyBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut *self {
-            ReplyBody::Kept(bytes) => Poll::Ready(bytes.take().map(|all| Ok(Frame::data(all)))),
-            ReplyBody::Stream(body) => Pin::new(body.as_mut()).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            ReplyBody::Kept(bytes) => bytes.is_none(),
-            ReplyBody::Stream(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            ReplyBody::Kept(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            ReplyBody::Stream(body) => body.size_hint(),
-        }
     }
 }

@@ -9,6 +9,7 @@ mod health;
 mod load;
 mod rude;
 mod streams;
+mod tls;
 mod upgrade;
 
 use std::io::Write;
