@@ -1,6 +1,6 @@
 //! INFO of a fleet of Redis servers, kept in memory.
 //!
-//! [`Watcher`](watcher::Watcher)s find the servers to track, the poller asks each for its `INFO`, and
+//! [`Watcher`]s find the servers to track, the poller asks each for its `INFO`, and
 //! everybody reads what it brought: `INFO`, `SHARD.*`, and whoever holds a [`Fleet`]. No client ever
 //! reaches a tracked server through it, and it opens no socket itself.
 //!
