@@ -2,6 +2,7 @@
 
 mod family;
 mod reload;
+mod service_nodes;
 
 use std::io;
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use tracing::{error, info, warn};
 
 use self::family::RespiteFamily;
 use self::reload::Reloader;
+use self::service_nodes::ServiceNodes;
 use crate::access::AccessList;
 use crate::cache::{Cache, CacheFamily};
 use crate::command::{AboutRespite, Family, InfoSource, Table};
@@ -222,7 +224,8 @@ impl App {
         let cache = Cache::new(config.cache.clone());
         let control = control_link(&backing, &config);
         let discovery = Discovery::start(Arc::clone(&control), &Handle::current());
-        let fleet = Fleet::start(&config, control);
+        let nodes = Arc::new(ServiceNodes::new(Arc::clone(&discovery)));
+        let fleet = Fleet::start(&config, control, nodes);
         let families = families(&reloader, &cache, &fleet, discovery);
         let settings = Settings {
             generation: 0,

@@ -9,7 +9,7 @@
 //! - `load`: the order of the steps. `merge` and `environment` lay the layers over one another and
 //!   refuse unknown keys; `raw` is what serde reads; `validate` makes the types of this page of it.
 //! - One file per section with its type and its rules: `access`, `credential`, `fleet`, `limits`, `tls`,
-//!   `upstream` with `endpoint`, `fleet_targets` with `targets`; `model` holds the whole.
+//!   `upstream` with `endpoint`, `fleet_targets` with `targets` and `tracked_service`; `model` holds the whole.
 //! - `listen`, `period`, `secret`, `size`: single values. `effective` prints a [`Config`] as TOML.
 
 mod access;
@@ -34,6 +34,7 @@ mod targets;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod tracked_service;
 mod upstream;
 mod validate;
 
@@ -52,4 +53,5 @@ pub use model::{Config, Http, LogFormat};
 pub use secret::Secret;
 pub use targets::{TargetFormat, TargetSpec, TargetsError, read_targets};
 pub use tls::{ServerTls, Tls};
+pub use tracked_service::TrackedService;
 pub use upstream::Upstream;
