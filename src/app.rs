@@ -5,6 +5,7 @@ mod family;
 mod gateway;
 mod nodes;
 mod reload;
+mod service_nodes;
 
 use std::io;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use self::bound::Bound;
 use self::family::RespiteFamily;
 use self::gateway::PreparedGateway;
 use self::reload::Reloader;
+use self::service_nodes::ServiceNodes;
 use crate::access::AccessList;
 use crate::cache::{Cache, CacheFamily};
 use crate::command::{AboutRespite, Family, InfoSource, Table};
@@ -224,7 +226,8 @@ impl App {
         let cache = Cache::new(config.cache.clone());
         let control = control_link(&backing, &config);
         let discovery = Discovery::start(Arc::clone(&control), &Handle::current());
-        let fleet = Fleet::start(&config, control);
+        let nodes = Arc::new(ServiceNodes::new(Arc::clone(&discovery)));
+        let fleet = Fleet::start(&config, control, nodes);
         let gateway = prepared_gateway.build(&config, &discovery);
         let families = families(&reloader, &cache, &fleet, discovery, &gateway);
         let settings = Settings {

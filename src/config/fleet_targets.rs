@@ -2,8 +2,8 @@
 //! `[fleet.local]`, `[fleet.discovery]`. Nothing is looked for here.
 
 use super::{
-    Credential, Endpoint, TargetFormat, TargetSpec, error::Problems, period::Period, raw,
-    targets::check_labels,
+    Credential, Endpoint, TargetFormat, TargetSpec, TrackedService, error::Problems,
+    period::Period, raw, targets::check_labels,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -14,9 +14,6 @@ use std::{
 /// More often than that, looking costs more than it can tell.
 const MIN_RESCAN: Duration = Duration::from_millis(50);
 
-/// The longest name of a service.
-const MAX_NAME_BYTES: usize = 255;
-
 /// The sources of targets that are configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FleetTargets {
@@ -26,8 +23,8 @@ pub struct FleetTargets {
     pub file: FileTargets,
     /// `[fleet.local]`.
     pub local: LocalTargets,
-    /// `[fleet.discovery] services`: the services whose nodes are tracked.
-    pub services: Vec<String>,
+    /// `[fleet.discovery] services`: the services whose nodes are tracked, each once.
+    pub services: Vec<TrackedService>,
 }
 
 /// Files of targets.
@@ -178,18 +175,19 @@ fn local(
     }
 }
 
-fn services(names: Vec<String>, problems: &mut Problems) -> Vec<String> {
-    let mut seen = HashSet::new();
+fn services(names: Vec<String>, problems: &mut Problems) -> Vec<TrackedService> {
+    let mut services = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
         let key = format!("fleet.discovery.services[{index}]");
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(char::is_control) {
-            let reason = "a service's name has 1 to 255 bytes and no control characters";
-            problems.invalid(key, reason);
-        } else if !seen.insert(name) {
-            problems.invalid(key, format!("\"{name}\" is listed twice"));
+        match name.parse() {
+            Err(reason) => problems.invalid(key, reason),
+            Ok(service) if services.contains(&service) => {
+                problems.invalid(key, format!("\"{name}\" is listed twice"));
+            }
+            Ok(service) => services.push(service),
         }
     }
-    names
+    services
 }
 
 fn rescan(key: &str, Period(period): Period, problems: &mut Problems) -> Duration {
@@ -242,7 +240,7 @@ pub(super) fn to_raw(targets: &FleetTargets) -> Sources {
             credentials: rules.collect(),
         },
         discovery: raw::FleetDiscovery {
-            services: targets.services.clone(),
+            services: targets.services.iter().map(ToString::to_string).collect(),
         },
     }
 }
@@ -333,7 +331,7 @@ mod tests {
                     [fleet.file]\npaths = [\"t.json\", \"/etc/*.yml\", \"a/b/x*.yaml\"]\n\
                     [fleet.local]\nenabled = true\n\
                     credentials = [{ port = 6379, credential = \"main\" }, { name = \"keydb-server\", tls = true }]\n\
-                    [fleet.discovery]\nservices = [\"payments\", \"Größe\"]";
+                    [fleet.discovery]\nservices = [\"payments\", \"shop/Größe\"]";
         let config = file(text).expect("valid");
         let targets = &config.targets;
         let ids: Vec<&str> = targets.listed.iter().map(|t| t.id.as_str()).collect();
@@ -350,7 +348,8 @@ mod tests {
                 "valkey-sentinel"
             ]
         );
-        assert_eq!(targets.services, ["payments", "Größe"]);
+        let services = ["payments", "shop/Größe"].map(|name| name.parse().expect(name));
+        assert_eq!(targets.services, services);
         let rule = |name, port| targets.local.rules.iter().position(|r| r.fits(name, port));
         assert_eq!(rule("redis-server", 6379), Some(0));
         assert_eq!(rule("keydb-server", 6379), Some(0));
@@ -396,7 +395,7 @@ mod tests {
                  [fleet.file]\npaths = [\"a.txt\", \"*/a.json\", \"**.json\"]\nrescan = \"1ms\"\n\
                  [fleet.local]\nnames = []\n\
                  credentials = [{ port = 0 }, { credential = \"nobody\" }, { prot = 1 }]\n\
-                 [fleet.discovery]\nservices = [\"\", \"a\", \"a\"]"
+                 [fleet.discovery]\nservices = [\"\", \"a\", \"default/a\"]"
             ),
             [
                 "unknown key \"fleet.local.credentials[2].prot\" (did you mean \"fleet.local.credentials[2].port\"?)",
@@ -413,8 +412,8 @@ mod tests {
                 "fleet.local.names: must be the names of processes",
                 "fleet.local.credentials[0].port: must be from 1 to 65535",
                 "fleet.local.credentials[1].credential: there is no [credentials.nobody]",
-                "fleet.discovery.services[0]: a service's name has 1 to 255 bytes and no control characters",
-                "fleet.discovery.services[2]: \"a\" is listed twice",
+                "fleet.discovery.services[0]: must be SERVICE or GROUP/SERVICE, each of 1 to 255 bytes without control characters",
+                "fleet.discovery.services[2]: \"default/a\" is listed twice",
             ]
         );
     }

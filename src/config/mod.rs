@@ -9,8 +9,8 @@
 //! - `load`: the order of the steps. `merge` and `environment` lay the layers over one another and
 //!   refuse unknown keys; `raw` is what serde reads; `validate` makes the types of this page of it.
 //! - One file per section with its type and its rules: `access`, `credential`, `fleet`, `gateway`,
-//!   `http`, `limits`, `tls`, `upstream` with `endpoint`, `fleet_targets` with `targets`; `model` holds
-//!   the whole. `services` reads the gateway's services file.
+//!   `http`, `limits`, `tls`, `upstream` with `endpoint`, `fleet_targets` with `targets` and
+//!   `tracked_service`; `model` holds the whole. `services` reads the gateway's services file.
 //! - `listen`, `period`, `secret`, `size`: single values. `effective` prints a [`Config`] as TOML.
 
 mod access;
@@ -38,6 +38,7 @@ mod targets;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod tracked_service;
 mod upstream;
 mod validate;
 
@@ -62,4 +63,5 @@ pub use services::{
 };
 pub use targets::{TargetFormat, TargetSpec, TargetsError, read_targets};
 pub use tls::{ServerTls, Tls};
+pub use tracked_service::TrackedService;
 pub use upstream::Upstream;

@@ -47,7 +47,9 @@ use crate::command::AboutRespite;
 use crate::config::{Config, FleetSettings};
 use crate::upstream::{Backing, ControlLink, Dialer};
 use poller::Poller;
-use watcher::{Added, BackingWatcher, ConfiguredWatchers, Supervisor, Watcher, WatcherReport};
+use watcher::{
+    Added, BackingWatcher, ConfiguredWatchers, NodeSource, Supervisor, Watcher, WatcherReport,
+};
 
 /// `[fleet]`, replaced by a reload.
 type Settings = Arc<ArcSwap<FleetSettings>>;
@@ -67,8 +69,12 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts to watch and to poll on the runtime that it is called on.
-    pub fn start(config: &Config, control: Arc<ControlLink>) -> Arc<Self> {
+    /// Starts to watch and to poll on the runtime that it is called on; `nodes` knows the nodes of services.
+    pub fn start(
+        config: &Config,
+        control: Arc<ControlLink>,
+        nodes: Arc<dyn NodeSource>,
+    ) -> Arc<Self> {
         let settings: Settings = Arc::new(ArcSwap::from_pointee(config.fleet.clone()));
         let table = Arc::new(Table::default());
         let dialer = Arc::new(Dialer::new(config.tls.upstream_ca.clone()));
@@ -82,7 +88,7 @@ impl Fleet {
         let fleet = Arc::new(Fleet {
             supervisor: Supervisor::new(Handle::current(), on_change),
             backing: Arc::clone(control.backing()),
-            configured: ConfiguredWatchers::default(),
+            configured: ConfiguredWatchers::new(nodes),
             added: Arc::new(Added::new(control, credentials, Arc::clone(&settings))),
             settings,
             table,

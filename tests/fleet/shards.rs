@@ -1,7 +1,7 @@
 //! `SHARD.*`: shapes, filters, errors.
 
-use super::{ONE_POLL, add_fake, field, headers, listed, start};
-use crate::support::{FakeServer, RedisServer, Reply, Says};
+use super::{ONE_POLL, add, add_fake, field, headers, listed, start};
+use crate::support::{Client, FakeServer, RedisServer, Reply, Says};
 
 #[test]
 fn list_tells_what_is_tracked() {
@@ -130,21 +130,24 @@ fn info_of_a_shard_and_its_errors() {
     assert_eq!(help.items().len(), 2 * 9 + 1);
 }
 
+/// Adds the shards `a` and `b`, polled once.
+#[track_caller]
+fn add_two(client: &mut Client) -> [FakeServer; 2] {
+    let master = "role:master\r\nused_memory:1\r\nused_memory_peak:2\r\n";
+    let replica = "role:slave\r\nused_memory:3\r\n";
+    [
+        add_fake(client, "a", master),
+        add_fake(client, "b", replica),
+    ]
+}
+
 #[test]
 fn fields_of_many_shards() {
     let redis = RedisServer::start();
     let (_respite, mut client) = start(&redis, ONE_POLL);
-    let _a = add_fake(
-        &mut client,
-        "a",
-        "role:master\r\nused_memory:1\r\nused_memory_peak:2\r\n",
-    );
-    let _b = add_fake(&mut client, "b", "role:slave\r\nused_memory:3\r\n");
+    let _fakes = add_two(&mut client);
     let hung = FakeServer::start(Says::Nothing);
-    client
-        .call(&["SHARD.ADD", "hung", &hung.addr()])
-        .assert_ok();
-
+    add(&mut client, "hung", &hung.addr());
     let ids = |reply: &Reply| -> Vec<String> {
         let ids = reply
             .items()
@@ -183,7 +186,15 @@ fn fields_of_many_shards() {
         ["role", "master", "used_memory_peak", "2"]
     );
     assert!(some.items()[0].field("error").is_null());
-    // One that fails fails all, unless told otherwise.
+}
+
+#[test]
+fn one_shard_that_fails_fails_all_unless_told_otherwise() {
+    let redis = RedisServer::start();
+    let (_respite, mut client) = start(&redis, ONE_POLL);
+    let _fakes = add_two(&mut client);
+    let hung = FakeServer::start(Says::Nothing);
+    add(&mut client, "hung", &hung.addr());
     for (command, error) in [
         (
             &["SHARD.FIELDS", "IDS", "2", "a", "nosuch"][..],

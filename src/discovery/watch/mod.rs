@@ -91,15 +91,29 @@ impl Subscription {
     /// When the backing cannot be asked for the first list; the next call asks again. Later it waits until
     /// the backing can be asked.
     pub async fn next(&mut self) -> Result<NodeList, DiscoveryError> {
-        let snapshot = match self.told {
-            None => {
-                self.changes.borrow_and_update();
-                self.fresh().await?
-            }
-            Some(told) => self.later_than(told).await?,
+        let Some(told) = self.told else {
+            return self.refresh().await;
         };
+        let snapshot = self.later_than(told).await?;
+        Ok(self.tell(&snapshot))
+    }
+
+    /// The nodes now, whether they have changed or not; [`next`](Subscription::next) goes on from there.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    ///
+    /// # Errors
+    /// When the backing cannot be asked.
+    pub async fn refresh(&mut self) -> Result<NodeList, DiscoveryError> {
+        self.changes.borrow_and_update();
+        let snapshot = self.fresh().await?;
+        Ok(self.tell(&snapshot))
+    }
+
+    fn tell(&mut self, snapshot: &Snapshot) -> NodeList {
         self.told = Some(snapshot.round);
-        Ok(snapshot.list.clone())
+        snapshot.list.clone()
     }
 
     /// The next list that differs, of those that were read after `round`.

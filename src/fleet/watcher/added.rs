@@ -15,6 +15,9 @@ use super::super::target::{Credentials, MAX_TARGETS, Target, parse_addr};
 use super::{TargetSink, Watcher, Watching};
 use crate::upstream::{ControlError, ControlLink, ControlScript};
 
+/// The name and kind of this watcher.
+pub(super) const ADDED: &str = "added";
+
 /// The hash.
 const KEY: &str = "respite:f:shards";
 
@@ -184,11 +187,11 @@ impl std::fmt::Debug for Added {
 
 impl Watcher for Added {
     fn name(&self) -> String {
-        "added".to_owned()
+        ADDED.to_owned()
     }
 
     fn kind(&self) -> &'static str {
-        "added"
+        ADDED
     }
 
     fn watch(self: Arc<Self>, sink: TargetSink) -> Watching {

@@ -8,6 +8,7 @@
 mod added;
 mod backing;
 mod configured;
+mod discovery;
 mod file;
 mod local;
 mod source;
@@ -20,6 +21,7 @@ pub(super) use added::Description;
 pub use backing::BackingWatcher;
 pub(super) use backing::{BACKING, shard_id};
 pub use configured::{ConfiguredWatchers, check_listed};
+pub use discovery::{DiscoveryWatcher, NodeLists, NodeSource, ServiceNode};
 pub use file::{FileMemory, FileWatcher};
 pub use local::LocalWatcher;
 pub use source::{Found, TargetSink, WatcherReport};

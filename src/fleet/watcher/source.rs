@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use tracing::{debug, info, warn};
 
 use super::super::target::{MAX_TARGETS, Target, check_id};
+use super::added::ADDED;
+use super::discovery::DISCOVERY;
 
 /// A target with the name of the watcher that found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +82,11 @@ impl TargetSink {
     /// Reports that the watcher cannot tell its set. The last one stays.
     pub fn failed(&self, reason: impl Into<String>) {
         let reason = reason.into();
-        self.sources.with(self, |source| source.note(Some(reason)));
+        self.sources.with(self, |source| {
+            // What these need is the backing, whose loss is logged elsewhere.
+            let quiet = matches!(source.kind, ADDED | DISCOVERY);
+            source.note(Some(reason), quiet);
+        });
     }
 
     /// Reports that the watcher's last set still is its set.
@@ -93,7 +99,7 @@ impl TargetSink {
     pub(super) fn restarted(&self, reason: &str) {
         self.sources.with(self, |source| {
             source.restarts += 1;
-            source.note(Some(reason.to_owned()));
+            source.note(Some(reason.to_owned()), false);
         });
     }
 
@@ -117,7 +123,7 @@ impl TargetSink {
         }
         let changed = |source: &mut Source| {
             source.last_ok = Some(Instant::now());
-            source.note(problem);
+            source.note(problem, false);
             let changed = source.targets != kept;
             source.targets = kept;
             changed
@@ -136,14 +142,11 @@ impl fmt::Debug for TargetSink {
 }
 
 impl Source {
-    /// Keeps what is wrong and logs it when it is news.
-    fn note(&mut self, error: Option<String>) {
+    /// Keeps what is wrong and logs it when it is news; `quiet` if somebody else tells of it.
+    fn note(&mut self, error: Option<String>, quiet: bool) {
         match (&self.error, &error) {
             (old, new) if old == new => {}
-            (_, Some(reason)) if self.kind == "added" => {
-                // What it needs is the backing, whose loss is logged elsewhere.
-                debug!("watcher {}: {reason}", self.name);
-            }
+            (_, Some(reason)) if quiet => debug!("watcher {}: {reason}", self.name),
             (_, Some(reason)) => warn!("watcher {}: {reason}", self.name),
             (_, None) => info!("watcher {}: well again", self.name),
         }
