@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 use self::family::RespiteFamily;
 use self::reload::Reloader;
 use crate::access::AccessList;
+use crate::bus::{BusFamily, Hub};
 use crate::cache::{Cache, CacheFamily};
 use crate::command::{AboutRespite, Family, InfoSource, Table};
 use crate::config::{Config, Source, Upstream, environment, load};
@@ -182,6 +183,7 @@ struct App {
     reloader: Arc<Reloader>,
     workers: Vec<JoinHandle<()>>,
     accepting: JoinSet<()>,
+    bus: Arc<Hub>,
     embedded: Option<Embedded>,
 }
 
@@ -222,8 +224,9 @@ impl App {
         let cache = Cache::new(config.cache.clone());
         let control = control_link(&backing, &config);
         let discovery = Discovery::start(Arc::clone(&control), &Handle::current());
+        let bus = Hub::new(Arc::clone(&control), config.bus.worker_ttl);
         let fleet = Fleet::start(&config, control);
-        let families = families(&reloader, &cache, &fleet, discovery);
+        let families = families(&reloader, &cache, &fleet, discovery, &bus);
         let settings = Settings {
             generation: 0,
             limits: config.limits.clone(),
@@ -279,6 +282,7 @@ impl App {
             reloader,
             workers,
             accepting,
+            bus,
             embedded,
         })
     }
@@ -328,9 +332,11 @@ impl App {
                     error!("a worker panicked");
                 }
             }
-            drop(embedded);
         });
-        if ended.await.is_err() {
+        let workers_ended = ended.await;
+        self.bus.close().await;
+        let ended = tokio::task::spawn_blocking(move || drop(embedded));
+        if workers_ended.and(ended.await).is_err() {
             error!("could not stop everything");
         }
         info!("stopped");
@@ -350,12 +356,14 @@ fn families(
     cache: &Arc<Cache>,
     fleet: &Arc<Fleet>,
     discovery: Arc<Discovery>,
+    bus: &Arc<Hub>,
 ) -> Vec<Arc<dyn Family>> {
     vec![
         Arc::new(RespiteFamily::new(Arc::clone(reloader))),
         Arc::new(CacheFamily::new(Arc::clone(cache))),
         Arc::new(ShardFamily::new(Arc::clone(fleet))),
         Arc::new(DiscoveryFamily::new(discovery)),
+        Arc::new(BusFamily::new(Arc::clone(bus))),
     ]
 }
 

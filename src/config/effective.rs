@@ -36,6 +36,7 @@ fn raw(config: &Config) -> raw::Config {
         },
         cache: super::cache::to_raw(&config.cache),
         fleet: super::fleet::to_raw(&config.fleet, &config.targets),
+        bus: super::bus::to_raw(&config.bus),
         limits: raw::Limits {
             clients: integer(config.limits.clients),
             request_bytes: size(config.limits.request_bytes),

@@ -1,7 +1,7 @@
 //! The validated configuration as a whole.
 
 use super::{
-    Access, CacheSettings, Credential, FleetSettings, FleetTargets, Limits, ListenAddr, Source,
+    Access, BusSettings, CacheSettings, Credential, FleetSettings, FleetTargets, Limits, ListenAddr, Source,
     Timeouts, Tls, Upstream, load,
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
@@ -35,6 +35,8 @@ pub struct Config {
     pub fleet: FleetSettings,
     /// Where the servers come from that the fleet tracks.
     pub targets: FleetTargets,
+    /// `[bus]`.
+    pub bus: BusSettings,
     /// `[tls]`.
     pub tls: Tls,
     /// `[access]`.
@@ -86,6 +88,7 @@ impl Config {
             ("data_dir", self.data_dir != new.data_dir),
             ("log_format", self.log_format != new.log_format),
             ("http.listen", self.http.listen != new.http.listen),
+            ("bus", self.bus != new.bus),
             ("tls.cert", cert(self) != cert(new)),
             ("tls.key", key(self) != key(new)),
             ("tls.client_ca", client_ca(self) != client_ca(new)),
@@ -169,6 +172,7 @@ mod tests {
             (String::new(), "data_dir = \"d\"".into(), &["data_dir"]),
             (String::new(), "log_format = \"json\"".into(), &["log_format"]),
             (String::new(), "http.listen = \"\"".into(), &["http.listen"]),
+            (String::new(), "bus.worker_ttl = 5".into(), &["bus"]),
             (String::new(), "tls.upstream_ca = \"u\"".into(), &["tls.upstream_ca"]),
             (
                 "tls = { cert = \"a\", key = \"a\", client_ca = \"a\" }".into(),

@@ -23,6 +23,7 @@ pub(super) struct Config {
     pub(super) timeouts: Timeouts,
     pub(super) cache: Cache,
     pub(super) fleet: Fleet,
+    pub(super) bus: Bus,
     pub(super) tls: Tls,
     pub(super) access: Access,
     pub(super) credentials: BTreeMap<String, Credential>,
@@ -67,6 +68,12 @@ pub(super) struct Cache {
     pub(super) exclude: Vec<String>,
     pub(super) staleness_max: Period,
     pub(super) strict: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bus {
+    pub(super) worker_ttl: Period,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::{
     Access, Config, Credential, Http, Limits, ListenAddr, LogFormat, Timeouts, Tls, Upstream,
-    cache, error::Problems, fleet, fleet_targets, raw,
+    bus, cache, error::Problems, fleet, fleet_targets, raw,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -66,6 +66,7 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         cache: cache::validate(raw.cache, problems),
         fleet: fleet::validate(&raw.fleet, problems),
         targets: fleet_targets::validate(raw.fleet, &credentials, problems),
+        bus: bus::validate(&raw.bus, problems),
         tls: Tls::validate(&raw.tls, problems),
         access: Access::validate(raw.access, problems),
         credentials,

@@ -11,13 +11,13 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Script, ToRedisArgs};
 use redis::{ProtocolVersion, Value};
 use tokio::sync::OnceCell;
 
 use super::backing::Backing;
-use super::connect::ConnectOptions;
+use super::connect::{Conn, ConnectOptions};
 use super::error::{Sent, UpstreamError};
 use crate::resp::Proto;
 
@@ -151,6 +151,21 @@ impl ControlLink {
         opened.map_err(|error| ControlError::Upstream(error, Sent::No))
     }
 
+    /// Opens a connection that listens to a channel. `name` is what `CLIENT LIST` of the backing shows.
+    ///
+    /// # Errors
+    /// When the backing cannot be reached, or refuses.
+    pub async fn listen(&self, name: &str, channel: &str) -> Result<PubSub, ControlError> {
+        let not_sent = |error| ControlError::Upstream(error, Sent::No);
+        let conn = self.connect(name).await.map_err(not_sent)?;
+        let lost = |error: RedisError| not_sent(UpstreamError::Lost(error.to_string()));
+        let mut pubsub = PubSub::new(&connection_info(), conn.stream)
+            .await
+            .map_err(lost)?;
+        pubsub.subscribe(channel).await.map_err(lost)?;
+        Ok(pubsub)
+    }
+
     fn slot(&self) -> Slot {
         let mut threads = self.threads.lock();
         Arc::clone(threads.entry(thread::current().id()).or_default())
@@ -161,21 +176,23 @@ impl ControlLink {
         name: &str,
         reply: Option<Duration>,
     ) -> Result<MultiplexedConnection, UpstreamError> {
+        let conn = self.connect(name).await?;
+        let config = AsyncConnectionConfig::new().set_response_timeout(reply);
+        let opened =
+            MultiplexedConnection::new_with_config(&connection_info(), conn.stream, config).await;
+        let (conn, driver) = opened.map_err(|error| UpstreamError::Lost(error.to_string()))?;
+        tokio::spawn(driver);
+        Ok(conn)
+    }
+
+    async fn connect(&self, name: &str) -> Result<Conn, UpstreamError> {
         let options = ConnectOptions {
             proto: Proto::Resp2,
             db: self.backing.first_db(),
             name,
             timeout: self.connect,
         };
-        let conn = self.backing.connect_patiently(options).await?;
-        let info = RedisConnectionInfo::default()
-            .set_protocol(ProtocolVersion::RESP2)
-            .set_skip_set_lib_name();
-        let config = AsyncConnectionConfig::new().set_response_timeout(reply);
-        let opened = MultiplexedConnection::new_with_config(&info, conn.stream, config).await;
-        let (conn, driver) = opened.map_err(|error| UpstreamError::Lost(error.to_string()))?;
-        tokio::spawn(driver);
-        Ok(conn)
+        self.backing.connect_patiently(options).await
     }
 
     fn failed(&self, slot: &Slot, error: &RedisError) -> ControlError {
@@ -193,4 +210,11 @@ impl ControlLink {
         };
         ControlError::Upstream(error, Sent::Yes)
     }
+}
+
+/// The handshake is done already.
+fn connection_info() -> RedisConnectionInfo {
+    RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP2)
+        .set_skip_set_lib_name()
 }
