@@ -257,13 +257,16 @@ pub(super) async fn result(
         .unwrap_or_else(|_| Err(Failure("ERR the bus was not asked".to_owned())))?;
     match letter(&answer) {
         Some(b'n') => Err("NOCALL no such call, or it has expired".to_owned()),
-        Some(b'p') => Ok(match patience {
-            Patience::Endless => (&mut place.outcome).await.ok(),
-            Patience::For(limit) => timeout(limit, &mut place.outcome)
-                .await
-                .ok()
-                .and_then(Result::ok),
-        }),
+        Some(b'p') => {
+            place.issued();
+            Ok(match patience {
+                Patience::Endless => (&mut place.outcome).await.ok(),
+                Patience::For(limit) => timeout(limit, &mut place.outcome)
+                    .await
+                    .ok()
+                    .and_then(Result::ok),
+            })
+        }
         _ => Ok(outcome(answer)),
     }
 }

@@ -27,6 +27,8 @@ struct Waiter {
     number: u64,
     /// Whether the call counts it among those who wait (`BUS.CALL` does, `BUS.RESULT` does not).
     counted: bool,
+    /// Whether the backing knows the call by now.
+    issued: bool,
     tx: oneshot::Sender<Outcome>,
 }
 
@@ -61,8 +63,12 @@ impl Waiting {
         self.calls.is_empty()
     }
 
+    /// The calls that the backing knows.
     pub(super) fn ids(&self) -> Vec<String> {
-        self.calls.keys().cloned().collect()
+        let issued = |waiters: &Vec<Waiter>| waiters.iter().any(|waiter| waiter.issued);
+        let calls = self.calls.iter();
+        let calls = calls.filter(|(_, waiters)| issued(waiters));
+        calls.map(|(id, _)| id.clone()).collect()
     }
 
     fn leave(&mut self, id: &str, number: u64) -> bool {
@@ -89,6 +95,7 @@ impl Place {
         let waiter = Waiter {
             number,
             counted,
+            issued: false,
             tx,
         };
         waiting.calls.entry(id.to_owned()).or_default().push(waiter);
@@ -102,9 +109,16 @@ impl Place {
         }
     }
 
-    /// From now on the call has to be given up if the place is.
+    /// The backing knows the call: from now on it is looked at, and given up if the place is and the call
+    /// had counted it.
     pub(super) fn issued(&mut self) {
-        self.issued = true;
+        let mut waiting = self.bus.waiting.lock();
+        let waiters = waiting.calls.get_mut(&self.id);
+        let own = |waiter: &&mut Waiter| waiter.number == self.number;
+        if let Some(waiter) = waiters.and_then(|waiters| waiters.iter_mut().find(own)) {
+            waiter.issued = true;
+            self.issued = waiter.counted;
+        }
     }
 
     /// Gives the place up without a word to the backing; false when the outcome is there already.
