@@ -12,6 +12,7 @@ mod wire;
 #[path = "../compare/leash.rs"]
 mod leash;
 
+use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -56,6 +57,10 @@ struct Sample {
     per_second: f64,
     p50: Duration,
     p99: Duration,
+    /// Microseconds of processor time per round trip: Redis, both Respites.
+    cpu: [f64; 2],
+    /// Scripts per round trip.
+    scripts: f64,
 }
 
 fn main() -> io::Result<()> {
@@ -69,8 +74,10 @@ fn main() -> io::Result<()> {
         "{} workers, {} rounds of {} s, 64-byte payloads",
         options.workers, options.rounds, options.seconds
     );
-    println!("| callers | way | calls/s | p50 | p99 | calls/s to by hand | p50 to by hand |");
-    println!("|---|---|---|---|---|---|---|");
+    println!(
+        "| callers | way | calls/s | p50 | p99 | calls/s to by hand | p50 to by hand | Redis CPU | Respite CPU | scripts |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for &callers in &options.callers {
         let mut samples: [Vec<Sample>; 3] = [Vec::new(), Vec::new(), Vec::new()];
         for _ in 0..options.rounds {
@@ -80,12 +87,13 @@ fn main() -> io::Result<()> {
         }
         let by_hand = median(&samples[0]);
         for (way, samples) in ways.iter().zip(&samples) {
-            let (rate, p50, p99) = median(samples);
+            let [rate, p50, p99, redis, respite, scripts] = median(samples);
             println!(
-                "| {callers} | {} | {rate:.0} | {p50:.0} µs | {p99:.0} µs | {:.2} | {:.2} |",
+                "| {callers} | {} | {rate:.0} | {p50:.0} µs | {p99:.0} µs | {:.2} | {:.2} | {redis:.0} µs | \
+                 {respite:.0} µs | {scripts:.1} |",
                 way.name(),
-                rate / by_hand.0,
-                p50 / by_hand.1,
+                rate / by_hand[0],
+                p50 / by_hand[1],
             );
         }
     }
@@ -165,6 +173,7 @@ fn measure(way: Way, servers: &Servers, callers: usize, options: &Options) -> io
         })
         .collect();
     begin.wait();
+    let before = used(servers)?;
     let start = Instant::now();
     thread::sleep(Duration::from_secs_f64(options.seconds));
     stop.store(true, Ordering::Relaxed);
@@ -173,6 +182,8 @@ fn measure(way: Way, servers: &Servers, callers: usize, options: &Options) -> io
         times.extend(thread.join().expect("no panic")?);
     }
     let elapsed = start.elapsed();
+    let after = used(servers)?;
+    let per_call = |at: usize| (after[at] - before[at]) / times.len() as f64;
     workers_stop.store(true, Ordering::Relaxed);
     for worker in workers {
         worker.join().expect("no panic")?;
@@ -183,20 +194,48 @@ fn measure(way: Way, servers: &Servers, callers: usize, options: &Options) -> io
         per_second: times.len() as f64 / elapsed.as_secs_f64(),
         p50: at(0.5),
         p99: at(0.99),
+        cpu: [per_call(0), per_call(1)],
+        scripts: per_call(2),
     })
 }
 
-fn median(samples: &[Sample]) -> (f64, f64, f64) {
-    let middle = |values: &mut Vec<f64>| {
+/// The medians of rate, p50, p99, processor times and scripts; times in microseconds.
+fn median(samples: &[Sample]) -> [f64; 6] {
+    let of = |pick: fn(&Sample) -> f64| {
+        let mut values: Vec<f64> = samples.iter().map(pick).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let of = |pick: fn(&Sample) -> f64| middle(&mut samples.iter().map(pick).collect());
-    (
+    [
         of(|sample| sample.per_second),
         of(|sample| sample.p50.as_secs_f64() * 1e6),
         of(|sample| sample.p99.as_secs_f64() * 1e6),
-    )
+        of(|sample| sample.cpu[0]),
+        of(|sample| sample.cpu[1]),
+        of(|sample| sample.scripts),
+    ]
+}
+
+/// What the servers have used so far: processor time of Redis and of both Respites in microseconds, scripts.
+fn used(servers: &Servers) -> io::Result<[f64; 3]> {
+    let cpu = |leash: &Leash| cpu_time(leash.pid()).unwrap_or_default().as_secs_f64() * 1e6;
+    let [redis, one, two] = [0, 1, 2].map(|at| cpu(&servers.leashes[at]));
+    let info = Client::connect(servers.redis)?.call(&[b"INFO", b"commandstats"])?;
+    let info = String::from_utf8_lossy(info.text()).into_owned();
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    let scripts = line.and_then(|line| line.split(',').next()?.parse().ok());
+    Ok([redis, one + two, scripts.unwrap_or(0.0)])
+}
+
+/// Processor time that a process has used, where the system tells it.
+fn cpu_time(pid: u32) -> Option<Duration> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let stats =
+        tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
+    let nanos = |stat: String| stat.split_whitespace().next()?.parse::<u64>().ok();
+    Some(Duration::from_nanos(stats.filter_map(nanos).sum()))
 }
 
 /// A caller's connection.
