@@ -183,7 +183,8 @@ fn measure(way: Way, servers: &Servers, callers: usize, options: &Options) -> io
     }
     let elapsed = start.elapsed();
     let after = used(servers)?;
-    let per_call = |at: usize| (after[at] - before[at]) / times.len() as f64;
+    let calls = times.len() as f64;
+    let per_call = |at: usize| (after[at] - before[at]) / calls;
     workers_stop.store(true, Ordering::Relaxed);
     for worker in workers {
         worker.join().expect("no panic")?;

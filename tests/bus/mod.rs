@@ -7,6 +7,7 @@ mod faults;
 mod outage;
 mod session;
 mod sharing;
+mod worker;
 
 use std::thread::JoinHandle;
 

@@ -124,28 +124,27 @@ fn nocache_and_refresh_stand_apart() {
 #[test]
 fn what_was_begun_before_a_clearing_is_not_cached() {
     let world = World::of(1);
-    world.register("m", &["CACHE", "all"]);
     let mut worker = world.connect();
-    for (number, clear) in [
-        &["BUS.UNCACHE", "b", "m", "ALL"][..],
-        &["BUS.REGISTER", "b", "m", "CACHE", "all", "IDEMPOTENT"],
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let id = worker.call(&["BUS.CAST", "b", "m"]);
-        let call = fetch(&mut worker, "w", "m");
+    for (method, clear) in [
+        ("cleared", &["BUS.UNCACHE", "b", "cleared", "ALL"][..]),
+        ("one", &["BUS.UNCACHE", "b", "one", "ARGS"]),
+        (
+            "other",
+            &["BUS.REGISTER", "b", "other", "CACHE", "all", "IDEMPOTENT"],
+        ),
+    ] {
+        world.register(method, &["CACHE", "all"]);
+        let id = worker.call(&["BUS.CAST", "b", method]);
+        let call = fetch(&mut worker, "w", method);
         assert!(!worker.call(clear).is_error());
         assert_eq!(reply(&mut worker, &call, "old"), 1);
         worker
             .call(&["BUS.RESULT", "b", id.as_str()])
             .assert_str("old");
-        worker.call(&["BUS.CAST", "b", "m"]);
-        let call = fetch(&mut worker, "w", "m");
-        assert_eq!(reply(&mut worker, &call, &number.to_string()), 1);
-        worker
-            .call(&["BUS.CALL", "b", "m"])
-            .assert_str(&number.to_string());
+        worker.call(&["BUS.CAST", "b", method]);
+        let call = fetch(&mut worker, "w", method);
+        assert_eq!(reply(&mut worker, &call, "new"), 1);
+        worker.call(&["BUS.CALL", "b", method]).assert_str("new");
     }
 }
 
