@@ -15,8 +15,9 @@ use crate::support::{Client, RedisServer, Reply, Respite};
 
 /// A Redis with Respites in front.
 struct World {
-    redis: RedisServer,
+    // Before the server that they would miss.
     respites: Vec<Respite>,
+    redis: RedisServer,
 }
 
 /// A fetched call.
@@ -41,7 +42,15 @@ impl World {
             respite.start()
         };
         let respites = (0..respites).map(start).collect();
-        World { redis, respites }
+        World { respites, redis }
+    }
+
+    /// The backing goes and comes back, which is no surprise.
+    fn restart_backing(&mut self) {
+        for respite in &mut self.respites {
+            respite.allow_log("backing not usable");
+        }
+        self.redis.restart();
     }
 
     fn connect(&self) -> Client {

@@ -17,7 +17,7 @@ fn a_backing_that_comes_back_empty_ends_the_waits() {
     let mut idle = world.connect();
     idle.send(&["BUS.FETCH", "b", "v", "m", "TIMEOUT", "0"]);
     wait_for_worker(&world, "v");
-    world.redis.restart();
+    world.restart_backing();
     let lost = caller.join().expect("no panic");
     assert_eq!(lost.error(), "NOCALL the call is not known any more");
     wait_until("the bus is usable", DEADLINE, || {

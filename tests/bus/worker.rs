@@ -114,7 +114,7 @@ fn a_worker_comes_back_after_an_outage() {
         .connect()
         .call(&["BUS.CALL", "b", "m"])
         .assert_str("done\n");
-    world.redis.restart();
+    world.restart_backing();
     wait_until("the call is answered", DEADLINE, || {
         std::thread::sleep(Duration::from_millis(50));
         let reply = world
