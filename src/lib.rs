@@ -13,7 +13,7 @@
 //! - [`bus`] is the RPC bus: calls, workers, results.
 //! - [`session`] is the client side: listeners, workers, sessions, the order of replies.
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
-//! - [`agent`] is `respite join`, a client of the server.
+//! - [`agent`] is `respite join` and `respite worker`, clients of the server.
 //! - [`http`] is the admin listener; [`stream`] one socket, whatever carries it.
 
 pub mod access;

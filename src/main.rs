@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use respite::cli::{Cli, Command, check_config, worker};
+use respite::cli::{Cli, Command, check_config};
 use respite::config::environment;
 use respite::{agent, app, upstream};
 
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
             check_config::run(&file, environment(), app::check, &mut out, &mut err)
         }
         Command::Join(args) => agent::join::run(args),
-        Command::Worker(args) => worker::run(&args),
+        Command::Worker(args) => agent::worker::run(&args),
         Command::EmbeddedGuard { args } => {
             let error = upstream::embedded::guard(&args);
             eprintln!("respite: cannot start the embedded server: {error}");

@@ -2,9 +2,10 @@
 
 pub mod check_config;
 mod join;
-pub mod worker;
+mod worker;
 
 pub use join::{JoinArgs, ServerArgs};
+pub use worker::WorkerArgs;
 
 use crate::config::Source;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -55,7 +56,7 @@ pub enum Command {
     /// The call's arguments become arguments of the command, its payload the standard input; standard output is the
     /// reply. A command that exits with another code than 0 has failed: the code and the end of what it wrote to
     /// standard error are the caller's error. SIGTERM ends the worker when what it has in hand is done.
-    Worker(worker::WorkerArgs),
+    Worker(WorkerArgs),
     /// Run the embedded redis-server and end it when the parent is gone.
     #[command(hide = true)]
     EmbeddedGuard {
@@ -242,7 +243,7 @@ mod tests {
             panic!("{worker:?}");
         };
         assert_eq!(
-            (worker.concurrency, worker.server.as_str()),
+            (worker.concurrency, worker.server.server.as_str()),
             (4, "127.0.0.1:7379")
         );
         assert_eq!(

@@ -1,8 +1,8 @@
 //! The validated configuration as a whole.
 
 use super::{
-    Access, BusSettings, CacheSettings, Credential, FleetSettings, FleetTargets, Limits, ListenAddr, Source,
-    Timeouts, Tls, Upstream, load,
+    Access, BusSettings, CacheSettings, Credential, FleetSettings, FleetTargets, Limits,
+    ListenAddr, Source, Timeouts, Tls, Upstream, load,
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 

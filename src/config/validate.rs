@@ -1,8 +1,8 @@
 //! From the keys as they were read to the [`Config`] that everything else relies on.
 
 use super::{
-    Access, Config, Credential, Http, Limits, ListenAddr, LogFormat, Timeouts, Tls, Upstream,
-    bus, cache, error::Problems, fleet, fleet_targets, raw,
+    Access, Config, Credential, Http, Limits, ListenAddr, LogFormat, Timeouts, Tls, Upstream, bus,
+    cache, error::Problems, fleet, fleet_targets, raw,
 };
 use std::{
     collections::{BTreeMap, HashSet},
