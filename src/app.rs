@@ -25,6 +25,7 @@ use self::gateway::PreparedGateway;
 use self::reload::Reloader;
 use self::service_nodes::ServiceNodes;
 use crate::access::AccessList;
+use crate::bus::{BusFamily, Hub};
 use crate::cache::{Cache, CacheFamily};
 use crate::command::{AboutRespite, Family, InfoSource, Table};
 use crate::config::{Config, Source, Upstream, environment, load};
@@ -193,6 +194,7 @@ struct App {
     workers: Vec<JoinHandle<()>>,
     accepting: JoinSet<()>,
     gateway: Option<Running>,
+    bus: Arc<Hub>,
     embedded: Option<Embedded>,
 }
 
@@ -226,10 +228,11 @@ impl App {
         let cache = Cache::new(config.cache.clone());
         let control = control_link(&backing, &config);
         let discovery = Discovery::start(Arc::clone(&control), &Handle::current());
+        let bus = Hub::new(Arc::clone(&control), config.bus.worker_ttl);
         let nodes = Arc::new(ServiceNodes::new(Arc::clone(&discovery)));
         let fleet = Fleet::start(&config, control, nodes);
         let gateway = prepared_gateway.build(&config, &discovery);
-        let families = families(&reloader, &cache, &fleet, discovery, &gateway);
+        let families = families(&reloader, &cache, &fleet, discovery, &bus, &gateway);
         let settings = Settings {
             generation: 0,
             limits: config.limits.clone(),
@@ -289,6 +292,7 @@ impl App {
             workers,
             accepting,
             gateway,
+            bus,
             embedded,
         })
     }
@@ -348,9 +352,11 @@ impl App {
                     error!("a worker panicked");
                 }
             }
-            drop(embedded);
         });
-        if ended.await.is_err() {
+        let workers_ended = ended.await;
+        self.bus.close().await;
+        let ended = tokio::task::spawn_blocking(move || drop(embedded));
+        if workers_ended.and(ended.await).is_err() {
             error!("could not stop everything");
         }
         info!("stopped");
@@ -370,6 +376,7 @@ fn families(
     cache: &Arc<Cache>,
     fleet: &Arc<Fleet>,
     discovery: Arc<Discovery>,
+    bus: &Arc<Hub>,
     gateway: &Arc<Gateway>,
 ) -> Vec<Arc<dyn Family>> {
     vec![
@@ -378,6 +385,7 @@ fn families(
         Arc::new(ShardFamily::new(Arc::clone(fleet))),
         Arc::new(DiscoveryFamily::new(discovery)),
         Arc::new(GatewayFamily::new(Arc::clone(gateway))),
+        Arc::new(BusFamily::new(Arc::clone(bus))),
     ]
 }
 

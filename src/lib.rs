@@ -10,15 +10,17 @@
 //! - [`cache`] is the coherent cache of `GET`.
 //! - [`fleet`] is INFO of many Redis servers: who is tracked, and what each said last.
 //! - [`discovery`] is service discovery: `DISCOVERY.*`.
+//! - [`bus`] is the RPC bus: calls, workers, results.
 //! - [`session`] is the client side: listeners, workers, sessions, the order of replies.
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
-//! - [`agent`] is `respite join`, a client of the server.
+//! - [`agent`] is `respite join` and `respite worker`, clients of the server.
 //! - [`gateway`] forwards HTTP requests to health-checked services.
 //! - [`http`] is the admin listener; [`metrics`] what Prometheus reads; [`stream`] one socket, whatever carries it.
 
 pub mod access;
 pub mod agent;
 pub mod app;
+pub mod bus;
 pub mod cache;
 pub mod cli;
 pub mod command;

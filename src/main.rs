@@ -18,6 +18,7 @@ fn main() -> ExitCode {
             check_config::run(&file, environment(), app::check, &mut out, &mut err)
         }
         Command::Join(args) => agent::join::run(args),
+        Command::Worker(args) => agent::worker::run(&args),
         Command::EmbeddedGuard { args } => {
             let error = upstream::embedded::guard(&args);
             eprintln!("respite: cannot start the embedded server: {error}");

@@ -154,6 +154,7 @@ fn only_app_names_everything() {
     const MAY: &[(&str, &[&str])] = &[
         ("access", &["command", "resp"]),
         ("agent", &["cli", "config", "telemetry", "upstream"]),
+        ("bus", &["command", "resp", "upstream"]),
         ("cache", &["command", "config", "metrics", "resp"]),
         ("cli", &["config"]),
         ("command", &["resp"]),

@@ -72,6 +72,12 @@ impl Leash {
         Ok(Self { holder, pid, log })
     }
 
+    /// The id of the process.
+    #[allow(dead_code, reason = "not every benchmark asks")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Resident memory in bytes, where the system tells it.
     pub(crate) fn resident_bytes(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;

@@ -1,4 +1,4 @@
-//! What runs beside a service, as a client of a Respite: `respite join`.
+//! What runs beside a service, as a client of a Respite: `respite join` and `respite worker`.
 //!
 //! Knows nothing of the server's inside: it sends the commands that any client can send.
 
@@ -6,3 +6,4 @@ mod facts;
 pub mod join;
 mod lease;
 mod server;
+pub mod worker;

@@ -2,8 +2,10 @@
 
 pub mod check_config;
 mod join;
+mod worker;
 
 pub use join::{JoinArgs, ServerArgs};
+pub use worker::WorkerArgs;
 
 use crate::config::Source;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -49,6 +51,12 @@ pub enum Command {
     /// when another process joins under the same name, it ends with 1. On SIGTERM or SIGINT the
     /// node leaves.
     Join(JoinArgs),
+    /// Work for a bus: run a command for each call.
+    ///
+    /// The call's arguments become arguments of the command, its payload the standard input; standard output is the
+    /// reply. A command that exits with another code than 0 has failed: the code and the end of what it wrote to
+    /// standard error are the caller's error. SIGTERM ends the worker when what it has in hand is done.
+    Worker(WorkerArgs),
     /// Run the embedded redis-server and end it when the parent is gone.
     #[command(hide = true)]
     EmbeddedGuard {
@@ -228,6 +236,18 @@ mod tests {
         );
         assert_eq!(
             parse(&["check-config"]),
+            Err(ErrorKind::MissingRequiredArgument)
+        );
+        let worker = parse(&["worker", "b", "m", "--exec", "wc -c", "--concurrency", "4"]);
+        let Ok(Command::Worker(worker)) = worker else {
+            panic!("{worker:?}");
+        };
+        assert_eq!(
+            (worker.concurrency, worker.server.server.as_str()),
+            (4, "127.0.0.1:7379")
+        );
+        assert_eq!(
+            parse(&["worker", "b", "m"]),
             Err(ErrorKind::MissingRequiredArgument)
         );
         let args = ["redis-server", "--port", "0", "--", "-x"]

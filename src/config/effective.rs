@@ -31,6 +31,7 @@ fn raw(config: &Config) -> raw::Config {
         cache: super::cache::to_raw(&config.cache),
         fleet: super::fleet::to_raw(&config.fleet, &config.targets),
         gateway: super::gateway::to_raw(&config.gateway),
+        bus: super::bus::to_raw(&config.bus),
         limits: raw::Limits {
             clients: integer(config.limits.clients),
             request_bytes: size(config.limits.request_bytes),

@@ -8,12 +8,13 @@
 //!
 //! - `load`: the order of the steps. `merge` and `environment` lay the layers over one another and
 //!   refuse unknown keys; `raw` is what serde reads; `validate` makes the types of this page of it.
-//! - One file per section with its type and its rules: `access`, `credential`, `fleet`, `gateway`,
-//!   `http`, `limits`, `tls`, `upstream` with `endpoint`, `fleet_targets` with `targets` and
+//! - One file per section with its type and its rules: `access`, `bus`, `credential`, `fleet`,
+//!   `gateway`, `http`, `limits`, `tls`, `upstream` with `endpoint`, `fleet_targets` with `targets` and
 //!   `tracked_service`; `model` holds the whole. `services` reads the gateway's services file.
 //! - `listen`, `period`, `secret`, `size`: single values. `effective` prints a [`Config`] as TOML.
 
 mod access;
+mod bus;
 mod cache;
 mod credential;
 mod effective;
@@ -43,6 +44,7 @@ mod upstream;
 mod validate;
 
 pub use access::{Access, UserConfig};
+pub use bus::BusSettings;
 pub use cache::{CacheMode, CacheSettings};
 pub use credential::Credential;
 pub use endpoint::{Address, Endpoint};

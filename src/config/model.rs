@@ -1,8 +1,8 @@
 //! The validated configuration as a whole.
 
 use super::{
-    Access, CacheSettings, Credential, FleetSettings, FleetTargets, GatewaySettings, Http, Limits,
-    ListenAddr, Source, Timeouts, Tls, Upstream, load,
+    Access, BusSettings, CacheSettings, Credential, FleetSettings, FleetTargets, GatewaySettings,
+    Http, Limits, ListenAddr, Source, Timeouts, Tls, Upstream, load,
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
@@ -37,6 +37,8 @@ pub struct Config {
     pub targets: FleetTargets,
     /// `[gateway]`.
     pub gateway: GatewaySettings,
+    /// `[bus]`.
+    pub bus: BusSettings,
     /// `[tls]`.
     pub tls: Tls,
     /// `[access]`.
@@ -82,6 +84,7 @@ impl Config {
             ("log_format", self.log_format != new.log_format),
             ("http.listen", self.http.listen != new.http.listen),
             ("gateway", self.gateway != new.gateway),
+            ("bus", self.bus != new.bus),
             ("tls.cert", cert(self) != cert(new)),
             ("tls.key", key(self) != key(new)),
             ("tls.client_ca", client_ca(self) != client_ca(new)),
@@ -165,6 +168,7 @@ mod tests {
             (String::new(), "data_dir = \"d\"".into(), &["data_dir"]),
             (String::new(), "log_format = \"json\"".into(), &["log_format"]),
             (String::new(), "http.listen = \"\"".into(), &["http.listen"]),
+            (String::new(), "bus.worker_ttl = 5".into(), &["bus"]),
             (String::new(), "tls.upstream_ca = \"u\"".into(), &["tls.upstream_ca"]),
             (String::new(), "gateway.services = \"s\"".into(), &["gateway"]),
             (String::new(), "http.token = \"t\"".into(), &[]),

@@ -24,6 +24,7 @@ pub(super) struct Config {
     pub(super) cache: Cache,
     pub(super) fleet: Fleet,
     pub(super) gateway: Gateway,
+    pub(super) bus: Bus,
     pub(super) tls: Tls,
     pub(super) access: Access,
     pub(super) credentials: BTreeMap<String, Credential>,
@@ -70,6 +71,12 @@ pub(super) struct Cache {
     pub(super) exclude: Vec<String>,
     pub(super) staleness_max: Period,
     pub(super) strict: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bus {
+    pub(super) worker_ttl: Period,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! From the keys as they were read to the [`Config`] that everything else relies on.
 
 use super::{
-    Access, Config, Credential, Limits, ListenAddr, LogFormat, Timeouts, Tls, Upstream, cache,
+    Access, Config, Credential, Limits, ListenAddr, LogFormat, Timeouts, Tls, Upstream, bus, cache,
     error::Problems, fleet, fleet_targets, gateway, http, raw,
 };
 use std::{
@@ -68,6 +68,7 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         fleet: fleet::validate(&raw.fleet, problems),
         targets: fleet_targets::validate(raw.fleet, &credentials, problems),
         gateway: gateway::validate(&raw.gateway, problems),
+        bus: bus::validate(&raw.bus, problems),
         tls: Tls::validate(&raw.tls, problems),
         access,
         credentials,

@@ -7,17 +7,18 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Script, ToRedisArgs};
 use redis::{ProtocolVersion, Value};
 use tokio::sync::OnceCell;
 
 use super::backing::Backing;
-use super::connect::ConnectOptions;
+use super::connect::{Conn, ConnectOptions};
 use super::error::{Sent, UpstreamError};
 use crate::resp::Proto;
 
@@ -57,7 +58,10 @@ impl ControlScript {
 }
 
 /// A thread's connection: opened once, by the first that needs it; replaced when it is lost.
-type Slot = Arc<OnceCell<MultiplexedConnection>>;
+type Slot = Arc<OnceCell<Open>>;
+
+/// A connection, and whether it has ended.
+type Open = (MultiplexedConnection, Arc<AtomicBool>);
 
 impl ControlError {
     /// The error reply for a client, without the `-`.
@@ -109,6 +113,7 @@ impl ControlLink {
         let mut conn = opened
             .await
             .map_err(|error| ControlError::Upstream(error, Sent::No))?
+            .0
             .clone();
         let replied = conn.send_packed_command(command).await;
         replied
@@ -148,34 +153,62 @@ impl ControlLink {
     /// When the backing cannot be reached.
     pub async fn dedicated(&self, name: &str) -> Result<MultiplexedConnection, ControlError> {
         let opened = self.open(name, None).await;
-        opened.map_err(|error| ControlError::Upstream(error, Sent::No))
+        opened
+            .map(|(conn, _)| conn)
+            .map_err(|error| ControlError::Upstream(error, Sent::No))
+    }
+
+    /// Opens a connection that listens to a channel. `name` is what `CLIENT LIST` of the backing shows.
+    ///
+    /// # Errors
+    /// When the backing cannot be reached, or refuses.
+    pub async fn listen(&self, name: &str, channel: &str) -> Result<PubSub, ControlError> {
+        let not_sent = |error| ControlError::Upstream(error, Sent::No);
+        let conn = self.connect(name).await.map_err(not_sent)?;
+        let lost = |error: RedisError| not_sent(UpstreamError::Lost(error.to_string()));
+        let mut pubsub = PubSub::new(&connection_info(), conn.stream)
+            .await
+            .map_err(lost)?;
+        pubsub.subscribe(channel).await.map_err(lost)?;
+        Ok(pubsub)
     }
 
     fn slot(&self) -> Slot {
         let mut threads = self.threads.lock();
-        Arc::clone(threads.entry(thread::current().id()).or_default())
+        let slot = threads.entry(thread::current().id()).or_default();
+        // One that the backing has closed is found before a command is lost to it.
+        if slot
+            .get()
+            .is_some_and(|(_, ended)| ended.load(Ordering::Acquire))
+        {
+            *slot = Slot::default();
+        }
+        Arc::clone(slot)
     }
 
-    async fn open(
-        &self,
-        name: &str,
-        reply: Option<Duration>,
-    ) -> Result<MultiplexedConnection, UpstreamError> {
+    async fn open(&self, name: &str, reply: Option<Duration>) -> Result<Open, UpstreamError> {
+        let conn = self.connect(name).await?;
+        let config = AsyncConnectionConfig::new().set_response_timeout(reply);
+        let opened =
+            MultiplexedConnection::new_with_config(&connection_info(), conn.stream, config).await;
+        let (conn, driver) = opened.map_err(|error| UpstreamError::Lost(error.to_string()))?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let tell = Arc::clone(&ended);
+        tokio::spawn(async move {
+            driver.await;
+            tell.store(true, Ordering::Release);
+        });
+        Ok((conn, ended))
+    }
+
+    async fn connect(&self, name: &str) -> Result<Conn, UpstreamError> {
         let options = ConnectOptions {
             proto: Proto::Resp2,
             db: self.backing.first_db(),
             name,
             timeout: self.connect,
         };
-        let conn = self.backing.connect_patiently(options).await?;
-        let info = RedisConnectionInfo::default()
-            .set_protocol(ProtocolVersion::RESP2)
-            .set_skip_set_lib_name();
-        let config = AsyncConnectionConfig::new().set_response_timeout(reply);
-        let opened = MultiplexedConnection::new_with_config(&info, conn.stream, config).await;
-        let (conn, driver) = opened.map_err(|error| UpstreamError::Lost(error.to_string()))?;
-        tokio::spawn(driver);
-        Ok(conn)
+        self.backing.connect_patiently(options).await
     }
 
     fn failed(&self, slot: &Slot, error: &RedisError) -> ControlError {
@@ -193,4 +226,11 @@ impl ControlLink {
         };
         ControlError::Upstream(error, Sent::Yes)
     }
+}
+
+/// The handshake is done already.
+fn connection_info() -> RedisConnectionInfo {
+    RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP2)
+        .set_skip_set_lib_name()
 }

@@ -12,6 +12,11 @@ fn redis_py() {
 }
 
 #[test]
+fn bus() {
+    run("bus");
+}
+
+#[test]
 fn discovery_py() {
     run("discovery_py");
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs one client script against RESPITE_HOST:RESPITE_PORT: run.sh redis_py|discovery_py|node_redis|ioredis
+# Runs one client script against RESPITE_HOST:RESPITE_PORT: run.sh redis_py|bus|discovery_py|node_redis|ioredis
 # Sets up what is missing: python3 and node by the package manager, the client libraries in a cache
 # directory (RESPITE_CLIENTS_CACHE, target/clients by default).
 set -eu
@@ -24,7 +24,7 @@ exec 9>"$cache/lock"
 flock 9
 
 case $name in
-redis_py | discovery_py)
+redis_py | bus | discovery_py)
     stamp=$cache/venv/requirements.txt
     if ! cmp -s "$here/requirements.txt" "$stamp"; then
         command -v python3 >/dev/null || install python3 python3-venv

@@ -126,6 +126,12 @@ impl Reply {
         assert_eq!(self.as_bytes(), expected.as_bytes(), "{self:?}");
     }
 
+    /// It is this integer.
+    #[track_caller]
+    pub(crate) fn assert_int(&self, expected: i64) {
+        assert_eq!(*self, Self::Int(expected));
+    }
+
     /// Asserts an error that starts with `prefix`.
     #[track_caller]
     pub(crate) fn assert_error(&self, prefix: &str) {

@@ -1,0 +1,443 @@
+//! Round trips over the bus, beside the pattern that one writes by hand (`LPUSH` and `BRPOP` on a list of
+//! requests and a list of replies per caller) on the same Redis in the same run.
+//!
+//! ```text
+//! cargo bench --bench bus -- [--seconds N] [--rounds N] [--workers N] [--callers 1,16,64] [--million]
+//! ```
+//!
+//! `--million` makes a million calls instead and prints the memory of Respite and Redis as they go.
+
+mod wire;
+
+#[path = "../compare/leash.rs"]
+mod leash;
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use leash::Leash;
+use wire::{Client, Reply};
+
+const PAYLOAD: &[u8] = &[b'x'; 64];
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// Lists on the Redis itself.
+    ByHand,
+    /// One Respite.
+    One,
+    /// Callers on one Respite, workers on another.
+    Two,
+}
+
+struct Options {
+    seconds: f64,
+    rounds: usize,
+    workers: usize,
+    callers: Vec<usize>,
+    million: bool,
+}
+
+/// The servers; dropping them ends them.
+struct Servers {
+    redis: u16,
+    respites: [u16; 2],
+    leashes: Vec<Leash>,
+}
+
+/// What one run came to.
+struct Sample {
+    per_second: f64,
+    p50: Duration,
+    p99: Duration,
+    /// Microseconds of processor time per round trip: Redis, both Respites.
+    cpu: [f64; 2],
+    /// Scripts per round trip.
+    scripts: f64,
+}
+
+fn main() -> io::Result<()> {
+    let options = Options::from_args();
+    let servers = Servers::start()?;
+    if options.million {
+        return million(&servers, options.workers);
+    }
+    let ways = [Way::ByHand, Way::One, Way::Two];
+    println!(
+        "{} workers, {} rounds of {} s, 64-byte payloads",
+        options.workers, options.rounds, options.seconds
+    );
+    println!(
+        "| callers | way | calls/s | p50 | p99 | calls/s to by hand | p50 to by hand | Redis CPU | Respite CPU | scripts |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    for &callers in &options.callers {
+        let mut samples: [Vec<Sample>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+        for _ in 0..options.rounds {
+            for (way, samples) in ways.iter().zip(&mut samples) {
+                samples.push(measure(*way, &servers, callers, &options)?);
+            }
+        }
+        let by_hand = median(&samples[0]);
+        for (way, samples) in ways.iter().zip(&samples) {
+            let [rate, p50, p99, redis, respite, scripts] = median(samples);
+            println!(
+                "| {callers} | {} | {rate:.0} | {p50:.0} µs | {p99:.0} µs | {:.2} | {:.2} | {redis:.0} µs | \
+                 {respite:.0} µs | {scripts:.1} |",
+                way.name(),
+                rate / by_hand[0],
+                p50 / by_hand[1],
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Makes a million calls and prints the memory of both sides after each tenth.
+fn million(servers: &Servers, workers: usize) -> io::Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let done = Arc::new(AtomicU64::new(0));
+    let workers = Way::Two.workers(servers, workers, &stop)?;
+    println!("| calls | Respite (callers) | Respite (workers) | Redis | keys |");
+    println!("|---|---|---|---|---|");
+    let callers: Vec<JoinHandle<io::Result<()>>> = (0..32)
+        .map(|number| {
+            let (done, port) = (Arc::clone(&done), servers.respites[0]);
+            thread::spawn(move || {
+                let mut caller = Way::Two.caller(port, number)?;
+                while done.fetch_add(1, Ordering::Relaxed) < 1_000_000 {
+                    caller.round_trip()?;
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    for tenth in 0..=10 {
+        while done.load(Ordering::Relaxed) < tenth * 100_000 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let mut redis = Client::connect(servers.redis)?;
+        let keys = redis.call(&[b"DBSIZE"])?;
+        let Reply::Number(keys) = keys else { continue };
+        let kib = |leash: &Leash| leash.resident_bytes().unwrap_or(0) / 1024;
+        let [redis, one, two] = [0, 1, 2].map(|at| kib(&servers.leashes[at]));
+        println!(
+            "| {} | {one} KiB | {two} KiB | {redis} KiB | {keys} |",
+            tenth * 100_000
+        );
+    }
+    for caller in callers {
+        caller.join().expect("no panic")?;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for worker in workers {
+        worker.join().expect("no panic")?;
+    }
+    Ok(())
+}
+
+fn measure(way: Way, servers: &Servers, callers: usize, options: &Options) -> io::Result<Sample> {
+    let stop = Arc::new(AtomicBool::new(false));
+    // Workers go on until the last caller has its reply.
+    let workers_stop = Arc::new(AtomicBool::new(false));
+    let workers = way.workers(servers, options.workers, &workers_stop)?;
+    let port = match way {
+        Way::ByHand => servers.redis,
+        Way::One | Way::Two => servers.respites[0],
+    };
+    let begin = Arc::new(Barrier::new(callers + 1));
+    let threads: Vec<JoinHandle<io::Result<Vec<Duration>>>> = (0..callers)
+        .map(|number| {
+            let (stop, begin) = (Arc::clone(&stop), Arc::clone(&begin));
+            thread::spawn(move || {
+                let mut caller = way.caller(port, number)?;
+                for _ in 0..20 {
+                    caller.round_trip()?;
+                }
+                begin.wait();
+                let mut times = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let start = Instant::now();
+                    caller.round_trip()?;
+                    times.push(start.elapsed());
+                }
+                Ok(times)
+            })
+        })
+        .collect();
+    begin.wait();
+    let before = used(servers)?;
+    let start = Instant::now();
+    thread::sleep(Duration::from_secs_f64(options.seconds));
+    stop.store(true, Ordering::Relaxed);
+    let mut times = Vec::new();
+    for thread in threads {
+        times.extend(thread.join().expect("no panic")?);
+    }
+    let elapsed = start.elapsed();
+    let after = used(servers)?;
+    let calls = times.len() as f64;
+    let per_call = |at: usize| (after[at] - before[at]) / calls;
+    workers_stop.store(true, Ordering::Relaxed);
+    for worker in workers {
+        worker.join().expect("no panic")?;
+    }
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    Ok(Sample {
+        per_second: times.len() as f64 / elapsed.as_secs_f64(),
+        p50: at(0.5),
+        p99: at(0.99),
+        cpu: [per_call(0), per_call(1)],
+        scripts: per_call(2),
+    })
+}
+
+/// The medians of rate, p50, p99, processor times and scripts; times in microseconds.
+fn median(samples: &[Sample]) -> [f64; 6] {
+    let of = |pick: fn(&Sample) -> f64| {
+        let mut values: Vec<f64> = samples.iter().map(pick).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    [
+        of(|sample| sample.per_second),
+        of(|sample| sample.p50.as_secs_f64() * 1e6),
+        of(|sample| sample.p99.as_secs_f64() * 1e6),
+        of(|sample| sample.cpu[0]),
+        of(|sample| sample.cpu[1]),
+        of(|sample| sample.scripts),
+    ]
+}
+
+/// What the servers have used so far: processor time of Redis and of both Respites in microseconds, scripts.
+fn used(servers: &Servers) -> io::Result<[f64; 3]> {
+    let cpu = |leash: &Leash| cpu_time(leash.pid()).unwrap_or_default().as_secs_f64() * 1e6;
+    let [redis, one, two] = [0, 1, 2].map(|at| cpu(&servers.leashes[at]));
+    let info = Client::connect(servers.redis)?.call(&[b"INFO", b"commandstats"])?;
+    let info = String::from_utf8_lossy(info.text()).into_owned();
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    let scripts = line.and_then(|line| line.split(',').next()?.parse().ok());
+    Ok([redis, one + two, scripts.unwrap_or(0.0)])
+}
+
+/// Processor time that a process has used, where the system tells it.
+fn cpu_time(pid: u32) -> Option<Duration> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let stats =
+        tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
+    let nanos = |stat: String| stat.split_whitespace().next()?.parse::<u64>().ok();
+    Some(Duration::from_nanos(stats.filter_map(nanos).sum()))
+}
+
+/// A caller's connection.
+struct Caller {
+    client: Client,
+    way: Way,
+    replies: Vec<u8>,
+}
+
+impl Caller {
+    fn round_trip(&mut self) -> io::Result<()> {
+        if self.way == Way::ByHand {
+            let mut request = self.replies.clone();
+            request.push(b' ');
+            request.extend_from_slice(PAYLOAD);
+            self.client.call(&[b"LPUSH", b"requests", &request])?;
+            let reply = self.client.call(&[b"BRPOP", &self.replies, b"30"])?;
+            assert_eq!(reply.items()[1].text(), PAYLOAD);
+        } else {
+            let reply = self
+                .client
+                .call(&[b"BUS.CALL", b"bench", b"echo", b"PAYLOAD", PAYLOAD])?;
+            assert_eq!(reply.text(), PAYLOAD);
+        }
+        Ok(())
+    }
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Way::ByHand => "by hand",
+            Way::One => "one Respite",
+            Way::Two => "two Respites",
+        }
+    }
+
+    fn caller(self, port: u16, number: usize) -> io::Result<Caller> {
+        Ok(Caller {
+            client: Client::connect(port)?,
+            way: self,
+            replies: format!("replies:{number}").into_bytes(),
+        })
+    }
+
+    /// Starts workers that reply with what they were sent, and returns when they are there.
+    fn workers(
+        self,
+        servers: &Servers,
+        count: usize,
+        stop: &Arc<AtomicBool>,
+    ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
+        let port = match self {
+            Way::ByHand => servers.redis,
+            Way::One => servers.respites[0],
+            Way::Two => servers.respites[1],
+        };
+        if self != Way::ByHand {
+            Client::connect(port)?.call(&[b"BUS.REGISTER", b"bench", b"echo"])?;
+        }
+        let ready = Arc::new(Barrier::new(count + 1));
+        let workers = (0..count)
+            .map(|number| {
+                let (stop, ready) = (Arc::clone(stop), Arc::clone(&ready));
+                thread::spawn(move || {
+                    let mut client = Client::connect(port)?;
+                    let name = format!("worker-{number}");
+                    ready.wait();
+                    while !stop.load(Ordering::Relaxed) {
+                        if self == Way::ByHand {
+                            serve_by_hand(&mut client)?;
+                        } else {
+                            serve(&mut client, name.as_bytes())?;
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        ready.wait();
+        thread::sleep(Duration::from_millis(100));
+        Ok(workers)
+    }
+}
+
+fn serve_by_hand(client: &mut Client) -> io::Result<()> {
+    let request = client.call(&[b"BRPOP", b"requests", b"0.2"])?;
+    if request == Reply::Null {
+        return Ok(());
+    }
+    let request = request.items()[1].text();
+    let space = request
+        .iter()
+        .position(|&byte| byte == b' ')
+        .expect("a name before the payload");
+    client.call(&[b"LPUSH", &request[..space], &request[space + 1..]])?;
+    Ok(())
+}
+
+fn serve(client: &mut Client, name: &[u8]) -> io::Result<()> {
+    let calls = client.call(&[b"BUS.FETCH", b"bench", name, b"echo", b"TIMEOUT", b"200"])?;
+    if calls == Reply::Null {
+        return Ok(());
+    }
+    for call in calls.items() {
+        let [id, token, payload] = ["id", "token", "payload"].map(|name| call.field(name).text());
+        client.call(&[b"BUS.REPLY", b"bench", id, token, payload])?;
+    }
+    Ok(())
+}
+
+impl Options {
+    fn from_args() -> Self {
+        let mut options = Options {
+            seconds: 3.0,
+            rounds: 3,
+            workers: 8,
+            callers: vec![1, 16, 64],
+            million: false,
+        };
+        let mut args = std::env::args().skip(1);
+        while let Some(arg) = args.next() {
+            let mut number = || {
+                args.next()
+                    .and_then(|text| text.parse::<f64>().ok())
+                    .expect("a number")
+            };
+            match arg.as_str() {
+                "--seconds" => options.seconds = number(),
+                "--rounds" => options.rounds = number() as usize,
+                "--workers" => options.workers = number() as usize,
+                "--callers" => {
+                    let list = args.next().expect("numbers");
+                    options.callers = list
+                        .split(',')
+                        .map(|n| n.parse().expect("a number"))
+                        .collect();
+                }
+                "--million" => options.million = true,
+                "--bench" => {}
+                other => panic!("unknown option {other}"),
+            }
+        }
+        options
+    }
+}
+
+impl Servers {
+    fn start() -> io::Result<Self> {
+        let [redis, one, two] = [free_port()?, free_port()?, free_port()?];
+        let log = |name: &str| {
+            std::env::temp_dir().join(format!("respite-bench-{name}-{}.log", std::process::id()))
+        };
+        let redis_args = [
+            "--port",
+            &redis.to_string(),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
+        .map(str::to_owned);
+        let program = PathBuf::from("redis-server");
+        let mut leashes = vec![Leash::start(&program, &redis_args, &[], log("redis"))?];
+        ready(redis)?;
+        for port in [one, two] {
+            let args = [
+                "serve".to_owned(),
+                "--listen".to_owned(),
+                format!("127.0.0.1:{port}"),
+                "--http".to_owned(),
+                String::new(),
+                "--upstream".to_owned(),
+                format!("redis://127.0.0.1:{redis}"),
+            ];
+            let program = PathBuf::from(env!("CARGO_BIN_EXE_respite"));
+            leashes.push(Leash::start(&program, &args, &[], log(&port.to_string()))?);
+            if let Err(error) = ready(port) {
+                let words = leashes[leashes.len() - 1].last_words();
+                return Err(io::Error::other(format!("{error}: {words}")));
+            }
+        }
+        Ok(Servers {
+            redis,
+            respites: [one, two],
+            leashes,
+        })
+    }
+}
+
+fn ready(port: u16) -> io::Result<()> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Client::connect(port).and_then(|mut client| client.call(&[b"PING"])) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > end => return Err(error),
+            Err(_) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

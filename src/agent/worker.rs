@@ -1,0 +1,409 @@
+//! `respite worker BUS METHOD --exec CMD`: a bus worker that runs a command for each call.
+//!
+//! The command gets the call's
+//! arguments as its own and the payload on its standard input; what it writes to standard output is the reply.
+
+use std::collections::HashMap;
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, RedisError, Value};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{interval, sleep};
+
+use super::server;
+use crate::cli::WorkerArgs;
+use crate::upstream::ControlLink;
+
+/// How long one fetch waits, and so how long a worker without work takes to stop at most.
+const FETCH_MS: u64 = 1000;
+/// How often a call is extended, at most.
+const BEAT: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(5);
+/// How much of what a failed command wrote to standard error goes into the error.
+const STDERR_TAIL: usize = 1024;
+/// More output than the largest argument of a request cannot be a reply.
+const MOST_OUTPUT: usize = 512 * 1024 * 1024;
+
+/// A call that was fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Call {
+    id: String,
+    token: String,
+    method: String,
+    args: Vec<Vec<u8>>,
+    payload: Vec<u8>,
+}
+
+/// What the command made of a call.
+#[derive(Debug, PartialEq, Eq)]
+enum Made {
+    Reply(Vec<u8>),
+    Failure(String, Vec<u8>),
+    /// Nobody waits for it any more.
+    Nothing,
+}
+
+/// One of the workers of the process.
+struct Worker<'a> {
+    args: &'a WorkerArgs,
+    command: &'a [String],
+    link: Arc<ControlLink>,
+    name: String,
+    stop: watch::Receiver<bool>,
+    /// How often calls of a method have to be extended, and since when that is known.
+    beats: HashMap<String, (Duration, Instant)>,
+}
+
+/// Works until a signal ends it: what is in hand is finished. Returns 0 then, 2 for arguments that make no sense.
+#[must_use]
+pub fn run(args: &WorkerArgs) -> ExitCode {
+    let command = match shell_words::split(&args.exec) {
+        Ok(words) if !words.is_empty() => words,
+        Ok(_) => return refused("--exec: the command is empty"),
+        Err(error) => return refused(&format!("--exec: {error}")),
+    };
+    let link = match server::link(&args.server) {
+        Ok(link) => link,
+        Err(error) => return refused(&error),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(work(args, &command, &link)),
+        Err(error) => {
+            eprintln!("respite: cannot start a runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn refused(text: &str) -> ExitCode {
+    eprintln!("respite: {text}");
+    ExitCode::from(2)
+}
+
+async fn work(args: &WorkerArgs, command: &[String], link: &Arc<ControlLink>) -> ExitCode {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        eprintln!("respite: cannot listen for signals");
+        return ExitCode::FAILURE;
+    };
+    let (stopping, stop) = watch::channel(false);
+    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+    let host = host.unwrap_or_else(|_| "worker".to_owned());
+    let workers = (0..args.concurrency).map(|number| {
+        let worker = Worker {
+            args,
+            command,
+            link: Arc::clone(link),
+            name: format!("{host}-{}-{number}", std::process::id()),
+            stop: stop.clone(),
+            beats: HashMap::new(),
+        };
+        worker.serve()
+    });
+    let workers = futures_util::future::join_all(workers);
+    let stopped = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopping.send_replace(true);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = workers => {}
+        () = stopped => {}
+    }
+    ExitCode::SUCCESS
+}
+
+impl Worker<'_> {
+    async fn serve(mut self) {
+        let mut pause = RETRY;
+        while !*self.stop.borrow() {
+            match self.session().await {
+                Ok(()) => return,
+                Err(error) => eprintln!("respite: {}: {error}", self.args.server.server),
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = self.stop.changed() => {}
+            }
+            pause = (pause * 2).min(RETRY_MOST);
+        }
+    }
+
+    /// Works over one connection until it is lost or the worker is to stop.
+    async fn session(&mut self) -> Result<(), String> {
+        let opened = self.link.dedicated("respite-worker").await;
+        let mut conn = opened.map_err(|error| error.client_text())?;
+        self.work_over(&mut conn)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    async fn work_over(&mut self, conn: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let bus = self.args.bus.as_str();
+        self.register(conn).await?;
+        while !*self.stop.borrow() {
+            let mut fetch = redis::cmd("BUS.FETCH");
+            fetch.arg(bus).arg(&self.name).arg(&self.args.method);
+            let reply: Value = fetch.arg("TIMEOUT").arg(FETCH_MS).query_async(conn).await?;
+            for call in read_calls(reply) {
+                let made = self.make(&call, conn).await?;
+                let mut reply = redis::cmd(if matches!(made, Made::Reply(_)) {
+                    "BUS.REPLY"
+                } else {
+                    "BUS.FAIL"
+                });
+                reply.arg(bus).arg(&call.id).arg(&call.token);
+                match made {
+                    Made::Reply(payload) => reply.arg(payload),
+                    Made::Failure(code, message) => reply.arg(code).arg(message),
+                    Made::Nothing => continue,
+                };
+                let _: i64 = reply.query_async(conn).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Registers the method unless somebody has, or it stands for several.
+    async fn register(&self, conn: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let method = self.args.method.as_str();
+        if method.contains(['*', '?', '[', '\\']) {
+            return Ok(());
+        }
+        let mut methods = redis::cmd("BUS.METHODS");
+        let known: Value = methods
+            .arg(&self.args.bus)
+            .arg("MATCH")
+            .arg(method)
+            .query_async(conn)
+            .await?;
+        if matches!(&known, Value::Array(rows) if rows.is_empty()) {
+            let mut register = redis::cmd("BUS.REGISTER");
+            let _: Value = register
+                .arg(&self.args.bus)
+                .arg(method)
+                .query_async(conn)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// How often the calls of a method have to be extended.
+    async fn beat_every(
+        &mut self,
+        method: &str,
+        conn: &mut MultiplexedConnection,
+    ) -> Result<Duration, RedisError> {
+        match self.beats.get(method) {
+            Some((every, since)) if since.elapsed() < BEAT => return Ok(*every),
+            _ => self.beats.clear(),
+        }
+        let mut methods = redis::cmd("BUS.METHODS");
+        let rows: Value = methods.arg(&self.args.bus).query_async(conn).await?;
+        let Value::Array(rows) = rows else {
+            return Ok(BEAT);
+        };
+        let mut rows = rows.iter();
+        let row = rows.find(|row| text(field(row, "method")) == method);
+        let visibility = row.and_then(|row| field(row, "visibility_ms").cloned());
+        let ms = visibility.and_then(|ms| u64::from_redis_value(ms).ok());
+        let third = |ms: u64| Duration::from_millis((ms / 3).max(1)).min(BEAT);
+        let every = ms.map_or(BEAT, third);
+        self.beats
+            .insert(method.to_owned(), (every, Instant::now()));
+        Ok(every)
+    }
+
+    /// Runs the command, and keeps the call alive meanwhile.
+    async fn make(
+        &mut self,
+        call: &Call,
+        conn: &mut MultiplexedConnection,
+    ) -> Result<Made, RedisError> {
+        let mut child = match self.start(call) {
+            Ok(child) => child,
+            Err(error) => {
+                let message = format!("cannot start {}: {error}", self.command[0]);
+                return Ok(Made::Failure("EXEC".to_owned(), message.into_bytes()));
+            }
+        };
+        let every = self.beat_every(&call.method, conn).await?;
+        let running = finish(&mut child, &call.payload);
+        tokio::pin!(running);
+        let mut beats = interval(every);
+        beats.tick().await;
+        loop {
+            tokio::select! {
+                made = &mut running => return Ok(made),
+                _ = beats.tick() => {
+                    let mut beat = redis::cmd("BUS.BEAT");
+                    let beat = beat.arg(&self.args.bus).arg(&self.name).arg("EXTEND").arg(1).arg(&call.id);
+                    let told: Value = beat.query_async(conn).await?;
+                    let over = ["lost", "cancelled"].iter().any(|list| {
+                        matches!(field(&told, list), Some(Value::Array(ids)) if !ids.is_empty())
+                    });
+                    if over {
+                        // Dropping the child kills it.
+                        return Ok(Made::Nothing);
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&self, call: &Call) -> std::io::Result<Child> {
+        use std::os::unix::ffi::OsStrExt;
+        let mut command = Command::new(&self.command[0]);
+        command
+            .args(&self.command[1..])
+            .args(call.args.iter().map(|arg| std::ffi::OsStr::from_bytes(arg)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command.spawn()
+    }
+}
+
+/// Feeds the command and reads all that it writes.
+async fn finish(child: &mut Child, payload: &[u8]) -> Made {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let feed = async {
+        if let Some(mut stdin) = stdin {
+            // A command that does not read its input is no failure.
+            let _ = stdin.write_all(payload).await;
+        }
+    };
+    let ((), output, errors) = tokio::join!(feed, read_all(stdout), read_tail(stderr));
+    let failure = |code: &str, text: String| Made::Failure(code.to_owned(), text.into_bytes());
+    match (child.wait().await, output) {
+        (Err(error), _) => failure("EXEC", error.to_string()),
+        (Ok(status), Ok(output)) if status.success() => Made::Reply(output),
+        (Ok(status), Err(error)) if status.success() => failure("EXEC", error),
+        (Ok(status), _) => Made::Failure(code_of(status), errors),
+    }
+}
+
+fn code_of(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("EXIT{code}"),
+        (None, Some(signal)) => format!("SIGNAL{signal}"),
+        (None, None) => "EXIT".to_owned(),
+    }
+}
+
+async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        let mut stream = stream.take(MOST_OUTPUT as u64 + 1);
+        let read = stream.read_to_end(&mut bytes).await;
+        read.map_err(|error| error.to_string())?;
+    }
+    if bytes.len() > MOST_OUTPUT {
+        return Err(format!("the command wrote more than {MOST_OUTPUT} bytes"));
+    }
+    Ok(bytes)
+}
+
+/// Reads to the end and keeps the last bytes.
+async fn read_tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut tail = Vec::new();
+    let mut buffer = vec![0; 8 * 1024];
+    if let Some(mut stream) = stream {
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            tail.extend_from_slice(&buffer[..read]);
+            let over = tail.len().saturating_sub(STDERR_TAIL);
+            tail.drain(..over);
+        }
+    }
+    tail.trim_ascii().to_vec()
+}
+
+fn read_calls(reply: Value) -> Vec<Call> {
+    let Value::Array(calls) = reply else {
+        return Vec::new();
+    };
+    let bytes = |value: Option<&Value>| match value {
+        Some(Value::BulkString(bytes)) => bytes.clone(),
+        _ => Vec::new(),
+    };
+    let args = |value: Option<&Value>| match value {
+        Some(Value::Array(args)) => args.iter().map(|arg| bytes(Some(arg))).collect(),
+        _ => Vec::new(),
+    };
+    let read = |call: &Value| Call {
+        id: text(field(call, "id")),
+        token: text(field(call, "token")),
+        method: text(field(call, "method")),
+        args: args(field(call, "args")),
+        payload: bytes(field(call, "payload")),
+    };
+    calls.iter().map(read).collect()
+}
+
+/// The value of a field of a map, or of RESP2's flat array.
+fn field<'v>(map: &'v Value, name: &str) -> Option<&'v Value> {
+    let is_named = |key: &Value| matches!(key, Value::BulkString(key) if key == name.as_bytes());
+    match map {
+        Value::Array(flat) => {
+            let mut pairs = flat.chunks_exact(2);
+            pairs.find(|pair| is_named(&pair[0])).map(|pair| &pair[1])
+        }
+        Value::Map(pairs) => pairs
+            .iter()
+            .find(|(key, _)| is_named(key))
+            .map(|(_, value)| value),
+        _ => None,
+    }
+}
+
+fn text(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fetched_call_is_read() {
+        let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let call = Value::Array(vec![
+            bulk("id"),
+            bulk("i"),
+            bulk("args"),
+            Value::Array(vec![bulk("1")]),
+        ]);
+        let calls = read_calls(Value::Array(vec![call]));
+        assert_eq!(calls[0].args, [b"1".to_vec()]);
+        assert_eq!(calls[0].id, "i");
+        assert!(read_calls(Value::Nil).is_empty());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_tail_of_what_went_wrong_is_kept() {
+        let long = [vec![b'x'; 5000], b"the end\n".to_vec()].concat();
+        let tail = read_tail(Some(long.as_slice())).await;
+        assert!(tail.ends_with(b"xthe end") && tail.len() < STDERR_TAIL);
+        assert_eq!(read_all(Some(&b"out\n"[..])).await, Ok(b"out\n".to_vec()));
+    }
+}

@@ -1,0 +1,314 @@
+//! One bus as this Respite sees it: what waits here, and the ways to the backing.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use redis::Value;
+
+use super::hub::Hub;
+use super::lane::Lane;
+use super::name::key_prefix;
+use super::order::Order;
+use super::registry::{MOST_METHODS, Registry, any_matches};
+use super::slot::{Park, Parked, Slot};
+use super::store::{Failure, Task};
+use super::tally::Tally;
+use super::waiting::{Outcome, Waiting};
+use crate::resp::write_command;
+
+/// A worker is noted as heard of so often for each time that it stays alive.
+const TOUCHES: u32 = 30;
+/// No more workers are remembered than that; all are noted again then.
+const MOST_TOUCHED: usize = 10_000;
+
+/// A bus.
+pub(super) struct Bus {
+    pub(super) name: String,
+    /// The key of the registry, which the others are derived from.
+    key: String,
+    pub(super) hub: Arc<Hub>,
+    pub(super) parked: Mutex<Parked>,
+    pub(super) waiting: Mutex<Waiting>,
+    registry: Mutex<Arc<Registry>>,
+    lanes: Mutex<HashMap<ThreadId, Arc<Lane>>>,
+    tallies: Mutex<HashMap<String, Tally>>,
+    /// A worker that was alive, by method.
+    candidates: Mutex<HashMap<String, String>>,
+    /// The workers that were alive when a call found none that it knew.
+    workers: Mutex<Arc<Vec<Worker>>>,
+    touched: Mutex<HashMap<String, Touched>>,
+    /// Callers that have their outcome, to be told with the next orders.
+    pub(super) taken: Mutex<Vec<Order>>,
+    /// When it was used last, and when it is to be tended next, in milliseconds of the hub's life.
+    used: AtomicU64,
+    pub(super) due: AtomicU64,
+    /// When all that waits was looked at last.
+    pub(super) tended: AtomicU64,
+}
+
+/// A worker and what it serves.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) name: String,
+    pub(super) patterns: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Touched {
+    at: Instant,
+    patterns: Vec<String>,
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Bus {
+    pub(super) fn new(hub: Arc<Hub>, name: &str) -> Arc<Self> {
+        Arc::new(Bus {
+            name: name.to_owned(),
+            key: key_prefix(name) + "m",
+            hub,
+            parked: Mutex::default(),
+            waiting: Mutex::default(),
+            registry: Mutex::default(),
+            lanes: Mutex::default(),
+            tallies: Mutex::default(),
+            candidates: Mutex::default(),
+            workers: Mutex::default(),
+            touched: Mutex::default(),
+            taken: Mutex::default(),
+            used: AtomicU64::new(0),
+            due: AtomicU64::new(0),
+            tended: AtomicU64::new(0),
+        })
+    }
+
+    /// Runs a script.
+    pub(super) async fn run(&self, task: Task, args: &[&[u8]]) -> Result<Value, Failure> {
+        self.hub
+            .store
+            .run(task, (&self.name, &self.key), args)
+            .await
+    }
+
+    // === orders ===
+
+    /// Sends an order with the next ones of this thread. Needs a runtime.
+    pub(super) fn submit(self: &Arc<Self>, order: Order) {
+        let lane = self.lane();
+        if lane.push(order) {
+            tokio::spawn(super::lane::work(Arc::clone(self), lane));
+        }
+    }
+
+    /// As [`Bus::submit`], from where there may be no runtime, or one that is about to end.
+    pub(super) fn submit_from_anywhere(self: &Arc<Self>, orders: Vec<Order>) {
+        if orders.is_empty() {
+            return;
+        }
+        let bus = Arc::clone(self);
+        self.hub.spawn(async move {
+            let lane = Arc::new(Lane::default());
+            for order in orders {
+                lane.push(order);
+            }
+            super::lane::work(bus, lane).await;
+        });
+    }
+
+    fn lane(&self) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock();
+        Arc::clone(lanes.entry(thread::current().id()).or_default())
+    }
+
+    // === methods ===
+
+    /// What is known of the methods.
+    pub(super) fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry.lock())
+    }
+
+    /// Reads the methods again.
+    pub(super) async fn reload(&self) -> Result<Arc<Registry>, Failure> {
+        let answer = self.run(Task::Registry, &[]).await?;
+        let registry = Arc::new(Registry::read(answer));
+        *self.registry.lock() = Arc::clone(&registry);
+        let mut candidates = self.candidates.lock();
+        candidates.retain(|method, _| registry.get(method).is_some());
+        Ok(registry)
+    }
+
+    /// What is known of the methods, after a first look.
+    pub(super) async fn known_registry(&self) -> Result<Arc<Registry>, Failure> {
+        let registry = self.registry();
+        if registry.stamp.is_empty() {
+            return self.reload().await;
+        }
+        Ok(registry)
+    }
+
+    // === workers ===
+
+    /// A worker that may serve a method; empty when none is known.
+    pub(super) fn candidate(&self, method: &str) -> String {
+        self.candidates
+            .lock()
+            .get(method)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Looks for a worker among those that the backing just listed; none: nobody alive serves it.
+    pub(super) fn choose_candidate(&self, method: &str) -> Option<String> {
+        let workers = Arc::clone(&self.workers.lock());
+        let serves = |worker: &&Worker| any_matches(&worker.patterns, method);
+        let serving: Vec<&Worker> = workers.iter().filter(serves).collect();
+        let chosen = fastrand::choice(serving)?.name.clone();
+        self.candidates
+            .lock()
+            .insert(method.to_owned(), chosen.clone());
+        Some(chosen)
+    }
+
+    pub(super) fn set_workers(&self, workers: Vec<Worker>) {
+        *self.workers.lock() = Arc::new(workers);
+    }
+
+    /// The patterns to be noted with a worker's fetch: empty when it was noted a moment ago.
+    pub(super) fn touch(&self, worker: &str, patterns: &[String]) -> Vec<u8> {
+        let now = Instant::now();
+        let mut touched = self.touched.lock();
+        if let Some(known) = touched.get_mut(worker) {
+            if now.duration_since(known.at) < self.hub.worker_ttl / TOUCHES
+                && known.patterns == patterns
+            {
+                return Vec::new();
+            }
+            known.at = now;
+            known.patterns = patterns.to_vec();
+        } else {
+            if touched.len() >= MOST_TOUCHED {
+                touched.clear();
+            }
+            let patterns = patterns.to_vec();
+            touched.insert(worker.to_owned(), Touched { at: now, patterns });
+        }
+        let words: Vec<&[u8]> = patterns.iter().map(String::as_bytes).collect();
+        let mut encoded = Vec::new();
+        write_command(&mut encoded, &words);
+        encoded
+    }
+
+    /// The workers that wait here have been noted.
+    pub(super) fn forget_touched(&self, before: Instant) {
+        self.touched
+            .lock()
+            .retain(|_, touched| touched.at >= before);
+    }
+
+    /// How long a worker is alive after it was noted: what is not noted at once counts as well.
+    pub(super) fn worker_ms(&self) -> u64 {
+        let ttl = self.hub.worker_ttl;
+        u64::try_from((ttl + ttl / TOUCHES).as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1)
+    }
+
+    // === fetches ===
+
+    /// A fetch found nothing.
+    pub(super) fn park(self: &Arc<Self>, slot: Arc<Slot>, seen: u64) {
+        let again = Arc::clone(&slot);
+        if self.parked.lock().park(slot, seen) == Park::Again {
+            self.submit(Order::fetch(again));
+        }
+    }
+
+    /// Calls were queued for a method: wakes as many fetches as can have one.
+    pub(super) fn news(self: &Arc<Self>, method: &str, count: usize) {
+        let slots = {
+            let mut parked = self.parked.lock();
+            parked.note(method);
+            parked.trim(MOST_METHODS * 2);
+            parked.take(method, count)
+        };
+        for slot in slots {
+            self.submit(Order::fetch(slot));
+        }
+    }
+
+    // === outcomes ===
+
+    /// Hands an outcome to all who wait for it here.
+    pub(super) fn complete(&self, id: &str, outcome: &Outcome) {
+        let counted = self.waiting.lock().complete(id, outcome);
+        if counted > 0 {
+            self.taken.lock().push(Order::taken(id, counted));
+        }
+    }
+
+    // === counters ===
+
+    pub(super) fn tally(&self, method: &str, count: impl FnOnce(&mut Tally)) {
+        let mut tallies = self.tallies.lock();
+        if let Some(tally) = tallies.get_mut(method) {
+            return count(tally);
+        }
+        if tallies.len() < MOST_METHODS * 2 {
+            count(tallies.entry(method.to_owned()).or_default());
+        }
+    }
+
+    /// Adds what was counted here to the counters in the backing.
+    pub(super) async fn flush_tallies(&self) -> Result<(), Failure> {
+        let tallies = std::mem::take(&mut *self.tallies.lock());
+        if tallies.is_empty() {
+            return Ok(());
+        }
+        let mut words = Vec::new();
+        for (method, tally) in tallies {
+            tally.write(&method, &mut words);
+        }
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        self.run(Task::Count, &words).await.map(|_| ())
+    }
+
+    pub(super) fn has_tallies(&self) -> bool {
+        !self.tallies.lock().is_empty()
+    }
+
+    // === life ===
+
+    pub(super) fn note_use(&self) {
+        self.used.store(self.hub.age_ms(), Ordering::Relaxed);
+    }
+
+    /// A call will be due so soon: the upkeep comes then.
+    pub(super) fn due_in(&self, ms: i64) {
+        let at = self.hub.age_ms().saturating_add(ms.max(0).cast_unsigned());
+        self.due.fetch_min(at.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Whether nothing has happened on it for so long, and nothing waits.
+    pub(super) fn is_idle(&self, for_long: Duration) -> bool {
+        let since = self
+            .hub
+            .age_ms()
+            .saturating_sub(self.used.load(Ordering::Relaxed));
+        Duration::from_millis(since) > for_long
+            && self.parked.lock().is_empty()
+            && self.waiting.lock().is_empty()
+            && self.taken.lock().is_empty()
+            && !self.has_tallies()
+    }
+}

@@ -1,0 +1,282 @@
+//! The callers' side: `BUS.CALL`, `BUS.CAST`, `BUS.RESULT`, `BUS.CANCEL`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Value;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::arguments::{Caching, CallArgs, Patience};
+use super::bus::Bus;
+use super::lane::{issued_as, letter, outcome};
+use super::method::{BoundCall, Method};
+use super::order::{Kind, Order, words};
+use super::store::{Failure, bytes, list, number};
+use super::waiting::{Outcome, Place};
+
+/// How often a call is sent again because what was known of methods or workers was not true any more.
+const TRIES: usize = 8;
+const DEADLINE: &str = "DEADLINE the call was not answered in time";
+
+/// What became of a call that was sent.
+enum Sent {
+    /// It is under way, or its outcome is there; for a cast the id is all there is to say.
+    Waits(Place, String),
+    Queued(String),
+    Cached(Vec<u8>),
+}
+
+impl From<Failure> for String {
+    fn from(failure: Failure) -> Self {
+        failure.0
+    }
+}
+
+/// Calls a method and waits for its outcome.
+///
+/// # Cancel safety
+/// Dropping the future gives the call up.
+pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, String> {
+    bus.hub.ready().await;
+    let deadline = Instant::now() + Duration::from_millis(args.timeout_ms);
+    match send(&bus, &args, false).await? {
+        Sent::Waits(place, id) => wait(&bus, place, &id, deadline).await,
+        Sent::Cached(value) => Ok(Outcome::Done(value.into())),
+        Sent::Queued(_) => Err(DEADLINE.to_owned()),
+    }
+}
+
+/// Queues a call that nobody waits for; returns its id.
+pub(super) async fn cast(bus: Arc<Bus>, args: CallArgs) -> Result<String, String> {
+    match send(&bus, &args, true).await? {
+        Sent::Queued(id) | Sent::Waits(_, id) => Ok(id),
+        Sent::Cached(_) => Err("ERR internal error".to_owned()),
+    }
+}
+
+async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, String> {
+    let mut registry = bus.known_registry().await?;
+    let mut fresh = false;
+    let mut worker = bus.candidate(&args.method);
+    for _ in 0..TRIES {
+        let Some(method) = registry.get(&args.method).cloned() else {
+            if fresh {
+                return Err(format!("NOMETHOD no method '{}'", args.method));
+            }
+            registry = bus.reload().await?;
+            fresh = true;
+            continue;
+        };
+        let bound = method.bind(args.given.clone())?;
+        let id = bus.hub.new_id();
+        let words = call_words(&id, &method, &worker, args, is_cast, bound);
+        let (order, answer) = Order::asked(Kind::Call, words);
+        let mut ticket = Ticket {
+            bus,
+            words: order.words.iter().take(6).cloned().collect(),
+            answer,
+            place: Some(Place::take(bus, &id, true)),
+        };
+        bus.submit(order);
+        let (answer, mut place) = ticket.answer().await?;
+        match letter(&answer) {
+            Some(b'Q') if is_cast => {
+                place.leave();
+                bus.tally(&args.method, |tally| tally.call());
+                return Ok(Sent::Queued(id));
+            }
+            Some(b'Q') => {
+                place.issued();
+                bus.tally(&args.method, |tally| tally.call());
+                return Ok(Sent::Waits(place, id));
+            }
+            Some(b'J') => {
+                place.leave();
+                let other = list(answer)
+                    .into_iter()
+                    .nth(1)
+                    .map(super::store::text)
+                    .unwrap_or_default();
+                bus.tally(&args.method, |tally| tally.call());
+                if is_cast {
+                    return Ok(Sent::Queued(other));
+                }
+                let mut place = Place::take(bus, &other, true);
+                place.issued();
+                // It may have ended before the place was taken.
+                bus.submit(Order::look(&other));
+                return Ok(Sent::Waits(place, other));
+            }
+            Some(b'V') => {
+                place.leave();
+                let value = list(answer)
+                    .into_iter()
+                    .nth(1)
+                    .map(bytes)
+                    .unwrap_or_default();
+                bus.tally(&args.method, |tally| {
+                    tally.call();
+                    tally.hit();
+                });
+                return Ok(if is_cast {
+                    Sent::Queued(id)
+                } else {
+                    Sent::Cached(value)
+                });
+            }
+            Some(b'W') => match bus.choose_candidate(&args.method) {
+                Some(other) => worker = other,
+                None => return Err(format!("NOWORKER no worker serves '{}'", args.method)),
+            },
+            Some(b'B') => {
+                let most = method.options.max_pending;
+                return Err(format!("BUSY '{}' has {most} calls pending", args.method));
+            }
+            _ => {
+                registry = bus.reload().await?;
+                fresh = true;
+            }
+        }
+    }
+    Err("ERR the method or its workers changed too often".to_owned())
+}
+
+fn call_words(
+    id: &str,
+    method: &Method,
+    worker: &str,
+    args: &CallArgs,
+    is_cast: bool,
+    bound: BoundCall,
+) -> Vec<Vec<u8>> {
+    let options = &method.options;
+    let key = match args.caching {
+        Caching::Never => None,
+        Caching::Use | Caching::Replace => bound.key,
+    };
+    let text = |text: &str| text.as_bytes().to_vec();
+    vec![
+        text("C"),
+        text(id),
+        text(&method.name),
+        text(&method.stamp),
+        text(worker),
+        text(if is_cast { "1" } else { "0" }),
+        text(&args.timeout_ms.to_string()),
+        text(&options.for_scripts(args.timeout_ms)),
+        text(&options.max_pending.to_string()),
+        text(if args.caching == Caching::Replace {
+            "r"
+        } else {
+            ""
+        }),
+        key.unwrap_or_default(),
+        bound.args,
+        bound.kwargs,
+        args.payload.clone(),
+    ]
+}
+
+/// A call on its way to the backing. Dropped with an answer that was not read, it gives the call up.
+struct Ticket<'a> {
+    bus: &'a Arc<Bus>,
+    /// The first words of the order.
+    words: Vec<Vec<u8>>,
+    answer: tokio::sync::oneshot::Receiver<Result<Value, Failure>>,
+    place: Option<Place>,
+}
+
+impl Ticket<'_> {
+    async fn answer(&mut self) -> Result<(Value, Place), Failure> {
+        let unsent = || Failure("ERR the call was not sent".to_owned());
+        let answer = (&mut self.answer).await.unwrap_or_else(|_| Err(unsent()))?;
+        Ok((answer, self.place.take().ok_or_else(unsent)?))
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        // From here on the other side knows that nobody is there.
+        self.answer.close();
+        let Some(mut place) = self.place.take() else {
+            return;
+        };
+        let Ok(Ok(answer)) = self.answer.try_recv() else {
+            return;
+        };
+        if let Some(id) = issued_as(&self.words, &answer) {
+            // Who had the outcome already was counted with it.
+            let waited = place.leave();
+            if waited || letter(&answer) == Some(b'J') {
+                self.bus.submit_from_anywhere(vec![Order::gone(&id)]);
+            }
+        }
+    }
+}
+
+async fn wait(
+    bus: &Arc<Bus>,
+    mut place: Place,
+    id: &str,
+    deadline: Instant,
+) -> Result<Outcome, String> {
+    tokio::select! {
+        outcome = &mut place.outcome => {
+            return outcome.map_err(|_| "ERR the call was forgotten".to_owned());
+        }
+        () = sleep_until(deadline) => {}
+    }
+    if !place.leave() {
+        // The outcome came at the last moment.
+        return place.outcome.try_recv().map_err(|_| DEADLINE.to_owned());
+    }
+    let (order, answer) = Order::asked(Kind::End, words(&["E", id, "d"]));
+    bus.submit(order);
+    let answer = answer.await.unwrap_or_else(|_| Ok(Value::Nil));
+    match answer.ok().and_then(outcome) {
+        Some(outcome) => Ok(outcome),
+        None => Err(DEADLINE.to_owned()),
+    }
+}
+
+/// Waits for the outcome of a call; none when it has none in time.
+///
+/// # Cancel safety
+/// Nothing is lost when the future is dropped.
+pub(super) async fn result(
+    bus: Arc<Bus>,
+    id: String,
+    patience: Patience,
+) -> Result<Option<Outcome>, String> {
+    bus.hub.ready().await;
+    let mut place = Place::take(&bus, &id, false);
+    let (order, answer) = Order::asked(Kind::Look, words(&["T", &id, "wait"]));
+    bus.submit(order);
+    let answer = answer
+        .await
+        .unwrap_or_else(|_| Err(Failure("ERR the bus was not asked".to_owned())))?;
+    match letter(&answer) {
+        Some(b'n') => Err("NOCALL no such call, or it has expired".to_owned()),
+        Some(b'p') => {
+            place.issued();
+            Ok(match patience {
+                Patience::Endless => (&mut place.outcome).await.ok(),
+                Patience::For(limit) => timeout(limit, &mut place.outcome)
+                    .await
+                    .ok()
+                    .and_then(Result::ok),
+            })
+        }
+        _ => Ok(outcome(answer)),
+    }
+}
+
+/// Cancels a call; true if it was queued or in flight.
+pub(super) async fn cancel(bus: Arc<Bus>, id: String) -> Result<bool, String> {
+    let (order, answer) = Order::asked(Kind::End, words(&["E", &id, "c"]));
+    bus.submit(order);
+    let answer = answer
+        .await
+        .unwrap_or_else(|_| Err(Failure("ERR the bus was not asked".to_owned())))?;
+    Ok(list(answer).first().is_some_and(|first| number(first) == 1))
+}

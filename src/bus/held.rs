@@ -1,0 +1,114 @@
+//! The calls that workers of this Respite hold, by the connection that fetched them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::bus::Bus;
+
+/// A call that was fetched and is not answered yet.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) bus: Arc<Bus>,
+    pub(super) token: String,
+    pub(super) worker: String,
+    /// Until then the worker need not be heard of.
+    pub(super) visible: Instant,
+    /// The end of the call, whatever happens.
+    pub(super) deadline: Instant,
+    client: u64,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct HeldCalls {
+    calls: HashMap<String, Held>,
+    clients: HashMap<u64, HashSet<String>>,
+}
+
+impl HeldCalls {
+    pub(super) fn add(
+        &mut self,
+        client: u64,
+        id: &str,
+        (bus, worker, token): (&Arc<Bus>, &str, &str),
+        visible: Instant,
+        deadline: Instant,
+    ) {
+        self.remove(id);
+        let held = Held {
+            bus: Arc::clone(bus),
+            token: token.to_owned(),
+            worker: worker.to_owned(),
+            visible,
+            deadline,
+            client,
+        };
+        self.calls.insert(id.to_owned(), held);
+        self.clients
+            .entry(client)
+            .or_default()
+            .insert(id.to_owned());
+    }
+
+    pub(super) fn remove(&mut self, id: &str) -> Option<Held> {
+        let held = self.calls.remove(id)?;
+        if let Some(ids) = self.clients.get_mut(&held.client) {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.clients.remove(&held.client);
+            }
+        }
+        Some(held)
+    }
+
+    /// Removes a call if it is still this delivery of it.
+    pub(super) fn remove_delivery(&mut self, id: &str, token: &str) {
+        if self.calls.get(id).is_some_and(|held| held.token == token) {
+            self.remove(id);
+        }
+    }
+
+    /// Removes and gives all calls of a connection.
+    pub(super) fn remove_client(&mut self, client: u64) -> Vec<(String, Held)> {
+        let ids = self.clients.remove(&client).unwrap_or_default();
+        let calls = ids.into_iter();
+        calls
+            .filter_map(|id| self.calls.remove(&id).map(|held| (id, held)))
+            .collect()
+    }
+
+    /// A beat has extended a call.
+    pub(super) fn extend(&mut self, id: &str, visible: Instant) {
+        if let Some(held) = self.calls.get_mut(id) {
+            held.visible = visible;
+        }
+    }
+
+    /// The calls that a worker holds.
+    pub(super) fn of_worker(&self, bus: &Arc<Bus>, worker: &str) -> Vec<String> {
+        let calls = self.calls.iter();
+        let own = calls.filter(|(_, held)| held.worker == worker && Arc::ptr_eq(&held.bus, bus));
+        own.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The workers of a bus that hold calls within their visibility.
+    pub(super) fn workers(&self, bus: &Arc<Bus>, now: Instant) -> HashSet<String> {
+        let calls = self.calls.values();
+        let alive = calls.filter(|held| held.visible > now && Arc::ptr_eq(&held.bus, bus));
+        alive.map(|held| held.worker.clone()).collect()
+    }
+
+    /// Forgets calls whose time is over.
+    pub(super) fn prune(&mut self, now: Instant) {
+        let over: Vec<String> = self
+            .calls
+            .iter()
+            .filter(|(_, held)| held.deadline < now)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in over {
+            self.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Hints: one connection per Respite that others tell it news over, for all buses.
+//!
+//! A hint only says where to look. One that is lost is made up for by the upkeep, which looks at everything
+//! now and then, and by a look at everything whenever the connection is made again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tracing::{debug, warn};
+
+use super::hub::Hub;
+use super::order::Order;
+
+const RETRY: Duration = Duration::from_millis(50);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+
+/// Listens for as long as the process lives.
+pub(super) async fn listen(hub: Arc<Hub>) {
+    let channel = hub.store.channel();
+    let mut pause = RETRY;
+    loop {
+        match hub.store.link().listen("respite-bus", &channel).await {
+            Ok(mut hints) => {
+                hub.set_hints(true);
+                pause = RETRY;
+                look_at_everything(&hub);
+                let mut messages = hints.on_message();
+                while let Some(message) = messages.next().await {
+                    hear(&hub, message.get_payload_bytes());
+                }
+                hub.set_hints(false);
+                debug!("the connection for hints of the bus was lost");
+            }
+            Err(error) => {
+                hub.set_hints(false);
+                // A user of the backing without the right to subscribe would never be told otherwise.
+                if pause == RETRY_MOST {
+                    warn!("no hints for the bus: {error}");
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY_MOST);
+    }
+}
+
+/// Looks whether something has come for those who wait here.
+pub(super) fn look_at_everything(hub: &Arc<Hub>) {
+    for bus in hub.used_buses() {
+        let slots = bus.parked.lock().take_all();
+        for slot in slots {
+            bus.submit(Order::fetch(slot));
+        }
+        let waiting = bus.waiting.lock().ids();
+        for id in waiting {
+            bus.submit(Order::look(&id));
+        }
+    }
+}
+
+fn hear(hub: &Arc<Hub>, message: &[u8]) {
+    let Ok(text) = std::str::from_utf8(message) else {
+        return;
+    };
+    let mut words = text.split('\n');
+    let (Some(kind), Some(bus)) = (words.next(), words.next()) else {
+        return;
+    };
+    let Some(bus) = hub.used_bus(bus) else { return };
+    match kind {
+        "q" => {
+            while let (Some(count), Some(method)) = (words.next(), words.next()) {
+                bus.news(method, count.parse().unwrap_or(1));
+            }
+        }
+        "r" => {
+            for id in words {
+                if bus.waiting.lock().has(id) {
+                    bus.submit(Order::look(id));
+                }
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,170 @@
+//! All buses of this Respite, and what keeps them going.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::bus::Bus;
+use super::held::{Held, HeldCalls};
+use super::order::Order;
+use super::store::Store;
+use super::{hints, upkeep};
+use crate::upstream::ControlLink;
+
+/// The most buses that are in use at once.
+const MOST_BUSES: usize = 10_000;
+/// A bus that nothing happened on for so long is forgotten here.
+pub(super) const IDLE: Duration = Duration::from_secs(60);
+/// How long a command waits until hints can come; without them it works too, only slower.
+const HINTS_WAIT: Duration = Duration::from_secs(1);
+/// How long stopping waits for what is still to be told to the backing.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+/// The buses.
+pub struct Hub {
+    pub(super) store: Store,
+    /// How long a worker is alive after it was heard of.
+    pub(super) worker_ttl: Duration,
+    pub(super) held: Mutex<HeldCalls>,
+    buses: Mutex<HashMap<String, Arc<Bus>>>,
+    /// Where work goes on that no client waits for.
+    control: Handle,
+    started: AtomicBool,
+    hints: watch::Sender<bool>,
+    next_id: AtomicU64,
+    /// Tasks of [`Hub::spawn`] that have not ended.
+    pending: AtomicUsize,
+    born: Instant,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// No bus yet. Must be called on the runtime of the control plane, where its tasks run.
+    #[must_use]
+    pub fn new(link: Arc<ControlLink>, worker_ttl: Duration) -> Arc<Self> {
+        Arc::new(Hub {
+            store: Store::new(link),
+            worker_ttl,
+            held: Mutex::default(),
+            buses: Mutex::default(),
+            control: Handle::current(),
+            started: AtomicBool::new(false),
+            hints: watch::Sender::new(false),
+            next_id: AtomicU64::new(0),
+            pending: AtomicUsize::new(0),
+            born: Instant::now(),
+        })
+    }
+
+    /// Waits, for a moment, until what clients left behind has been told to the backing.
+    pub async fn close(&self) {
+        let end = Instant::now() + CLOSE_WAIT;
+        while self.pending.load(Ordering::Acquire) > 0 && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// A bus by its name.
+    ///
+    /// # Errors
+    /// The error reply when too many are in use.
+    pub(super) fn bus(self: &Arc<Self>, name: &str) -> Result<Arc<Bus>, String> {
+        let mut buses = self.buses.lock();
+        let bus = match buses.get(name) {
+            Some(bus) => Arc::clone(bus),
+            None if buses.len() >= MOST_BUSES => {
+                return Err(format!("ERR more than {MOST_BUSES} buses are in use"));
+            }
+            None => {
+                let bus = Bus::new(Arc::clone(self), name);
+                buses.insert(name.to_owned(), Arc::clone(&bus));
+                bus
+            }
+        };
+        drop(buses);
+        bus.note_use();
+        Ok(bus)
+    }
+
+    /// A bus that is in use here.
+    pub(super) fn used_bus(&self, name: &str) -> Option<Arc<Bus>> {
+        self.buses.lock().get(name).cloned()
+    }
+
+    /// The buses in use; those that nothing happens on are forgotten.
+    pub(super) fn used_buses(&self) -> Vec<Arc<Bus>> {
+        let mut buses = self.buses.lock();
+        buses.retain(|_, bus| !bus.is_idle(IDLE));
+        buses.values().cloned().collect()
+    }
+
+    /// An id for a call, which no other Respite gives.
+    pub(super) fn new_id(&self) -> String {
+        let number = self.next_id.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number:x}", self.store.instance())
+    }
+
+    pub(super) fn age_ms(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Runs a task that does not depend on any client.
+    pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        struct Pending(Arc<Hub>);
+        impl Drop for Pending {
+            fn drop(&mut self) {
+                self.0.pending.fetch_sub(1, Ordering::Release);
+            }
+        }
+        self.pending.fetch_add(1, Ordering::Acquire);
+        let pending = Pending(Arc::clone(self));
+        self.control.spawn(async move {
+            let _pending = pending;
+            task.await;
+        });
+    }
+
+    /// Waits until hints can come, which begins with the first that waits for them.
+    pub(super) async fn ready(self: &Arc<Self>) {
+        if *self.hints.borrow() {
+            return;
+        }
+        if !self.started.swap(true, Ordering::AcqRel) {
+            self.control.spawn(hints::listen(Arc::clone(self)));
+            self.control.spawn(upkeep::tend(Arc::clone(self)));
+        }
+        let mut hints = self.hints.subscribe();
+        let _ = tokio::time::timeout(HINTS_WAIT, hints.wait_for(|ready| *ready)).await;
+    }
+
+    /// Whether hints come now.
+    pub(super) fn set_hints(&self, come: bool) {
+        self.hints.send_replace(come);
+    }
+
+    /// A client is gone: what it held is lost.
+    pub(super) fn client_gone(&self, client: u64) {
+        let calls = self.held.lock().remove_client(client);
+        let mut orders: HashMap<String, (Arc<Bus>, Vec<Order>)> = HashMap::new();
+        for (id, Held { bus, token, .. }) in calls {
+            let name = bus.name.clone();
+            let entry = orders.entry(name).or_insert_with(|| (bus, Vec::new()));
+            entry.1.push(Order::lost(&id, &token, false));
+        }
+        for (bus, orders) in orders.into_values() {
+            bus.submit_from_anywhere(orders);
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! A thread's orders for a bus, sent together: while the backing works on some, the next ones gather.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use redis::Value;
+
+use super::bus::{Bus, Worker};
+use super::order::{Done, Kind, Order};
+use super::slot::{Delivery, Slot};
+use super::store::{Failure, Task, bytes, list, next, number, text};
+use super::waiting::Outcome;
+use crate::resp::{Value as Resp, parse_reply};
+
+/// The most orders that are sent together.
+const MOST_ORDERS: usize = 256;
+/// The most bytes, one order apart.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// How many calls whose time has come are looked at with each batch.
+const DUE: usize = 8;
+/// And by the upkeep.
+pub(super) const DUE_UPKEEP: usize = 500;
+
+/// Orders of one thread for one bus.
+#[derive(Debug, Default)]
+pub(super) struct Lane(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    orders: Vec<Order>,
+    /// Whether somebody works it off.
+    working: bool,
+}
+
+/// What came back for a batch besides its answers.
+struct News {
+    ended: Vec<String>,
+    failed: Vec<(String, String)>,
+    queued: Vec<(String, usize)>,
+}
+
+impl Lane {
+    /// Adds an order; true when somebody has to begin working.
+    pub(super) fn push(&self, order: Order) -> bool {
+        let mut queue = self.0.lock();
+        queue.orders.push(order);
+        !std::mem::replace(&mut queue.working, true)
+    }
+
+    /// Takes the next batch; none when there is nothing left to do.
+    fn batch(&self) -> Option<Vec<Order>> {
+        let mut queue = self.0.lock();
+        queue.orders.retain(|order| !order.is_void());
+        let mut bytes = 0;
+        let first = queue.orders.iter().take(MOST_ORDERS);
+        let fitting = first.take_while(|order| {
+            bytes += order.bytes();
+            bytes < MOST_BYTES
+        });
+        // One order goes, however large it is.
+        let count = fitting.count().max(1).min(queue.orders.len());
+        if count == 0 {
+            queue.working = false;
+            return None;
+        }
+        Some(queue.orders.drain(..count).collect())
+    }
+}
+
+/// Sends what has gathered until nothing is left.
+pub(super) async fn work(bus: Arc<Bus>, lane: Arc<Lane>) {
+    let mut working = Working {
+        lane: &lane,
+        over: false,
+    };
+    while let Some(orders) = lane.batch() {
+        exchange(&bus, orders, DUE).await;
+    }
+    // The queue was empty under its lock, and somebody else may work by now.
+    working.over = true;
+}
+
+/// Lets the next order begin anew if the work breaks off.
+struct Working<'a> {
+    lane: &'a Lane,
+    over: bool,
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.lane.0.lock().working = false;
+        }
+    }
+}
+
+/// Sends orders and hands their answers out. Returns when the next call is due, in milliseconds, if it is
+/// known.
+pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize) -> Option<u64> {
+    orders.append(&mut bus.taken.lock());
+    attach_fetches(bus, &mut orders);
+    orders.sort_by_key(|order| order.kind);
+    let registry = bus.registry();
+    let seen = bus.parked.lock().news();
+    for order in &mut orders {
+        if let Done::Slot(slot, news) = &mut order.done {
+            *news = seen;
+            order.words = fetch_words(bus, slot, &slot.methods(&registry));
+        }
+    }
+    let ttl = bus.worker_ms().to_string();
+    let due = due.to_string();
+    let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), registry.stamp.as_bytes(), due.as_bytes()];
+    args.extend(
+        orders
+            .iter()
+            .flat_map(|order| order.words.iter().map(Vec::as_slice)),
+    );
+    match bus.run(Task::Exchange, &args).await {
+        Ok(answer) => read(bus, orders, answer),
+        Err(failure) => {
+            for order in orders {
+                fail(bus, order, &failure);
+            }
+            None
+        }
+    }
+}
+
+/// Lets waiting fetches have the new calls of this batch at once.
+fn attach_fetches(bus: &Arc<Bus>, orders: &mut Vec<Order>) {
+    let mut calls: HashMap<&[u8], usize> = HashMap::new();
+    for order in orders.iter().filter(|order| order.kind == Kind::Call) {
+        if let Some(method) = order.words.get(2) {
+            *calls.entry(method).or_default() += 1;
+        }
+    }
+    if calls.is_empty() {
+        return;
+    }
+    let mut parked = bus.parked.lock();
+    let mut slots = Vec::new();
+    for (method, count) in calls {
+        if let Ok(method) = std::str::from_utf8(method) {
+            slots.extend(parked.take(method, count));
+        }
+    }
+    drop(parked);
+    orders.extend(slots.into_iter().map(Order::fetch));
+}
+
+fn fetch_words(bus: &Bus, slot: &Slot, methods: &[String]) -> Vec<Vec<u8>> {
+    let token = format!("{:016x}", fastrand::u64(..));
+    let mut words = vec![
+        b"F".to_vec(),
+        slot.worker.as_bytes().to_vec(),
+        bus.touch(&slot.worker, &slot.patterns),
+        token.into_bytes(),
+        slot.count.to_string().into_bytes(),
+        if slot.globs {
+            b"1".to_vec()
+        } else {
+            b"0".to_vec()
+        },
+        methods.len().to_string().into_bytes(),
+    ];
+    words.extend(methods.iter().map(|method| method.as_bytes().to_vec()));
+    words
+}
+
+fn read(bus: &Arc<Bus>, orders: Vec<Order>, answer: Value) -> Option<u64> {
+    let mut parts = list(answer).into_iter();
+    let answers = list(next(&mut parts));
+    let mut news = News {
+        ended: list(next(&mut parts)).into_iter().map(text).collect(),
+        failed: pairs(next(&mut parts))
+            .map(|(a, b)| (text(a), text(b)))
+            .collect(),
+        queued: pairs(next(&mut parts))
+            .map(|(a, b)| (text(a), usize::try_from(number(&b)).unwrap_or(0)))
+            .collect(),
+    };
+    let workers = list(next(&mut parts));
+    if !workers.is_empty() {
+        bus.set_workers(
+            pairs(Value::Array(workers))
+                .map(|(a, b)| worker(a, b))
+                .collect(),
+        );
+    } else if answers.iter().any(|answer| letter(answer) == Some(b'W')) {
+        bus.set_workers(Vec::new());
+    }
+    let due = number(&next(&mut parts));
+    for (order, answer) in orders.into_iter().zip(answers) {
+        hand_out(bus, order, answer, &mut news);
+    }
+    for (method, error) in &news.failed {
+        bus.tally(method, |tally| tally.error(error));
+    }
+    for id in news.ended {
+        if bus.waiting.lock().has(&id) {
+            bus.submit(Order::look(&id));
+        }
+    }
+    for (method, count) in news.queued {
+        if count > 0 {
+            bus.news(&method, count);
+        }
+    }
+    u64::try_from(due).ok()
+}
+
+fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
+    match order.done {
+        Done::Nobody => {}
+        Done::Waiting(id) => looked(bus, &id, answer),
+        Done::Answer(tx) => {
+            if order.kind == Kind::Reply {
+                replied(bus, &order.words, &answer, news);
+            }
+            if let Err(Ok(answer)) = tx.send(Ok(answer))
+                && order.kind == Kind::Call
+            {
+                give_up(bus, &order.words, &answer);
+            }
+        }
+        Done::Slot(slot, seen) => match letter(&answer) {
+            Some(b'D') => {
+                let mut words = list(answer).into_iter();
+                next(&mut words);
+                let delivery = Delivery::read(bus, next(&mut words));
+                for call in delivery.calls() {
+                    bus.tally(&call.method, |tally| tally.queued(call.queued_us));
+                    let queued = news
+                        .queued
+                        .iter_mut()
+                        .find(|(method, _)| *method == call.method);
+                    if let Some((_, count)) = queued {
+                        *count = count.saturating_sub(1);
+                    }
+                }
+                slot.give(Ok(delivery));
+            }
+            Some(b'G') => {
+                let bus = Arc::clone(bus);
+                let hub = Arc::clone(&bus.hub);
+                hub.spawn(async move {
+                    match bus.reload().await {
+                        Ok(_) => bus.submit(Order::fetch(slot)),
+                        Err(failure) => fail(&bus, Order::fetch(slot), &failure),
+                    }
+                });
+            }
+            _ => bus.park(slot, seen),
+        },
+    }
+}
+
+/// A worker's payload goes straight to those who wait for it here: it is kept in the backing by now.
+fn replied(bus: &Bus, words: &[Vec<u8>], answer: &Value, news: &mut News) {
+    let Value::Array(answer) = answer else { return };
+    let [Value::Int(1), worked, method] = answer.as_slice() else {
+        return;
+    };
+    bus.tally(&text(method.clone()), |tally| tally.worked(number(worked)));
+    let [_, id, _, kind, payload, ..] = words else {
+        return;
+    };
+    if kind.as_slice() != b"d" {
+        return;
+    }
+    if let Ok(id) = std::str::from_utf8(id) {
+        bus.complete(id, &Outcome::Done(payload.as_slice().into()));
+        news.ended.retain(|ended| ended != id);
+    }
+}
+
+fn looked(bus: &Bus, id: &str, answer: Value) {
+    let outcome = match letter(&answer) {
+        Some(b'd' | b'e') => outcome(answer),
+        Some(b'n') => Some(Outcome::Failed(
+            "NOCALL the call is not known any more".into(),
+        )),
+        _ => None,
+    };
+    if let Some(outcome) = outcome {
+        bus.complete(id, &outcome);
+    }
+}
+
+/// Reads the answer to a look, if it has an outcome.
+pub(super) fn outcome(answer: Value) -> Option<Outcome> {
+    let kind = letter(&answer)?;
+    let mut words = list(answer).into_iter().skip(1);
+    match kind {
+        b'd' => Some(Outcome::Done(bytes(next(&mut words)).into())),
+        b'e' => Some(Outcome::Failed(text(next(&mut words)).into())),
+        _ => None,
+    }
+}
+
+/// The caller has gone while its call was on its way.
+fn give_up(bus: &Arc<Bus>, words: &[Vec<u8>], answer: &Value) {
+    if let Some(id) = issued_as(words, answer) {
+        bus.submit_from_anywhere(vec![Order::gone(&id)]);
+    }
+}
+
+/// The id under which a `BUS.CALL` waits now; none for a cast, or when it does not wait.
+pub(super) fn issued_as(words: &[Vec<u8>], answer: &Value) -> Option<String> {
+    let kept = words.get(5).is_some_and(|kept| kept == b"1");
+    let Value::Array(answer) = answer else {
+        return None;
+    };
+    let letter = answer.first().cloned().map(bytes)?;
+    match letter.as_slice() {
+        b"Q" if !kept => words
+            .get(1)
+            .map(|id| String::from_utf8_lossy(id).into_owned()),
+        b"J" if !kept => answer.get(1).cloned().map(text),
+        _ => None,
+    }
+}
+
+fn fail(bus: &Arc<Bus>, order: Order, failure: &Failure) {
+    match order.done {
+        Done::Nobody if order.kind == Kind::Taken => {}
+        Done::Nobody | Done::Waiting(_) => {}
+        Done::Answer(tx) => drop(tx.send(Err(failure.clone()))),
+        Done::Slot(slot, seen) => {
+            if slot.waited.load(std::sync::atomic::Ordering::Relaxed) {
+                bus.park(slot, seen);
+            } else {
+                slot.give(Err(failure.clone()));
+            }
+        }
+    }
+}
+
+/// The first word of an answer, one letter.
+pub(super) fn letter(answer: &Value) -> Option<u8> {
+    let Value::Array(words) = answer else {
+        return None;
+    };
+    match words.first() {
+        Some(Value::BulkString(word)) => word.first().copied(),
+        _ => None,
+    }
+}
+
+fn worker(name: Value, patterns: Value) -> Worker {
+    Worker {
+        name: text(name),
+        patterns: read_patterns(&bytes(patterns)),
+    }
+}
+
+/// Reads a worker's patterns as [`Bus::touch`] wrote them.
+pub(super) fn read_patterns(encoded: &[u8]) -> Vec<String> {
+    match parse_reply(encoded) {
+        Ok(Some((Resp::Array(words), _))) => words
+            .iter()
+            .filter_map(|word| word.as_str().map(str::to_owned))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn pairs(flat: Value) -> impl Iterator<Item = (Value, Value)> {
+    let mut words = list(flat).into_iter();
+    std::iter::from_fn(move || Some((words.next()?, words.next().unwrap_or(Value::Nil))))
+}

@@ -1,0 +1,40 @@
+//! The bus: callers name a method, workers anywhere fetch the call and reply; `BUS.*`.
+//!
+//! All state is in the backing, in scripts that are atomic each (`scripts/`, see `prelude.lua` for the keys), so
+//! that callers and workers may be on different Respites. Here are the commands, what is known of methods,
+//! and those who wait: fetches ([`slot`]) and callers ([`waiting`]). What they want done goes to the backing as
+//! orders, many at a time ([`lane`]); other Respites are told by hints where to look ([`hints`]), and the
+//! [`upkeep`] makes up for hints that were lost.
+//!
+//! Opens no socket, and knows nothing of sessions but the number of a client.
+
+mod admin;
+mod arguments;
+mod binding;
+#[expect(
+    clippy::module_inception,
+    reason = "one bus among all that are the bus"
+)]
+mod bus;
+mod calling;
+mod commands;
+mod held;
+mod hints;
+mod hub;
+mod lane;
+mod method;
+mod name;
+mod order;
+mod registry;
+mod rows;
+mod shapes;
+mod slot;
+mod store;
+mod tally;
+mod template;
+mod upkeep;
+mod waiting;
+mod working;
+
+pub use commands::BusFamily;
+pub use hub::Hub;

@@ -1,0 +1,111 @@
+//! What a Respite wants done in the backing: one entry of the list that `exchange.lua` works off.
+
+use std::sync::Arc;
+
+use redis::Value;
+use tokio::sync::oneshot;
+
+use super::slot::Slot;
+use super::store::Failure;
+
+/// An order and what becomes of its answer.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) kind: Kind,
+    /// The letter of the order and its words. Those of a fetch are written when it is sent.
+    pub(super) words: Vec<Vec<u8>>,
+    pub(super) done: Done,
+}
+
+/// Orders that are sent together are carried out in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// A worker's outcome.
+    Reply,
+    /// Somebody's leaving.
+    End,
+    Lost,
+    /// Callers have what they waited for.
+    Taken,
+    Call,
+    Look,
+    Beat,
+    Touch,
+    Interest,
+    Fetch,
+}
+
+/// Who gets the answer.
+#[derive(Debug)]
+pub(super) enum Done {
+    Nobody,
+    Answer(oneshot::Sender<Result<Value, Failure>>),
+    /// A look at this call's outcome, for all who wait for it here.
+    Waiting(String),
+    /// A fetch, with how much news there had been when it was sent.
+    Slot(Arc<Slot>, u64),
+}
+
+impl Order {
+    pub(super) fn new(kind: Kind, words: Vec<Vec<u8>>, done: Done) -> Self {
+        Order { kind, words, done }
+    }
+
+    /// An order whose answer is awaited.
+    pub(super) fn asked(
+        kind: Kind,
+        words: Vec<Vec<u8>>,
+    ) -> (Self, oneshot::Receiver<Result<Value, Failure>>) {
+        let (tx, rx) = oneshot::channel();
+        (Order::new(kind, words, Done::Answer(tx)), rx)
+    }
+
+    /// A fetch.
+    pub(super) fn fetch(slot: Arc<Slot>) -> Self {
+        Order::new(Kind::Fetch, Vec::new(), Done::Slot(slot, 0))
+    }
+
+    /// A worker's connection is gone; `unseen`: before the worker saw the call.
+    pub(super) fn lost(id: &str, token: &str, unseen: bool) -> Self {
+        let unseen = if unseen { "1" } else { "0" };
+        Order::new(Kind::Lost, words(&["L", id, token, unseen]), Done::Nobody)
+    }
+
+    /// A look at a call's outcome for those who wait for it.
+    pub(super) fn look(id: &str) -> Self {
+        Order::new(
+            Kind::Look,
+            words(&["T", id, "look"]),
+            Done::Waiting(id.to_owned()),
+        )
+    }
+
+    /// So many callers have their outcome.
+    pub(super) fn taken(id: &str, count: usize) -> Self {
+        let count = count.to_string();
+        Order::new(Kind::Taken, words(&["X", id, &count]), Done::Nobody)
+    }
+
+    /// Nobody here waits for the call any more.
+    pub(super) fn gone(id: &str) -> Self {
+        Order::new(Kind::End, words(&["E", id, "g"]), Done::Nobody)
+    }
+
+    /// Whether it need not be carried out, because whoever wanted it has gone.
+    pub(super) fn is_void(&self) -> bool {
+        match &self.done {
+            Done::Answer(tx) => self.kind == Kind::Call && tx.is_closed(),
+            Done::Slot(slot, _) => slot.is_closed(),
+            Done::Nobody | Done::Waiting(_) => false,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.words.iter().map(Vec::len).sum()
+    }
+}
+
+/// Writes words of an order.
+pub(super) fn words(words: &[&str]) -> Vec<Vec<u8>> {
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}

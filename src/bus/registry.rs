@@ -1,0 +1,112 @@
+//! What this Respite knows of a bus's methods. The scripts check that it is still true.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use redis::Value;
+
+use super::method::{Method, Options};
+use super::store::{bytes, list, next, text};
+use crate::resp::glob_match;
+
+/// The most methods of a bus.
+pub(super) const MOST_METHODS: usize = 1000;
+
+/// The methods of a bus at one time.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    /// What this state is told from every other by; empty before it was read.
+    pub(super) stamp: String,
+    methods: HashMap<String, Arc<Method>>,
+    names: Vec<String>,
+}
+
+impl Registry {
+    /// Reads the answer of `registry.lua`.
+    pub(super) fn read(answer: Value) -> Self {
+        let mut words = list(answer).into_iter();
+        let mut registry = Registry {
+            stamp: text(next(&mut words)),
+            ..Registry::default()
+        };
+        while let Some(name) = words.next() {
+            let name = text(name);
+            let stamp = text(next(&mut words));
+            if let Some(options) = Options::decode(&bytes(next(&mut words))) {
+                let method = Method {
+                    name: name.clone(),
+                    stamp,
+                    options,
+                };
+                registry.methods.insert(name, Arc::new(method));
+            }
+        }
+        registry.names = registry.methods.keys().cloned().collect();
+        registry.names.sort_unstable();
+        registry
+    }
+
+    pub(super) fn get(&self, method: &str) -> Option<&Arc<Method>> {
+        self.methods.get(method)
+    }
+
+    /// The methods in the order of their names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Method>> {
+        self.names.iter().filter_map(|name| self.methods.get(name))
+    }
+
+    /// Lists what the patterns match, in their order: what a literal pattern names, known or not, and the
+    /// known methods of the others.
+    pub(super) fn matching(&self, patterns: &[String]) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for pattern in patterns {
+            if super::name::is_literal(pattern) {
+                if !found.contains(pattern) {
+                    found.push(pattern.clone());
+                }
+                continue;
+            }
+            let matching = self.names.iter().filter(|name| matches(pattern, name));
+            let fresh: Vec<String> = matching
+                .filter(|name| !found.contains(name))
+                .cloned()
+                .collect();
+            found.extend(fresh);
+        }
+        found
+    }
+}
+
+/// Tells whether a pattern matches a method.
+pub(super) fn matches(pattern: &str, method: &str) -> bool {
+    glob_match(pattern.as_bytes(), method.as_bytes(), false)
+}
+
+/// Tells whether one of the patterns matches a method.
+pub(super) fn any_matches(patterns: &[String], method: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, method))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn earlier_patterns_come_first() {
+        let options = Options::default().encode();
+        let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let mut words = vec![bulk("5")];
+        for name in ["b1", "a2", "a1"] {
+            words.extend([bulk(name), bulk("1:5"), Value::BulkString(options.clone())]);
+        }
+        let registry = Registry::read(Value::Array(words));
+        let matching = |patterns: &[&str]| {
+            let patterns: Vec<String> =
+                patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+            registry.matching(&patterns).join(" ")
+        };
+        assert_eq!(matching(&["b*", "*"]), "b1 a1 a2");
+        assert_eq!(matching(&["later", "a2", "a*"]), "later a2 a1");
+        assert_eq!(matching(&["x*"]), "");
+    }
+}

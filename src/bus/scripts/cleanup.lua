@@ -1,0 +1,27 @@
+-- ARGV: Respite, bus, how many calls at most. Gives: keys removed, whether there is more to do, calls that
+-- somebody here waits for.
+local most = tonumber(ARGV[3])
+local ids = call('ZRANGE', P .. 't', 0, most - 1)
+local removed = 0
+for _, id in ipairs(ids) do
+  local k = P .. 'k:' .. id
+  local state = call('HMGET', k, 's', 'h')
+  if state[1] == 'q' or state[1] == 'f' then tell(id, state[2]) end
+  removed = removed + call('UNLINK', k)
+end
+local more = #ids >= most and 1 or 0
+if more == 1 then
+  call('ZREM', P .. 't', unpack(ids))
+else
+  -- A method that was unregistered left nothing but its calls.
+  for _, method in ipairs(call('HKEYS', P .. 'm')) do
+    for _, kind in ipairs({ 'q', 'c', 'e', 'f', 'd', 'h' }) do
+      removed = removed + call('UNLINK', P .. kind .. ':' .. method)
+    end
+  end
+  for _, key in ipairs({ 'm', 'g', 't', 's', 'w', 'p', 'i' }) do
+    removed = removed + call('UNLINK', P .. key)
+  end
+end
+close()
+return { removed, more, ended }

@@ -1,0 +1,29 @@
+-- ARGV: Respite, bus, worker ttl, what: 'methods', 'workers' or 'stats', then methods for 'stats' and 'methods'.
+-- Gives for methods and stats: queued, in flight and (for stats) counters of each method, then the workers.
+-- A worker: name, milliseconds since it was heard of, patterns, calls in flight (for 'workers').
+local TTL, what = tonumber(ARGV[3]), ARGV[4]
+local holding = {}
+if what == 'workers' then
+  for _, id in ipairs(call('ZRANGE', P .. 't', 0, 9999)) do
+    local v = call('HMGET', P .. 'k:' .. id, 's', 'r')
+    if v[1] == 'f' and v[2] then holding[v[2]] = (holding[v[2]] or 0) + 1 end
+  end
+end
+local methods = {}
+for i = 5, #ARGV do
+  local q = P .. 'q:' .. ARGV[i]
+  local all, flying = call('XLEN', q), 0
+  if all > 0 then flying = call('XPENDING', q, 'g')[1] end
+  methods[#methods + 1] = {
+    all - flying, flying, what == 'stats' and call('HGETALL', P .. 'h:' .. ARGV[i]) or {},
+  }
+end
+local workers = {}
+if what ~= 'stats' then
+  local list = call('ZRANGEBYSCORE', P .. 'w', '(' .. now, '+inf', 'WITHSCORES')
+  for i = 1, #list, 2 do
+    local heard = math.max(0, now - (tonumber(list[i + 1]) - TTL))
+    workers[#workers + 1] = { list[i], heard, call('HGET', P .. 'p', list[i]) or '', holding[list[i]] or 0 }
+  end
+end
+return { methods, workers }

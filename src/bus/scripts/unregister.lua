@@ -1,0 +1,33 @@
+-- ARGV: Respite, bus, method, how many calls to end at most. Gives: 1 or 0, whether there is more to do.
+-- What is queued or in flight ends with NOMETHOD.
+local method, most = ARGV[3], tonumber(ARGV[4])
+local was = call('HDEL', P .. 'm', method)
+if was == 1 then
+  call('HDEL', P .. 'g', method)
+  call('HSET', P .. 'g', '', string.format('%.0f', now_us))
+  if call('HLEN', P .. 'm') == 0 then call('DEL', P .. 'g') end
+end
+local q = P .. 'q:' .. method
+local entries = call('XRANGE', q, '-', '+', 'COUNT', most)
+for _, entry in ipairs(entries) do
+  local id = entry[2][2]
+  local c = load(id)
+  if c and (c.s == 'q' or c.s == 'f') then
+    finish(id, c, c.s == 'f' and 'c' or 'e', 'NOMETHOD the method was unregistered')
+  else
+    call('XDEL', q, entry[1])
+  end
+end
+local dead = call('ZRANGE', P .. 'd:' .. method, 0, most - 1)
+for _, id in ipairs(dead) do
+  forget(id)
+  call('ZREM', P .. 'd:' .. method, id)
+end
+local more = (#entries >= most or #dead >= most) and 1 or 0
+if more == 0 then
+  call('UNLINK', q, P .. 'c:' .. method, P .. 'e:' .. method, P .. 'f:' .. method, P .. 'd:' .. method,
+    P .. 'h:' .. method)
+  call('SREM', P .. 's', method)
+end
+close()
+return { was, more, ended, failed }

@@ -1,0 +1,242 @@
+//! Fetches: each a slot that calls are put into, parked while there are none.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use redis::Value;
+use tokio::sync::oneshot;
+
+use super::bus::Bus;
+use super::name::is_literal;
+use super::order::Order;
+use super::registry::{Registry, any_matches};
+use super::store::{Failure, bytes, list, next, number, text};
+
+/// A worker that wants calls.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) worker: String,
+    pub(super) patterns: Vec<String>,
+    pub(super) count: usize,
+    /// Whether a pattern needs the registry.
+    pub(super) globs: bool,
+    tx: Mutex<Option<oneshot::Sender<Result<Delivery, Failure>>>>,
+    /// The fetch's time is up.
+    closing: AtomicBool,
+    /// It has waited before: a failure is not the end then.
+    pub(super) waited: AtomicBool,
+    /// What the patterns match, for a state of the registry.
+    methods: Mutex<(String, Arc<Vec<String>>)>,
+}
+
+/// A call on its way to a worker.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Delivered {
+    pub(super) id: String,
+    pub(super) method: String,
+    pub(super) deadline_ms: i64,
+    pub(super) attempt: i64,
+    pub(super) args: Vec<u8>,
+    pub(super) kwargs: Vec<u8>,
+    pub(super) payload: Vec<u8>,
+    pub(super) queued_us: i64,
+    pub(super) token: String,
+    pub(super) visibility_ms: i64,
+}
+
+/// Calls that were fetched. Dropped before a worker got them, they go back into their queue.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    bus: Arc<Bus>,
+    calls: Vec<Delivered>,
+}
+
+/// The fetches that wait, and the news that may concern them.
+#[derive(Debug, Default)]
+pub(super) struct Parked {
+    slots: VecDeque<Arc<Slot>>,
+    /// Counts what was queued.
+    news: u64,
+    /// When something was queued for a method, by that count.
+    last: HashMap<String, u64>,
+}
+
+/// What became of a fetch that found nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Park {
+    Waits,
+    /// Something was queued meanwhile.
+    Again,
+    Over,
+}
+
+impl Slot {
+    pub(super) fn new(
+        worker: String,
+        patterns: Vec<String>,
+        count: usize,
+    ) -> (Arc<Self>, oneshot::Receiver<Result<Delivery, Failure>>) {
+        let (tx, rx) = oneshot::channel();
+        let globs = patterns.iter().any(|pattern| !is_literal(pattern));
+        let slot = Slot {
+            worker,
+            patterns,
+            count,
+            globs,
+            tx: Mutex::new(Some(tx)),
+            closing: AtomicBool::new(false),
+            waited: AtomicBool::new(false),
+            methods: Mutex::default(),
+        };
+        (Arc::new(slot), rx)
+    }
+
+    /// Whether nobody wants the calls any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.tx
+            .lock()
+            .as_ref()
+            .is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Ends the fetch; dropping what it cannot take puts calls back.
+    pub(super) fn give(&self, result: Result<Delivery, Failure>) {
+        if let Some(tx) = self.tx.lock().take() {
+            // The worker has gone: what is handed back puts itself back.
+            drop(tx.send(result));
+        }
+    }
+
+    /// What the patterns match, in their order.
+    pub(super) fn methods(&self, registry: &Registry) -> Arc<Vec<String>> {
+        let mut methods = self.methods.lock();
+        if methods.1.is_empty() || (self.globs && methods.0 != registry.stamp) {
+            *methods = (
+                registry.stamp.clone(),
+                Arc::new(registry.matching(&self.patterns)),
+            );
+        }
+        Arc::clone(&methods.1)
+    }
+}
+
+impl Parked {
+    /// Parks a fetch that found nothing, unless something came since `seen`.
+    pub(super) fn park(&mut self, slot: Arc<Slot>, seen: u64) -> Park {
+        if slot.closing.load(Ordering::Acquire) || slot.is_closed() {
+            slot.tx.lock().take();
+            return Park::Over;
+        }
+        let concerns =
+            |method: &String, at: &u64| *at > seen && any_matches(&slot.patterns, method);
+        if self.news > seen && self.last.iter().any(|(method, at)| concerns(method, at)) {
+            return Park::Again;
+        }
+        slot.waited.store(true, Ordering::Relaxed);
+        self.slots.push_back(slot);
+        Park::Waits
+    }
+
+    pub(super) fn news(&self) -> u64 {
+        self.news
+    }
+
+    /// Notes that calls were queued for a method.
+    pub(super) fn note(&mut self, method: &str) {
+        self.news += 1;
+        match self.last.get_mut(method) {
+            Some(at) => *at = self.news,
+            None => {
+                self.last.insert(method.to_owned(), self.news);
+            }
+        }
+    }
+
+    /// Forgets methods that nothing was queued for in a long time.
+    pub(super) fn trim(&mut self, most: usize) {
+        if self.last.len() > most {
+            self.last.clear();
+        }
+    }
+
+    /// Takes up to `most` fetches that want this method, the longest waiting first.
+    pub(super) fn take(&mut self, method: &str, most: usize) -> Vec<Arc<Slot>> {
+        let mut taken = Vec::new();
+        let mut at = 0;
+        while at < self.slots.len() && taken.len() < most {
+            if !any_matches(&self.slots[at].patterns, method) {
+                at += 1;
+            } else if let Some(slot) = self.slots.remove(at)
+                && !slot.is_closed()
+            {
+                taken.push(slot);
+            }
+        }
+        taken
+    }
+
+    /// Takes all.
+    pub(super) fn take_all(&mut self) -> Vec<Arc<Slot>> {
+        self.slots.drain(..).collect()
+    }
+
+    /// Ends the wait of a fetch; true if it was waiting, so that nothing more comes for it.
+    pub(super) fn leave(&mut self, slot: &Arc<Slot>) -> bool {
+        slot.closing.store(true, Ordering::Release);
+        let at = self.slots.iter().position(|other| Arc::ptr_eq(other, slot));
+        at.and_then(|at| self.slots.remove(at)).is_some()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Slot>> {
+        self.slots.iter()
+    }
+}
+
+impl Delivery {
+    /// Reads the calls that `exchange.lua` gave to a fetch.
+    pub(super) fn read(bus: &Arc<Bus>, calls: Value) -> Self {
+        let calls = list(calls).into_iter().map(|call| {
+            let mut words = list(call).into_iter();
+            Delivered {
+                id: text(next(&mut words)),
+                method: text(next(&mut words)),
+                deadline_ms: number(&next(&mut words)),
+                attempt: number(&next(&mut words)),
+                args: bytes(next(&mut words)),
+                kwargs: bytes(next(&mut words)),
+                payload: bytes(next(&mut words)),
+                queued_us: number(&next(&mut words)),
+                token: text(next(&mut words)),
+                visibility_ms: number(&next(&mut words)),
+            }
+        });
+        Delivery {
+            bus: Arc::clone(bus),
+            calls: calls.collect(),
+        }
+    }
+
+    pub(super) fn calls(&self) -> &[Delivered] {
+        &self.calls
+    }
+
+    /// The calls are the worker's now.
+    pub(super) fn accept(mut self) -> Vec<Delivered> {
+        std::mem::take(&mut self.calls)
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        let back = self.calls.iter();
+        let back = back.map(|call| Order::lost(&call.id, &call.token, true));
+        let back: Vec<Order> = back.collect();
+        self.bus.submit_from_anywhere(back);
+    }
+}

@@ -1,0 +1,147 @@
+//! The bus in the backing: its scripts, and how their answers are read.
+//!
+//! Each script is one file; all begin with `prelude.lua`, which says what is kept where.
+
+use std::sync::Arc;
+
+use redis::Value;
+
+use crate::upstream::{ControlError, ControlLink, ControlScript};
+
+/// A script by what it does.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Task {
+    Exchange,
+    Register,
+    Unregister,
+    Cleanup,
+    Uncache,
+    Dead,
+    Revive,
+    Registry,
+    Inspect,
+    Count,
+    Prune,
+}
+
+/// The scripts, and the way to the backing.
+#[derive(Debug)]
+pub(super) struct Store {
+    link: Arc<ControlLink>,
+    /// This Respite among those that share the backing.
+    instance: String,
+    scripts: [ControlScript; 11],
+}
+
+/// Why an order was not carried out; the text is the error reply.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Failure(pub(super) String);
+
+macro_rules! script {
+    ($file:literal) => {
+        ControlScript::new(concat!(
+            include_str!("scripts/prelude.lua"),
+            include_str!(concat!("scripts/", $file))
+        ))
+    };
+}
+
+impl Store {
+    pub(super) fn new(link: Arc<ControlLink>) -> Self {
+        Store {
+            link,
+            instance: format!("{:016x}", fastrand::u64(..)),
+            scripts: [
+                script!("exchange.lua"),
+                script!("register.lua"),
+                script!("unregister.lua"),
+                script!("cleanup.lua"),
+                script!("uncache.lua"),
+                script!("dead.lua"),
+                script!("revive.lua"),
+                script!("registry.lua"),
+                script!("inspect.lua"),
+                script!("count.lua"),
+                script!("prune.lua"),
+            ],
+        }
+    }
+
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    pub(super) fn link(&self) -> &ControlLink {
+        &self.link
+    }
+
+    /// The channel that others tell this Respite news over; scripts know it by the same name.
+    pub(super) fn channel(&self) -> String {
+        format!("respite:b:{}", self.instance)
+    }
+
+    /// Runs a script on a bus; `key` is the key of its registry.
+    pub(super) async fn run(
+        &self,
+        task: Task,
+        (bus, key): (&str, &str),
+        args: &[&[u8]],
+    ) -> Result<Value, Failure> {
+        let mut all: Vec<&[u8]> = Vec::with_capacity(args.len() + 2);
+        all.extend([self.instance.as_bytes(), bus.as_bytes()]);
+        all.extend(args);
+        let script = &self.scripts[task as usize];
+        let answer = self.link.script(script, &[key], &all).await;
+        answer.map_err(|error| Failure(text_of(&error)))
+    }
+}
+
+fn text_of(error: &ControlError) -> String {
+    let text = error.client_text();
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("unknown command") || lower.contains("unknown redis command") {
+        return "ERR the bus needs scripts and streams in the Redis behind: version 6.0 or newer"
+            .to_owned();
+    }
+    text
+}
+
+/// Gives the values of a list; none of anything else.
+pub(super) fn list(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(values) => values,
+        _ => Vec::new(),
+    }
+}
+
+/// Gives the bytes of a string or the digits of a number; none of anything else.
+pub(super) fn bytes(value: Value) -> Vec<u8> {
+    match value {
+        Value::BulkString(bytes) => bytes,
+        Value::SimpleString(text) => text.into_bytes(),
+        Value::Int(number) => number.to_string().into_bytes(),
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn text(value: Value) -> String {
+    String::from_utf8(bytes(value))
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+pub(super) fn number(value: &Value) -> i64 {
+    match value {
+        Value::Int(number) => *number,
+        Value::BulkString(bytes) => std::str::from_utf8(bytes)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Takes the next value of an answer; nil when it is shorter than expected.
+pub(super) fn next(values: &mut impl Iterator<Item = Value>) -> Value {
+    values.next().unwrap_or(Value::Nil)
+}

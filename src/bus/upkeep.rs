@@ -1,0 +1,122 @@
+//! The upkeep of the buses in use here: workers that wait are alive, what is due is ended, counters are
+//! written, and what a lost hint should have told is looked at.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tracing::debug;
+
+use super::bus::Bus;
+use super::hub::Hub;
+use super::lane::{DUE_UPKEEP, exchange};
+use super::order::{Done, Kind, Order, words};
+use super::store::Task;
+
+/// How often is looked whether a bus has to be tended.
+const TICK: Duration = Duration::from_millis(50);
+/// How often a bus is tended, at least.
+const EVERY: Duration = Duration::from_secs(1);
+/// How often what has expired is removed.
+const PRUNE: Duration = Duration::from_secs(10);
+/// The most orders that are sent in one go.
+const MOST_ORDERS: usize = 500;
+
+/// Tends for as long as the process lives.
+pub(super) async fn tend(hub: Arc<Hub>) {
+    let mut clock = tokio::time::interval(TICK);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let every = EVERY.min(hub.worker_ttl / 3);
+    let mut pruned = Instant::now();
+    loop {
+        clock.tick().await;
+        let now = hub.age_ms();
+        let due = |bus: &Arc<Bus>| bus.due.load(Ordering::Relaxed) <= now;
+        let buses: Vec<Arc<Bus>> = hub.used_buses().into_iter().filter(due).collect();
+        join_all(buses.iter().map(|bus| tend_bus(&hub, bus, every))).await;
+        if pruned.elapsed() > PRUNE {
+            pruned = Instant::now();
+            hub.held.lock().prune(pruned);
+            join_all(hub.used_buses().iter().map(prune)).await;
+        }
+    }
+}
+
+async fn tend_bus(hub: &Arc<Hub>, bus: &Arc<Bus>, every: Duration) {
+    let start = hub.age_ms();
+    let every = u64::try_from(every.as_millis()).unwrap_or(1000);
+    let last = bus.tended.load(Ordering::Relaxed);
+    let is_full = last == 0 || start.saturating_sub(last) >= every;
+    if is_full {
+        bus.tended.store(start.max(1), Ordering::Relaxed);
+    }
+    let mut rest = if is_full {
+        everything(hub, bus)
+    } else {
+        Vec::new()
+    };
+    let mut due;
+    loop {
+        let orders = rest.split_off(rest.len().saturating_sub(MOST_ORDERS));
+        due = exchange(bus, orders, DUE_UPKEEP).await;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    if let Err(failure) = bus.flush_tallies().await {
+        debug!("the counters of a bus were not written: {failure}");
+    }
+    let next = due.map_or(every, |due| due.clamp(1, every));
+    bus.due.store(start + next, Ordering::Relaxed);
+}
+
+/// Looks at all that waits here.
+fn everything(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
+    let mut orders = alive(hub, bus);
+    let looks = bus.waiting.lock().ids();
+    orders.extend(looks.iter().map(|id| Order::look(id)));
+    let parked = bus.parked.lock().take_all();
+    if !parked.is_empty() {
+        orders.push(Order::new(Kind::Interest, words(&["I"]), Done::Nobody));
+    }
+    orders.extend(parked.into_iter().map(Order::fetch));
+    orders
+}
+
+/// The workers that wait here, or hold calls that they need not be heard of for.
+fn alive(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
+    let now = Instant::now();
+    let mut workers: HashMap<String, Vec<String>> = HashMap::new();
+    for slot in bus.parked.lock().iter() {
+        workers
+            .entry(slot.worker.clone())
+            .or_insert_with(|| slot.patterns.clone());
+    }
+    for worker in hub.held.lock().workers(bus, now) {
+        workers.entry(worker).or_default();
+    }
+    bus.forget_touched(now.checked_sub(hub.worker_ttl * 10).unwrap_or(now));
+    let touch = |(worker, patterns): (String, Vec<String>)| {
+        let encoded = if patterns.is_empty() {
+            Vec::new()
+        } else {
+            bus.touch(&worker, &patterns)
+        };
+        let words = vec![b"W".to_vec(), worker.into_bytes(), encoded];
+        Order::new(Kind::Touch, words, Done::Nobody)
+    };
+    workers.into_iter().map(touch).collect()
+}
+
+async fn prune(bus: &Arc<Bus>) {
+    let registry = bus.registry();
+    let caching = registry
+        .iter()
+        .filter(|method| method.options.cache.is_some());
+    let names: Vec<&[u8]> = caching.map(|method| method.name.as_bytes()).collect();
+    if let Err(failure) = bus.run(Task::Prune, &names).await {
+        debug!("a bus was not pruned: {failure}");
+    }
+}

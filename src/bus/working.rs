@@ -1,0 +1,155 @@
+//! The workers' side: `BUS.FETCH`, `BUS.REPLY`, `BUS.FAIL`, `BUS.BEAT`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::Value;
+use tokio::time::sleep;
+
+use super::arguments::{FetchArgs, Patience};
+use super::bus::Bus;
+use super::order::{Kind, Order, words};
+use super::slot::{Delivered, Slot};
+use super::store::{Failure, list, next, number, text};
+
+/// Takes a fetch off the list when it ends, however it ends.
+struct Leave<'a> {
+    bus: &'a Arc<Bus>,
+    slot: Arc<Slot>,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.bus.parked.lock().leave(&self.slot);
+    }
+}
+
+/// Waits for calls; none at the timeout. What is returned is held by the client from then on.
+///
+/// # Cancel safety
+/// Calls that were on their way when the future is dropped go back into their queue.
+pub(super) async fn fetch(
+    bus: Arc<Bus>,
+    client: u64,
+    args: FetchArgs,
+) -> Result<Option<Vec<Delivered>>, String> {
+    bus.hub.ready().await;
+    let (slot, mut delivery) = Slot::new(args.worker, args.patterns, args.count);
+    let leave = Leave {
+        bus: &bus,
+        slot: Arc::clone(&slot),
+    };
+    if slot.globs {
+        bus.known_registry().await?;
+    }
+    bus.submit(Order::fetch(Arc::clone(&slot)));
+    let time_is_up = async {
+        match args.patience {
+            Patience::For(limit) => sleep(limit).await,
+            Patience::Endless => std::future::pending().await,
+        }
+    };
+    let delivered = tokio::select! {
+        biased;
+        delivered = &mut delivery => delivered,
+        () = time_is_up => {
+            if bus.parked.lock().leave(&slot) {
+                return Ok(None);
+            }
+            // It is being looked for calls at this moment.
+            delivery.await
+        }
+    };
+    drop(leave);
+    let Ok(delivered) = delivered else {
+        return Ok(None);
+    };
+    let calls = delivered?.accept();
+    let now = Instant::now();
+    let after = |ms: i64| now + Duration::from_millis(ms.max(0).cast_unsigned());
+    let mut held = bus.hub.held.lock();
+    for call in &calls {
+        let who = (&bus, slot.worker.as_str(), call.token.as_str());
+        let (visible, deadline) = (after(call.visibility_ms), after(call.deadline_ms));
+        held.add(client, &call.id, who, visible, deadline);
+    }
+    drop(held);
+    let soonest = calls
+        .iter()
+        .map(|call| call.visibility_ms.min(call.deadline_ms))
+        .min();
+    bus.due_in(soonest.unwrap_or(i64::MAX));
+    Ok(Some(calls))
+}
+
+/// A worker's outcome: the payload, or what went wrong and whether to try again.
+#[derive(Debug)]
+pub(super) enum Work {
+    Done(Vec<u8>),
+    Failed {
+        code: String,
+        message: String,
+        retry: bool,
+    },
+}
+
+/// Ends a call, or this delivery of it; false when it is too late for that.
+pub(super) async fn reply(
+    bus: Arc<Bus>,
+    id: String,
+    token: String,
+    work: Work,
+) -> Result<bool, String> {
+    let (kind, value, code) = match work {
+        Work::Done(payload) => ("d", payload, String::new()),
+        Work::Failed {
+            code,
+            message,
+            retry,
+        } => (if retry { "r" } else { "e" }, message.into_bytes(), code),
+    };
+    let mut order_words = words(&["R", &id, &token, kind]);
+    order_words.push(value);
+    order_words.push(code.into_bytes());
+    let (order, answer) = Order::asked(Kind::Reply, order_words);
+    bus.submit(order);
+    let answer = answer.await.unwrap_or_else(|_| Err(unanswered()))?;
+    bus.hub.held.lock().remove_delivery(&id, &token);
+    Ok(list(answer).first().is_some_and(|first| number(first) == 1))
+}
+
+/// Notes that a worker is there and extends its calls; returns the calls that it need not work on any more,
+/// because they are lost, or because nobody waits for them.
+pub(super) async fn beat(
+    bus: Arc<Bus>,
+    worker: String,
+    extend: Vec<String>,
+) -> Result<(Vec<String>, Vec<String>), String> {
+    let held = bus.hub.held.lock().of_worker(&bus, &worker);
+    let asked: Vec<String> = held.into_iter().filter(|id| !extend.contains(id)).collect();
+    let all = extend.len() + asked.len();
+    let mut order_words = words(&["B", &worker, &extend.len().to_string(), &all.to_string()]);
+    order_words.extend(extend.iter().chain(&asked).map(|id| id.as_bytes().to_vec()));
+    let (order, answer) = Order::asked(Kind::Beat, order_words);
+    bus.submit(order);
+    let answer = answer.await.unwrap_or_else(|_| Err(unanswered()))?;
+    let mut lists = list(answer).into_iter();
+    let names = |value: Value| list(value).into_iter().map(text).collect::<Vec<String>>();
+    let (lost, cancelled) = (names(next(&mut lists)), names(next(&mut lists)));
+    let visibility = names(next(&mut lists));
+    let mut held = bus.hub.held.lock();
+    for id in lost.iter().chain(&cancelled) {
+        held.remove(id);
+    }
+    let now = Instant::now();
+    for (id, ms) in extend.iter().zip(visibility) {
+        if let Ok(ms @ 1..) = ms.parse() {
+            held.extend(id, now + Duration::from_millis(ms));
+        }
+    }
+    Ok((lost, cancelled))
+}
+
+fn unanswered() -> Failure {
+    Failure("ERR the bus was not asked".to_owned())
+}

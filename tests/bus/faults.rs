@@ -1,0 +1,221 @@
+//! Workers that are killed at random while many calls run: who executed what is written down by the workers
+//! themselves, and compared with what the callers were told.
+//!
+//! `BUS_FAULT_SECONDS` makes it longer.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{Fetched, World, wait_for_worker};
+use crate::support::{Client, DEADLINE, Random, Reply, wait_until};
+
+const WORKERS: usize = 4;
+const CALLERS: usize = 8;
+const WORKER_PORT: &str = "BUS_TEST_WORKER_PORT";
+const WORKER_LOG: &str = "BUS_TEST_WORKER_LOG";
+
+/// Not a test: the body of a worker process, which the others start and kill.
+#[test]
+fn worker_process() {
+    let (Ok(port), Ok(log)) = (std::env::var(WORKER_PORT), std::env::var(WORKER_LOG)) else {
+        return;
+    };
+    let mut log = OpenOptions::new().append(true).open(log).expect("the log");
+    let mut client = Client::connect(port.parse().expect("a port"));
+    let name = format!("w{}", std::process::id());
+    loop {
+        let reply = client.call(&[
+            "BUS.FETCH",
+            "b",
+            &name,
+            "m",
+            "COUNT",
+            "2",
+            "TIMEOUT",
+            "1000",
+        ]);
+        for call in Fetched::all(&reply) {
+            let number = call.args()[0].to_owned();
+            // One write, so that a kill leaves the whole line or nothing.
+            log.write_all(format!("{number}\n").as_bytes())
+                .expect("a line");
+            std::thread::sleep(Duration::from_micros(500));
+            client.call(&["BUS.REPLY", "b", &call.id, &call.token, &number]);
+        }
+    }
+}
+
+struct Worker(Child);
+
+impl Worker {
+    fn start(port: u16, log: &Path) -> Self {
+        let test = std::env::current_exe().expect("this test");
+        let mut command = Command::new(test);
+        command
+            .args(["bus::faults::worker_process", "--exact", "--nocapture"])
+            .env(WORKER_PORT, port.to_string())
+            .env(WORKER_LOG, log)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Worker(command.spawn().expect("a worker"))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // SIGKILL.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What callers were told, by the number of the call.
+fn run(world: &World, random: &mut Random, log: &Path) -> HashMap<usize, Reply> {
+    let seconds = std::env::var("BUS_FAULT_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let end = Instant::now() + Duration::from_secs_f64(seconds.unwrap_or(5.0));
+    let port = |number: usize| world.respites[number % world.respites.len()].port();
+    let mut workers: Vec<Worker> = (0..WORKERS).map(|n| Worker::start(port(n), log)).collect();
+    wait_for_worker(world, &format!("w{}", workers[0].0.id()));
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|caller| {
+                let (next, stop) = (&next, &stop);
+                scope.spawn(move || {
+                    let mut client = Client::connect(port(caller));
+                    let mut told = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let reply = client.call(&[
+                            "BUS.CALL",
+                            "b",
+                            "m",
+                            "TIMEOUT",
+                            "9000",
+                            "ARGS",
+                            &number.to_string(),
+                        ]);
+                        told.push((number, reply));
+                    }
+                    told
+                })
+            })
+            .collect();
+        let mut kills = 0;
+        while Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(random.between(5, 60) as u64));
+            let victim = random.below(WORKERS);
+            workers[victim] = Worker::start(port(random.below(2)), log);
+            kills += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        let told: HashMap<usize, Reply> = callers
+            .into_iter()
+            .flat_map(|caller| caller.join().expect("no panic"))
+            .collect();
+        eprintln!("{} calls, {kills} workers killed", told.len());
+        told
+    })
+}
+
+/// How often each call was begun.
+fn executions(log: &Path) -> HashMap<usize, usize> {
+    let mut counts = HashMap::new();
+    for line in fs::read_to_string(log).expect("the log").lines() {
+        *counts.entry(line.parse().expect("a number")).or_default() += 1;
+    }
+    counts
+}
+
+fn start(options: &[&str]) -> (World, Vec<String>, tempfile::NamedTempFile) {
+    let world = World::of(2);
+    let before = world.keys();
+    world.register("m", &[&["PARAMS", "1", "number"], options].concat());
+    (
+        world,
+        before,
+        tempfile::NamedTempFile::new().expect("a log"),
+    )
+}
+
+/// Nothing is left of the calls, and after a cleanup nothing at all.
+fn nothing_leaks(world: &World, before: &[String], dead: usize) {
+    wait_until("no call is kept", DEADLINE, || {
+        world.calls_kept().len() <= dead
+    });
+    for key in ["respite:b:{b}:t", "respite:b:{b}:d:m"] {
+        let left = world.redis.call(&["ZCARD", key]).int();
+        assert!(left <= dead as i64, "{left} in {key}");
+    }
+    world
+        .redis
+        .call(&["XLEN", "respite:b:{b}:q:m"])
+        .assert_int(0);
+    wait_until("the keys are as before", DEADLINE, || {
+        world.connect().call(&["BUS.CLEANUP", "b"]);
+        world.keys() == before
+    });
+}
+
+#[test]
+fn at_most_once_whoever_is_killed() {
+    let (world, before, log) = start(&[]);
+    let log_path: PathBuf = log.path().to_owned();
+    let told = run(&world, &mut Random::from_env(), &log_path);
+    let executed = executions(&log_path);
+    let mut lost = 0;
+    for (number, reply) in &told {
+        let times = executed.get(number).copied().unwrap_or(0);
+        match reply {
+            Reply::Bulk(payload) => {
+                assert_eq!(payload, number.to_string().as_bytes());
+                assert_eq!(times, 1, "call {number} was answered");
+            }
+            _ => {
+                reply.assert_error("WORKERLOST ");
+                assert!(times <= 1, "call {number} was executed {times} times");
+                lost += 1;
+            }
+        }
+    }
+    eprintln!("{lost} lost");
+    assert!(told.len() > 500, "only {} calls", told.len());
+    nothing_leaks(&world, &before, 0);
+}
+
+#[test]
+fn idempotent_calls_are_answered_whoever_is_killed() {
+    let (world, before, log) = start(&["IDEMPOTENT", "MAXDELIVERIES", "4"]);
+    let log_path: PathBuf = log.path().to_owned();
+    let told = run(&world, &mut Random::from_env(), &log_path);
+    let executed = executions(&log_path);
+    let mut poisoned = 0;
+    for (number, reply) in &told {
+        match reply {
+            Reply::Bulk(payload) => {
+                assert_eq!(payload, number.to_string().as_bytes());
+                assert!(
+                    executed.get(number).is_some_and(|times| *times >= 1),
+                    "call {number} was answered"
+                );
+            }
+            _ => {
+                reply.assert_error("POISON ");
+                poisoned += 1;
+            }
+        }
+    }
+    eprintln!("{poisoned} poisoned");
+    let dead = world
+        .connect()
+        .call(&["BUS.DEAD", "b", "m", "COUNT", "1000"]);
+    assert_eq!(dead.items().len(), poisoned);
+    nothing_leaks(&world, &before, poisoned);
+}
