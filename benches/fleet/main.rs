@@ -3,10 +3,6 @@
 //! `cargo bench --bench fleet -- [--shards N] [--seconds S] [--rounds R] [--write]`. The shards are
 //! simulated by one process with one port and a connection for each, so what it takes of the cores is
 //! not Respite's. `--write` puts the report into docs/fleet.md.
-#![expect(
-    clippy::print_stdout,
-    reason = "a benchmark's result is what it prints"
-)]
 
 mod client;
 mod fake;
