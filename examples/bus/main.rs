@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --example bus -- 127.0.0.1:7379
 //! ```
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::thread;
 
