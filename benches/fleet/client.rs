@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Requests of one run.
-const REQUESTS: usize = 200_000;
+pub(crate) const REQUESTS: usize = 200_000;
 
 pub(crate) struct Connection {
     reader: BufReader<TcpStream>,

@@ -155,12 +155,10 @@ fn serving(options: &Options, shards: usize) -> io::Result<Serving> {
     for pipeline in [1, 16] {
         let (mut info, mut get) = (Vec::new(), Vec::new());
         for _ in 0..options.rounds {
-            get.push(benchmark(setup.port, pipeline, &["GET", KEY])?);
-            info.push(benchmark(setup.port, pipeline, &["INFO", &id])?);
+            get.push(setup.measure(pipeline, &["GET", KEY])?);
+            info.push(setup.measure(pipeline, &["INFO", &id])?);
         }
-        serving
-            .rates
-            .push((pipeline, report::median(info), report::median(get)));
+        serving.rates.push(report::rates(pipeline, &info, &get));
     }
     Ok(serving)
 }
@@ -243,6 +241,14 @@ impl Setup {
     fn resident(&self) -> io::Result<u64> {
         let known = self.respite.resident_bytes();
         known.ok_or_else(|| io::Error::other("the system does not tell the memory of a process"))
+    }
+
+    /// Requests per second, and microseconds of Respite's processor time for each.
+    fn measure(&self, pipeline: u32, command: &[&str]) -> io::Result<(f64, f64)> {
+        let before = self.look()?.cpu;
+        let rate = benchmark(self.port, pipeline, command)?;
+        let cpu = self.look()?.cpu - before;
+        Ok((rate, cpu.as_secs_f64() * 1e6 / client::REQUESTS as f64))
     }
 
     fn look(&self) -> io::Result<Look> {

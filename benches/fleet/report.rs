@@ -22,8 +22,39 @@ pub(crate) struct Polls {
 pub(crate) struct Serving {
     pub(crate) shards: usize,
     pub(crate) bytes: usize,
-    /// Pipeline, INFO per second, GET per second.
-    pub(crate) rates: Vec<(u32, f64, f64)>,
+    pub(crate) rates: Vec<Rates>,
+}
+
+/// Medians over all rounds at one depth of the pipeline.
+pub(crate) struct Rates {
+    pipeline: u32,
+    /// Requests per second.
+    info: f64,
+    get: f64,
+    /// Of the two runs of one round.
+    ratio: f64,
+    /// Microseconds of processor time per request.
+    info_cpu: f64,
+    get_cpu: f64,
+}
+
+/// Rates and processor times, round by round.
+pub(crate) fn rates(pipeline: u32, info: &[(f64, f64)], get: &[(f64, f64)]) -> Rates {
+    let rates = |runs: &[(f64, f64)]| median(runs.iter().map(|run| run.0).collect());
+    let cpu = |runs: &[(f64, f64)]| median(runs.iter().map(|run| run.1).collect());
+    Rates {
+        pipeline,
+        info: rates(info),
+        get: rates(get),
+        ratio: median(
+            info.iter()
+                .zip(get)
+                .map(|(info, get)| info.0 / get.0)
+                .collect(),
+        ),
+        info_cpu: cpu(info),
+        get_cpu: cpu(get),
+    }
 }
 
 pub(crate) struct Report {
@@ -71,16 +102,22 @@ impl Report {
         text.push_str(
             "\n`INFO shard` beside a cached `GET` of a value of the same length, 50 clients, requests per second \
              (medians of alternating runs):\n\n\
-             | shards | bytes | pipeline | INFO | GET | INFO/GET |\n|---|---|---|---|---|---|\n",
+             | shards | bytes | pipeline | INFO | GET | INFO/GET | CPU of Respite: INFO | GET |\n\
+             |---|---|---|---|---|---|---|---|\n",
         );
         for serving in &self.serving {
-            for (pipeline, info, get) in &serving.rates {
+            for rates in &serving.rates {
                 let _ = writeln!(
                     text,
-                    "| {} | {} | {pipeline} | {info:.0} | {get:.0} | {:.2} |",
+                    "| {} | {} | {} | {:.0} | {:.0} | {:.2} | {:.1} µs | {:.1} µs |",
                     serving.shards,
                     serving.bytes,
-                    info / get
+                    rates.pipeline,
+                    rates.info,
+                    rates.get,
+                    rates.ratio,
+                    rates.info_cpu,
+                    rates.get_cpu
                 );
             }
         }
@@ -88,7 +125,7 @@ impl Report {
     }
 }
 
-pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
+fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_unstable_by(f64::total_cmp);
     numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -131,8 +131,7 @@ impl ShardFamily {
         let shard = self.shard(&call.args[1])?;
         let status = self.fleet.status(&shard);
         check_age(&status, most)?;
-        let text = self.fleet.text(&status, &asked)?;
-        reply.verbatim("txt", &text);
+        self.fleet.give(&status, &asked, reply);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Fleet;
 use super::shard::{Shard, Status};
-use super::snapshot::Wanted;
+use super::snapshot::{GAP, Wanted};
 use crate::command::{Call, InfoAnswer, InfoSource};
 use crate::config::InfoMode;
 use crate::resp::ReplyWriter;
@@ -92,22 +92,25 @@ pub(super) fn check_age(status: &Status, most: Option<Duration>) -> Result<(), S
 }
 
 impl Fleet {
-    /// The text for a shard; an error reply without its `-` when there is none.
-    pub(super) fn text(&self, status: &Status, asked: &Asked) -> Result<Vec<u8>, String> {
-        let mut text = Vec::new();
+    /// Writes the text for a shard, or why there is none.
+    pub(super) fn give(&self, status: &Status, asked: &Asked, reply: &mut ReplyWriter<'_>) {
+        let mut pieces = Vec::new();
         if !asked.only_own() {
-            let latest = status.latest.as_ref().ok_or_else(|| not_ready(status))?;
-            text.reserve(latest.snapshot.text().len() + 1024);
-            latest.snapshot.write(asked.wanted(), &mut text);
+            let Some(latest) = &status.latest else {
+                return reply.error(not_ready(status));
+            };
+            pieces = latest.snapshot.pieces(asked.wanted());
         }
-        if asked.with_own() {
-            if !text.is_empty() {
-                text.extend_from_slice(b"\r\n");
+        let own = asked
+            .with_own()
+            .then(|| self.own_section(Some(status), status.age, asked.own));
+        if let Some(own) = &own {
+            if !pieces.is_empty() {
+                pieces.push(GAP);
             }
-            let own = self.own_section(Some(status), status.age, asked.own);
-            text.extend_from_slice(own.as_bytes());
+            pieces.push(own.as_bytes());
         }
-        Ok(text)
+        reply.verbatim_pieces("txt", &pieces);
     }
 
     /// The section about Respite, `whole` with the fields that Redis has too.
@@ -178,13 +181,6 @@ impl Fleet {
         put("fleet_poll_late_p99_usec", &stats.lateness_p99.as_micros());
     }
 
-    fn give(&self, shard: &Shard, asked: &Asked, reply: &mut ReplyWriter<'_>) {
-        match self.text(&self.status(shard), asked) {
-            Ok(text) => reply.verbatim("txt", &text),
-            Err(error) => reply.error(error),
-        }
-    }
-
     /// Has the backing asked.
     fn ask(&self, shard: Option<&Arc<Shard>>, asked: &Asked) -> InfoAnswer {
         let status = shard.map(|shard| self.status(shard));
@@ -201,14 +197,14 @@ impl InfoSource for Fleet {
         let named = call.args.get(1).and_then(|id| std::str::from_utf8(id).ok());
         if let Some(shard) = named.and_then(|id| self.shard(id)) {
             let asked = Asked::new(call.args.iter().skip(2));
-            self.give(&shard, &asked, &mut reply);
+            self.give(&self.status(&shard), &asked, &mut reply);
             return InfoAnswer::Given;
         }
         let asked = Asked::new(call.args.iter().skip(1));
         let bound = call.caller.shard.lock().clone();
         if let Some(id) = bound {
             match self.shard(&id) {
-                Some(shard) => self.give(&shard, &asked, &mut reply),
+                Some(shard) => self.give(&self.status(&shard), &asked, &mut reply),
                 None => reply.error(no_shard(id.as_bytes())),
             }
             return InfoAnswer::Given;
@@ -217,7 +213,7 @@ impl InfoSource for Fleet {
         let live = self.settings.load().info == InfoMode::Live;
         match &shard {
             Some(shard) if asked.only_own() || !live && shard.latest().is_some() => {
-                self.give(shard, &asked, &mut reply);
+                self.give(&self.status(shard), &asked, &mut reply);
                 InfoAnswer::Given
             }
             None if asked.only_own() => {

@@ -9,6 +9,9 @@ const MOST_SECTIONS: usize = 512;
 /// Fields that can be asked for one by one.
 const MOST_FIELDS: usize = 200_000;
 
+/// What stands between two sections.
+pub(super) const GAP: &[u8] = b"\r\n";
+
 /// The sections of the core that only `INFO all` and `INFO everything` show, in lower case.
 const EXTRA: [&str; 3] = ["commandstats", "debug", "latencystats"];
 
@@ -173,38 +176,39 @@ impl Snapshot {
         })
     }
 
-    /// Appends the sections that are wanted, one empty line between two, as Redis puts them.
-    pub fn write(&self, wanted: Wanted<'_>, out: &mut Vec<u8>) {
+    /// The sections that are wanted, with an empty line between two, as Redis puts them: what to
+    /// write, one piece after the other. Sections that follow each other are one piece.
+    #[must_use]
+    pub fn pieces(&self, wanted: Wanted<'_>) -> Vec<&[u8]> {
         if wanted.level == Level::Everything {
-            out.extend_from_slice(&self.text);
-            return;
+            return vec![&self.text];
         }
-        // Sections that follow each other are copied as one piece, the line between them included.
-        let begun = out.len();
-        let mut piece = 0..0;
+        let mut pieces = Vec::with_capacity(8);
+        let mut open = 0..0;
         for section in &self.sections {
             if !self.shows(section, wanted) {
                 continue;
             }
             let (start, end) = (at(section.start), at(section.end));
-            if piece.end + 2 == start && !piece.is_empty() {
-                piece.end = end;
+            if open.end + GAP.len() == start && !open.is_empty() {
+                open.end = end;
                 continue;
             }
-            self.put(&piece, begun, out);
-            piece = start..end;
+            self.close(&open, &mut pieces);
+            open = start..end;
         }
-        self.put(&piece, begun, out);
+        self.close(&open, &mut pieces);
+        pieces
     }
 
-    fn put(&self, piece: &std::ops::Range<usize>, begun: usize, out: &mut Vec<u8>) {
+    fn close<'a>(&'a self, piece: &std::ops::Range<usize>, pieces: &mut Vec<&'a [u8]>) {
         if piece.is_empty() {
             return;
         }
-        if out.len() > begun {
-            out.extend_from_slice(b"\r\n");
+        if !pieces.is_empty() {
+            pieces.push(GAP);
         }
-        out.extend_from_slice(&self.text[piece.clone()]);
+        pieces.push(&self.text[piece.clone()]);
     }
 
     fn shows(&self, section: &Section, wanted: Wanted<'_>) -> bool {

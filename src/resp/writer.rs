@@ -152,19 +152,28 @@ impl<'a> ReplyWriter<'a> {
     /// A tag has three bytes: what is more is cut, what is less filled up with
     /// spaces, as in Redis.
     pub fn verbatim(&mut self, tag: &str, bytes: &[u8]) {
+        self.verbatim_pieces(tag, &[bytes]);
+    }
+
+    /// Writes a string of type `tag` that is given in pieces.
+    pub fn verbatim_pieces(&mut self, tag: &str, pieces: &[&[u8]]) {
+        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+        self.out.reserve(len + 32);
         match self.proto {
-            Proto::Resp2 => write_bulk(self.out, bytes),
+            Proto::Resp2 => write_header(self.out, b'$', len),
             Proto::Resp3 => {
-                write_header(self.out, b'=', bytes.len() + 4);
+                write_header(self.out, b'=', len + 4);
                 let mut prefix = *b"   :";
                 for (to, from) in prefix[..3].iter_mut().zip(tag.bytes()) {
                     *to = from;
                 }
                 self.raw(&prefix);
-                self.raw(bytes);
-                self.raw(b"\r\n");
             }
         }
+        for piece in pieces {
+            self.raw(piece);
+        }
+        self.raw(b"\r\n");
     }
 
     fn list(&mut self, kind: u8, count: usize) {

@@ -17,9 +17,8 @@ fn write(snapshot: &Snapshot, sections: &str) -> String {
         .split_whitespace()
         .map(|name| name.as_bytes().to_vec())
         .collect();
-    let mut out = b"before".to_vec();
-    snapshot.write(Wanted::new(&names), &mut out);
-    String::from_utf8(out).expect("text")["before".len()..].to_owned()
+    let text = snapshot.pieces(Wanted::new(&names)).concat();
+    String::from_utf8(text).expect("text")
 }
 
 fn headers(snapshot: &Snapshot, sections: &str) -> String {
