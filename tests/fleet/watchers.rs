@@ -22,18 +22,18 @@ fn state(client: &mut Client, id: &str) -> String {
     })
 }
 
-fn source(client: &mut Client, id: &str) -> String {
+pub(super) fn source(client: &mut Client, id: &str) -> String {
     let shard = listed(client, id).expect(id);
     shard.field("source").as_str().to_owned()
 }
 
 /// The port that the shard's INFO tells.
-fn port(client: &mut Client, id: &str) -> String {
+pub(super) fn port(client: &mut Client, id: &str) -> String {
     let info = client.call(&["INFO", id, "server"]);
     field(info.as_str(), "tcp_port").to_owned()
 }
 
-fn watcher(client: &mut Client, name: &str) -> Reply {
+pub(super) fn watcher(client: &mut Client, name: &str) -> Reply {
     let watchers = client.call(&["SHARD.WATCHERS"]);
     let mut items = watchers.items().iter();
     let found = items.find(|w| w.field("name").as_str() == name);
@@ -43,7 +43,7 @@ fn watcher(client: &mut Client, name: &str) -> Reply {
 }
 
 /// What is wrong with a watcher; "" if nothing is.
-fn error(client: &mut Client, name: &str) -> String {
+pub(super) fn error(client: &mut Client, name: &str) -> String {
     match watcher(client, name).field("error") {
         Reply::Null => String::new(),
         text => text.as_str().to_owned(),
