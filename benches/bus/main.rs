@@ -6,6 +6,10 @@
 //! ```
 //!
 //! `--million` makes a million calls instead and prints the memory of Respite and Redis as they go.
+#![expect(
+    clippy::print_stdout,
+    reason = "a benchmark's result is what it prints"
+)]
 
 mod wire;
 
