@@ -249,11 +249,12 @@ impl Bus {
 
     // === outcomes ===
 
-    /// Hands an outcome to all who wait for it here.
-    pub(super) fn complete(&self, id: &str, outcome: &Outcome) {
-        let counted = self.waiting.lock().complete(id, outcome);
-        if counted > 0 {
-            self.taken.lock().push(Order::taken(id, counted));
+    /// Hands an outcome to all who wait for it here; unless others may ask for it, the backing need not keep
+    /// it then.
+    pub(super) fn complete(&self, id: &str, outcome: &Outcome, is_theirs: bool) {
+        let taken = self.waiting.lock().complete(id, outcome);
+        if let Some(taken) = taken.filter(|_| is_theirs) {
+            self.taken.lock().push(taken);
         }
     }
 
