@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use redis::Value;
@@ -133,6 +134,8 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
     match bus.run(Task::Exchange, &args).await {
         Ok(answer) => read(bus, orders, answer),
         Err(failure) => {
+            // It may be another Redis, or an empty one, that answers next.
+            bus.forget_touched(Instant::now());
             for order in orders {
                 fail(bus, order, &failure);
             }
