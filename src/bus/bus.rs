@@ -203,13 +203,10 @@ impl Bus {
             let patterns = patterns.to_vec();
             touched.insert(worker.to_owned(), Touched { at: now, patterns });
         }
-        let words: Vec<&[u8]> = patterns.iter().map(String::as_bytes).collect();
-        let mut encoded = Vec::new();
-        write_command(&mut encoded, &words);
-        encoded
+        write_patterns(patterns)
     }
 
-    /// The workers that wait here have been noted.
+    /// What was noted before is to be noted again.
     pub(super) fn forget_touched(&self, before: Instant) {
         self.touched
             .lock()
@@ -249,11 +246,12 @@ impl Bus {
 
     // === outcomes ===
 
-    /// Hands an outcome to all who wait for it here.
-    pub(super) fn complete(&self, id: &str, outcome: &Outcome) {
-        let counted = self.waiting.lock().complete(id, outcome);
-        if counted > 0 {
-            self.taken.lock().push(Order::taken(id, counted));
+    /// Hands an outcome to all who wait for it here; unless others may ask for it, the backing need not keep
+    /// it then.
+    pub(super) fn complete(&self, id: &str, outcome: &Outcome, is_theirs: bool) {
+        let taken = self.waiting.lock().complete(id, outcome);
+        if let Some(taken) = taken.filter(|_| is_theirs) {
+            self.taken.lock().push(taken);
         }
     }
 
@@ -311,4 +309,12 @@ impl Bus {
             && self.taken.lock().is_empty()
             && !self.has_tallies()
     }
+}
+
+/// Writes patterns in the one way in which the backing keeps them.
+pub(super) fn write_patterns(patterns: &[String]) -> Vec<u8> {
+    let words: Vec<&[u8]> = patterns.iter().map(String::as_bytes).collect();
+    let mut encoded = Vec::new();
+    write_command(&mut encoded, &words);
+    encoded
 }

@@ -11,8 +11,8 @@ use super::bus::Bus;
 use super::lane::{issued_as, letter, outcome};
 use super::method::{BoundCall, Method};
 use super::order::{Kind, Order, words};
-use super::store::{Failure, bytes, list, number};
-use super::waiting::{Outcome, Place};
+use super::store::{Failure, bytes, list, next, number, text};
+use super::waiting::{Outcome, Place, Role};
 
 /// How often a call is sent again because what was known of methods or workers was not true any more.
 const TRIES: usize = 8;
@@ -68,60 +68,70 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
             continue;
         };
         let bound = method.bind(args.given.clone())?;
-        let id = bus.hub.new_id();
-        let words = call_words(&id, &method, &worker, args, is_cast, bound);
+        let number = bus.hub.new_number();
+        let key = bound
+            .key
+            .as_ref()
+            .filter(|_| args.caching != Caching::Never);
+        let role = if key.is_some() {
+            Role::Sharer
+        } else {
+            Role::Only
+        };
+        let words = call_words(
+            &number,
+            &method,
+            (&worker, bus.hub.store.instance()),
+            args,
+            is_cast,
+            bound,
+        );
         let (order, answer) = Order::asked(Kind::Call, words);
         let mut ticket = Ticket {
             bus,
             words: order.words.iter().take(6).cloned().collect(),
             answer,
-            place: Some(Place::take(bus, &id, true)),
+            place: Some(Place::take(bus, &number, role)),
         };
         bus.submit(order);
         let (answer, mut place) = ticket.answer().await?;
-        match letter(&answer) {
-            Some(b'Q') if is_cast => {
-                place.leave();
-                bus.tally(&args.method, |tally| tally.call());
-                return Ok(Sent::Queued(id));
-            }
+        let letter = letter(&answer);
+        let mut words = list(answer).into_iter().skip(1);
+        let first = next(&mut words);
+        match letter {
             Some(b'Q') => {
-                place.issued();
                 bus.tally(&args.method, |tally| tally.call());
+                let id = text(first);
+                if is_cast {
+                    place.leave();
+                    return Ok(Sent::Queued(id));
+                }
+                place.issued(&id);
                 return Ok(Sent::Waits(place, id));
             }
             Some(b'J') => {
                 place.leave();
-                let other = list(answer)
-                    .into_iter()
-                    .nth(1)
-                    .map(super::store::text)
-                    .unwrap_or_default();
+                let other = text(first);
                 bus.tally(&args.method, |tally| tally.call());
                 if is_cast {
                     return Ok(Sent::Queued(other));
                 }
-                let mut place = Place::take(bus, &other, true);
-                place.issued();
+                let mut place = Place::take(bus, &other, role);
+                place.issued(&other);
                 // It may have ended before the place was taken.
                 bus.submit(Order::look(&other));
                 return Ok(Sent::Waits(place, other));
             }
             Some(b'V') => {
                 place.leave();
-                let value = list(answer)
-                    .into_iter()
-                    .nth(1)
-                    .map(bytes)
-                    .unwrap_or_default();
                 bus.tally(&args.method, |tally| {
                     tally.call();
                     tally.hit();
                 });
                 return Ok(if is_cast {
-                    Sent::Queued(id)
+                    Sent::Queued(text(next(&mut words)))
                 } else {
-                    Sent::Cached(value)
+                    Sent::Cached(bytes(first))
                 });
             }
             Some(b'W') => match bus.choose_candidate(&args.method) {
@@ -142,35 +152,33 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
 }
 
 fn call_words(
-    id: &str,
+    number: &str,
     method: &Method,
-    worker: &str,
+    (worker, home): (&str, &str),
     args: &CallArgs,
     is_cast: bool,
     bound: BoundCall,
 ) -> Vec<Vec<u8>> {
     let options = &method.options;
-    let key = match args.caching {
-        Caching::Never => None,
-        Caching::Use | Caching::Replace => bound.key,
+    let (key, mode) = match args.caching {
+        Caching::Never => (None, ""),
+        Caching::Use => (bound.key, ""),
+        Caching::Replace => (bound.key, "r"),
     };
+    let key = key.unwrap_or_default();
     let text = |text: &str| text.as_bytes().to_vec();
     vec![
         text("C"),
-        text(id),
+        text(number),
         text(&method.name),
         text(&method.stamp),
         text(worker),
         text(if is_cast { "1" } else { "0" }),
         text(&args.timeout_ms.to_string()),
-        text(&options.for_scripts(args.timeout_ms)),
         text(&options.max_pending.to_string()),
-        text(if args.caching == Caching::Replace {
-            "r"
-        } else {
-            ""
-        }),
-        key.unwrap_or_default(),
+        text(mode),
+        key.clone(),
+        options.meta(number, args.timeout_ms, (!is_cast).then_some(home), &key),
         bound.args,
         bound.kwargs,
         args.payload.clone(),
@@ -249,7 +257,7 @@ pub(super) async fn result(
     patience: Patience,
 ) -> Result<Option<Outcome>, String> {
     bus.hub.ready().await;
-    let mut place = Place::take(&bus, &id, false);
+    let mut place = Place::take(&bus, &id, Role::Onlooker);
     let (order, answer) = Order::asked(Kind::Look, words(&["T", &id, "wait"]));
     bus.submit(order);
     let answer = answer
@@ -258,7 +266,7 @@ pub(super) async fn result(
     match letter(&answer) {
         Some(b'n') => Err("NOCALL no such call, or it has expired".to_owned()),
         Some(b'p') => {
-            place.issued();
+            place.issued(&id);
             Ok(match patience {
                 Patience::Endless => (&mut place.outcome).await.ok(),
                 Patience::For(limit) => timeout(limit, &mut place.outcome)

@@ -38,7 +38,7 @@ pub struct Hub {
     control: Handle,
     started: AtomicBool,
     hints: watch::Sender<bool>,
-    next_id: AtomicU64,
+    next_number: AtomicU64,
     /// Tasks of [`Hub::spawn`] that have not ended.
     pending: AtomicUsize,
     born: Instant,
@@ -62,7 +62,7 @@ impl Hub {
             control: Handle::current(),
             started: AtomicBool::new(false),
             hints: watch::Sender::new(false),
-            next_id: AtomicU64::new(0),
+            next_number: AtomicU64::new(0),
             pending: AtomicUsize::new(0),
             born: Instant::now(),
         })
@@ -110,9 +110,9 @@ impl Hub {
         buses.values().cloned().collect()
     }
 
-    /// An id for a call, which no other Respite gives.
-    pub(super) fn new_id(&self) -> String {
-        let number = self.next_id.fetch_add(1, Ordering::Relaxed);
+    /// A number for a call, which no other Respite gives.
+    pub(super) fn new_number(&self) -> String {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         format!("{}-{number:x}", self.store.instance())
     }
 

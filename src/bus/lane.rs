@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use redis::Value;
 
 use super::bus::{Bus, Worker};
-use super::order::{Done, Kind, Order};
+use super::order::{Done, Kind, Order, method_of};
 use super::slot::{Delivery, Slot};
 use super::store::{Failure, Task, bytes, list, next, number, text};
 use super::waiting::Outcome;
@@ -17,9 +18,9 @@ use crate::resp::{Value as Resp, parse_reply};
 const MOST_ORDERS: usize = 256;
 /// The most bytes, one order apart.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
-/// How many calls whose time has come are looked at with each batch.
-const DUE: usize = 8;
-/// And by the upkeep.
+/// The most calls that they may bring.
+const MOST_CALLS: usize = 2000;
+/// How many calls whose time has come the upkeep looks at in one go.
 pub(super) const DUE_UPKEEP: usize = 500;
 
 /// Orders of one thread for one bus.
@@ -52,11 +53,12 @@ impl Lane {
     fn batch(&self) -> Option<Vec<Order>> {
         let mut queue = self.0.lock();
         queue.orders.retain(|order| !order.is_void());
-        let mut bytes = 0;
+        let (mut bytes, mut calls) = (0, 0);
         let first = queue.orders.iter().take(MOST_ORDERS);
         let fitting = first.take_while(|order| {
             bytes += order.bytes();
-            bytes < MOST_BYTES
+            calls += order.calls();
+            bytes < MOST_BYTES && calls < MOST_CALLS
         });
         // One order goes, however large it is.
         let count = fitting.count().max(1).min(queue.orders.len());
@@ -75,7 +77,7 @@ pub(super) async fn work(bus: Arc<Bus>, lane: Arc<Lane>) {
         over: false,
     };
     while let Some(orders) = lane.batch() {
-        exchange(&bus, orders, DUE).await;
+        exchange(&bus, orders, 0).await;
     }
     // The queue was empty under its lock, and somebody else may work by now.
     working.over = true;
@@ -98,15 +100,27 @@ impl Drop for Working<'_> {
 /// Sends orders and hands their answers out. Returns when the next call is due, in milliseconds, if it is
 /// known.
 pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize) -> Option<u64> {
-    orders.append(&mut bus.taken.lock());
+    {
+        let mut taken = bus.taken.lock();
+        let most = taken.len().min(MOST_CALLS / 2);
+        orders.extend(taken.drain(..most));
+    }
     attach_fetches(bus, &mut orders);
     orders.sort_by_key(|order| order.kind);
     let registry = bus.registry();
     let seen = bus.parked.lock().news();
-    for order in &mut orders {
+    // What the fetches behind each want of the same method: one read brings the calls for all of them.
+    let mut wanted: HashMap<String, usize> = HashMap::new();
+    for order in orders.iter_mut().rev() {
         if let Done::Slot(slot, news) = &mut order.done {
             *news = seen;
-            order.words = fetch_words(bus, slot, &slot.methods(&registry));
+            let mut ahead = 0;
+            if let ([method], false) = (slot.patterns.as_slice(), slot.globs) {
+                let wanted = wanted.entry(method.clone()).or_default();
+                ahead = *wanted;
+                *wanted += slot.count;
+            }
+            order.words = fetch_words(bus, slot, ahead, &slot.methods(&registry));
         }
     }
     let ttl = bus.worker_ms().to_string();
@@ -120,6 +134,8 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
     match bus.run(Task::Exchange, &args).await {
         Ok(answer) => read(bus, orders, answer),
         Err(failure) => {
+            // It may be another Redis, or an empty one, that answers next.
+            bus.forget_touched(Instant::now());
             for order in orders {
                 fail(bus, order, &failure);
             }
@@ -150,7 +166,7 @@ fn attach_fetches(bus: &Arc<Bus>, orders: &mut Vec<Order>) {
     orders.extend(slots.into_iter().map(Order::fetch));
 }
 
-fn fetch_words(bus: &Bus, slot: &Slot, methods: &[String]) -> Vec<Vec<u8>> {
+fn fetch_words(bus: &Bus, slot: &Slot, ahead: usize, methods: &[String]) -> Vec<Vec<u8>> {
     let token = format!("{:016x}", fastrand::u64(..));
     let mut words = vec![
         b"F".to_vec(),
@@ -163,6 +179,7 @@ fn fetch_words(bus: &Bus, slot: &Slot, methods: &[String]) -> Vec<Vec<u8>> {
         } else {
             b"0".to_vec()
         },
+        ahead.to_string().into_bytes(),
         methods.len().to_string().into_bytes(),
     ];
     words.extend(methods.iter().map(|method| method.as_bytes().to_vec()));
@@ -260,32 +277,30 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
 /// A worker's payload goes straight to those who wait for it here: it is kept in the backing by now.
 fn replied(bus: &Bus, words: &[Vec<u8>], answer: &Value, news: &mut News) {
     let Value::Array(answer) = answer else { return };
-    let [Value::Int(1), worked, method] = answer.as_slice() else {
+    let ([Value::Int(1), worked], [_, id, _, kind, payload, ..]) = (answer.as_slice(), words)
+    else {
         return;
     };
-    bus.tally(&text(method.clone()), |tally| tally.worked(number(worked)));
-    let [_, id, _, kind, payload, ..] = words else {
+    let Ok(id) = std::str::from_utf8(id) else {
         return;
     };
-    if kind.as_slice() != b"d" {
-        return;
-    }
-    if let Ok(id) = std::str::from_utf8(id) {
-        bus.complete(id, &Outcome::Done(payload.as_slice().into()));
+    bus.tally(method_of(id), |tally| tally.worked(number(worked)));
+    if kind.as_slice() == b"d" {
+        bus.complete(id, &Outcome::Done(payload.as_slice().into()), true);
         news.ended.retain(|ended| ended != id);
     }
 }
 
 fn looked(bus: &Bus, id: &str, answer: Value) {
-    let outcome = match letter(&answer) {
-        Some(b'd' | b'e') => outcome(answer),
+    let letter = letter(&answer);
+    let outcome = match letter {
         Some(b'n') => Some(Outcome::Failed(
             "NOCALL the call is not known any more".into(),
         )),
-        _ => None,
+        _ => outcome(answer),
     };
     if let Some(outcome) = outcome {
-        bus.complete(id, &outcome);
+        bus.complete(id, &outcome, letter != Some(b'x'));
     }
 }
 
@@ -295,7 +310,7 @@ pub(super) fn outcome(answer: Value) -> Option<Outcome> {
     let mut words = list(answer).into_iter().skip(1);
     match kind {
         b'd' => Some(Outcome::Done(bytes(next(&mut words)).into())),
-        b'e' => Some(Outcome::Failed(text(next(&mut words)).into())),
+        b'e' | b'x' => Some(Outcome::Failed(text(next(&mut words)).into())),
         _ => None,
     }
 }
@@ -309,16 +324,12 @@ fn give_up(bus: &Arc<Bus>, words: &[Vec<u8>], answer: &Value) {
 
 /// The id under which a `BUS.CALL` waits now; none for a cast, or when it does not wait.
 pub(super) fn issued_as(words: &[Vec<u8>], answer: &Value) -> Option<String> {
-    let kept = words.get(5).is_some_and(|kept| kept == b"1");
-    let Value::Array(answer) = answer else {
+    let is_cast = words.get(5).is_some_and(|kept| kept == b"1");
+    let Value::Array(parts) = answer else {
         return None;
     };
-    let letter = answer.first().cloned().map(bytes)?;
-    match letter.as_slice() {
-        b"Q" if !kept => words
-            .get(1)
-            .map(|id| String::from_utf8_lossy(id).into_owned()),
-        b"J" if !kept => answer.get(1).cloned().map(text),
+    match letter(answer) {
+        Some(b'Q' | b'J') if !is_cast => parts.get(1).cloned().map(text),
         _ => None,
     }
 }

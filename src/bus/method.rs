@@ -194,17 +194,30 @@ impl Options {
         Some(options)
     }
 
-    /// What the scripts have to know of a call's method; they find the numbers by their place.
-    pub(super) fn for_scripts(&self, timeout_ms: u64) -> String {
-        format!(
-            "{} {} {} {} {} {}",
+    /// What is known of a call with this number, as the scripts read it; `home` is where it is waited for.
+    pub(super) fn meta(
+        &self,
+        number: &str,
+        timeout_ms: u64,
+        home: Option<&str>,
+        key: &[u8],
+    ) -> Vec<u8> {
+        let mut meta = format!(
+            "{number} {timeout_ms} {} {} {} {} {} {} {}",
             self.visibility_ms,
             self.result_ms,
             self.cache_ms,
             u8::from(self.idempotent),
             self.max_deliveries,
-            timeout_ms
+            u8::from(home.is_none()),
+            home.unwrap_or("-"),
         )
+        .into_bytes();
+        if !key.is_empty() {
+            meta.push(b' ');
+            meta.extend_from_slice(key);
+        }
+        meta
     }
 }
 

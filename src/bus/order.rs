@@ -27,6 +27,7 @@ pub(super) enum Kind {
     Lost,
     /// Callers have what they waited for.
     Taken,
+    TakenShared,
     Call,
     Look,
     Beat,
@@ -80,10 +81,15 @@ impl Order {
         )
     }
 
-    /// So many callers have their outcome.
-    pub(super) fn taken(id: &str, count: usize) -> Self {
+    /// The caller has the outcome.
+    pub(super) fn taken(id: &str) -> Self {
+        Order::new(Kind::Taken, words(&["X", id]), Done::Nobody)
+    }
+
+    /// So many callers have the outcome of a call that others may wait for, too.
+    pub(super) fn taken_shared(id: &str, count: usize) -> Self {
         let count = count.to_string();
-        Order::new(Kind::Taken, words(&["X", id, &count]), Done::Nobody)
+        Order::new(Kind::TakenShared, words(&["Y", id, &count]), Done::Nobody)
     }
 
     /// Nobody here waits for the call any more.
@@ -100,6 +106,14 @@ impl Order {
         }
     }
 
+    /// How many calls it may bring.
+    pub(super) fn calls(&self) -> usize {
+        match &self.done {
+            Done::Slot(slot, _) => slot.count,
+            _ => 1,
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.words.iter().map(Vec::len).sum()
     }
@@ -108,4 +122,26 @@ impl Order {
 /// Writes words of an order.
 pub(super) fn words(words: &[&str]) -> Vec<Vec<u8>> {
     words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+/// The number of a call: what its id begins with, and its Respite gave it.
+pub(super) fn number_of(id: &str) -> &str {
+    id.split('.').next().unwrap_or(id)
+}
+
+/// The method of a call: what its id ends with.
+pub(super) fn method_of(id: &str) -> &str {
+    id.splitn(3, '.').nth(2).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_tells_number_and_method() {
+        let id = "0123-a.1700000000000-0.my.method";
+        assert_eq!((number_of(id), method_of(id)), ("0123-a", "my.method"));
+        assert_eq!((number_of("x"), method_of("x")), ("x", ""));
+    }
 }

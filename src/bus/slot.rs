@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::bus::Bus;
 use super::name::is_literal;
-use super::order::Order;
+use super::order::{Order, method_of};
 use super::registry::{Registry, any_matches};
 use super::store::{Failure, bytes, list, next, number, text};
 
@@ -203,9 +203,10 @@ impl Delivery {
     pub(super) fn read(bus: &Arc<Bus>, calls: Value) -> Self {
         let calls = list(calls).into_iter().map(|call| {
             let mut words = list(call).into_iter();
+            let id = text(next(&mut words));
             Delivered {
-                id: text(next(&mut words)),
-                method: text(next(&mut words)),
+                method: method_of(&id).to_owned(),
+                id,
                 deadline_ms: number(&next(&mut words)),
                 attempt: number(&next(&mut words)),
                 args: bytes(next(&mut words)),

@@ -1,6 +1,7 @@
 //! The bus in the backing: its scripts, and how their answers are read.
 //!
-//! Each script is one file; all begin with `prelude.lua`, which says what is kept where.
+//! Each script is one file; all begin with `prelude.lua`, which says what is kept where, and some go on with
+//! `calls.lua`, the life of a call.
 
 use std::sync::Arc;
 
@@ -38,7 +39,8 @@ pub(super) struct Store {
 #[error("{0}")]
 pub(super) struct Failure(pub(super) String);
 
-macro_rules! script {
+/// A script that needs no more than the keys.
+macro_rules! plain {
     ($file:literal) => {
         ControlScript::new(concat!(
             include_str!("scripts/prelude.lua"),
@@ -47,23 +49,44 @@ macro_rules! script {
     };
 }
 
+/// A script that ends or moves calls.
+macro_rules! with_calls {
+    ($file:literal) => {
+        ControlScript::new(concat!(
+            include_str!("scripts/prelude.lua"),
+            include_str!("scripts/calls.lua"),
+            include_str!(concat!("scripts/", $file))
+        ))
+    };
+}
+
+/// The script for all that happens often: what is rare in it is a function, made when it is needed.
+const EXCHANGE: &str = concat!(
+    include_str!("scripts/prelude.lua"),
+    "local function learn()\n",
+    include_str!("scripts/calls.lua"),
+    include_str!("scripts/orders.lua"),
+    "end\n",
+    include_str!("scripts/exchange.lua"),
+);
+
 impl Store {
     pub(super) fn new(link: Arc<ControlLink>) -> Self {
         Store {
             link,
             instance: format!("{:016x}", fastrand::u64(..)),
             scripts: [
-                script!("exchange.lua"),
-                script!("register.lua"),
-                script!("unregister.lua"),
-                script!("cleanup.lua"),
-                script!("uncache.lua"),
-                script!("dead.lua"),
-                script!("revive.lua"),
-                script!("registry.lua"),
-                script!("inspect.lua"),
-                script!("count.lua"),
-                script!("prune.lua"),
+                ControlScript::new(EXCHANGE),
+                plain!("register.lua"),
+                with_calls!("unregister.lua"),
+                with_calls!("cleanup.lua"),
+                plain!("uncache.lua"),
+                plain!("dead.lua"),
+                with_calls!("revive.lua"),
+                plain!("registry.lua"),
+                plain!("inspect.lua"),
+                plain!("count.lua"),
+                plain!("prune.lua"),
             ],
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tracing::debug;
 
-use super::bus::Bus;
+use super::bus::{Bus, write_patterns};
 use super::hub::Hub;
 use super::lane::{DUE_UPKEEP, exchange};
 use super::order::{Done, Kind, Order, words};
@@ -102,7 +102,7 @@ fn alive(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
         let encoded = if patterns.is_empty() {
             Vec::new()
         } else {
-            bus.touch(&worker, &patterns)
+            write_patterns(&patterns)
         };
         let words = vec![b"W".to_vec(), worker.into_bytes(), encoded];
         Order::new(Kind::Touch, words, Done::Nobody)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::bus::Bus;
-use super::order::Order;
+use super::order::{Order, number_of};
 
 /// How a call ended: the worker's payload, or the error reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,48 +15,73 @@ pub(super) enum Outcome {
     Failed(Arc<str>),
 }
 
-/// Who waits here, by call.
+/// Who waits here, by the number of the call.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    calls: HashMap<String, Vec<Waiter>>,
+    calls: HashMap<String, Waiters>,
     next: u64,
+}
+
+/// Those who wait for one call.
+#[derive(Debug, Default)]
+struct Waiters {
+    /// The whole id, once the backing knows the call.
+    id: Option<String>,
+    all: Vec<Waiter>,
 }
 
 #[derive(Debug)]
 struct Waiter {
     number: u64,
-    /// Whether the call counts it among those who wait (`BUS.CALL` does, `BUS.RESULT` does not).
-    counted: bool,
-    /// Whether the backing knows the call by now.
-    issued: bool,
+    role: Role,
     tx: oneshot::Sender<Outcome>,
+}
+
+/// What somebody who waits means to the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The one caller.
+    Only,
+    /// One of the callers of a shared call, which counts them.
+    Sharer,
+    /// Somebody who asked for the result.
+    Onlooker,
 }
 
 /// A place among those who wait. Dropped before the outcome came, it gives the call up.
 #[derive(Debug)]
 pub(super) struct Place {
     bus: Arc<Bus>,
-    id: String,
+    call: String,
     number: u64,
-    /// Whether the backing knows that somebody waits.
-    issued: bool,
+    role: Role,
+    /// The call, if it is to be given up.
+    issued: Option<String>,
     pub(super) outcome: oneshot::Receiver<Outcome>,
 }
 
 impl Waiting {
-    /// Hands the outcome to all who wait; returns how many of them the call had counted.
-    pub(super) fn complete(&mut self, id: &str, outcome: &Outcome) -> usize {
-        let waiters = self.calls.remove(id).unwrap_or_default();
-        let counted = waiters.iter().filter(|waiter| waiter.counted).count();
-        for waiter in waiters {
+    /// Hands the outcome to all who wait; returns what the backing is to be told of it.
+    pub(super) fn complete(&mut self, id: &str, outcome: &Outcome) -> Option<Order> {
+        let waiters = self.calls.remove(number_of(id))?;
+        let sharers = waiters
+            .all
+            .iter()
+            .filter(|waiter| waiter.role == Role::Sharer)
+            .count();
+        let is_taken = waiters.all.iter().any(|waiter| waiter.role == Role::Only);
+        for waiter in waiters.all {
             // Who has gone needs no outcome, and was counted all the same.
             let _ = waiter.tx.send(outcome.clone());
         }
-        counted
+        match sharers {
+            0 => is_taken.then(|| Order::taken(id)),
+            count => Some(Order::taken_shared(id, count)),
+        }
     }
 
     pub(super) fn has(&self, id: &str) -> bool {
-        self.calls.contains_key(id)
+        self.calls.contains_key(number_of(id))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -65,74 +90,74 @@ impl Waiting {
 
     /// The calls that the backing knows.
     pub(super) fn ids(&self) -> Vec<String> {
-        let issued = |waiters: &Vec<Waiter>| waiters.iter().any(|waiter| waiter.issued);
-        let calls = self.calls.iter();
-        let calls = calls.filter(|(_, waiters)| issued(waiters));
-        calls.map(|(id, _)| id.clone()).collect()
+        self.calls
+            .values()
+            .filter_map(|waiters| waiters.id.clone())
+            .collect()
     }
 
-    fn leave(&mut self, id: &str, number: u64) -> bool {
-        let Some(waiters) = self.calls.get_mut(id) else {
+    fn leave(&mut self, call: &str, number: u64) -> bool {
+        let Some(waiters) = self.calls.get_mut(call) else {
             return false;
         };
-        let before = waiters.len();
-        waiters.retain(|waiter| waiter.number != number);
-        let left = waiters.len() < before;
-        if waiters.is_empty() {
-            self.calls.remove(id);
+        let before = waiters.all.len();
+        waiters.all.retain(|waiter| waiter.number != number);
+        let left = waiters.all.len() < before;
+        if waiters.all.is_empty() {
+            self.calls.remove(call);
         }
         left
     }
 }
 
 impl Place {
-    /// Takes a place. It must be taken before the backing can know of it, so that no outcome is missed.
-    pub(super) fn take(bus: &Arc<Bus>, id: &str, counted: bool) -> Self {
+    /// Takes a place, by the call's id or the number that it begins with. It must be taken before the backing
+    /// can know of it, so that no outcome is missed.
+    pub(super) fn take(bus: &Arc<Bus>, id: &str, role: Role) -> Self {
         let (tx, outcome) = oneshot::channel();
+        let call = number_of(id).to_owned();
         let mut waiting = bus.waiting.lock();
         waiting.next += 1;
         let number = waiting.next;
-        let waiter = Waiter {
-            number,
-            counted,
-            issued: false,
-            tx,
-        };
-        waiting.calls.entry(id.to_owned()).or_default().push(waiter);
+        let waiter = Waiter { number, role, tx };
+        waiting
+            .calls
+            .entry(call.clone())
+            .or_default()
+            .all
+            .push(waiter);
         drop(waiting);
         Place {
             bus: Arc::clone(bus),
-            id: id.to_owned(),
+            call,
             number,
-            issued: false,
+            role,
+            issued: None,
             outcome,
         }
     }
 
-    /// The backing knows the call: from now on it is looked at, and given up if the place is and the call
-    /// had counted it.
-    pub(super) fn issued(&mut self) {
+    /// The backing knows the call: from now on it is looked at, and given up if the place of a caller is.
+    pub(super) fn issued(&mut self, id: &str) {
         let mut waiting = self.bus.waiting.lock();
-        let waiters = waiting.calls.get_mut(&self.id);
-        let own = |waiter: &&mut Waiter| waiter.number == self.number;
-        if let Some(waiter) = waiters.and_then(|waiters| waiters.iter_mut().find(own)) {
-            waiter.issued = true;
-            self.issued = waiter.counted;
+        if let Some(waiters) = waiting.calls.get_mut(&self.call) {
+            waiters.id = Some(id.to_owned());
         }
+        self.issued = (self.role != Role::Onlooker).then(|| id.to_owned());
     }
 
     /// Gives the place up without a word to the backing; false when the outcome is there already.
     pub(super) fn leave(&mut self) -> bool {
-        self.issued = false;
-        self.bus.waiting.lock().leave(&self.id, self.number)
+        self.issued = None;
+        self.bus.waiting.lock().leave(&self.call, self.number)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let left = self.bus.waiting.lock().leave(&self.id, self.number);
-        if left && self.issued {
-            self.bus.submit_from_anywhere(vec![Order::gone(&self.id)]);
+        let left = self.bus.waiting.lock().leave(&self.call, self.number);
+        if let Some(id) = self.issued.take().filter(|_| left) {
+            self.bus.submit_from_anywhere(vec![Order::gone(&id)]);
         }
     }
 }

@@ -39,7 +39,7 @@ fn a_caller_that_goes_cancels_its_call() {
     wait_until(
         "one is kept, which the worker may ask about",
         DEADLINE,
-        || world.calls_kept().len() == 1,
+        || world.calls_kept().len() == 2,
     );
 }
 

@@ -76,12 +76,13 @@ impl World {
         keys
     }
 
-    /// The keys of calls.
+    /// The keys of calls, and what is on their list.
     fn calls_kept(&self) -> Vec<String> {
-        self.keys()
-            .into_iter()
-            .filter(|key| key.contains("}:k:"))
-            .collect()
+        let is_call = |key: &String| key.contains("}:k:") || key.contains("}:r:");
+        let mut kept: Vec<String> = self.keys().into_iter().filter(is_call).collect();
+        let listed = self.redis.call(&["ZRANGE", "respite:b:{b}:t", "0", "-1"]);
+        kept.extend(listed.strings().into_iter().map(str::to_owned));
+        kept
     }
 
     /// A caller on a connection of its own, in the background.

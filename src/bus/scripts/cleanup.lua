@@ -4,10 +4,10 @@ local most = tonumber(ARGV[3])
 local ids = call('ZRANGE', P .. 't', 0, most - 1)
 local removed = 0
 for _, id in ipairs(ids) do
-  local k = P .. 'k:' .. id
-  local state = call('HMGET', k, 's', 'h')
-  if state[1] == 'q' or state[1] == 'f' then tell(id, state[2]) end
-  removed = removed + call('UNLINK', k)
+  local c = load(id)
+  if c and (c.s == 'q' or c.s == 'f') then tell(c) end
+  local number = match(id, '^[^.]+')
+  removed = removed + call('UNLINK', P .. 'k:' .. number, P .. 'r:' .. number)
 end
 local more = #ids >= most and 1 or 0
 if more == 1 then
@@ -15,11 +15,11 @@ if more == 1 then
 else
   -- A method that was unregistered left nothing but its calls.
   for _, method in ipairs(call('HKEYS', P .. 'm')) do
-    for _, kind in ipairs({ 'q', 'c', 'e', 'f', 'd', 'h' }) do
+    for _, kind in ipairs({ 'q', 'c', 'e', 'f', 'd', 'h', 'y' }) do
       removed = removed + call('UNLINK', P .. kind .. ':' .. method)
     end
   end
-  for _, key in ipairs({ 'm', 'g', 't', 's', 'w', 'p', 'i' }) do
+  for _, key in ipairs({ 'm', 'g', 't', 's', 'w', 'p', 'i', 'o', 'n', 'y' }) do
     removed = removed + call('UNLINK', P .. key)
   end
 end

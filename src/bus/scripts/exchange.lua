@@ -1,120 +1,54 @@
 -- What happens to calls, many at a time: a Respite sends all that has come together as one list of orders.
--- ARGV: Respite, bus, worker ttl, stamp of the registry that it knows, how many due calls to look at,
--- then the orders, each a letter and its words.
+-- ARGV: Respite, bus, worker ttl, stamp of the registry that it knows, how many due calls to look at, then the
+-- orders, each a letter and its words, in this order: R E L X Y C T B W I F.
 -- Gives: an answer per order, calls ended for this Respite, failures, methods with queued calls, workers
--- alive (if a call found none), the time until the next call is due (if asked to look at more than a few).
+-- alive (if a call found none), the time until the next call is due (if it was to look at some).
+--
+-- A function costs time when it is made, and `learn` makes many: the usual orders do without.
 local TTL, STAMP, LOOK = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local INTEREST = 10000  -- how long a Respite gets hints after it last asked for them
-local at = 5
-local function word()
-  at = at + 1
-  return ARGV[at]
-end
-
-local stamps = {}
-local function stamp_of(method)
-  local stamp = stamps[method]
-  if stamp == nil then
-    stamp = call('HGET', P .. 'g', method)
-    stamps[method] = stamp
-  end
-  return stamp
-end
-
-local living = {}
-local function is_alive(worker)
-  if worker == '' then return false end
-  if living[worker] == nil then
-    local till = call('ZSCORE', P .. 'w', worker)
-    living[worker] = till and tonumber(till) > now or false
-  end
-  return living[worker]
-end
-
-local function is_home(c)
-  return string.find(c.h, ME, 1, true) ~= nil
-end
-
--- One more waits for a call that is under way.
-local function join(id, c, kept, timeout)
-  local k = P .. 'k:' .. id
-  if kept == '1' then call('HSET', k, 'z', '1') end
-  call('HINCRBY', k, 'j', 1)
-  if kept == '0' and not is_home(c) then call('HSET', k, 'h', c.h .. ',' .. ME) end
-  local deadline = now + timeout
-  if deadline > tonumber(c.d) then
-    call('HSET', k, 'd', deadline)
-    call('PEXPIRE', k, timeout + GRACE)
-    local due = deadline
-    if c.s == 'f' and tonumber(c.u) < due then due = c.u end
-    look_again(id, due)
-    lease(P .. 'q:' .. c.m, timeout + GRACE)
-    lease(P .. 'f:' .. c.m, timeout)
-  end
-end
-
--- Keeps an outcome that nobody had to work for.
-local function keep_outcome(id, method, value, opts)
-  local ttl = tonumber(string.match(opts, '^%d+ (%d+)'))
-  call('HSET', P .. 'k:' .. id, 'm', method, 's', 'd', 'o', opts, 'd', 0, 'h', '', 'z', '1', 'v', value)
-  call('PEXPIRE', P .. 'k:' .. id, ttl)
-  look_again(id, now + ttl)
-end
-
+local rare = nil
+local answers, n = {}, 0
 local workers = nil
-local orders = {}
+local due = {}       -- for the list of calls: when, call
+local acks = {}      -- method -> places that have ended
+local delivered, undelivered = {}, {}  -- for the list of deliveries
+local taken, forgotten = {}, {}        -- outcomes, and their calls
+local over = {}      -- calls that were answered in this exchange
+local stamp_us = string.format('%.0f', now_us)
+local lengths, stamps, living = {}, {}, {}
+local known, interested, retries = nil, false, nil
+local spare = {}     -- method -> entries that were read for later fetches
+local words = #ARGV
+local at = 6
+local phase = ''
 
--- C: a new call.
-function orders.C()
-  local id, method, stamp, worker, kept, timeout, opts, most, mode, key =
-    word(), word(), word(), word(), word(), tonumber(word()), word(), tonumber(word()), word(), word()
-  local args, kwargs, payload = word(), word(), word()
-  local current = stamp_of(method)
-  if not current then return { 'M' } end
-  if current ~= stamp then return { 'G' } end
-  if key ~= '' and mode ~= 'r' then
-    local till = call('ZSCORE', P .. 'e:' .. method, key)
-    local value = till and tonumber(till) > now and call('HGET', P .. 'c:' .. method, key)
-    if value then
-      if kept == '1' then keep_outcome(id, method, value, opts) end
-      return { 'V', value }
-    end
-    local other = call('HGET', P .. 'f:' .. method, key)
-    local c = other and load(other)
-    if c and (c.s == 'q' or c.s == 'f') and tonumber(c.d) > now then
-      join(other, c, kept, timeout)
-      return { 'J', other }
-    end
+-- Writes what was put together, so that what follows sees it.
+local function settle()
+  for method, places in pairs(acks) do
+    local q = P .. 'q:' .. method
+    call('XACK', q, 'g', unpack(places))
+    call('XDEL', q, unpack(places))
+    acks[method] = nil
   end
-  if kept == '0' and not is_alive(worker) then
-    workers = {}
-    for _, name in ipairs(call('ZRANGEBYSCORE', P .. 'w', '(' .. now, '+inf')) do
-      workers[#workers + 1] = name
-      workers[#workers + 1] = call('HGET', P .. 'p', name) or ''
-    end
-    return { 'W' }
+  if #undelivered > 0 then
+    call('HDEL', P .. 'o', unpack(undelivered))
+    undelivered = {}
   end
-  if call('XLEN', P .. 'q:' .. method) >= most then return { 'B' } end
-  local deadline = now + timeout
-  local x = enqueue(id, method, deadline)
-  local k = P .. 'k:' .. id
-  local home = kept == '0' and ME or ''
-  if key == '' and kept == '0' then
-    call('HSET', k, 'm', method, 's', 'q', 'o', opts, 'd', deadline, 'b', now_us, 'h', home, 'x', x, 'n', 0,
-      'a', args, 'w', kwargs, 'p', payload)
-  else
-    call('HSET', k, 'm', method, 's', 'q', 'o', opts, 'd', deadline, 'b', now_us, 'h', home, 'x', x, 'n', 0,
-      'a', args, 'w', kwargs, 'p', payload, 'j', 1)
-    if kept == '1' then call('HSET', k, 'z', '1') end
-    if key ~= '' then
-      call('HSET', k, 'y', key)
-      call('HSET', P .. 'f:' .. method, key, id)
-      lease(P .. 'f:' .. method, timeout)
-    end
+  if #taken > 0 then
+    call('DEL', unpack(taken))
+    call('ZREM', P .. 't', unpack(forgotten))
+    taken, forgotten = {}, {}
   end
-  call('PEXPIRE', k, timeout + GRACE)
-  look_again(id, deadline)
-  return { 'Q' }
+  if #due > 0 then
+    in_parts('ZADD', P .. 't', due)
+    due = {}
+  end
+  if #delivered > 0 then
+    in_parts('HSET', P .. 'o', delivered)
+    lease(P .. 'o', longest + GRACE)
+    delivered = {}
+  end
 end
 
 local function touch(worker, patterns)
@@ -125,214 +59,285 @@ local function touch(worker, patterns)
   living[worker] = true
 end
 
-local known = nil   -- the registry's stamp
-local ready = nil   -- methods that may have queued calls, when there are many to choose from
-local empty = {}
-local interested = false
-
-local function show_interest()
-  call('ZADD', P .. 'i', now + INTEREST, ME)
-  lease(P .. 'i', INTEREST)
+if LOOK > 0 then
+  rare = learn()
+  rare.look_at_due(LOOK)
 end
 
-local function deliver(found, id, worker, token)
-  local k = P .. 'k:' .. id
-  local v = call('HMGET', k, 'm', 's', 'o', 'd', 'b', 'n', 'a', 'w', 'p', 'x', 'h', 'z', 'y')
-  if not v[1] then return false end
-  local deadline = tonumber(v[4])
-  if deadline <= now then
-    local c = { m = v[1], s = 'f', o = v[3], x = v[10], h = v[11], z = v[12], y = v[13] }
-    finish(id, c, 'e', 'DEADLINE the call was not answered in time')
-    return true
+while at <= words do
+  local order = ARGV[at]
+  local answer = 0
+  if order ~= phase then
+    -- Calls that end and calls that begin are put together as far as they stand together.
+    settle()
+    phase = order
   end
-  local visibility = tonumber(string.match(v[3], '^%d+'))
-  local n, till = tonumber(v[6]) + 1, now + visibility
-  token = token .. '-' .. #found
-  call('HSET', k, 's', 'f', 't', token, 'n', n, 'u', till, 'r', worker, 'l', now_us)
-  if till < deadline then look_again(id, till) end
-  found[#found + 1] = { id, v[1], deadline - now, n, v[7], v[8], v[9], now_us - tonumber(v[5]), token, visibility }
-  return true
-end
 
--- F: a worker wants calls.
-function orders.F()
-  local worker, patterns, token, count, globs, many =
-    word(), word(), word(), tonumber(word()), word(), tonumber(word())
-  local first = at + 1
-  at = at + many
-  if patterns ~= '' then touch(worker, patterns) end
-  if globs == '1' then
-    known = known or call('HGET', P .. 'g', '') or '0'
-    if known ~= STAMP then return { 'G' } end
-  end
-  if many > 8 and not ready then
-    ready = {}
-    for _, method in ipairs(call('SMEMBERS', P .. 's')) do ready[method] = true end
-  end
-  local found = {}
-  for i = first, first + many - 1 do
-    local method = ARGV[i]
-    local q = P .. 'q:' .. method
-    if not empty[method] and (many <= 8 or ready[method]) then
-      while #found < count do
-        local read = call('XLEN', q) > 0
-          and call('XREADGROUP', 'GROUP', 'g', 'r', 'COUNT', count - #found, 'STREAMS', q, '>')
-        if not read then
-          empty[method] = true
-          call('SREM', P .. 's', method)
-          break
-        end
-        for _, entry in ipairs(read[1][2]) do
-          if not deliver(found, entry[2][2], worker, token) then
-            call('XACK', q, 'g', entry[1])
-            call('XDEL', q, entry[1])
-          end
-        end
+  if order == 'C' then
+    -- A new call.
+    local number, method, stamp, worker = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+    local kept, timeout, most, mode = ARGV[at + 5], tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7]), ARGV[at + 8]
+    local key, meta = ARGV[at + 9], ARGV[at + 10]
+    local current = stamps[method]
+    if current == nil then
+      current = call('HGET', P .. 'g', method)
+      stamps[method] = current
+    end
+    answer = nil
+    if not current then
+      answer = { 'M' }
+    elseif current ~= stamp then
+      answer = { 'G' }
+    elseif key ~= '' then
+      rare = rare or learn()
+      answer = rare.share(number, method, kept, timeout, mode, key, meta)
+    end
+    if not answer and kept == '0' then
+      if living[worker] == nil then
+        local till = worker ~= '' and call('ZSCORE', P .. 'w', worker)
+        living[worker] = till and tonumber(till) > now or false
+      end
+      if not living[worker] then
+        rare = rare or learn()
+        workers = rare.living()
+        answer = { 'W' }
       end
     end
-    if #found >= count then break end
-  end
-  if #found == 0 then
-    if not interested then
-      interested = true
-      show_interest()
+    if not answer then
+      local q = P .. 'q:' .. method
+      local length = lengths[method] or call('XLEN', q)
+      lengths[method] = length
+      if length >= most then
+        answer = { 'B' }
+      else
+        if not leases[q] then
+          local ttl = call('PTTL', q)
+          if ttl == -2 then call('XGROUP', 'CREATE', q, 'g', '0', 'MKSTREAM') end
+          leases[q] = ttl
+          call('SADD', P .. 's', method)
+          lease(P .. 's', timeout + GRACE)
+        end
+        local x = call('XADD', q, '*', 'm', meta, 'a', ARGV[at + 11], 'w', ARGV[at + 12], 'p', ARGV[at + 13],
+          'b', stamp_us)
+        if leases[q] < timeout + GRACE then
+          leases[q] = timeout + 2 * GRACE
+          call('PEXPIRE', q, leases[q])
+        end
+        lengths[method] = length + 1
+        queued[method] = (queued[method] or 0) + 1
+        local id = number .. '.' .. x .. '.' .. method
+        due[#due + 1] = now + timeout
+        due[#due + 1] = id
+        if timeout > longest then longest = timeout end
+        if key ~= '' then rare.shared(id, method, key, timeout) end
+        answer = { 'Q', id }
+      end
     end
-    return { 'N' }
-  end
-  return { 'D', found }
-end
+    at = at + 14
 
--- R: a worker's outcome. Kind d: done, e: failed, r: failed, to be tried again.
-function orders.R()
-  local id, token, kind, value, code = word(), word(), word(), word(), word()
-  local c = load(id)
-  if not c or c.s ~= 'f' or c.t ~= token then return { 0 } end
-  local worked = now_us - tonumber(c.l)
-  if kind == 'd' then
-    finish(id, c, 'd', value)
-  else
-    local _, _, _, idempotent = options(c)
-    if kind == 'r' and idempotent then
-      retry(id, c, code, value)
+  elseif order == 'F' then
+    -- A worker wants calls. It goes without when the time of one that it could have is up: that one is due.
+    local worker, patterns, token, count = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
+    local globs, ahead, many = ARGV[at + 5], tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
+    local first = at + 8
+    at = first + many
+    if patterns ~= '' then touch(worker, patterns) end
+    if globs == '1' then known = known or call('HGET', P .. 'g', '') or '0' end
+    if globs == '1' and known ~= STAMP then
+      answer = { 'G' }
     else
-      finish(id, c, 'e', 'BUSFAIL ' .. code .. ' ' .. value)
+      if retries == nil then retries = call('EXISTS', P .. 'y') == 1 end
+      local ready = nil
+      if many > 8 then
+        ready = {}
+        for _, method in ipairs(call('SMEMBERS', P .. 's')) do ready[method] = true end
+        for _, method in ipairs(call('SMEMBERS', P .. 'y')) do ready[method] = true end
+      end
+      local found = {}
+      for i = first, first + many - 1 do
+        local method = ARGV[i]
+        while retries and #found < count do
+          rare = rare or learn()
+          local c, deliveries = rare.again(method)
+          if not c then break end
+          local t, till = token .. '-' .. #found, now + c.visibility
+          delivered[#delivered + 1] = c.id
+          delivered[#delivered + 1] = table.concat({ t, deliveries + 1, till, stamp_us }, ' ')
+            .. '\n' .. worker .. '\n' .. c.meta
+          if till < c.d then
+            due[#due + 1] = till
+            due[#due + 1] = c.id
+          end
+          if c.d - now > longest then longest = c.d - now end
+          found[#found + 1] = { c.id, c.d - now, deliveries + 1, c.a, c.w, c.p, 0, t, c.visibility }
+        end
+        local entries = spare[method]
+        while #found < count and (not ready or ready[method]) do
+          if not entries or #entries == 0 then
+            local q = P .. 'q:' .. method
+            if entries == false or call('XLEN', q) == 0 then break end
+            local read = call('XREADGROUP', 'GROUP', 'g', 'r', 'COUNT', count - #found + ahead, 'STREAMS', q, '>')
+            if not read then
+              entries = false
+              spare[method] = false
+              call('SREM', P .. 's', method)
+              break
+            end
+            entries = read[1][2]
+            -- From the end on, so that taking one is cheap.
+            local half = #entries
+            for j = 1, math.floor(half / 2) do
+              entries[j], entries[half + 1 - j] = entries[half + 1 - j], entries[j]
+            end
+            spare[method] = entries
+          end
+          local entry = table.remove(entries)
+          local x, fields = entry[1], entry[2]
+          local meta = fields[2]
+          local number, timeout, visibility, key = match(meta, '^(%S+) (%d+) (%d+) %d+ %d+ %d %d+ %d %S+ ?(.*)$')
+          local id = number .. '.' .. x .. '.' .. method
+          local deadline, till = match(x, '^%d+') + timeout, now + visibility
+          if key ~= '' and deadline <= now then
+            rare = rare or learn()
+            deadline = rare.deadline(id)
+          end
+          if deadline > now then
+            local t = token .. '-' .. #found
+            delivered[#delivered + 1] = id
+            delivered[#delivered + 1] = t .. ' 1 ' .. till .. ' ' .. stamp_us .. '\n' .. worker
+              .. '\n' .. meta
+            if till < deadline then
+              due[#due + 1] = till
+              due[#due + 1] = id
+            end
+            if deadline - now > longest then longest = deadline - now end
+            found[#found + 1] = { id, deadline - now, 1, fields[4], fields[6], fields[8], now_us - fields[10], t,
+              tonumber(visibility) }
+          end
+        end
+        if #found >= count then break end
+      end
+      if #found > 0 then
+        answer = { 'D', found }
+      else
+        if not interested then
+          interested = true
+          call('ZADD', P .. 'i', now + INTEREST, ME)
+          lease(P .. 'i', INTEREST)
+        end
+        answer = { 'N' }
+      end
     end
-  end
-  return { 1, worked, c.m }
-end
 
--- T: what is the outcome? With 'take' those who waited have it then; with 'wait' this Respite wants to be told.
-function orders.T()
-  local id, how = word(), word()
-  local c = load(id)
-  if not c then return { 'n' } end
-  if c.s == 'q' or c.s == 'f' then
-    if how == 'wait' and not is_home(c) then
-      call('HSET', P .. 'k:' .. id, 'h', c.h == '' and ME or c.h .. ',' .. ME)
+  elseif order == 'R' then
+    -- A worker's outcome: usually success, of a call that nobody shares.
+    local id, token, kind, value = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+    local delivery = call('HGET', P .. 'o', id)
+    local t, l, number, timeout, ttl, kept, home, key
+    if delivery then
+      t, l, number, timeout, ttl, kept, home, key = match(delivery,
+        '^(%S+) %d+ %d+ (%d+)\n[^\n]*\n(%S+) (%d+) %d+ (%d+) %d+ %d %d+ (%d) (%S+) ?(.*)$')
     end
-    return { 'p' }
-  end
-  local value = call('HGET', P .. 'k:' .. id, 'v')
-  if how == 'take' then release(id, c, 1) end
-  return { c.s == 'd' and 'd' or 'e', value }
-end
+    if t ~= token or over[id] then
+      answer = { 0 }
+    else
+      answer = { 1, now_us - l }
+      if kind == 'd' and key == '' and kept == '0' then
+        local keep = tonumber(ttl)
+        if keep > TAKEN then keep = TAKEN end
+        call('SET', P .. 'r:' .. number, 'd' .. value, 'PX', keep)
+        local x, method = match(id, '^[^.]+%.([^.]+)%.(.+)$')
+        local places = acks[method] or {}
+        places[#places + 1] = x
+        acks[method] = places
+        undelivered[#undelivered + 1] = id
+        if tonumber(timeout) > keep then
+          due[#due + 1] = now + keep
+          due[#due + 1] = id
+        end
+        if home ~= ME then
+          local ids = homes[home] or {}
+          ids[#ids + 1] = id
+          homes[home] = ids
+        end
+      else
+        settle()
+        rare = rare or learn()
+        rare.R(id, kind, value, ARGV[at + 5])
+      end
+      over[id] = true
+    end
+    at = at + 6
 
--- E: somebody does not want the outcome any more. Why: d deadline of its own, g gone, c BUS.CANCEL.
-function orders.E()
-  local id, why = word(), word()
-  local c = load(id)
-  if not c then return { 'n' } end
-  if c.s ~= 'q' and c.s ~= 'f' then
-    if why == 'c' then return { 0 } end
-    local value = call('HGET', P .. 'k:' .. id, 'v')
-    release(id, c, 1)
-    return { c.s == 'd' and 'd' or 'e', value }
-  end
-  if why == 'c' then
-    finish(id, c, c.s == 'f' and 'c' or 'e', 'CANCELLED the call was cancelled')
-    return { 1 }
-  end
-  if c.z or (c.j and call('HINCRBY', P .. 'k:' .. id, 'j', -1) > 0) then return { 'p' } end
-  c.h = ''
-  local text = why == 'd' and 'DEADLINE the call was not answered in time' or 'CANCELLED the caller is gone'
-  if c.s == 'f' then
-    finish(id, c, 'c', text)
+  elseif order == 'X' then
+    -- A caller here has the outcome of its call.
+    taken[#taken + 1] = P .. 'r:' .. match(ARGV[at + 1], '^[^.]+')
+    forgotten[#forgotten + 1] = ARGV[at + 1]
+    at = at + 2
+
+  elseif order == 'T' and ARGV[at + 2] == 'look' then
+    -- What is the outcome? One that is kept for others (x) need not be said to be taken.
+    local id = ARGV[at + 1]
+    local outcome = call('GET', P .. 'r:' .. (match(id, '^[^.]+') or ''))
+    if outcome then
+      local state = sub(outcome, 1, 1)
+      answer = { state == 'c' and 'x' or state, sub(outcome, 2) }
+    else
+      answer = { call('ZSCORE', P .. 't', id) and 'p' or 'n' }
+    end
+    at = at + 3
+
+  elseif order == 'W' then
+    -- A worker is heard of.
+    touch(ARGV[at + 1], ARGV[at + 2])
+    at = at + 3
+
+  elseif order == 'I' then
+    -- Fetches wait here.
+    call('ZADD', P .. 'i', now + INTEREST, ME)
+    lease(P .. 'i', INTEREST)
+    at = at + 1
+
+  elseif order == 'B' then
+    local worker, extend, all = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+    local ids = {}
+    for i = 1, all do ids[i] = ARGV[at + 3 + i] end
+    touch(worker, '')
+    rare = rare or learn()
+    answer = rare.B(worker, extend, ids)
+    at = at + 4 + all
+
   else
-    leave_queue(c)
-    unshare(id, c)
-    forget(id)
-    failed[#failed + 1] = c.m
-    failed[#failed + 1] = text
-  end
-  return { 'p' }
-end
-
--- L: a worker's connection is gone ('1': before the worker saw the call).
-function orders.L()
-  local id, token, unseen = word(), word(), word()
-  local c = load(id)
-  if not c or c.s ~= 'f' or c.t ~= token then return { 0 } end
-  if unseen == '1' and tonumber(c.d) > now then
-    put_back(id, c, tonumber(c.n) - 1)
-  else
-    lost(id, c)
-  end
-  return { 1 }
-end
-
--- X: callers here have an outcome.
-function orders.X()
-  local id, count = word(), tonumber(word())
-  local c = call('HMGET', P .. 'k:' .. id, 's', 'z', 'j')
-  if c[1] then release(id, { s = c[1], z = c[2], j = c[3] }, count) end
-  return 0
-end
-
--- W: a worker is heard of.
-function orders.W()
-  local worker, patterns = word(), word()
-  touch(worker, patterns)
-  return 0
-end
-
--- I: fetches wait here.
-function orders.I()
-  show_interest()
-  return 0
-end
-
--- B: a beat. Extends some calls, asks about others.
-function orders.B()
-  local worker, extend, all = word(), tonumber(word()), tonumber(word())
-  touch(worker, '')
-  local gone, cancelled, extended = {}, {}, {}
-  for i = 1, all do
-    local id = word()
-    extended[i] = 0
-    local c = load(id)
-    if c and c.s == 'c' and c.r == worker then
-      cancelled[#cancelled + 1] = id
-    elseif not c or c.s ~= 'f' or c.r ~= worker then
-      gone[#gone + 1] = id
-    elseif i <= extend then
-      extended[i] = options(c)
-      local till = now + extended[i]
-      call('HSET', P .. 'k:' .. id, 'u', till)
-      look_again(id, math.min(till, tonumber(c.d)))
+    rare = rare or learn()
+    if order == 'E' then
+      answer = rare.E(ARGV[at + 1], ARGV[at + 2])
+      at = at + 3
+    elseif order == 'T' then
+      answer = rare.T(ARGV[at + 1])
+      at = at + 3
+    elseif order == 'Y' then
+      answer = rare.Y(ARGV[at + 1], ARGV[at + 2])
+      at = at + 3
+    else
+      answer = rare.L(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+      at = at + 4
     end
   end
-  return { gone, cancelled, extended }
+  n = n + 1
+  answers[n] = answer
 end
-
-look_at_due(LOOK)
-local answers = {}
-while at < #ARGV do
-  answers[#answers + 1] = orders[word()]()
+-- Fetches that had something else to do left entries unread.
+for method, entries in pairs(spare) do
+  for _, entry in ipairs(entries or {}) do
+    rare = rare or learn()
+    rare.leave(method, entry[1], entry[2][2])
+  end
 end
+settle()
 close()
-local due = -1
-if LOOK > 16 then
+local next_due = -1
+if LOOK > 0 then
   local first = call('ZRANGE', P .. 't', 0, 0, 'WITHSCORES')
-  if first[1] then due = math.max(0, tonumber(first[2]) - now) end
+  if first[1] then next_due = math.max(0, tonumber(first[2]) - now) end
 end
-return { answers, ended, failed, queued_list(), workers or {}, due }
+return { answers, ended, failed, queued_list(), workers or {}, next_due }

@@ -4,16 +4,16 @@
 local TTL, what = tonumber(ARGV[3]), ARGV[4]
 local holding = {}
 if what == 'workers' then
-  for _, id in ipairs(call('ZRANGE', P .. 't', 0, 9999)) do
-    local v = call('HMGET', P .. 'k:' .. id, 's', 'r')
-    if v[1] == 'f' and v[2] then holding[v[2]] = (holding[v[2]] or 0) + 1 end
+  for _, delivery in ipairs(call('HVALS', P .. 'o')) do
+    local worker = match(delivery, '^[^\n]*\n([^\n]*)')
+    holding[worker] = (holding[worker] or 0) + 1
   end
 end
 local methods = {}
 for i = 5, #ARGV do
   local q = P .. 'q:' .. ARGV[i]
   local all, flying = call('XLEN', q), 0
-  if all > 0 then flying = call('XPENDING', q, 'g')[1] end
+  if all > 0 then flying = math.max(0, call('XPENDING', q, 'g')[1] - call('LLEN', P .. 'y:' .. ARGV[i])) end
   methods[#methods + 1] = {
     all - flying, flying, what == 'stats' and call('HGETALL', P .. 'h:' .. ARGV[i]) or {},
   }

@@ -1,5 +1,5 @@
--- ARGV: Respite, bus, method, how many calls to end at most. Gives: 1 or 0, whether there is more to do.
--- What is queued or in flight ends with NOMETHOD.
+-- ARGV: Respite, bus, method, how many calls to end at most. Gives: 1 or 0, whether there is more to do, calls
+-- that somebody here waits for, failures. What is queued or in flight ends with NOMETHOD.
 local method, most = ARGV[3], tonumber(ARGV[4])
 local was = call('HDEL', P .. 'm', method)
 if was == 1 then
@@ -10,24 +10,26 @@ end
 local q = P .. 'q:' .. method
 local entries = call('XRANGE', q, '-', '+', 'COUNT', most)
 for _, entry in ipairs(entries) do
-  local id = entry[2][2]
-  local c = load(id)
+  local c = load(match(entry[2][2], '^%S+') .. '.' .. entry[1] .. '.' .. method)
   if c and (c.s == 'q' or c.s == 'f') then
-    finish(id, c, c.s == 'f' and 'c' or 'e', 'NOMETHOD the method was unregistered')
+    finish(c, c.s == 'f' and 'c' or 'e', 'NOMETHOD the method was unregistered')
   else
     call('XDEL', q, entry[1])
   end
 end
 local dead = call('ZRANGE', P .. 'd:' .. method, 0, most - 1)
 for _, id in ipairs(dead) do
-  forget(id)
+  local c = load(id)
+  if c then forget(c) end
   call('ZREM', P .. 'd:' .. method, id)
 end
 local more = (#entries >= most or #dead >= most) and 1 or 0
 if more == 0 then
-  call('UNLINK', q, P .. 'c:' .. method, P .. 'e:' .. method, P .. 'f:' .. method, P .. 'd:' .. method,
-    P .. 'h:' .. method)
+  for _, kind in ipairs({ 'q', 'c', 'e', 'f', 'd', 'h', 'y' }) do
+    call('UNLINK', P .. kind .. ':' .. method)
+  end
   call('SREM', P .. 's', method)
+  call('SREM', P .. 'y', method)
 end
 close()
 return { was, more, ended, failed }

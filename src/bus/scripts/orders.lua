@@ -1,0 +1,169 @@
+-- The orders that are not in every exchange, and what the others need in rare cases.
+local orders = {}
+
+-- A new call that equal ones share: answered from the cache, or with one that is under way.
+function orders.share(number, method, kept, timeout, mode, key, meta)
+  if mode == 'r' then return nil end
+  local till = call('ZSCORE', P .. 'e:' .. method, key)
+  local value = till and tonumber(till) > now and call('HGET', P .. 'c:' .. method, key)
+  if value then
+    local id = number .. '.0-0.' .. method
+    if kept == '1' then
+      local ttl = tonumber(match(meta, '^%S+ %d+ %d+ (%d+)'))
+      call('SET', P .. 'r:' .. number, 'd' .. value, 'PX', ttl)
+      call('HSET', P .. 'k:' .. number, 'z', '1')
+      call('PEXPIRE', P .. 'k:' .. number, ttl)
+      look_again(id, now + ttl)
+    end
+    return { 'V', value, id }
+  end
+  local other = call('HGET', P .. 'f:' .. method, key)
+  local c = other and load(other)
+  if not c or (c.s ~= 'q' and c.s ~= 'f') or c.d <= now then return nil end
+  local k = P .. 'k:' .. c.number
+  if kept == '1' then call('HSET', k, 'z', '1') else wait_here(c) end
+  call('HINCRBY', k, 'j', 1)
+  local deadline = now + timeout
+  if deadline > c.d then
+    call('HSET', k, 'd', deadline)
+    call('PEXPIRE', k, timeout + GRACE)
+    look_again(other, c.u and math.min(c.u, deadline) or deadline)
+    lease(P .. 'q:' .. method, timeout + GRACE)
+    lease(P .. 'o', timeout + GRACE)
+    lease(P .. 'n', timeout + GRACE)
+    lease(P .. 'f:' .. method, timeout)
+  end
+  return { 'J', other }
+end
+
+-- From now on equal calls wait for this one.
+function orders.shared(id, method, key, timeout)
+  local k = P .. 'k:' .. match(id, '^[^.]+')
+  call('HSET', k, 'j', 1)
+  call('PEXPIRE', k, timeout + GRACE)
+  call('HSET', P .. 'f:' .. method, key, id)
+  lease(P .. 'f:' .. method, timeout)
+end
+
+function orders.living()
+  local workers = {}
+  for _, name in ipairs(call('ZRANGEBYSCORE', P .. 'w', '(' .. now, '+inf')) do
+    workers[#workers + 1] = name
+    workers[#workers + 1] = call('HGET', P .. 'p', name) or ''
+  end
+  return workers
+end
+
+-- The next call of a method that is to be delivered again.
+function orders.again(method)
+  while true do
+    local item = call('LPOP', P .. 'y:' .. method)
+    if not item then
+      call('SREM', P .. 'y', method)
+      return nil
+    end
+    local deliveries, id = match(item, '^(%d+) (.+)$')
+    local c = load(id)
+    if c and c.s == 'q' and c.d > now then return c, tonumber(deliveries) end
+  end
+end
+
+-- An entry was read for nobody: it is delivered next.
+function orders.leave(method, x, meta)
+  local c = load(match(meta, '^%S+') .. '.' .. x .. '.' .. method)
+  if c then again(c, 0) end
+end
+
+-- Whether a call whose own time is up is waited for longer by others.
+function orders.deadline(id)
+  local c = load(id)
+  return c and c.d or 0
+end
+
+-- R: a worker's outcome, but for the usual one. Kind d: done, e: failed, r: failed, to be tried again.
+function orders.R(id, kind, value, code)
+  local c = load(id)
+  if kind == 'd' then
+    finish(c, 'd', value)
+  elseif kind == 'r' and c.idempotent then
+    retry(c, code, value)
+  else
+    finish(c, 'e', 'BUSFAIL ' .. code .. ' ' .. value)
+  end
+end
+
+-- E: somebody does not want the outcome any more. Why: d deadline of its own, g gone, c BUS.CANCEL.
+function orders.E(id, why)
+  local c = load(id)
+  if not c then return { 'n' } end
+  if c.s ~= 'q' and c.s ~= 'f' then
+    if why == 'c' then return { 0 } end
+    release(c, 1)
+    return { c.s == 'd' and 'd' or 'e', c.v }
+  end
+  if why == 'c' then
+    finish(c, c.s == 'f' and 'c' or 'e', 'CANCELLED the call was cancelled')
+    return { 1 }
+  end
+  if c.kept or (c.j and call('HINCRBY', P .. 'k:' .. c.number, 'j', -1) > 0) then return { 'p' } end
+  local text = why == 'd' and LATE or 'CANCELLED the caller is gone'
+  if c.s == 'f' then
+    c.home = '-'
+    finish(c, 'c', text)
+  else
+    leave_queue(c)
+    unshare(c)
+    forget(c)
+    failed[#failed + 1] = c.m
+    failed[#failed + 1] = text
+  end
+  return { 'p' }
+end
+
+-- L: a worker's connection is gone ('1': before the worker saw the call).
+function orders.L(id, token, unseen)
+  local c = load(id)
+  if not c or c.s ~= 'f' or c.t ~= token then return { 0 } end
+  if unseen == '1' and c.d > now then again(c, c.n - 1) else lost(c) end
+  return { 1 }
+end
+
+-- T: tell this Respite when there is an outcome.
+function orders.T(id)
+  local c = load(id)
+  if not c then return { 'n' } end
+  if c.v then return { c.s == 'd' and 'd' or 'e', c.v } end
+  wait_here(c)
+  return { 'p' }
+end
+
+-- Y: so many callers here have the outcome of a call that was shared.
+function orders.Y(id, count)
+  local c = load(id)
+  if c then release(c, tonumber(count)) end
+  return 0
+end
+
+-- B: a worker beats: it extends the first calls, and asks about all.
+function orders.B(worker, extend, ids)
+  local gone, cancelled, extended = {}, {}, {}
+  for i, id in ipairs(ids) do
+    local c = load(id)
+    extended[i] = 0
+    if c and c.s == 'c' then
+      cancelled[#cancelled + 1] = id
+    elseif not c or c.s ~= 'f' or c.r ~= worker then
+      gone[#gone + 1] = id
+    elseif i <= extend then
+      extended[i] = c.visibility
+      local till = now + c.visibility
+      call('HSET', P .. 'o', id, table.concat({ c.t, c.n, till, c.l }, ' ') .. '\n' .. c.r .. '\n' .. c.meta)
+      lease(P .. 'o', c.d - now + GRACE)
+      look_again(id, math.min(till, c.d))
+    end
+  end
+  return { gone, cancelled, extended }
+end
+
+orders.look_at_due = look_at_due
+return orders
