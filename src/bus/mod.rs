@@ -2,9 +2,9 @@
 //!
 //! All state is in the backing, in scripts that are atomic each (`scripts/`, see `prelude.lua` for the keys), so
 //! that callers and workers may be on different Respites. Here are the commands, what is known of methods,
-//! and those who wait: fetches ([`slot`]) and callers ([`waiting`]). What they want done goes to the backing as
-//! orders, many at a time ([`lane`]); other Respites are told by hints where to look ([`hints`]), and the
-//! [`upkeep`] makes up for hints that were lost.
+//! and those who wait: fetches (`slot`) and callers (`waiting`). What they want done goes to the backing as
+//! orders, many at a time (`lane`); other Respites are told by hints where to look (`hints`), and the
+//! `upkeep` makes up for hints that were lost.
 //!
 //! Opens no socket, and knows nothing of sessions but the number of a client.
 

@@ -106,7 +106,6 @@ impl Subscription {
     /// # Errors
     /// When the backing cannot be asked.
     pub async fn refresh(&mut self) -> Result<NodeList, DiscoveryError> {
-        self.changes.borrow_and_update();
         let snapshot = self.fresh().await?;
         Ok(self.tell(&snapshot))
     }
@@ -137,7 +136,6 @@ impl Subscription {
 
     /// Waits until the subject has changed after `seen`.
     pub(super) async fn wait(&mut self, seen: Index) -> Result<Watched, DiscoveryError> {
-        self.changes.borrow_and_update();
         let mut snapshot = self.fresh().await?;
         loop {
             if seen.is_reset_by(snapshot.list.index) {
