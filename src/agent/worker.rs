@@ -24,6 +24,8 @@ use crate::upstream::ControlLink;
 const FETCH_MS: u64 = 1000;
 /// How often a call is extended, at most.
 const BEAT: Duration = Duration::from_secs(10);
+/// How often is looked whether the method is still registered: a Redis may have lost its data.
+const REGISTER: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 /// How much of what a failed command wrote to standard error goes into the error.
@@ -155,8 +157,12 @@ impl Worker<'_> {
 
     async fn work_over(&mut self, conn: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let bus = self.args.bus.as_str();
-        self.register(conn).await?;
+        let mut registered: Option<Instant> = None;
         while !*self.stop.borrow() {
+            if registered.is_none_or(|at| at.elapsed() > REGISTER) {
+                self.register(conn).await?;
+                registered = Some(Instant::now());
+            }
             let mut fetch = redis::cmd("BUS.FETCH");
             fetch.arg(bus).arg(&self.name).arg(&self.args.method);
             let reply: Value = fetch.arg("TIMEOUT").arg(FETCH_MS).query_async(conn).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redis::Value;
 
 use super::binding::Given;
+use super::body::Body;
 use super::bus::Bus;
 use super::lane::read_patterns;
 use super::method::{Method, Options};
@@ -192,7 +193,7 @@ pub(super) async fn uncache(
     };
     let key = match given {
         None => None,
-        Some(given) => match registered.bind(given)?.key {
+        Some(given) => match registered.bind(given, b"")?.key {
             Some(key) => Some(key),
             None => return Ok(0),
         },
@@ -218,9 +219,7 @@ pub(super) async fn dead(
         let mut row = list(row).into_iter();
         let call = Delivered {
             id: text(next(&mut row)),
-            args: bytes(next(&mut row)),
-            kwargs: bytes(next(&mut row)),
-            payload: bytes(next(&mut row)),
+            body: Body::read(bytes(next(&mut row))),
             method: method.clone(),
             ..Delivered::default()
         };

@@ -67,7 +67,7 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
             fresh = true;
             continue;
         };
-        let bound = method.bind(args.given.clone())?;
+        let bound = method.bind(args.given.clone(), &args.payload)?;
         let number = bus.hub.new_number();
         let key = bound
             .key
@@ -179,9 +179,7 @@ fn call_words(
         text(mode),
         key.clone(),
         options.meta(number, args.timeout_ms, (!is_cast).then_some(home), &key),
-        bound.args,
-        bound.kwargs,
-        args.payload.clone(),
+        bound.body.into_bytes(),
     ]
 }
 

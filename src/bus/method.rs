@@ -1,6 +1,7 @@
 //! A method as it is registered: its options, and their one spelling in the backing.
 
 use super::binding::{Bound, Given, Param, bind};
+use super::body::Body;
 use super::template::Template;
 use crate::resp::{Args, Value, parse_reply, write_command};
 
@@ -56,10 +57,7 @@ pub(super) struct Method {
 /// A call that is bound to a method.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BoundCall {
-    /// The arguments as `BUS.FETCH` writes them: an array of bulks.
-    pub(super) args: Vec<u8>,
-    /// The pairs of the map, name and value in turn, as bulks without a header; their number in front.
-    pub(super) kwargs: Vec<u8>,
+    pub(super) body: Body,
     /// The key that equal calls share.
     pub(super) key: Option<Vec<u8>>,
 }
@@ -232,27 +230,12 @@ impl Method {
     ///
     /// # Errors
     /// `BADARGS`.
-    pub(super) fn bind(&self, given: Given) -> Result<BoundCall, String> {
+    pub(super) fn bind(&self, given: Given, payload: &[u8]) -> Result<BoundCall, String> {
         let Bound { args, kwargs } = bind(self.options.params.as_deref(), given)?;
-        let key = self.options.cache.as_ref();
-        let key = key.map(|cache| cache.template.key(&args));
-        let words: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-        let mut encoded = Vec::new();
-        write_command(&mut encoded, &words);
-        let mut pairs = kwargs.len().to_string().into_bytes();
-        for (name, value) in &kwargs {
-            for word in [name, value] {
-                pairs.extend_from_slice(b"\r\n$");
-                pairs.extend_from_slice(itoa::Buffer::new().format(word.len()).as_bytes());
-                pairs.extend_from_slice(b"\r\n");
-                pairs.extend_from_slice(word);
-            }
-        }
-        pairs.extend_from_slice(b"\r\n");
+        let cache = self.options.cache.as_ref();
         Ok(BoundCall {
-            args: encoded,
-            kwargs: pairs,
-            key,
+            key: cache.map(|cache| cache.template.key(&args)),
+            body: Body::new(&args, &kwargs, payload),
         })
     }
 }
@@ -358,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_call_is_written_as_replies() {
+    fn a_bound_call_has_its_key_and_its_body() {
         let method = Method {
             name: "sum".into(),
             stamp: "3:77".into(),
@@ -366,13 +349,10 @@ mod tests {
         };
         assert_eq!(method.generation(), 3);
         let call = method
-            .bind(Given::Args(vec![b"1".to_vec()]))
+            .bind(Given::Args(vec![b"1".to_vec()]), b"p")
             .expect("bound");
-        assert_eq!(call.args, b"*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
-        assert_eq!(
-            call.kwargs,
-            b"2\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n"
-        );
         assert_eq!(call.key.as_deref(), Some(&b"1:11:2"[..]));
+        assert_eq!(call.body.kwargs().0, 2);
+        assert_eq!(call.body.payload(), b"p");
     }
 }

@@ -11,6 +11,7 @@
 mod admin;
 mod arguments;
 mod binding;
+mod body;
 #[expect(
     clippy::module_inception,
     reason = "one bus among all that are the bus"

@@ -61,15 +61,11 @@ fn seconds(writer: &mut ReplyWriter<'_>, name: &str, ms: u64) {
 
 fn arguments(writer: &mut ReplyWriter<'_>, call: &Delivered) {
     writer.bulk("args");
-    writer.raw(&call.args);
+    writer.raw(call.body.args());
     writer.bulk("kwargs");
-    let end = memchr::memchr(b'\r', &call.kwargs).unwrap_or(call.kwargs.len());
-    let (count, pairs) = call.kwargs.split_at(end);
-    let count = std::str::from_utf8(count)
-        .ok()
-        .and_then(|count| count.parse().ok());
-    writer.map(count.unwrap_or(0));
-    writer.raw(pairs.strip_prefix(b"\r\n").unwrap_or_default());
+    let (count, pairs) = call.body.kwargs();
+    writer.map(count);
+    writer.raw(pairs);
 }
 
 pub(super) fn fetched(writer: &mut ReplyWriter<'_>, calls: &[Delivered]) {
@@ -81,7 +77,7 @@ pub(super) fn fetched(writer: &mut ReplyWriter<'_>, calls: &[Delivered]) {
         text(writer, "method", &call.method);
         arguments(writer, call);
         writer.bulk("payload");
-        writer.bulk(&call.payload);
+        writer.bulk(call.body.payload());
         integer(writer, "deadline_ms", call.deadline_ms);
         integer(writer, "attempt", call.attempt);
     }
@@ -179,7 +175,7 @@ pub(super) fn dead(writer: &mut ReplyWriter<'_>, rows: &[DeadRow]) {
         text(writer, "id", &row.call.id);
         arguments(writer, &row.call);
         writer.bulk("payload");
-        writer.bulk(&row.call.payload);
+        writer.bulk(row.call.body.payload());
         text(writer, "code", &row.code);
         text(writer, "message", &row.message);
         integer(writer, "attempts", row.call.attempt);

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use redis::Value;
 use tokio::sync::oneshot;
 
+use super::body::Body;
 use super::bus::Bus;
 use super::name::is_literal;
 use super::order::{Order, method_of};
@@ -38,9 +39,7 @@ pub(super) struct Delivered {
     pub(super) method: String,
     pub(super) deadline_ms: i64,
     pub(super) attempt: i64,
-    pub(super) args: Vec<u8>,
-    pub(super) kwargs: Vec<u8>,
-    pub(super) payload: Vec<u8>,
+    pub(super) body: Body,
     pub(super) queued_us: i64,
     pub(super) token: String,
     pub(super) visibility_ms: i64,
@@ -209,9 +208,7 @@ impl Delivery {
                 id,
                 deadline_ms: number(&next(&mut words)),
                 attempt: number(&next(&mut words)),
-                args: bytes(next(&mut words)),
-                kwargs: bytes(next(&mut words)),
-                payload: bytes(next(&mut words)),
+                body: Body::read(bytes(next(&mut words))),
                 queued_us: number(&next(&mut words)),
                 token: text(next(&mut words)),
                 visibility_ms: number(&next(&mut words)),

@@ -79,7 +79,7 @@ fn run(world: &World, random: &mut Random, log: &Path) -> HashMap<usize, Reply> 
     let seconds = std::env::var("BUS_FAULT_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok());
-    let end = Instant::now() + Duration::from_secs_f64(seconds.unwrap_or(5.0));
+    let end = Instant::now() + Duration::from_secs_f64(seconds.unwrap_or(3.0));
     let port = |number: usize| world.respites[number % world.respites.len()].port();
     let mut workers: Vec<Worker> = (0..WORKERS).map(|n| Worker::start(port(n), log)).collect();
     wait_for_worker(world, &format!("w{}", workers[0].0.id()));

@@ -12,7 +12,7 @@ end
 -- Reads what is known of a call into its table.
 local function read_meta(c, meta)
   local timeout, visibility, result_ttl, cache_ttl, idempotent, most, kept, home, key =
-    match(meta, '^%S+ (%d+) (%d+) (%d+) (%d+) (%d) (%d+) (%d) (%S+) ?(.*)$')
+    match(meta, '^%d+ %S+ (%d+) (%d+) (%d+) (%d+) (%d) (%d+) (%d) (%S+) ?(.*)$')
   c.meta, c.timeout, c.visibility = meta, tonumber(timeout), tonumber(visibility)
   c.result_ttl, c.cache_ttl, c.most = tonumber(result_ttl), tonumber(cache_ttl), tonumber(most)
   c.idempotent, c.kept, c.home, c.key = idempotent == '1', kept == '1', home, key
@@ -23,7 +23,7 @@ local function load(id)
   local number, x, method = match(id, '^([^.]+)%.(%d+%-%d+)%.(.+)$')
   if not number then return nil end
   local c = { id = id, number = number, x = x, m = method }
-  local more = call('HMGET', P .. 'k:' .. number, 'j', 'd', 'z', 'm', 'a', 'w', 'p')
+  local more = call('HMGET', P .. 'k:' .. number, 'j', 'd', 'z', 'm', 'a')
   local outcome = call('GET', P .. 'r:' .. number)
   local meta = more[4]
   if outcome then
@@ -37,11 +37,11 @@ local function load(id)
     else
       c.s = 'q'
       if meta then
-        c.a, c.w, c.p = more[5], more[6], more[7]
+        c.a = more[5]
       else
         local entry = call('XRANGE', P .. 'q:' .. method, x, x)[1]
         if not entry then return nil end
-        meta, c.a, c.w, c.p, c.b = entry[2][2], entry[2][4], entry[2][6], entry[2][8], entry[2][10]
+        meta, c.a = entry[2][2], entry[2][4]
       end
     end
   end
@@ -126,8 +126,7 @@ local function poison(c, code, message)
   local value = 'POISON given up after ' .. c.n .. ' deliveries: ' .. code .. ' ' .. message
   local entry = call('XRANGE', P .. 'q:' .. c.m, c.x, c.x)[1]
   if entry then
-    local f = entry[2]
-    call('HSET', k, 'm', f[2], 'a', f[4], 'w', f[6], 'p', f[8])
+    call('HSET', k, 'm', entry[2][2], 'a', entry[2][4])
   end
   call('HSET', k, 'n', c.n, 'fc', code, 'fm', message)
   call('PEXPIRE', k, DEAD + GRACE)

@@ -117,8 +117,7 @@ while at <= words do
           call('SADD', P .. 's', method)
           lease(P .. 's', timeout + GRACE)
         end
-        local x = call('XADD', q, '*', 'm', meta, 'a', ARGV[at + 11], 'w', ARGV[at + 12], 'p', ARGV[at + 13],
-          'b', stamp_us)
+        local x = call('XADD', q, '*', 'm', stamp_us .. ' ' .. meta, 'a', ARGV[at + 11])
         if leases[q] < timeout + GRACE then
           leases[q] = timeout + 2 * GRACE
           call('PEXPIRE', q, leases[q])
@@ -133,7 +132,7 @@ while at <= words do
         answer = { 'Q', id }
       end
     end
-    at = at + 14
+    at = at + 12
 
   elseif order == 'F' then
     -- A worker wants calls. It goes without when the time of one that it could have is up: that one is due.
@@ -169,7 +168,7 @@ while at <= words do
             due[#due + 1] = c.id
           end
           if c.d - now > longest then longest = c.d - now end
-          found[#found + 1] = { c.id, c.d - now, deliveries + 1, c.a, c.w, c.p, 0, t, c.visibility }
+          found[#found + 1] = { c.id, c.d - now, deliveries + 1, c.a, 0, t, c.visibility }
         end
         local entries = spare[method]
         while #found < count and (not ready or ready[method]) do
@@ -194,7 +193,8 @@ while at <= words do
           local entry = table.remove(entries)
           local x, fields = entry[1], entry[2]
           local meta = fields[2]
-          local number, timeout, visibility, key = match(meta, '^(%S+) (%d+) (%d+) %d+ %d+ %d %d+ %d %S+ ?(.*)$')
+          local born, number, timeout, visibility, key = match(meta,
+            '^(%d+) (%S+) (%d+) (%d+) %d+ %d+ %d %d+ %d %S+ ?(.*)$')
           local id = number .. '.' .. x .. '.' .. method
           local deadline, till = match(x, '^%d+') + timeout, now + visibility
           if key ~= '' and deadline <= now then
@@ -211,8 +211,7 @@ while at <= words do
               due[#due + 1] = id
             end
             if deadline - now > longest then longest = deadline - now end
-            found[#found + 1] = { id, deadline - now, 1, fields[4], fields[6], fields[8], now_us - fields[10], t,
-              tonumber(visibility) }
+            found[#found + 1] = { id, deadline - now, 1, fields[4], now_us - born, t, tonumber(visibility) }
           end
         end
         if #found >= count then break end
@@ -236,7 +235,7 @@ while at <= words do
     local t, l, number, timeout, ttl, kept, home, key
     if delivery then
       t, l, number, timeout, ttl, kept, home, key = match(delivery,
-        '^(%S+) %d+ %d+ (%d+)\n[^\n]*\n(%S+) (%d+) %d+ (%d+) %d+ %d %d+ (%d) (%S+) ?(.*)$')
+        '^(%S+) %d+ %d+ (%d+)\n[^\n]*\n%d+ (%S+) (%d+) %d+ (%d+) %d+ %d %d+ (%d) (%S+) ?(.*)$')
     end
     if t ~= token or over[id] then
       answer = { 0 }

@@ -70,7 +70,7 @@ end
 
 -- An entry was read for nobody: it is delivered next.
 function orders.leave(method, x, meta)
-  local c = load(match(meta, '^%S+') .. '.' .. x .. '.' .. method)
+  local c = load(match(meta, '^%d+ (%S+)') .. '.' .. x .. '.' .. method)
   if c then again(c, 0) end
 end
 

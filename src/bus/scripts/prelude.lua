@@ -3,13 +3,13 @@
 -- KEYS[1] is the registry, `PREFIX .. 'm'`; all other keys of the bus have the same hash tag:
 --   m  method -> options             g  method -> stamp; '' -> stamp of the whole registry
 --   q:METHOD  the queue: a stream with one group, in which calls stay until they end. Fields of an entry:
---             m what is known of the call, a w p arguments and payload, b when it was queued (us)
+--             m what is known of the call, a its arguments and payload
 --   o  call -> its delivery          s  methods that may have queued calls
 --   y:METHOD  calls to be delivered again (deliveries, call)                y  methods that have such
 --   t  call -> when it is looked at again; the list of all calls
 --   r:NUMBER  the outcome of a call: its state (d done, e failed, c given up in flight, x dead) and the value
---   k:NUMBER  what few calls have: j how many wait, d another deadline, z 1: kept after all; m a w p of a dead
---             call with n deliveries, fc fm code and message of its last failure
+--   k:NUMBER  what few calls have: j how many wait, d another deadline, z 1: kept after all; m a of a dead call
+--             with n deliveries, fc fm code and message of its last failure
 --   n  call -> more Respites where its outcome is waited for
 --   f:METHOD  key -> the call that is under way for it
 --   c:METHOD  key -> cached result   e:METHOD  key -> when it expires
@@ -17,7 +17,7 @@
 --   d:METHOD  dead calls by time     h:METHOD  counters
 --
 -- A call is NUMBER.PLACE.METHOD: the number that its Respite gave it, and its place in the stream. What is known
--- of it: number, timeout, visibility, result ttl, cache ttl, idempotent, most deliveries, kept, home (where it
+-- of it: queued at (us), number, timeout, visibility, result ttl, cache ttl, idempotent, most deliveries, kept, home (where it
 -- is waited for, or -), and behind a space the key that equal calls share. Its delivery: token, number of
 -- deliveries, visible until, delivered at (us); lines with the worker and with what is known of the call.
 --

@@ -6,7 +6,7 @@ local k = P .. 'k:' .. c.number
 call('DEL', P .. 'r:' .. c.number)
 call('ZREM', P .. 'd:' .. c.m, c.id)
 c.d = now + c.timeout
-c.meta = string.gsub(c.meta, '^(%S+ %d+ %d+ %d+ %d+ %d %d+) .*$', '%1 1 -')
+c.meta = string.gsub(c.meta, '^(%d+ %S+ %d+ %d+ %d+ %d+ %d %d+) .*$', '%1 1 -')
 call('HSET', k, 'd', c.d, 'z', '1', 'm', c.meta)
 call('HDEL', k, 'j', 'fc', 'fm')
 call('PEXPIRE', k, c.timeout + GRACE)

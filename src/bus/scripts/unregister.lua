@@ -10,7 +10,7 @@ end
 local q = P .. 'q:' .. method
 local entries = call('XRANGE', q, '-', '+', 'COUNT', most)
 for _, entry in ipairs(entries) do
-  local c = load(match(entry[2][2], '^%S+') .. '.' .. entry[1] .. '.' .. method)
+  local c = load(match(entry[2][2], '^%d+ (%S+)') .. '.' .. entry[1] .. '.' .. method)
   if c and (c.s == 'q' or c.s == 'f') then
     finish(c, c.s == 'f' and 'c' or 'e', 'NOMETHOD the method was unregistered')
   else
