@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 
 use super::hub::Hub;
 use super::order::Order;
+use crate::upstream::ControlError;
 
 const RETRY: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(2);
@@ -19,11 +20,13 @@ const RETRY_MOST: Duration = Duration::from_secs(2);
 pub(super) async fn listen(hub: Arc<Hub>) {
     let channel = hub.store.channel();
     let mut pause = RETRY;
+    let mut refused = None;
     loop {
         match hub.store.link().listen("respite-bus", &channel).await {
             Ok(mut hints) => {
                 hub.set_hints(true);
                 pause = RETRY;
+                refused = None;
                 look_at_everything(&hub);
                 let mut messages = hints.on_message();
                 while let Some(message) = messages.next().await {
@@ -34,9 +37,15 @@ pub(super) async fn listen(hub: Arc<Hub>) {
             }
             Err(error) => {
                 hub.set_hints(false);
-                // A user of the backing without the right to subscribe would never be told otherwise.
-                if pause == RETRY_MOST {
-                    warn!("no hints for the bus: {error}");
+                // A backing that is away has said so elsewhere; a refusal is told of once.
+                match error {
+                    ControlError::Server(reason) => {
+                        if refused.as_ref() != Some(&reason) {
+                            warn!("no hints for the bus: {reason}");
+                        }
+                        refused = Some(reason);
+                    }
+                    ControlError::Upstream(..) => debug!("no hints for the bus: {error}"),
                 }
             }
         }

@@ -165,12 +165,18 @@ impl ControlLink {
     pub async fn listen(&self, name: &str, channel: &str) -> Result<PubSub, ControlError> {
         let not_sent = |error| ControlError::Upstream(error, Sent::No);
         let conn = self.connect(name).await.map_err(not_sent)?;
-        let lost = |error: RedisError| not_sent(UpstreamError::Lost(error.to_string()));
-        let mut pubsub = PubSub::new(&connection_info(), conn.stream)
-            .await
-            .map_err(lost)?;
-        pubsub.subscribe(channel).await.map_err(lost)?;
-        Ok(pubsub)
+        let subscribed = async {
+            let mut pubsub = PubSub::new(&connection_info(), conn.stream).await?;
+            pubsub.subscribe(channel).await?;
+            Ok(pubsub)
+        };
+        match tokio::time::timeout(self.reply, subscribed).await {
+            Ok(subscribed) => subscribed.map_err(|error| {
+                server_error(&error)
+                    .unwrap_or_else(|| not_sent(UpstreamError::Lost(error.to_string())))
+            }),
+            Err(_) => Err(not_sent(UpstreamError::ReplyTimeout)),
+        }
     }
 
     fn slot(&self) -> Slot {
@@ -212,9 +218,8 @@ impl ControlLink {
     }
 
     fn failed(&self, slot: &Slot, error: &RedisError) -> ControlError {
-        if let Some(code) = error.code().filter(|_| !error.is_io_error()) {
-            let text = error.detail().unwrap_or_default();
-            return ControlError::Server(format!("{code} {text}").trim_end().to_owned());
+        if let Some(refused) = server_error(error) {
+            return refused;
         }
         // The next command opens a new connection.
         let mut threads = self.threads.lock();
@@ -226,6 +231,15 @@ impl ControlLink {
         };
         ControlError::Upstream(error, Sent::Yes)
     }
+}
+
+/// The backing's own error, if it is one.
+fn server_error(error: &RedisError) -> Option<ControlError> {
+    let code = error.code().filter(|_| !error.is_io_error())?;
+    let text = error.detail().unwrap_or_default();
+    Some(ControlError::Server(
+        format!("{code} {text}").trim_end().to_owned(),
+    ))
 }
 
 /// The handshake is done already.

@@ -43,7 +43,6 @@ fn flushed_and_swapped() {
         flush: flush(),
         ..Load::default()
     };
-    scenario.hit_ratio = 0.1;
     let _ = holds(&scenario);
 }
 
@@ -55,7 +54,6 @@ fn lagging() {
         fills_down: Duration::from_millis(10),
         others_up: Duration::from_millis(3),
     };
-    scenario.hit_ratio = 0.05;
     let _ = holds(&scenario);
 }
 
@@ -64,7 +62,6 @@ fn lagging() {
 fn lost_connections() {
     let mut scenario = scenario("lost connections");
     scenario.faults = &[Fault::Kill, Fault::KillFills, Fault::Cut];
-    scenario.hit_ratio = 0.1;
     let _ = holds(&scenario);
 }
 
@@ -92,7 +89,6 @@ fn slow_backing() {
     let mut scenario = scenario("slow backing");
     scenario.faults = &[Fault::Sleep, Fault::Freeze];
     scenario.load.flush = flush();
-    scenario.hit_ratio = 0.05;
     let _ = holds(&scenario);
 }
 
@@ -101,7 +97,7 @@ fn slow_backing() {
 fn restarted_backing() {
     let mut scenario = scenario("restarted backing");
     scenario.faults = &[Fault::Restart, Fault::Kill];
-    scenario.hit_ratio = 0.0;
+    scenario.least_hits = 0;
     let _ = holds(&scenario);
 }
 
@@ -111,7 +107,6 @@ fn small_tracking_table() {
     let mut scenario = scenario("small tracking table");
     scenario.backing = &["--tracking-table-max-keys", "50"];
     scenario.faults = &[Fault::Kill, Fault::Sleep];
-    scenario.hit_ratio = 0.05;
     let _ = holds(&scenario);
 }
 
@@ -121,7 +116,6 @@ fn evicting_backing() {
     let mut scenario = scenario("evicting backing");
     scenario.backing = &["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"];
     scenario.rules.keys_vanish = true;
-    scenario.hit_ratio = 0.05;
     let played = holds(&scenario);
     assert!(played.evicted > 0, "nothing was evicted");
 }
@@ -141,7 +135,6 @@ fn lazy_expiry() {
 fn few_entries() {
     let mut scenario = scenario("few entries");
     scenario.cache = "staleness_max = \"200ms\"\nmax_entries = 16";
-    scenario.hit_ratio = 0.05;
     let _ = holds(&scenario);
 }
 
@@ -155,7 +148,6 @@ fn expiry_mode() {
     // P5 is promised for what this Respite can know: a deadline that is changed past it comes too late
     scenario.load.routes = vec![Place::A];
     scenario.load.readers = [3, 0, 1];
-    scenario.hit_ratio = 0.1;
     let _ = holds(&scenario);
 }
 
@@ -167,6 +159,6 @@ fn strict_mode() {
     scenario.rules.strict = true;
     scenario.load.flush = flush();
     scenario.faults = &[Fault::Kill, Fault::HoldFills, Fault::Sleep];
-    scenario.hit_ratio = 0.0;
+    scenario.least_hits = 0;
     let _ = holds(&scenario);
 }

@@ -11,7 +11,7 @@ use super::process::Process;
 use super::{Client, DEADLINE, RedisServer, ReservedPort, wait_until};
 
 /// How long a drain may take before the test fails: `timeouts.drain` and some.
-const STOP_DEADLINE: Duration = Duration::from_secs(15);
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// `respite ARGS` with an environment free of `RESPITE_…`, which the binary would take as configuration.
 pub(crate) fn respite_command<A: AsRef<str>>(args: &[A]) -> Command {

@@ -3,8 +3,8 @@
 use super::{
     NOT_SENT, SENT, builder, contains, cut_before_reply, link, wait_for_service, wait_until_taken,
 };
-use crate::support::{Client, DEADLINE, Direction, RedisServer, Relay, Respite, escape};
-use std::time::Instant;
+use crate::support::{Client, Direction, RedisServer, Relay, Respite, escape};
+use std::time::{Duration, Instant};
 
 fn setup(config: &str) -> (RedisServer, Relay, Respite) {
     let redis = RedisServer::start();
@@ -188,7 +188,7 @@ fn commands_fail_fast_once_the_backing_has_been_away_for_long() {
         }
     }
     // if each waited for the connect deadline it would be 30 s
-    assert!(begin.elapsed() < DEADLINE);
+    assert!(begin.elapsed() < Duration::from_secs(20));
     assert_eq!(escape(&client.call_raw(&["PING"])), "+PONG\\r\\n");
     relay.accept();
     wait_for_service(&mut client);
