@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coherence check bench bench-fleet bench-gateway
+.PHONY: help setup run test coherence bus-faults check bench bench-bus bench-fleet bench-gateway
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,11 @@ coherence: ## random clients and faults against the promises of the cache, a min
 	COHERENCE_SECONDS=$${COHERENCE_SECONDS:-4} cargo test --locked --features mutants --test respite \
 		coherence:: -- --nocapture --test-threads=2 $(ARGS)
 
+bus-faults: ## workers of the bus killed at random, a minute for each kind of method; BUS_FAULT_SECONDS=n
+	@sh scripts/setup.sh test
+	BUS_FAULT_SECONDS=$${BUS_FAULT_SECONDS:-60} cargo test --locked --test respite \
+		bus::faults:: -- --nocapture --test-threads=1 $(ARGS)
+
 check: ## formatting, lints and documentation, warnings refused
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
@@ -35,6 +40,10 @@ bench: ## compare with direct Redis and its peers; writes docs/benchmarks.md; AR
 	@sh scripts/setup.sh bench
 	@ulimit -n 16384 2>/dev/null || true; \
 	cargo bench --locked --bench compare -- --write $(ARGS)
+
+bench-bus: ## round trips of the bus beside lists by hand; ARGS="--write" puts them and a million calls into docs/bus.md
+	@sh scripts/setup.sh bench
+	cargo bench --locked --bench bus -- $(ARGS)
 
 bench-fleet: ## ten thousand simulated shards, and INFO beside GET; ARGS="--write" puts it into docs/fleet.md
 	@sh scripts/setup.sh bench

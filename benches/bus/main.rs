@@ -2,15 +2,18 @@
 //! requests and a list of replies per caller) on the same Redis in the same run.
 //!
 //! ```text
-//! cargo bench --bench bus -- [--seconds N] [--rounds N] [--workers N] [--callers 1,16,64] [--million]
+//! cargo bench --bench bus -- [--seconds N] [--rounds N] [--workers N] [--callers 1,16,64] [--million] [--write]
 //! ```
 //!
-//! `--million` makes a million calls instead and prints the memory of Respite and Redis as they go.
+//! `--million` makes a million calls instead and prints the memory of Respite and Redis as they go. `--write` does
+//! both and puts the tables into docs/bus.md.
 #![expect(
     clippy::print_stdout,
     reason = "a benchmark's result is what it prints"
 )]
 
+mod million;
+mod report;
 mod wire;
 
 #[path = "../compare/leash.rs"]
@@ -20,7 +23,7 @@ use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -47,6 +50,7 @@ struct Options {
     workers: usize,
     callers: Vec<usize>,
     million: bool,
+    write: bool,
 }
 
 /// The servers; dropping them ends them.
@@ -69,82 +73,39 @@ struct Sample {
 
 fn main() -> io::Result<()> {
     let options = Options::from_args();
-    let servers = Servers::start()?;
-    if options.million {
-        return million(&servers, options.workers);
+    let mut text = String::new();
+    if options.write || !options.million {
+        text += &round_trips(&Servers::start()?, &options)?;
     }
-    let ways = [Way::ByHand, Way::One, Way::Two];
-    println!(
-        "{} workers, {} rounds of {} s, 64-byte payloads",
-        options.workers, options.rounds, options.seconds
-    );
-    println!(
-        "| callers | way | calls/s | p50 | p99 | calls/s to by hand | p50 to by hand | Redis CPU | Respite CPU | scripts |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
-    for &callers in &options.callers {
-        let mut samples: [Vec<Sample>; 3] = [Vec::new(), Vec::new(), Vec::new()];
-        for _ in 0..options.rounds {
-            for (way, samples) in ways.iter().zip(&mut samples) {
-                samples.push(measure(*way, &servers, callers, &options)?);
-            }
-        }
-        let by_hand = median(&samples[0]);
-        for (way, samples) in ways.iter().zip(&samples) {
-            let [rate, p50, p99, redis, respite, scripts] = median(samples);
-            println!(
-                "| {callers} | {} | {rate:.0} | {p50:.0} µs | {p99:.0} µs | {:.2} | {:.2} | {redis:.0} µs | \
-                 {respite:.0} µs | {scripts:.1} |",
-                way.name(),
-                rate / by_hand[0],
-                p50 / by_hand[1],
-            );
-        }
+    if options.write || options.million {
+        // Fresh ones, so that nothing of before is in their memory.
+        let memory = million::run(&Servers::start()?, options.workers)?;
+        text = format!("{text}\n{memory}").trim_start().to_owned();
+    }
+    println!("{text}");
+    if options.write {
+        report::write(text.trim_end())?;
     }
     Ok(())
 }
 
-/// Makes a million calls and prints the memory of both sides after each tenth.
-fn million(servers: &Servers, workers: usize) -> io::Result<()> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let done = Arc::new(AtomicU64::new(0));
-    let workers = Way::Two.workers(servers, workers, &stop)?;
-    println!("| calls | Respite (callers) | Respite (workers) | Redis | keys |");
-    println!("|---|---|---|---|---|");
-    let callers: Vec<JoinHandle<io::Result<()>>> = (0..32)
-        .map(|number| {
-            let (done, port) = (Arc::clone(&done), servers.respites[0]);
-            thread::spawn(move || {
-                let mut caller = Way::Two.caller(port, number)?;
-                while done.fetch_add(1, Ordering::Relaxed) < 1_000_000 {
-                    caller.round_trip()?;
-                }
-                Ok(())
-            })
-        })
-        .collect();
-    for tenth in 0..=10 {
-        while done.load(Ordering::Relaxed) < tenth * 100_000 {
-            thread::sleep(Duration::from_millis(5));
+/// Measures all ways with each number of callers; returns the table.
+fn round_trips(servers: &Servers, options: &Options) -> io::Result<String> {
+    let ways = [Way::ByHand, Way::One, Way::Two];
+    let mut table = report::heading(options.workers, options.rounds, options.seconds);
+    for &callers in &options.callers {
+        let mut samples: [Vec<Sample>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+        for _ in 0..options.rounds {
+            for (way, samples) in ways.iter().zip(&mut samples) {
+                samples.push(measure(*way, servers, callers, options)?);
+            }
         }
-        let mut redis = Client::connect(servers.redis)?;
-        let keys = redis.call(&[b"DBSIZE"])?;
-        let Reply::Number(keys) = keys else { continue };
-        let kib = |leash: &Leash| leash.resident_bytes().unwrap_or(0) / 1024;
-        let [redis, one, two] = [0, 1, 2].map(|at| kib(&servers.leashes[at]));
-        println!(
-            "| {} | {one} KiB | {two} KiB | {redis} KiB | {keys} |",
-            tenth * 100_000
-        );
+        let by_hand = median(&samples[0]);
+        for (way, samples) in ways.iter().zip(&samples) {
+            table += &report::row(callers, way.name(), &median(samples), &by_hand);
+        }
     }
-    for caller in callers {
-        caller.join().expect("no panic")?;
-    }
-    stop.store(true, Ordering::Relaxed);
-    for worker in workers {
-        worker.join().expect("no panic")?;
-    }
-    Ok(())
+    Ok(table)
 }
 
 fn measure(way: Way, servers: &Servers, callers: usize, options: &Options) -> io::Result<Sample> {
@@ -360,6 +321,7 @@ impl Options {
             workers: 8,
             callers: vec![1, 16, 64],
             million: false,
+            write: false,
         };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
@@ -380,6 +342,7 @@ impl Options {
                         .collect();
                 }
                 "--million" => options.million = true,
+                "--write" => options.write = true,
                 "--bench" => {}
                 other => panic!("unknown option {other}"),
             }

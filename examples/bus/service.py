@@ -13,6 +13,7 @@ import argparse
 import os
 import signal
 import socket
+import time
 
 import redis
 
@@ -46,10 +47,14 @@ class Service:
             signal.signal(number, lambda *_: setattr(self, "stopping", True))
         # One connection: a call is lost when the connection that fetched it closes.
         client = redis.Redis(arguments.host, arguments.port, protocol=3, single_connection_client=True)
-        for name, options in self.options.items():
-            client.execute_command("BUS.REGISTER", self.bus, name, *options)
         worker = f"{socket.gethostname()}-{os.getpid()}"
+        registered = float("-inf")
         while not self.stopping:
+            if time.monotonic() - registered > 5:
+                # Now and then again: the same options change nothing, and a Redis may have lost its data.
+                for name, options in self.options.items():
+                    client.execute_command("BUS.REGISTER", self.bus, name, *options)
+                registered = time.monotonic()
             calls = client.execute_command(
                 "BUS.FETCH", self.bus, worker, *self.methods, "TIMEOUT", 1000
             )

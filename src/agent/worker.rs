@@ -8,6 +8,8 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisError, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -28,10 +30,12 @@ const BEAT: Duration = Duration::from_secs(10);
 const REGISTER: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
+/// A connection that held for so long was a good one: the next attempt comes soon again.
+const GOOD: Duration = Duration::from_secs(10);
 /// How much of what a failed command wrote to standard error goes into the error.
 const STDERR_TAIL: usize = 1024;
-/// More output than the largest argument of a request cannot be a reply.
-const MOST_OUTPUT: usize = 512 * 1024 * 1024;
+/// What the bus takes as a result at most.
+const MOST_OUTPUT: usize = 64 * 1024 * 1024;
 
 /// A call that was fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,9 +138,13 @@ impl Worker<'_> {
     async fn serve(mut self) {
         let mut pause = RETRY;
         while !*self.stop.borrow() {
+            let began = Instant::now();
             match self.session().await {
                 Ok(()) => return,
                 Err(error) => eprintln!("respite: {}: {error}", self.args.server.server),
+            }
+            if began.elapsed() > GOOD {
+                pause = RETRY;
             }
             tokio::select! {
                 () = sleep(pause) => {}
@@ -249,7 +257,7 @@ impl Worker<'_> {
             }
         };
         let every = self.beat_every(&call.method, conn).await?;
-        let running = finish(&mut child, &call.payload);
+        let running = finish(&mut child.0, &call.payload);
         tokio::pin!(running);
         let mut beats = interval(every);
         beats.tick().await;
@@ -264,7 +272,7 @@ impl Worker<'_> {
                         matches!(field(&told, list), Some(Value::Array(ids)) if !ids.is_empty())
                     });
                     if over {
-                        // Dropping the child kills it.
+                        // Dropping the command kills it.
                         return Ok(Made::Nothing);
                     }
                 }
@@ -272,7 +280,7 @@ impl Worker<'_> {
         }
     }
 
-    fn start(&self, call: &Call) -> std::io::Result<Child> {
+    fn start(&self, call: &Call) -> std::io::Result<Running> {
         use std::os::unix::ffi::OsStrExt;
         let mut command = Command::new(&self.command[0]);
         command
@@ -281,8 +289,20 @@ impl Worker<'_> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        command.spawn()
+            .process_group(0);
+        command.spawn().map(Running)
+    }
+}
+
+/// A command that runs. Dropped before it has ended, it is killed with all that it started.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // There is no number any more once it was waited for.
+        if let Some(pid) = self.0.id().and_then(|pid| i32::try_from(pid).ok()) {
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+        }
     }
 }
 

@@ -16,6 +16,8 @@ use super::tally::Totals;
 
 /// How many calls one script ends at most, so that the backing is not held up.
 const AT_ONCE: &[u8] = b"1000";
+/// And how many it reads whole for that.
+const READ_AT_ONCE: &[u8] = b"100";
 
 /// A method with what is going on.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ pub(super) async fn unregister(bus: Arc<Bus>, method: String) -> Result<bool, St
     let mut was = false;
     loop {
         let answer = bus
-            .run(Task::Unregister, &[method.as_bytes(), AT_ONCE])
+            .run(Task::Unregister, &[method.as_bytes(), READ_AT_ONCE])
             .await?;
         let mut parts = list(answer).into_iter();
         was |= number(&next(&mut parts)) == 1;

@@ -13,7 +13,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const CAST_TIMEOUT_MS: u64 = 3_600_000;
 /// No call may take longer: a week.
 const LONGEST_MS: u64 = 7 * 86_400_000;
-const MOST_PATTERNS: usize = 64;
+/// The most patterns of a fetch, and of a worker.
+pub(super) const MOST_PATTERNS: usize = 64;
 const MOST_FETCHED: u64 = 100;
 const MOST_EXTENDED: u64 = 1000;
 const MOST_DEAD: u64 = 1000;

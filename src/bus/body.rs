@@ -35,18 +35,22 @@ impl Body {
         Body(bytes)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 
     /// The arguments as a reply: an array of bulks.
     pub(super) fn args(&self) -> &[u8] {
-        self.part(0, self.len(0))
+        self.part(0, self.part_len(0))
     }
 
     /// The arguments by name, how many there are and the pairs as bulks.
     pub(super) fn kwargs(&self) -> (usize, &[u8]) {
-        let array = self.part(self.len(0), self.len(4));
+        let array = self.part(self.part_len(0), self.part_len(4));
         let end = memchr::memchr(b'\n', array).map_or(0, |at| at + 1);
         let (header, pairs) = array.split_at(end);
         let count = header
@@ -57,11 +61,11 @@ impl Body {
     }
 
     pub(super) fn payload(&self) -> &[u8] {
-        let before = self.len(0).saturating_add(self.len(4));
+        let before = self.part_len(0).saturating_add(self.part_len(4));
         self.part(before, self.0.len().saturating_sub(HEADER + before))
     }
 
-    fn len(&self, at: usize) -> usize {
+    fn part_len(&self, at: usize) -> usize {
         let bytes = self
             .0
             .get(at..at + 4)

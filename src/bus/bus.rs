@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use redis::Value;
 
+use super::arguments::MOST_PATTERNS;
 use super::hub::Hub;
 use super::lane::Lane;
 use super::name::key_prefix;
@@ -25,6 +26,8 @@ use crate::resp::write_command;
 const TOUCHES: u32 = 30;
 /// No more workers are remembered than that; all are noted again then.
 const MOST_TOUCHED: usize = 10_000;
+/// Counters are written when there are so many words of them.
+const MOST_COUNTED: usize = 10_000;
 
 /// A bus.
 pub(super) struct Bus {
@@ -42,7 +45,7 @@ pub(super) struct Bus {
     /// The workers that were alive when a call found none that it knew.
     workers: Mutex<Arc<Vec<Worker>>>,
     touched: Mutex<HashMap<String, Touched>>,
-    /// Callers that have their outcome, to be told with the next orders.
+    /// What is to be told with the next orders: callers have their outcome, workers are lost.
     pub(super) taken: Mutex<Vec<Order>>,
     /// When it was used last, and when it is to be tended next, in milliseconds of the hub's life.
     used: AtomicU64,
@@ -58,10 +61,26 @@ pub(super) struct Worker {
     pub(super) patterns: Vec<String>,
 }
 
+/// What a worker serves, as it was noted last. Its connections may each want something else.
 #[derive(Debug)]
 struct Touched {
     at: Instant,
-    patterns: Vec<String>,
+    noted: Vec<String>,
+    /// What it asked for since: that is what is noted next.
+    seen: Vec<String>,
+}
+
+impl Touched {
+    /// Adds what a fetch asks for; true when it has to be noted.
+    fn ask(&mut self, patterns: &[String], now: Instant, every: Duration) -> bool {
+        join(&mut self.seen, patterns);
+        let is_due = now.duration_since(self.at) >= every;
+        if is_due {
+            self.at = now;
+            self.noted = std::mem::replace(&mut self.seen, patterns.to_vec());
+        }
+        join(&mut self.noted, patterns) || is_due
+    }
 }
 
 impl fmt::Debug for Bus {
@@ -186,24 +205,21 @@ impl Bus {
 
     /// The patterns to be noted with a worker's fetch: empty when it was noted a moment ago.
     pub(super) fn touch(&self, worker: &str, patterns: &[String]) -> Vec<u8> {
-        let now = Instant::now();
+        let (now, every) = (Instant::now(), self.hub.worker_ttl / TOUCHES);
         let mut touched = self.touched.lock();
-        if let Some(known) = touched.get_mut(worker) {
-            if now.duration_since(known.at) < self.hub.worker_ttl / TOUCHES
-                && known.patterns == patterns
-            {
-                return Vec::new();
-            }
-            known.at = now;
-            known.patterns = patterns.to_vec();
-        } else {
-            if touched.len() >= MOST_TOUCHED {
-                touched.clear();
-            }
-            let patterns = patterns.to_vec();
-            touched.insert(worker.to_owned(), Touched { at: now, patterns });
+        let Some(known) = touched.get_mut(worker) else {
+            remember(&mut touched, worker, patterns, now);
+            return write_patterns(patterns);
+        };
+        if known.ask(patterns, now, every) {
+            return write_patterns(&known.noted);
         }
-        write_patterns(patterns)
+        Vec::new()
+    }
+
+    /// A worker that waits here is noted with all that it waits for.
+    pub(super) fn note_waiting(&self, worker: &str, patterns: &[String]) {
+        remember(&mut self.touched.lock(), worker, patterns, Instant::now());
     }
 
     /// What was noted before is to be noted again.
@@ -274,11 +290,16 @@ impl Bus {
             return Ok(());
         }
         let mut words = Vec::new();
-        for (method, tally) in tallies {
+        let mut tallies = tallies.into_iter().peekable();
+        while let Some((method, tally)) = tallies.next() {
             tally.write(&method, &mut words);
+            if words.len() > MOST_COUNTED || tallies.peek().is_none() {
+                let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+                self.run(Task::Count, &args).await?;
+                words.clear();
+            }
         }
-        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        self.run(Task::Count, &words).await.map(|_| ())
+        Ok(())
     }
 
     pub(super) fn has_tallies(&self) -> bool {
@@ -309,6 +330,30 @@ impl Bus {
             && self.taken.lock().is_empty()
             && !self.has_tallies()
     }
+}
+
+fn remember(
+    touched: &mut HashMap<String, Touched>,
+    worker: &str,
+    patterns: &[String],
+    at: Instant,
+) {
+    if touched.len() >= MOST_TOUCHED {
+        touched.clear();
+    }
+    let (noted, seen) = (patterns.to_vec(), patterns.to_vec());
+    touched.insert(worker.to_owned(), Touched { at, noted, seen });
+}
+
+/// Adds what is not there yet; true if there was any.
+pub(super) fn join(all: &mut Vec<String>, more: &[String]) -> bool {
+    let before = all.len();
+    for pattern in more {
+        if all.len() < MOST_PATTERNS && !all.contains(pattern) {
+            all.push(pattern.clone());
+        }
+    }
+    all.len() > before
 }
 
 /// Writes patterns in the one way in which the backing keeps them.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::arguments::{Caching, CallArgs, Patience};
 use super::bus::Bus;
@@ -17,6 +17,11 @@ use super::waiting::{Outcome, Place, Role};
 /// How often a call is sent again because what was known of methods or workers was not true any more.
 const TRIES: usize = 8;
 const DEADLINE: &str = "DEADLINE the call was not answered in time";
+/// How much longer than its time a command waits for a backing that is slow to say how things are.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// The most bytes of a call's arguments and payload, and of a result. What a fetch brings must fit into what is kept for a
+/// client that reads slowly.
+pub(super) const MOST_BODY: usize = 64 * 1024 * 1024;
 
 /// What became of a call that was sent.
 enum Sent {
@@ -39,7 +44,8 @@ impl From<Failure> for String {
 pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, String> {
     bus.hub.ready().await;
     let deadline = Instant::now() + Duration::from_millis(args.timeout_ms);
-    match send(&bus, &args, false).await? {
+    let sent = timeout_at(deadline + PATIENCE, send(&bus, &args, false)).await;
+    match sent.map_err(|_| DEADLINE.to_owned())?? {
         Sent::Waits(place, id) => wait(&bus, place, &id, deadline).await,
         Sent::Cached(value) => Ok(Outcome::Done(value.into())),
         Sent::Queued(_) => Err(DEADLINE.to_owned()),
@@ -68,6 +74,7 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
             continue;
         };
         let bound = method.bind(args.given.clone(), &args.payload)?;
+        fits(bound.body.len(), "the arguments and the payload of a call")?;
         let number = bus.hub.new_number();
         let key = bound
             .key
@@ -149,6 +156,17 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
         }
     }
     Err("ERR the method or its workers changed too often".to_owned())
+}
+
+/// Checks the size of what goes to the backing in one piece.
+///
+/// # Errors
+/// The error reply, which says `what` is too large.
+pub(super) fn fits(bytes: usize, what: &str) -> Result<(), String> {
+    if bytes > MOST_BODY {
+        return Err(format!("ERR {what} must be at most {MOST_BODY} bytes"));
+    }
+    Ok(())
 }
 
 fn call_words(
@@ -238,8 +256,13 @@ async fn wait(
     }
     let (order, answer) = Order::asked(Kind::End, words(&["E", id, "d"]));
     bus.submit(order);
-    let answer = answer.await.unwrap_or_else(|_| Ok(Value::Nil));
-    match answer.ok().and_then(outcome) {
+    let answer = timeout(PATIENCE, answer).await;
+    match answer
+        .ok()
+        .and_then(Result::ok)
+        .and_then(Result::ok)
+        .and_then(outcome)
+    {
         Some(outcome) => Ok(outcome),
         None => Err(DEADLINE.to_owned()),
     }
@@ -255,8 +278,24 @@ pub(super) async fn result(
     patience: Patience,
 ) -> Result<Option<Outcome>, String> {
     bus.hub.ready().await;
-    let mut place = Place::take(&bus, &id, Role::Onlooker);
-    let (order, answer) = Order::asked(Kind::Look, words(&["T", &id, "wait"]));
+    match patience {
+        Patience::Endless => wait_for_result(&bus, &id, patience).await,
+        Patience::For(limit) => {
+            let end = limit.saturating_add(PATIENCE);
+            timeout(end, wait_for_result(&bus, &id, patience))
+                .await
+                .unwrap_or(Ok(None))
+        }
+    }
+}
+
+async fn wait_for_result(
+    bus: &Arc<Bus>,
+    id: &str,
+    patience: Patience,
+) -> Result<Option<Outcome>, String> {
+    let mut place = Place::take(bus, id, Role::Onlooker);
+    let (order, answer) = Order::asked(Kind::Look, words(&["T", id, "wait"]));
     bus.submit(order);
     let answer = answer
         .await
@@ -264,7 +303,7 @@ pub(super) async fn result(
     match letter(&answer) {
         Some(b'n') => Err("NOCALL no such call, or it has expired".to_owned()),
         Some(b'p') => {
-            place.issued(&id);
+            place.issued(id);
             Ok(match patience {
                 Patience::Endless => (&mut place.outcome).await.ok(),
                 Patience::For(limit) => timeout(limit, &mut place.outcome)

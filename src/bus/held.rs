@@ -99,12 +99,12 @@ impl HeldCalls {
         alive.map(|held| held.worker.clone()).collect()
     }
 
-    /// Forgets calls whose time is over.
-    pub(super) fn prune(&mut self, now: Instant) {
+    /// Forgets calls whose time was over before then, by their deadline or because the worker was not heard of.
+    pub(super) fn prune(&mut self, before: Instant) {
         let over: Vec<String> = self
             .calls
             .iter()
-            .filter(|(_, held)| held.deadline < now)
+            .filter(|(_, held)| held.deadline.min(held.visible) < before)
             .map(|(id, _)| id.clone())
             .collect();
         for id in over {

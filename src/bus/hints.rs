@@ -57,9 +57,8 @@ pub(super) async fn listen(hub: Arc<Hub>) {
 /// Looks whether something has come for those who wait here.
 pub(super) fn look_at_everything(hub: &Arc<Hub>) {
     for bus in hub.used_buses() {
-        let slots = bus.parked.lock().take_all();
-        for slot in slots {
-            bus.submit(Order::fetch(slot));
+        if !bus.parked.lock().is_empty() {
+            bus.submit(Order::ready());
         }
         let waiting = bus.waiting.lock().ids();
         for id in waiting {

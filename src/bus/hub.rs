@@ -20,9 +20,9 @@ use crate::upstream::ControlLink;
 
 /// The most buses that are in use at once.
 const MOST_BUSES: usize = 10_000;
-/// A bus that nothing happened on for so long is forgotten here.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
-/// How long a command waits until hints can come; without them it works too, only slower.
+/// A bus that nothing happened on for so many lives of a worker is forgotten here.
+const IDLE: u32 = 2;
+/// How long the first commands wait until hints can come; without them the bus works too, only slower.
 const HINTS_WAIT: Duration = Duration::from_secs(1);
 /// How long stopping waits for what is still to be told to the backing.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
@@ -37,7 +37,8 @@ pub struct Hub {
     /// Where work goes on that no client waits for.
     control: Handle,
     started: AtomicBool,
-    hints: watch::Sender<bool>,
+    /// Whether hints come; none until the first attempt to listen has ended.
+    hints: watch::Sender<Option<bool>>,
     next_number: AtomicU64,
     /// Tasks of [`Hub::spawn`] that have not ended.
     pending: AtomicUsize,
@@ -61,7 +62,7 @@ impl Hub {
             buses: Mutex::default(),
             control: Handle::current(),
             started: AtomicBool::new(false),
-            hints: watch::Sender::new(false),
+            hints: watch::Sender::new(None),
             next_number: AtomicU64::new(0),
             pending: AtomicUsize::new(0),
             born: Instant::now(),
@@ -95,7 +96,16 @@ impl Hub {
         };
         drop(buses);
         bus.note_use();
+        self.start();
         Ok(bus)
+    }
+
+    /// Begins to listen and to tend, with the first use of a bus.
+    fn start(self: &Arc<Self>) {
+        if !self.started.swap(true, Ordering::AcqRel) {
+            self.control.spawn(hints::listen(Arc::clone(self)));
+            self.control.spawn(upkeep::tend(Arc::clone(self)));
+        }
     }
 
     /// A bus that is in use here.
@@ -105,8 +115,10 @@ impl Hub {
 
     /// The buses in use; those that nothing happens on are forgotten.
     pub(super) fn used_buses(&self) -> Vec<Arc<Bus>> {
+        let idle = self.worker_ttl * IDLE;
         let mut buses = self.buses.lock();
-        buses.retain(|_, bus| !bus.is_idle(IDLE));
+        // One that somebody still has (a command, or a call that a worker holds) must not come to be twice.
+        buses.retain(|_, bus| Arc::strong_count(bus) > 1 || !bus.is_idle(idle));
         buses.values().cloned().collect()
     }
 
@@ -136,22 +148,18 @@ impl Hub {
         });
     }
 
-    /// Waits until hints can come, which begins with the first that waits for them.
-    pub(super) async fn ready(self: &Arc<Self>) {
-        if *self.hints.borrow() {
+    /// Waits until the first attempt to listen has ended. Nobody waits when hints are lost later.
+    pub(super) async fn ready(&self) {
+        if self.hints.borrow().is_some() {
             return;
         }
-        if !self.started.swap(true, Ordering::AcqRel) {
-            self.control.spawn(hints::listen(Arc::clone(self)));
-            self.control.spawn(upkeep::tend(Arc::clone(self)));
-        }
         let mut hints = self.hints.subscribe();
-        let _ = tokio::time::timeout(HINTS_WAIT, hints.wait_for(|ready| *ready)).await;
+        let _ = tokio::time::timeout(HINTS_WAIT, hints.wait_for(Option::is_some)).await;
     }
 
     /// Whether hints come now.
     pub(super) fn set_hints(&self, come: bool) {
-        self.hints.send_replace(come);
+        self.hints.send_replace(Some(come));
     }
 
     /// A client is gone: what it held is lost.

@@ -20,6 +20,8 @@ const MOST_ORDERS: usize = 256;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// The most calls that they may bring.
 const MOST_CALLS: usize = 2000;
+/// The most orders that wait for the backing to come back.
+const MOST_LATER: usize = 100_000;
 /// How many calls whose time has come the upkeep looks at in one go.
 pub(super) const DUE_UPKEEP: usize = 500;
 
@@ -248,7 +250,9 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
                 next(&mut words);
                 let delivery = Delivery::read(bus, next(&mut words));
                 for call in delivery.calls() {
-                    bus.tally(&call.method, |tally| tally.queued(call.queued_us));
+                    if call.queued_us >= 0 {
+                        bus.tally(&call.method, |tally| tally.queued(call.queued_us));
+                    }
                     let queued = news
                         .queued
                         .iter_mut()
@@ -269,8 +273,15 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
                     }
                 });
             }
+            // Enough was delivered for once; there may be more.
+            Some(b'A') => bus.submit(Order::fetch(slot)),
             _ => bus.park(slot, seen),
         },
+        Done::Parked => {
+            for (method, count) in pairs(answer) {
+                bus.news(&text(method), usize::try_from(number(&count)).unwrap_or(0));
+            }
+        }
     }
 }
 
@@ -336,8 +347,14 @@ pub(super) fn issued_as(words: &[Vec<u8>], answer: &Value) -> Option<String> {
 
 fn fail(bus: &Arc<Bus>, order: Order, failure: &Failure) {
     match order.done {
-        Done::Nobody if order.kind == Kind::Taken => {}
-        Done::Nobody | Done::Waiting(_) => {}
+        // Sent again until the backing is there: it does nothing when it was carried out already.
+        Done::Nobody if order.kind == Kind::Lost && failure.is_outage() => {
+            let mut taken = bus.taken.lock();
+            if taken.len() < MOST_LATER {
+                taken.push(order);
+            }
+        }
+        Done::Nobody | Done::Waiting(_) | Done::Parked => {}
         Done::Answer(tx) => drop(tx.send(Err(failure.clone()))),
         Done::Slot(slot, seen) => {
             if slot.waited.load(std::sync::atomic::Ordering::Relaxed) {

@@ -45,6 +45,8 @@ pub(super) enum Done {
     Waiting(String),
     /// A fetch, with how much news there had been when it was sent.
     Slot(Arc<Slot>, u64),
+    /// The fetches that can have one of the calls that are ready.
+    Parked,
 }
 
 impl Order {
@@ -64,6 +66,11 @@ impl Order {
     /// A fetch.
     pub(super) fn fetch(slot: Arc<Slot>) -> Self {
         Order::new(Kind::Fetch, Vec::new(), Done::Slot(slot, 0))
+    }
+
+    /// Fetches wait here: hints are wanted, and what is ready is to be fetched.
+    pub(super) fn ready() -> Self {
+        Order::new(Kind::Interest, words(&["I"]), Done::Parked)
     }
 
     /// A worker's connection is gone; `unseen`: before the worker saw the call.
@@ -102,7 +109,7 @@ impl Order {
         match &self.done {
             Done::Answer(tx) => self.kind == Kind::Call && tx.is_closed(),
             Done::Slot(slot, _) => slot.is_closed(),
-            Done::Nobody | Done::Waiting(_) => false,
+            Done::Nobody | Done::Waiting(_) | Done::Parked => false,
         }
     }
 

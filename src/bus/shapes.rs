@@ -61,7 +61,11 @@ fn seconds(writer: &mut ReplyWriter<'_>, name: &str, ms: u64) {
 
 fn arguments(writer: &mut ReplyWriter<'_>, call: &Delivered) {
     writer.bulk("args");
-    writer.raw(call.body.args());
+    match call.body.args() {
+        // No call of ours: somebody else wrote into the queue.
+        [] => writer.array(0),
+        args => writer.raw(args),
+    }
     writer.bulk("kwargs");
     let (count, pairs) = call.body.kwargs();
     writer.map(count);

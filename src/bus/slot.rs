@@ -40,6 +40,7 @@ pub(super) struct Delivered {
     pub(super) deadline_ms: i64,
     pub(super) attempt: i64,
     pub(super) body: Body,
+    /// Negative when it was delivered before.
     pub(super) queued_us: i64,
     pub(super) token: String,
     pub(super) visibility_ms: i64,
@@ -174,11 +175,6 @@ impl Parked {
             }
         }
         taken
-    }
-
-    /// Takes all.
-    pub(super) fn take_all(&mut self) -> Vec<Arc<Slot>> {
-        self.slots.drain(..).collect()
     }
 
     /// Ends the wait of a fetch; true if it was waiting, so that nothing more comes for it.

@@ -39,6 +39,13 @@ pub(super) struct Store {
 #[error("{0}")]
 pub(super) struct Failure(pub(super) String);
 
+impl Failure {
+    /// Whether the backing could not be asked, or did not answer.
+    pub(super) fn is_outage(&self) -> bool {
+        self.0.starts_with("UPSTREAM ")
+    }
+}
+
 /// A script that needs no more than the keys.
 macro_rules! plain {
     ($file:literal) => {

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tracing::debug;
 
-use super::bus::{Bus, write_patterns};
+use super::bus::{Bus, join, write_patterns};
 use super::hub::Hub;
 use super::lane::{DUE_UPKEEP, exchange};
-use super::order::{Done, Kind, Order, words};
-use super::store::Task;
+use super::order::{Done, Kind, Order};
+use super::store::{Task, number};
 
 /// How often is looked whether a bus has to be tended.
 const TICK: Duration = Duration::from_millis(50);
@@ -21,6 +21,10 @@ const TICK: Duration = Duration::from_millis(50);
 const EVERY: Duration = Duration::from_secs(1);
 /// How often what has expired is removed.
 const PRUNE: Duration = Duration::from_secs(10);
+/// How long a worker can still ask what became of a call that it held.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// How often in a row, at most: each time a bounded number is removed.
+const PRUNE_ROUNDS: usize = 1000;
 /// The most orders that are sent in one go.
 const MOST_ORDERS: usize = 500;
 
@@ -36,9 +40,11 @@ pub(super) async fn tend(hub: Arc<Hub>) {
         let due = |bus: &Arc<Bus>| bus.due.load(Ordering::Relaxed) <= now;
         let buses: Vec<Arc<Bus>> = hub.used_buses().into_iter().filter(due).collect();
         join_all(buses.iter().map(|bus| tend_bus(&hub, bus, every))).await;
-        if pruned.elapsed() > PRUNE {
+        if pruned.elapsed() > PRUNE.min(hub.worker_ttl) {
             pruned = Instant::now();
-            hub.held.lock().prune(pruned);
+            if let Some(before) = pruned.checked_sub(REMEMBERED) {
+                hub.held.lock().prune(before);
+            }
             join_all(hub.used_buses().iter().map(prune)).await;
         }
     }
@@ -77,11 +83,9 @@ fn everything(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
     let mut orders = alive(hub, bus);
     let looks = bus.waiting.lock().ids();
     orders.extend(looks.iter().map(|id| Order::look(id)));
-    let parked = bus.parked.lock().take_all();
-    if !parked.is_empty() {
-        orders.push(Order::new(Kind::Interest, words(&["I"]), Done::Nobody));
+    if !bus.parked.lock().is_empty() {
+        orders.push(Order::ready());
     }
-    orders.extend(parked.into_iter().map(Order::fetch));
     orders
 }
 
@@ -90,9 +94,11 @@ fn alive(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
     let now = Instant::now();
     let mut workers: HashMap<String, Vec<String>> = HashMap::new();
     for slot in bus.parked.lock().iter() {
-        workers
-            .entry(slot.worker.clone())
-            .or_insert_with(|| slot.patterns.clone());
+        let patterns = workers.entry(slot.worker.clone()).or_default();
+        join(patterns, &slot.patterns);
+    }
+    for (worker, patterns) in &workers {
+        bus.note_waiting(worker, patterns);
     }
     for worker in hub.held.lock().workers(bus, now) {
         workers.entry(worker).or_default();
@@ -116,7 +122,14 @@ async fn prune(bus: &Arc<Bus>) {
         .iter()
         .filter(|method| method.options.cache.is_some());
     let names: Vec<&[u8]> = caching.map(|method| method.name.as_bytes()).collect();
-    if let Err(failure) = bus.run(Task::Prune, &names).await {
-        debug!("a bus was not pruned: {failure}");
+    for _ in 0..PRUNE_ROUNDS {
+        match bus.run(Task::Prune, &names).await {
+            Ok(more) if number(&more) == 1 => {}
+            Ok(_) => break,
+            Err(failure) => {
+                debug!("a bus was not pruned: {failure}");
+                break;
+            }
+        }
     }
 }

@@ -1,16 +1,21 @@
 //! The workers' side: `BUS.FETCH`, `BUS.REPLY`, `BUS.FAIL`, `BUS.BEAT`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::Value;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::arguments::{FetchArgs, Patience};
 use super::bus::Bus;
+use super::calling::{PATIENCE, fits};
 use super::order::{Kind, Order, words};
 use super::slot::{Delivered, Slot};
 use super::store::{Failure, list, next, number, text};
+
+/// The most calls that one order asks about.
+const MOST_ASKED: usize = 1000;
 
 /// Takes a fetch off the list when it ends, however it ends.
 struct Leave<'a> {
@@ -56,8 +61,11 @@ pub(super) async fn fetch(
             if bus.parked.lock().leave(&slot) {
                 return Ok(None);
             }
-            // It is being looked for calls at this moment.
-            delivery.await
+            // It is being looked for calls at this moment. What comes later still goes back.
+            match timeout(PATIENCE, &mut delivery).await {
+                Ok(delivered) => delivered,
+                Err(_) => return Ok(None),
+            }
         }
     };
     drop(leave);
@@ -100,6 +108,9 @@ pub(super) async fn reply(
     token: String,
     work: Work,
 ) -> Result<bool, String> {
+    if let Work::Done(payload) = &work {
+        fits(payload.len(), "a result")?;
+    }
     let (kind, value, code) = match work {
         Work::Done(payload) => ("d", payload, String::new()),
         Work::Failed {
@@ -125,11 +136,27 @@ pub(super) async fn beat(
     worker: String,
     extend: Vec<String>,
 ) -> Result<(Vec<String>, Vec<String>), String> {
-    let held = bus.hub.held.lock().of_worker(&bus, &worker);
-    let asked: Vec<String> = held.into_iter().filter(|id| !extend.contains(id)).collect();
-    let all = extend.len() + asked.len();
-    let mut order_words = words(&["B", &worker, &extend.len().to_string(), &all.to_string()]);
-    order_words.extend(extend.iter().chain(&asked).map(|id| id.as_bytes().to_vec()));
+    let mut asked = bus.hub.held.lock().of_worker(&bus, &worker);
+    let extended: HashSet<&String> = extend.iter().collect();
+    asked.retain(|id| !extended.contains(id));
+    let (mut lost, mut cancelled) = beat_once(&bus, &worker, &extend, true).await?;
+    for ids in asked.chunks(MOST_ASKED) {
+        let (more_lost, more_cancelled) = beat_once(&bus, &worker, ids, false).await?;
+        lost.extend(more_lost);
+        cancelled.extend(more_cancelled);
+    }
+    Ok((lost, cancelled))
+}
+
+async fn beat_once(
+    bus: &Arc<Bus>,
+    worker: &str,
+    ids: &[String],
+    extend: bool,
+) -> Result<(Vec<String>, Vec<String>), String> {
+    let count = ids.len().to_string();
+    let mut order_words = words(&["B", worker, if extend { &count } else { "0" }, &count]);
+    order_words.extend(ids.iter().map(|id| id.as_bytes().to_vec()));
     let (order, answer) = Order::asked(Kind::Beat, order_words);
     bus.submit(order);
     let answer = answer.await.unwrap_or_else(|_| Err(unanswered()))?;
@@ -142,7 +169,7 @@ pub(super) async fn beat(
         held.remove(id);
     }
     let now = Instant::now();
-    for (id, ms) in extend.iter().zip(visibility) {
+    for (id, ms) in ids.iter().zip(visibility) {
         if let Ok(ms @ 1..) = ms.parse() {
             held.extend(id, now + Duration::from_millis(ms));
         }

@@ -65,6 +65,38 @@ fn a_deadline_ends_the_wait_and_the_call() {
 }
 
 #[test]
+fn a_caller_gets_its_result_however_short_results_are_kept() {
+    let world = World::of(2);
+    world.register("m", &["RESULTTTL", "0.001"]);
+    world.serve(&["m"], |_| "done".to_owned());
+    wait_for_worker(&world, "served");
+    for _ in 0..20 {
+        let reply = world.connect().call(&["BUS.CALL", "b", "m"]);
+        reply.assert_str("done");
+    }
+}
+
+#[test]
+fn who_asks_for_the_result_of_a_call_that_is_given_up_is_told() {
+    let world = World::of(2);
+    world.register("m", &[]);
+    let mut other = world.connect_worker();
+    other.call(&["BUS.FETCH", "b", "w", "m", "TIMEOUT", "1"]);
+    let mut caller = world.connect();
+    caller.send(&["BUS.CALL", "b", "m"]);
+    let listed = || world.redis.call(&["ZRANGE", &World::key("t"), "0", "-1"]);
+    wait_until("the call is queued", DEADLINE, || {
+        !listed().items().is_empty()
+    });
+    other.send(&["BUS.RESULT", "b", listed().strings()[0], "TIMEOUT", "0"]);
+    let waiting = || world.redis.call(&["HLEN", &World::key("n")]).int();
+    wait_until("its result is waited for", DEADLINE, || waiting() == 1);
+    drop(caller);
+    other.read_reply().assert_error("NOCALL ");
+    assert_eq!(waiting(), 0);
+}
+
+#[test]
 fn cancel_ends_a_call_wherever_it_is() {
     let world = World::of(2);
     world.register("m", &[]);

@@ -4,9 +4,13 @@ mod commands;
 mod delivery;
 mod endings;
 mod faults;
+mod limits;
 mod outage;
+mod races;
+mod revival;
 mod session;
 mod sharing;
+mod upkeep;
 mod worker;
 
 use std::thread::JoinHandle;
@@ -83,6 +87,17 @@ impl World {
         let listed = self.redis.call(&["ZRANGE", "respite:b:{b}:t", "0", "-1"]);
         kept.extend(listed.strings().into_iter().map(str::to_owned));
         kept
+    }
+
+    /// A key of the bus.
+    fn key(name: &str) -> String {
+        format!("respite:b:{{b}}:{name}")
+    }
+
+    /// A field of a method's counters.
+    fn stat(&self, method: &str, field: &str) -> Reply {
+        let stats = self.connect().call(&["BUS.STATS", "b", method]);
+        stats.items()[0].field(field).clone()
     }
 
     /// A caller on a connection of its own, in the background.

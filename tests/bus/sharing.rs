@@ -86,6 +86,17 @@ fn those_who_joined_share_the_failure_but_not_the_deadline() {
 }
 
 #[test]
+fn a_worker_is_told_the_deadline_of_the_most_patient() {
+    let world = World::of(1);
+    world.register("m", &["CACHE", "all"]);
+    let mut worker = world.connect();
+    worker.call(&["BUS.CAST", "b", "m", "TIMEOUT", "20000"]);
+    worker.call(&["BUS.CAST", "b", "m", "TIMEOUT", "90000"]);
+    let call = fetch(&mut worker, "w", "m");
+    assert!(call.reply.field("deadline_ms").int() > 20_000);
+}
+
+#[test]
 fn nocache_and_refresh_stand_apart() {
     let world = World::of(1);
     world.register("m", &["PARAMS", "1", "a", "CACHE", "{a}"]);

@@ -74,13 +74,18 @@ fn a_command_that_fails_is_the_callers_error() {
 #[test]
 fn a_long_command_outlives_its_visibility_and_sigterm_but_not_its_caller() {
     let world = World::of(1);
+    let dir = tempfile::tempdir().expect("a folder");
+    let pids = dir.path().join("pids");
     world.register("m", &["VISIBILITY", "300", "PARAMS", "1", "s"]);
     let mut worker = Worker::start(
         &world,
         "m",
         &[
             "--exec",
-            "sh -c 'sleep $1; echo done' x",
+            &format!(
+                "sh -c 'sleep $1 & echo $! >> {}; wait; echo done' x",
+                pids.display()
+            ),
             "--concurrency",
             "2",
         ],
@@ -104,6 +109,13 @@ fn a_long_command_outlives_its_visibility_and_sigterm_but_not_its_caller() {
         status.is_some()
     });
     assert!(status.is_some_and(|status| status.success()), "{status:?}");
+    // Nothing that the commands had started is left.
+    let pids = std::fs::read_to_string(pids).expect("two numbers");
+    for pid in pids.lines().map(|line| line.parse().expect("a number")) {
+        wait_until("it is gone", DEADLINE, || {
+            kill(Pid::from_raw(pid), None).is_err()
+        });
+    }
 }
 
 #[test]

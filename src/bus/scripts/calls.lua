@@ -1,6 +1,8 @@
 -- The life of one call, for the scripts that need more of it than being queued, delivered and answered.
 local DEAD = 86400000   -- how long a dead call is kept
 local MOST_DEAD = 1000  -- and how many of a method
+local MOST_CACHED = 100000 -- the most results that are cached of a method; those that expire first go first
+local MOST_DELIVERIES = 1024 -- more than a method may have
 local LATE = 'DEADLINE the call was not answered in time'
 
 local function look_again(id, at)
@@ -46,10 +48,12 @@ local function load(id)
     end
   end
   if meta then
+    -- An id that somebody made up.
+    if match(meta, '^%d+ (%S+)') ~= number then return nil end
     read_meta(c, meta)
     c.d = tonumber(more[2]) or match(x, '^%d+') + c.timeout
   end
-  c.j = more[1]
+  c.j, c.revived = more[1], more[4] and true
   if more[3] then c.kept = true end
   return c
 end
@@ -85,6 +89,11 @@ local function leave_queue(c)
   call('XACK', q, 'g', c.x)
   call('XDEL', q, c.x)
   call('HDEL', P .. 'o', c.id)
+  if c.s == 'q' then call('ZREM', P .. 'y:' .. c.m, c.id) end
+  if c.revived then
+    call('SREM', P .. 'v:' .. c.m, c.id)
+    call('HDEL', P .. 'k:' .. c.number, 'm', 'a')
+  end
 end
 
 -- Others need not wait for this call any more; true if it still was the one for its key.
@@ -101,12 +110,14 @@ local function keep_cached(method, key, value, ttl)
   call('ZADD', P .. 'e:' .. method, now + ttl, key)
   lease(P .. 'c:' .. method, ttl)
   lease(P .. 'e:' .. method, ttl)
+  if call('ZCARD', P .. 'e:' .. method) > MOST_CACHED then
+    call('HDEL', P .. 'c:' .. method, call('ZPOPMIN', P .. 'e:' .. method)[1])
+  end
 end
 
 -- Ends a call that is queued or in flight: its outcome is kept for those who wait, and they are told.
 local function finish(c, state, value)
-  local keep = c.result_ttl
-  if not c.kept and keep > TAKEN then keep = TAKEN end
+  local keep = c.kept and c.result_ttl or TAKEN
   -- A worker that still holds it can ask what became of it.
   if state == 'c' and keep < c.visibility then keep = c.visibility end
   call('SET', P .. 'r:' .. c.number, state .. value, 'PX', keep)
@@ -125,18 +136,21 @@ local function poison(c, code, message)
   local k = P .. 'k:' .. c.number
   local value = 'POISON given up after ' .. c.n .. ' deliveries: ' .. code .. ' ' .. message
   local entry = call('XRANGE', P .. 'q:' .. c.m, c.x, c.x)[1]
-  if entry then
-    call('HSET', k, 'm', entry[2][2], 'a', entry[2][4])
-  end
-  call('HSET', k, 'n', c.n, 'fc', code, 'fm', message)
-  call('PEXPIRE', k, DEAD + GRACE)
-  call('SET', P .. 'r:' .. c.number, 'x' .. value, 'PX', DEAD)
-  look_again(c.id, now + DEAD)
+  local meta, body = c.meta, entry and entry[2][4] or call('HGET', k, 'a')
   leave_queue(c)
+  call('HSET', k, 'm', meta, 'a', body or '', 'n', c.n, 'fc', code, 'fm', message)
+  call('PEXPIRE', k, DEAD + GRACE)
+  call('SET', P .. 'r:' .. c.number, 'x' .. value, 'PX', DEAD + GRACE)
+  look_again(c.id, now + DEAD)
   unshare(c)
   local d = P .. 'd:' .. c.m
   call('ZADD', d, now, c.id)
-  call('ZREMRANGEBYRANK', d, 0, -1 - MOST_DEAD)
+  for _, id in ipairs(call('ZRANGE', d, 0, -1 - MOST_DEAD)) do
+    local number = match(id, '^[^.]+')
+    call('DEL', P .. 'k:' .. number, P .. 'r:' .. number)
+    call('ZREM', P .. 't', id)
+    call('ZREM', d, id)
+  end
   lease(d, DEAD)
   failed[#failed + 1] = c.m
   failed[#failed + 1] = value
@@ -148,7 +162,7 @@ local function again(c, deliveries)
   local y = P .. 'y:' .. c.m
   local life = math.max(c.d - now, 0) + GRACE
   call('HDEL', P .. 'o', c.id)
-  call('RPUSH', y, deliveries .. ' ' .. c.id)
+  call('ZADD', y, now * MOST_DELIVERIES + deliveries, c.id)
   call('SADD', P .. 'y', c.m)
   lease(y, life)
   lease(P .. 'y', life)
@@ -190,6 +204,8 @@ local function look_at_due(most)
     local c = load(id)
     if not c then
       call('ZREM', P .. 't', id)
+    elseif c.s == 'x' then
+      forget(c)
     elseif c.s ~= 'q' and c.s ~= 'f' then
       local left = call('PTTL', P .. 'r:' .. c.number)
       if left > 0 then look_again(id, now + left) else forget(c) end

@@ -1,11 +1,16 @@
 -- ARGV: Respite, bus, how many calls at most. Gives: keys removed, whether there is more to do, calls that
 -- somebody here waits for.
 local most = tonumber(ARGV[3])
-local ids = call('ZRANGE', P .. 't', 0, most - 1)
+-- Keys that somebody put in the way go as well.
+local ids = redis.pcall('ZRANGE', P .. 't', 0, most - 1)
+if ids.err then ids = {} end
 local removed = 0
-for _, id in ipairs(ids) do
+local function end_wait(id)
   local c = load(id)
   if c and (c.s == 'q' or c.s == 'f') then tell(c) end
+end
+for _, id in ipairs(ids) do
+  pcall(end_wait, id)
   local number = match(id, '^[^.]+')
   removed = removed + call('UNLINK', P .. 'k:' .. number, P .. 'r:' .. number)
 end
@@ -14,8 +19,13 @@ if more == 1 then
   call('ZREM', P .. 't', unpack(ids))
 else
   -- A method that was unregistered left nothing but its calls.
-  for _, method in ipairs(call('HKEYS', P .. 'm')) do
-    for _, kind in ipairs({ 'q', 'c', 'e', 'f', 'd', 'h', 'y' }) do
+  local methods = {}
+  for _, key in ipairs({ 'm', 'g' }) do
+    local names = redis.pcall('HKEYS', P .. key)
+    for _, method in ipairs(names.err and {} or names) do methods[method] = true end
+  end
+  for method in pairs(methods) do
+    for _, kind in ipairs({ 'q', 'c', 'e', 'f', 'd', 'h', 'y', 'v' }) do
       removed = removed + call('UNLINK', P .. kind .. ':' .. method)
     end
   end

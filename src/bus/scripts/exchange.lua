@@ -19,6 +19,7 @@ local stamp_us = string.format('%.0f', now_us)
 local lengths, stamps, living = {}, {}, {}
 local known, interested, retries = nil, false, nil
 local spare = {}     -- method -> entries that were read for later fetches
+local volume, MOST_VOLUME = 0, 33554432  -- bytes delivered, and how many are enough for one exchange
 local words = #ARGV
 local at = 6
 local phase = ''
@@ -155,7 +156,7 @@ while at <= words do
       local found = {}
       for i = first, first + many - 1 do
         local method = ARGV[i]
-        while retries and #found < count do
+        while retries and #found < count and volume < MOST_VOLUME do
           rare = rare or learn()
           local c, deliveries = rare.again(method)
           if not c then break end
@@ -168,10 +169,13 @@ while at <= words do
             due[#due + 1] = c.id
           end
           if c.d - now > longest then longest = c.d - now end
-          found[#found + 1] = { c.id, c.d - now, deliveries + 1, c.a, 0, t, c.visibility }
+          -- How long it was queued is known of its first delivery alone.
+          local queued_us = deliveries == 0 and now_us - match(c.meta, '^%d+') or -1
+          found[#found + 1] = { c.id, c.d - now, deliveries + 1, c.a, queued_us, t, c.visibility }
+          volume = volume + #c.a
         end
         local entries = spare[method]
-        while #found < count and (not ready or ready[method]) do
+        while #found < count and volume < MOST_VOLUME and (not ready or ready[method]) do
           if not entries or #entries == 0 then
             local q = P .. 'q:' .. method
             if entries == false or call('XLEN', q) == 0 then break end
@@ -197,9 +201,9 @@ while at <= words do
             '^(%d+) (%S+) (%d+) (%d+) %d+ %d+ %d %d+ %d %S+ ?(.*)$')
           local id = number .. '.' .. x .. '.' .. method
           local deadline, till = match(x, '^%d+') + timeout, now + visibility
-          if key ~= '' and deadline <= now then
-            rare = rare or learn()
-            deadline = rare.deadline(id)
+          if key ~= '' then
+            -- Others may wait for it longer.
+            deadline = tonumber(call('HGET', P .. 'k:' .. number, 'd') or deadline)
           end
           if deadline > now then
             local t = token .. '-' .. #found
@@ -212,12 +216,15 @@ while at <= words do
             end
             if deadline - now > longest then longest = deadline - now end
             found[#found + 1] = { id, deadline - now, 1, fields[4], now_us - born, t, tonumber(visibility) }
+            volume = volume + #fields[4]
           end
         end
         if #found >= count then break end
       end
       if #found > 0 then
         answer = { 'D', found }
+      elseif volume >= MOST_VOLUME then
+        answer = { 'A' }
       else
         if not interested then
           interested = true
@@ -232,26 +239,24 @@ while at <= words do
     -- A worker's outcome: usually success, of a call that nobody shares.
     local id, token, kind, value = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
     local delivery = call('HGET', P .. 'o', id)
-    local t, l, number, timeout, ttl, kept, home, key
+    local t, l, number, timeout, kept, home, key
     if delivery then
-      t, l, number, timeout, ttl, kept, home, key = match(delivery,
-        '^(%S+) %d+ %d+ (%d+)\n[^\n]*\n%d+ (%S+) (%d+) %d+ (%d+) %d+ %d %d+ (%d) (%S+) ?(.*)$')
+      t, l, number, timeout, kept, home, key = match(delivery,
+        '^(%S+) %d+ %d+ (%d+)\n[^\n]*\n%d+ (%S+) (%d+) %d+ %d+ %d+ %d %d+ (%d) (%S+) ?(.*)$')
     end
     if t ~= token or over[id] then
       answer = { 0 }
     else
       answer = { 1, now_us - l }
       if kind == 'd' and key == '' and kept == '0' then
-        local keep = tonumber(ttl)
-        if keep > TAKEN then keep = TAKEN end
-        call('SET', P .. 'r:' .. number, 'd' .. value, 'PX', keep)
+        call('SET', P .. 'r:' .. number, 'd' .. value, 'PX', TAKEN)
         local x, method = match(id, '^[^.]+%.([^.]+)%.(.+)$')
         local places = acks[method] or {}
         places[#places + 1] = x
         acks[method] = places
         undelivered[#undelivered + 1] = id
-        if tonumber(timeout) > keep then
-          due[#due + 1] = now + keep
+        if tonumber(timeout) > TAKEN then
+          due[#due + 1] = now + TAKEN
           due[#due + 1] = id
         end
         if home ~= ME then
@@ -292,9 +297,11 @@ while at <= words do
     at = at + 3
 
   elseif order == 'I' then
-    -- Fetches wait here.
+    -- Fetches wait here: is there something for them?
     call('ZADD', P .. 'i', now + INTEREST, ME)
     lease(P .. 'i', INTEREST)
+    rare = rare or learn()
+    answer = rare.ready()
     at = at + 1
 
   elseif order == 'B' then

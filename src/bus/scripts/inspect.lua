@@ -12,10 +12,11 @@ end
 local methods = {}
 for i = 5, #ARGV do
   local q = P .. 'q:' .. ARGV[i]
-  local all, flying = call('XLEN', q), 0
-  if all > 0 then flying = math.max(0, call('XPENDING', q, 'g')[1] - call('LLEN', P .. 'y:' .. ARGV[i])) end
+  local all, read = call('XLEN', q), 0
+  if all > 0 then read = call('XPENDING', q, 'g')[1] end
+  local waiting, revived = call('ZCARD', P .. 'y:' .. ARGV[i]), call('SCARD', P .. 'v:' .. ARGV[i])
   methods[#methods + 1] = {
-    all - flying, flying, what == 'stats' and call('HGETALL', P .. 'h:' .. ARGV[i]) or {},
+    all - read + waiting, math.max(0, read + revived - waiting), what == 'stats' and call('HGETALL', P .. 'h:' .. ARGV[i]) or {},
   }
 end
 local workers = {}

@@ -57,14 +57,13 @@ end
 -- The next call of a method that is to be delivered again.
 function orders.again(method)
   while true do
-    local item = call('LPOP', P .. 'y:' .. method)
-    if not item then
+    local item = call('ZPOPMIN', P .. 'y:' .. method)
+    if not item[1] then
       call('SREM', P .. 'y', method)
       return nil
     end
-    local deliveries, id = match(item, '^(%d+) (.+)$')
-    local c = load(id)
-    if c and c.s == 'q' and c.d > now then return c, tonumber(deliveries) end
+    local c = load(item[1])
+    if c and c.s == 'q' and c.d > now then return c, tonumber(item[2]) % MOST_DELIVERIES end
   end
 end
 
@@ -74,10 +73,20 @@ function orders.leave(method, x, meta)
   if c then again(c, 0) end
 end
 
--- Whether a call whose own time is up is waited for longer by others.
-function orders.deadline(id)
-  local c = load(id)
-  return c and c.d or 0
+-- Methods with calls that no worker has yet, and how many.
+function orders.ready()
+  local list = {}
+  for _, method in ipairs(call('SUNION', P .. 's', P .. 'y')) do
+    local q = P .. 'q:' .. method
+    local count = call('XLEN', q)
+    if count > 0 then count = count - call('XPENDING', q, 'g')[1] end
+    count = count + call('ZCARD', P .. 'y:' .. method)
+    if count > 0 then
+      list[#list + 1] = method
+      list[#list + 1] = count
+    end
+  end
+  return list
 end
 
 -- R: a worker's outcome, but for the usual one. Kind d: done, e: failed, r: failed, to be tried again.
@@ -114,6 +123,9 @@ function orders.E(id, why)
     leave_queue(c)
     unshare(c)
     forget(c)
+    -- Whoever asked for its result need not wait any more.
+    c.home = '-'
+    tell(c)
     failed[#failed + 1] = c.m
     failed[#failed + 1] = text
   end

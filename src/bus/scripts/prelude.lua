@@ -5,11 +5,12 @@
 --   q:METHOD  the queue: a stream with one group, in which calls stay until they end. Fields of an entry:
 --             m what is known of the call, a its arguments and payload
 --   o  call -> its delivery          s  methods that may have queued calls
---   y:METHOD  calls to be delivered again (deliveries, call)                y  methods that have such
+--   y:METHOD  calls to be delivered again: call -> when it was put there, and its deliveries so far (see `again`)
+--   y  methods that have such        v:METHOD  calls that were revived and have not ended: the stream has them not
 --   t  call -> when it is looked at again; the list of all calls
 --   r:NUMBER  the outcome of a call: its state (d done, e failed, c given up in flight, x dead) and the value
 --   k:NUMBER  what few calls have: j how many wait, d another deadline, z 1: kept after all; m a of a dead call
---             with n deliveries, fc fm code and message of its last failure
+--             with n deliveries, fc fm code and message of its last failure; m a also of one that was revived
 --   n  call -> more Respites where its outcome is waited for
 --   f:METHOD  key -> the call that is under way for it
 --   c:METHOD  key -> cached result   e:METHOD  key -> when it expires
@@ -27,7 +28,7 @@ local call, match, sub = redis.call, string.match, string.sub
 local P = sub(KEYS[1], 1, -2)
 local ME, BUS = ARGV[1], ARGV[2]
 local GRACE = 60000     -- how much longer than needed a key lives, at least
-local TAKEN = 60000     -- how long an outcome waits for the callers that it was meant for
+local TAKEN = 60000     -- how long an outcome that only callers want waits for them
 local clock = call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)

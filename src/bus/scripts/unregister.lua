@@ -17,6 +17,12 @@ for _, entry in ipairs(entries) do
     call('XDEL', q, entry[1])
   end
 end
+for _, id in ipairs(call('SMEMBERS', P .. 'v:' .. method)) do
+  local c = load(id)
+  if c and (c.s == 'q' or c.s == 'f') then
+    finish(c, c.s == 'f' and 'c' or 'e', 'NOMETHOD the method was unregistered')
+  end
+end
 local dead = call('ZRANGE', P .. 'd:' .. method, 0, most - 1)
 for _, id in ipairs(dead) do
   local c = load(id)
@@ -25,7 +31,7 @@ for _, id in ipairs(dead) do
 end
 local more = (#entries >= most or #dead >= most) and 1 or 0
 if more == 0 then
-  for _, kind in ipairs({ 'q', 'c', 'e', 'f', 'd', 'h', 'y' }) do
+  for _, kind in ipairs({ 'q', 'c', 'e', 'f', 'd', 'h', 'y', 'v' }) do
     call('UNLINK', P .. kind .. ':' .. method)
   end
   call('SREM', P .. 's', method)
