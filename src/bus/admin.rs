@@ -64,6 +64,7 @@ pub(super) async fn register(
 
 /// Takes a method off the bus; what it has pending fails.
 pub(super) async fn unregister(bus: Arc<Bus>, method: String) -> Result<bool, String> {
+    bus.store_all().await;
     let mut was = false;
     loop {
         let answer = bus
@@ -83,6 +84,7 @@ pub(super) async fn unregister(bus: Arc<Bus>, method: String) -> Result<bool, St
 
 /// Removes everything that the bus has in the backing; returns how many keys those were.
 pub(super) async fn cleanup(bus: Arc<Bus>) -> Result<i64, String> {
+    bus.store_all().await;
     let mut removed = 0;
     loop {
         let answer = bus.run(Task::Cleanup, &[AT_ONCE]).await?;
@@ -132,10 +134,11 @@ pub(super) async fn stats(bus: Arc<Bus>, method: Option<String>) -> Result<Vec<M
 }
 
 async fn inspect(
-    bus: &Bus,
+    bus: &Arc<Bus>,
     chosen: Vec<Arc<Method>>,
     what: &str,
 ) -> Result<Vec<MethodRow>, String> {
+    bus.store_all().await;
     let ttl = bus.worker_ms().to_string();
     let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), what.as_bytes()];
     args.extend(chosen.iter().map(|method| method.name.as_bytes()));
@@ -162,6 +165,7 @@ async fn inspect(
 
 /// Lists the workers that are alive.
 pub(super) async fn workers(bus: Arc<Bus>) -> Result<Vec<WorkerRow>, String> {
+    bus.store_all().await;
     let ttl = bus.worker_ms().to_string();
     let answer = bus
         .run(Task::Inspect, &[ttl.as_bytes(), b"workers"])

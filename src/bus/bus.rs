@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use redis::Value;
 
 use super::arguments::MOST_PATTERNS;
+use super::direct::DirectCalls;
 use super::hub::Hub;
 use super::lane::Lane;
 use super::name::key_prefix;
@@ -26,6 +27,8 @@ use crate::resp::write_command;
 const TOUCHES: u32 = 30;
 /// No more workers are remembered than that; all are noted again then.
 const MOST_TOUCHED: usize = 10_000;
+/// No more of them are looked at for one that serves a method.
+const MOST_LOOKED_AT: usize = 64;
 /// Counters are written when there are so many words of them.
 const MOST_COUNTED: usize = 10_000;
 
@@ -37,6 +40,8 @@ pub(super) struct Bus {
     pub(super) hub: Arc<Hub>,
     pub(super) parked: Mutex<Parked>,
     pub(super) waiting: Mutex<Waiting>,
+    /// Locked after `parked` if both are.
+    pub(super) direct: Mutex<DirectCalls>,
     registry: Mutex<Arc<Registry>>,
     lanes: Mutex<HashMap<ThreadId, Arc<Lane>>>,
     tallies: Mutex<HashMap<String, Tally>>,
@@ -68,6 +73,17 @@ struct Touched {
     noted: Vec<String>,
     /// What it asked for since: that is what is noted next.
     seen: Vec<String>,
+    /// A fetch that found nothing since.
+    quiet: Option<Quiet>,
+}
+
+/// A fetch that found nothing in the backing.
+#[derive(Debug)]
+struct Quiet {
+    patterns: Vec<String>,
+    /// The registry that it knew, and the news.
+    stamp: String,
+    news: u64,
 }
 
 impl Touched {
@@ -99,6 +115,7 @@ impl Bus {
             hub,
             parked: Mutex::default(),
             waiting: Mutex::default(),
+            direct: Mutex::default(),
             registry: Mutex::default(),
             lanes: Mutex::default(),
             tallies: Mutex::default(),
@@ -145,7 +162,7 @@ impl Bus {
         });
     }
 
-    fn lane(&self) -> Arc<Lane> {
+    pub(super) fn lane(&self) -> Arc<Lane> {
         let mut lanes = self.lanes.lock();
         Arc::clone(lanes.entry(thread::current().id()).or_default())
     }
@@ -239,10 +256,77 @@ impl Bus {
 
     // === fetches ===
 
-    /// A fetch found nothing.
+    /// Looks for calls: in the backing, unless it was just seen to have none.
+    pub(super) fn look_for_calls(self: &Arc<Self>, slot: &Arc<Slot>) {
+        match self.quiet(slot) {
+            Some(news) => self.park(Arc::clone(slot), news),
+            None => self.submit(Order::fetch(Arc::clone(slot))),
+        }
+    }
+
+    /// The news at the time when such a fetch found nothing, if that was a moment ago.
+    fn quiet(&self, slot: &Slot) -> Option<u64> {
+        if !self.hub.hears() {
+            return None;
+        }
+        let stamp = self.registry().stamp.clone();
+        let touched = self.touched.lock();
+        let known = touched.get(&slot.worker)?;
+        let quiet = known.quiet.as_ref()?;
+        let holds = known.at.elapsed() < self.hub.worker_ttl / TOUCHES
+            && quiet.patterns == slot.patterns
+            && (!slot.globs || quiet.stamp == stamp);
+        holds.then_some(quiet.news)
+    }
+
+    /// A fetch found nothing in the backing, whose news were these when it was asked.
+    pub(super) fn note_quiet(&self, slot: &Slot, stamp: String, news: u64) {
+        if let Some(known) = self.touched.lock().get_mut(&slot.worker) {
+            known.quiet = Some(Quiet {
+                patterns: slot.patterns.clone(),
+                stamp,
+                news,
+            });
+        }
+    }
+
+    /// Whether a worker that fetches here serves a method, as far as a look at a few tells.
+    pub(super) fn is_served_here(&self, method: &str) -> bool {
+        let candidate = self.candidate(method);
+        let touched = self.touched.lock();
+        let serves = |known: &Touched| {
+            known.at.elapsed() < self.hub.worker_ttl && any_matches(&known.noted, method)
+        };
+        if touched.get(&candidate).is_some_and(serves) {
+            return true;
+        }
+        let found = touched.iter().take(MOST_LOOKED_AT);
+        let found = found.filter(|(_, known)| serves(known)).map(|(name, _)| name.clone()).next();
+        drop(touched);
+        let served = found.is_some();
+        if let Some(worker) = found {
+            self.candidates.lock().insert(method.to_owned(), worker);
+        }
+        served
+    }
+
+    /// A fetch found nothing in the backing.
     pub(super) fn park(self: &Arc<Self>, slot: Arc<Slot>, seen: u64) {
         let again = Arc::clone(&slot);
-        if self.parked.lock().park(slot, seen) == Park::Again {
+        let mut parked = self.parked.lock();
+        let calls = if slot.is_closed() {
+            Vec::new()
+        } else {
+            self.direct.lock().take(&slot)
+        };
+        if !calls.is_empty() {
+            drop(parked);
+            self.deliver(&slot, calls);
+            return;
+        }
+        let outcome = parked.park(slot, seen);
+        drop(parked);
+        if outcome == Park::Again {
             self.submit(Order::fetch(again));
         }
     }
@@ -327,6 +411,7 @@ impl Bus {
         Duration::from_millis(since) > for_long
             && self.parked.lock().is_empty()
             && self.waiting.lock().is_empty()
+            && self.direct.lock().is_empty()
             && self.taken.lock().is_empty()
             && !self.has_tallies()
     }
@@ -342,7 +427,16 @@ fn remember(
         touched.clear();
     }
     let (noted, seen) = (patterns.to_vec(), patterns.to_vec());
-    touched.insert(worker.to_owned(), Touched { at, noted, seen });
+    let quiet = None;
+    touched.insert(
+        worker.to_owned(),
+        Touched {
+            at,
+            noted,
+            seen,
+            quiet,
+        },
+    );
 }
 
 /// Adds what is not there yet; true if there was any.

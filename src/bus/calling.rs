@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::arguments::{Caching, CallArgs, Patience};
 use super::bus::Bus;
+use super::handing::{self, Direct};
 use super::lane::{issued_as, letter, outcome};
 use super::method::{BoundCall, Method};
 use super::order::{Kind, Order, words};
@@ -16,7 +17,7 @@ use super::waiting::{Outcome, Place, Role};
 
 /// How often a call is sent again because what was known of methods or workers was not true any more.
 const TRIES: usize = 8;
-const DEADLINE: &str = "DEADLINE the call was not answered in time";
+pub(super) const DEADLINE: &str = "DEADLINE the call was not answered in time";
 /// How much longer than its time a command waits for a backing that is slow to say how things are.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// The most bytes of a call's arguments and payload, and of a result. What a fetch brings must fit into what is kept for a
@@ -43,7 +44,20 @@ impl From<Failure> for String {
 /// Dropping the future gives the call up.
 pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, String> {
     bus.hub.ready().await;
-    let deadline = Instant::now() + Duration::from_millis(args.timeout_ms);
+    let begun = Instant::now();
+    let deadline = begun + Duration::from_millis(args.timeout_ms);
+    let direct = timeout_at(deadline + PATIENCE, handing::call(&bus, &args, begun.into())).await;
+    match direct.map_err(|_| DEADLINE.to_owned())?? {
+        Direct::Over(outcome) => return outcome,
+        Direct::Stored(place, id) => return wait(&bus, place, &id, deadline).await,
+        Direct::Refused => {}
+    }
+    let waited = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let timeout_ms = args.timeout_ms.saturating_sub(waited);
+    if timeout_ms == 0 {
+        return Err(DEADLINE.to_owned());
+    }
+    let args = CallArgs { timeout_ms, ..args };
     let sent = timeout_at(deadline + PATIENCE, send(&bus, &args, false)).await;
     match sent.map_err(|_| DEADLINE.to_owned())?? {
         Sent::Waits(place, id) => wait(&bus, place, &id, deadline).await,
@@ -278,6 +292,7 @@ pub(super) async fn result(
     patience: Patience,
 ) -> Result<Option<Outcome>, String> {
     bus.hub.ready().await;
+    bus.bring(&id).await?;
     match patience {
         Patience::Endless => wait_for_result(&bus, &id, patience).await,
         Patience::For(limit) => {
@@ -318,6 +333,7 @@ async fn wait_for_result(
 
 /// Cancels a call; true if it was queued or in flight.
 pub(super) async fn cancel(bus: Arc<Bus>, id: String) -> Result<bool, String> {
+    bus.bring(&id).await?;
     let (order, answer) = Order::asked(Kind::End, words(&["E", &id, "c"]));
     bus.submit(order);
     let answer = answer

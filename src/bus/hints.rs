@@ -4,7 +4,7 @@
 //! now and then, and by a look at everything whenever the connection is made again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use tracing::{debug, warn};
@@ -64,6 +64,19 @@ pub(super) fn look_at_everything(hub: &Arc<Hub>) {
         for id in waiting {
             bus.submit(Order::look(&id));
         }
+        // What was seen to be empty may not be any more.
+        bus.forget_touched(Instant::now());
+    }
+}
+
+/// `k`: another Respite wants a direct call of this one to be kept; `a`: the answer to that.
+fn hear_of_direct(hub: &Arc<Hub>, (kind, bus): (&str, &str), id: &str, asking: Option<&str>) {
+    if kind == "a" {
+        hub.answered(id);
+    } else if let Some(asking) = asking {
+        let (id, bus, asking) = (id.to_owned(), bus.to_owned(), asking.to_owned());
+        let own = Arc::clone(hub);
+        hub.spawn(async move { own.keep_for(&bus, &id, &asking).await });
     }
 }
 
@@ -75,6 +88,12 @@ fn hear(hub: &Arc<Hub>, message: &[u8]) {
     let (Some(kind), Some(bus)) = (words.next(), words.next()) else {
         return;
     };
+    if kind == "k" || kind == "a" {
+        if let (Some(id), home) = (words.next(), words.next()) {
+            hear_of_direct(hub, (kind, bus), id, home);
+        }
+        return;
+    }
     let Some(bus) = hub.used_bus(bus) else { return };
     match kind {
         "q" => {

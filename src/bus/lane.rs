@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use redis::Value;
 
 use super::bus::{Bus, Worker};
+use super::check::Checks;
 use super::order::{Done, Kind, Order, method_of};
 use super::slot::{Delivery, Slot};
 use super::store::{Failure, Task, bytes, list, next, number, text};
@@ -27,7 +28,10 @@ pub(super) const DUE_UPKEEP: usize = 500;
 
 /// Orders of one thread for one bus.
 #[derive(Debug, Default)]
-pub(super) struct Lane(Mutex<Queue>);
+pub(super) struct Lane {
+    queue: Mutex<Queue>,
+    pub(super) checks: Checks,
+}
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -41,19 +45,21 @@ struct News {
     ended: Vec<String>,
     failed: Vec<(String, String)>,
     queued: Vec<(String, usize)>,
+    /// The registry that they were sent with.
+    stamp: String,
 }
 
 impl Lane {
     /// Adds an order; true when somebody has to begin working.
     pub(super) fn push(&self, order: Order) -> bool {
-        let mut queue = self.0.lock();
+        let mut queue = self.queue.lock();
         queue.orders.push(order);
         !std::mem::replace(&mut queue.working, true)
     }
 
     /// Takes the next batch; none when there is nothing left to do.
     fn batch(&self) -> Option<Vec<Order>> {
-        let mut queue = self.0.lock();
+        let mut queue = self.queue.lock();
         queue.orders.retain(|order| !order.is_void());
         let (mut bytes, mut calls) = (0, 0);
         let first = queue.orders.iter().take(MOST_ORDERS);
@@ -94,7 +100,7 @@ struct Working<'a> {
 impl Drop for Working<'_> {
     fn drop(&mut self) {
         if !self.over {
-            self.lane.0.lock().working = false;
+            self.lane.queue.lock().working = false;
         }
     }
 }
@@ -134,7 +140,7 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
             .flat_map(|order| order.words.iter().map(Vec::as_slice)),
     );
     match bus.run(Task::Exchange, &args).await {
-        Ok(answer) => read(bus, orders, answer),
+        Ok(answer) => read(bus, orders, answer, registry.stamp.clone()),
         Err(failure) => {
             // It may be another Redis, or an empty one, that answers next.
             bus.forget_touched(Instant::now());
@@ -188,7 +194,7 @@ fn fetch_words(bus: &Bus, slot: &Slot, ahead: usize, methods: &[String]) -> Vec<
     words
 }
 
-fn read(bus: &Arc<Bus>, orders: Vec<Order>, answer: Value) -> Option<u64> {
+fn read(bus: &Arc<Bus>, orders: Vec<Order>, answer: Value, stamp: String) -> Option<u64> {
     let mut parts = list(answer).into_iter();
     let answers = list(next(&mut parts));
     let mut news = News {
@@ -199,6 +205,7 @@ fn read(bus: &Arc<Bus>, orders: Vec<Order>, answer: Value) -> Option<u64> {
         queued: pairs(next(&mut parts))
             .map(|(a, b)| (text(a), usize::try_from(number(&b)).unwrap_or(0)))
             .collect(),
+        stamp,
     };
     let workers = list(next(&mut parts));
     if !workers.is_empty() {
@@ -275,7 +282,12 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
             }
             // Enough was delivered for once; there may be more.
             Some(b'A') => bus.submit(Order::fetch(slot)),
-            _ => bus.park(slot, seen),
+            answer => {
+                if answer == Some(b'N') {
+                    bus.note_quiet(&slot, news.stamp.clone(), seen);
+                }
+                bus.park(slot, seen);
+            }
         },
         Done::Parked => {
             for (method, count) in pairs(answer) {

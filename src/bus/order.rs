@@ -20,6 +20,8 @@ pub(super) struct Order {
 /// Orders that are sent together are carried out in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
+    /// A direct call is kept from now on.
+    Keep,
     /// A worker's outcome.
     Reply,
     /// Somebody's leaving.
@@ -97,6 +99,11 @@ impl Order {
     pub(super) fn taken_shared(id: &str, count: usize) -> Self {
         let count = count.to_string();
         Order::new(Kind::TakenShared, words(&["Y", id, &count]), Done::Nobody)
+    }
+
+    /// A direct call that was kept has ended where it began.
+    pub(super) fn void(id: &str) -> Self {
+        Order::new(Kind::End, words(&["V", id]), Done::Nobody)
     }
 
     /// Nobody here waits for the call any more.

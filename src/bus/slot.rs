@@ -161,6 +161,12 @@ impl Parked {
         }
     }
 
+    /// Whether a fetch that waits wants this method.
+    pub(super) fn wants(&self, method: &str) -> bool {
+        let mut slots = self.slots.iter();
+        slots.any(|slot| any_matches(&slot.patterns, method) && !slot.is_closed())
+    }
+
     /// Takes up to `most` fetches that want this method, the longest waiting first.
     pub(super) fn take(&mut self, method: &str, most: usize) -> Vec<Arc<Slot>> {
         let mut taken = Vec::new();
@@ -216,6 +222,12 @@ impl Delivery {
         }
     }
 
+    /// Calls that begin and may end here.
+    pub(super) fn direct(bus: &Arc<Bus>, calls: Vec<Delivered>) -> Self {
+        let bus = Arc::clone(bus);
+        Delivery { bus, calls }
+    }
+
     pub(super) fn calls(&self) -> &[Delivered] {
         &self.calls
     }
@@ -228,9 +240,13 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let back = self.calls.iter();
-        let back = back.map(|call| Order::lost(&call.id, &call.token, true));
-        let back: Vec<Order> = back.collect();
+        let mut back = Vec::new();
+        for call in std::mem::take(&mut self.calls) {
+            let order = Order::lost(&call.id, &call.token, true);
+            if !self.bus.put_back(call) {
+                back.push(order);
+            }
+        }
         self.bus.submit_from_anywhere(back);
     }
 }

@@ -13,6 +13,7 @@ use crate::upstream::{ControlError, ControlLink, ControlScript};
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Task {
     Exchange,
+    Check,
     Register,
     Unregister,
     Cleanup,
@@ -31,7 +32,7 @@ pub(super) struct Store {
     link: Arc<ControlLink>,
     /// This Respite among those that share the backing.
     instance: String,
-    scripts: [ControlScript; 11],
+    scripts: [ControlScript; 12],
 }
 
 /// Why an order was not carried out; the text is the error reply.
@@ -84,6 +85,7 @@ impl Store {
             instance: format!("{:016x}", fastrand::u64(..)),
             scripts: [
                 ControlScript::new(EXCHANGE),
+                ControlScript::new(include_str!("scripts/check.lua")),
                 plain!("register.lua"),
                 with_calls!("unregister.lua"),
                 with_calls!("cleanup.lua"),
@@ -108,7 +110,17 @@ impl Store {
 
     /// The channel that others tell this Respite news over; scripts know it by the same name.
     pub(super) fn channel(&self) -> String {
-        format!("respite:b:{}", self.instance)
+        channel_of(&self.instance)
+    }
+
+    /// Tells another Respite something; gives how many hear it.
+    pub(super) async fn tell(&self, home: &str, words: &[&str]) -> Result<i64, Failure> {
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(channel_of(home)).arg(words.join("\n"));
+        let heard = self.link.command(&publish).await;
+        heard
+            .map(|heard| number(&heard))
+            .map_err(|error| Failure(text_of(&error)))
     }
 
     /// Runs a script on a bus; `key` is the key of its registry.
@@ -125,6 +137,10 @@ impl Store {
         let answer = self.link.script(script, &[key], &all).await;
         answer.map_err(|error| Failure(text_of(&error)))
     }
+}
+
+fn channel_of(instance: &str) -> String {
+    format!("respite:b:{instance}")
 }
 
 fn text_of(error: &ControlError) -> String {

@@ -45,6 +45,9 @@ pub(super) async fn tend(hub: Arc<Hub>) {
             if let Some(before) = pruned.checked_sub(REMEMBERED) {
                 hub.held.lock().prune(before);
             }
+            for bus in hub.used_buses() {
+                bus.direct.lock().prune(pruned);
+            }
             join_all(hub.used_buses().iter().map(prune)).await;
         }
     }

@@ -47,7 +47,7 @@ pub(super) async fn fetch(
     if slot.globs {
         bus.known_registry().await?;
     }
-    bus.submit(Order::fetch(Arc::clone(&slot)));
+    bus.look_for_calls(&slot);
     let time_is_up = async {
         match args.patience {
             Patience::For(limit) => sleep(limit).await,
@@ -111,6 +111,11 @@ pub(super) async fn reply(
     if let Work::Done(payload) = &work {
         fits(payload.len(), "a result")?;
     }
+    if let Some(accepted) = bus.end_direct(&id, &token, &work) {
+        bus.hub.held.lock().remove_delivery(&id, &token);
+        return Ok(accepted);
+    }
+    bus.bring(&id).await?;
     let (kind, value, code) = match work {
         Work::Done(payload) => ("d", payload, String::new()),
         Work::Failed {
@@ -139,7 +144,24 @@ pub(super) async fn beat(
     let mut asked = bus.hub.held.lock().of_worker(&bus, &worker);
     let extended: HashSet<&String> = extend.iter().collect();
     asked.retain(|id| !extended.contains(id));
+    for id in &extend {
+        bus.bring(id).await?;
+    }
+    let mut told = Vec::new();
+    let mut is_told = |id: &String| {
+        let is_cancelled = bus.take_cancelled(id);
+        if is_cancelled {
+            told.push(id.clone());
+        }
+        is_cancelled || bus.is_with_worker(id)
+    };
+    asked.retain(|id| !is_told(id));
+    let extend: Vec<String> = extend.into_iter().filter(|id| !is_told(id)).collect();
+    for id in &told {
+        bus.hub.held.lock().remove(id);
+    }
     let (mut lost, mut cancelled) = beat_once(&bus, &worker, &extend, true).await?;
+    cancelled.extend(told);
     for ids in asked.chunks(MOST_ASKED) {
         let (more_lost, more_cancelled) = beat_once(&bus, &worker, ids, false).await?;
         lost.extend(more_lost);

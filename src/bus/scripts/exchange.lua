@@ -1,6 +1,6 @@
 -- What happens to calls, many at a time: a Respite sends all that has come together as one list of orders.
 -- ARGV: Respite, bus, worker ttl, stamp of the registry that it knows, how many due calls to look at, then the
--- orders, each a letter and its words, in this order: R E L X Y C T B W I F.
+-- orders, each a letter and its words, in this order: D R V E L X Y C T B W I F.
 -- Gives: an answer per order, calls ended for this Respite, failures, methods with queued calls, workers
 -- alive (if a call found none), the time until the next call is due (if it was to look at some).
 --
@@ -324,6 +324,12 @@ while at <= words do
     elseif order == 'Y' then
       answer = rare.Y(ARGV[at + 1], ARGV[at + 2])
       at = at + 3
+    elseif order == 'D' then
+      answer = rare.D(unpack(ARGV, at + 1, at + 7))
+      at = at + 8
+    elseif order == 'V' then
+      answer = rare.V(ARGV[at + 1])
+      at = at + 2
     else
       answer = rare.L(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
       at = at + 4

@@ -132,6 +132,34 @@ function orders.E(id, why)
   return { 'p' }
 end
 
+-- D: a direct call, which a worker has, is kept from now on. It has no entry in the stream. Times in milliseconds:
+-- until its deadline, since the worker has it; since it waits in microseconds.
+function orders.D(id, token, worker, left, handed, begun, meta)
+  local number, method = match(id, '^([^.]+)%.[^.]+%.(.+)$')
+  if call('HEXISTS', P .. 'm', method) == 0 then return { 'M' } end
+  local visibility = tonumber(match(meta, '^%S+ %d+ (%d+)'))
+  left, handed = tonumber(left), tonumber(handed)
+  local till, deadline = now + visibility - handed, now + left
+  call('HSET', P .. 'o', id, token .. ' 1 ' .. till .. ' ' .. string.format('%.0f', now_us - handed * 1000)
+    .. '\n' .. worker .. '\n' .. string.format('%.0f', now_us - begun) .. ' ' .. meta)
+  lease(P .. 'o', left + GRACE)
+  local k = P .. 'k:' .. number
+  call('HSET', k, 'd', deadline)
+  call('PEXPIRE', k, left + GRACE)
+  look_again(id, math.min(till, deadline))
+  return { 'K' }
+end
+
+-- V: a direct call that was kept has ended where it began.
+function orders.V(id)
+  local c = load(id)
+  if c and c.s == 'f' then
+    leave_queue(c)
+    forget(c)
+  end
+  return 0
+end
+
 -- L: a worker's connection is gone ('1': before the worker saw the call).
 function orders.L(id, token, unseen)
   local c = load(id)

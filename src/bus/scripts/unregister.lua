@@ -23,6 +23,13 @@ for _, id in ipairs(call('SMEMBERS', P .. 'v:' .. method)) do
     finish(c, c.s == 'f' and 'c' or 'e', 'NOMETHOD the method was unregistered')
   end
 end
+for _, id in ipairs(call('HKEYS', P .. 'o')) do
+  -- Direct calls have no entry in the stream.
+  if match(id, '^[^.]+%.0%-1%.(.+)$') == method then
+    local c = load(id)
+    if c and c.s == 'f' then finish(c, 'c', 'NOMETHOD the method was unregistered') end
+  end
+end
 local dead = call('ZRANGE', P .. 'd:' .. method, 0, most - 1)
 for _, id in ipairs(dead) do
   local c = load(id)

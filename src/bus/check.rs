@@ -1,0 +1,95 @@
+//! Checks: what a direct call must know of the backing, asked for many calls of a thread at a time.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::bus::Bus;
+use super::lane::Lane;
+use super::store::{Failure, Task, list, next, number, text};
+
+/// How things stand at the backing, after the check was asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Checked {
+    /// The state of the registry.
+    pub(super) stamp: String,
+    /// Whether no other Respite has fetches that wait.
+    pub(super) alone: bool,
+}
+
+/// The calls of one thread that wait for a check.
+#[derive(Debug, Default)]
+pub(super) struct Checks(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<oneshot::Sender<Result<Checked, Failure>>>,
+    /// Whether somebody works it off.
+    working: bool,
+}
+
+impl Bus {
+    /// Asks the backing how things stand.
+    pub(super) async fn check(self: &Arc<Self>) -> Result<Checked, Failure> {
+        let lane = self.lane();
+        let (tx, answer) = oneshot::channel();
+        let begin = {
+            let mut queue = lane.checks.0.lock();
+            queue.waiting.push(tx);
+            !std::mem::replace(&mut queue.working, true)
+        };
+        if begin {
+            tokio::spawn(work(Arc::clone(self), lane));
+        }
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Failure("ERR the bus was not asked".to_owned())))
+    }
+}
+
+/// Asks once for all who came meanwhile, until nobody waits.
+async fn work(bus: Arc<Bus>, lane: Arc<Lane>) {
+    let mut working = Working {
+        checks: &lane.checks,
+        over: false,
+    };
+    loop {
+        let waiting = {
+            let mut queue = lane.checks.0.lock();
+            if queue.waiting.is_empty() {
+                queue.working = false;
+                break;
+            }
+            std::mem::take(&mut queue.waiting)
+        };
+        let checked = bus.run(Task::Check, &[]).await.map(|answer| {
+            let mut parts = list(answer).into_iter();
+            Checked {
+                stamp: text(next(&mut parts)),
+                alone: number(&next(&mut parts)) == 0,
+            }
+        });
+        for tx in waiting {
+            // Who has gone need not know.
+            let _ = tx.send(checked.clone());
+        }
+    }
+    working.over = true;
+}
+
+/// Lets the next check begin anew if the work breaks off.
+struct Working<'a> {
+    checks: &'a Checks,
+    over: bool,
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            let mut queue = self.checks.0.lock();
+            queue.working = false;
+            queue.waiting.clear();
+        }
+    }
+}
