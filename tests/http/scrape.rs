@@ -290,7 +290,7 @@ fn many_shards_are_written_metric_by_metric() {
         "redis_memory_used_bytes",
         "redis_commands_total",
         "redis_instance_info",
-        "redis_latency_percentiles_usec",
+        "redis_latency_percentiles_usec_count",
         "redis_cpu_user_main_thread_seconds_total",
     ] {
         let series = found.of(metric);
