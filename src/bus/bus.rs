@@ -289,6 +289,9 @@ impl Bus {
         if tallies.is_empty() {
             return Ok(());
         }
+        for (method, tally) in &tallies {
+            self.hub.counts.add(&self.name, method, tally);
+        }
         let mut words = Vec::new();
         let mut tallies = tallies.into_iter().peekable();
         while let Some((method, tally)) = tallies.next() {
