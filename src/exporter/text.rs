@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -142,9 +142,8 @@ impl<'a, 'b> Out<'a, 'b> {
         'a: 'c,
     {
         if !labels.is_empty() {
-            let mut hasher = self.seen.hasher.build_hasher();
-            labels.hash(&mut hasher);
-            if self.seen.hashes.len() >= MOST_SAMPLES || !self.seen.hashes.insert(hasher.finish()) {
+            let hash = self.seen.hasher.hash_one(labels);
+            if self.seen.hashes.len() >= MOST_SAMPLES || !self.seen.hashes.insert(hash) {
                 return None;
             }
         }
