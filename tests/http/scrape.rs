@@ -51,7 +51,9 @@ struct Real {
 
 impl Real {
     fn start() -> Self {
-        let (backing, carts) = (RedisServer::start(), RedisServer::start());
+        let at_once = ["--repl-diskless-sync-delay", "0"];
+        let backing = RedisServer::start();
+        let carts = RedisServer::builder().args(at_once).start();
         carts.call(&["SET", "k", "v", "EX", "1000"]).assert_ok();
         carts.call(&["LPUSH", "k", "x"]).assert_error("WRONGTYPE");
         let (host, port) = ("127.0.0.1", carts.port().to_string());
