@@ -4,6 +4,7 @@ mod bound;
 mod family;
 mod gateway;
 mod nodes;
+mod pages;
 mod reload;
 mod service_nodes;
 
@@ -22,6 +23,7 @@ use tracing::{error, info, warn};
 use self::bound::Bound;
 use self::family::RespiteFamily;
 use self::gateway::PreparedGateway;
+use self::pages::Shown;
 use self::reload::Reloader;
 use self::service_nodes::ServiceNodes;
 use crate::access::AccessList;
@@ -232,7 +234,7 @@ impl App {
         let nodes = Arc::new(ServiceNodes::new(Arc::clone(&discovery)));
         let fleet = Fleet::start(&config, control, nodes);
         let gateway = prepared_gateway.build(&config, &discovery);
-        let families = families(&reloader, &cache, &fleet, discovery, &bus, &gateway);
+        let families = families(&reloader, &cache, &fleet, &discovery, &bus, &gateway);
         let settings = Settings {
             generation: 0,
             limits: config.limits.clone(),
@@ -251,7 +253,7 @@ impl App {
             settings,
         ));
         fleet.attach(Arc::downgrade(&shared) as Weak<dyn AboutRespite>);
-        reloader.attach(&shared, fleet);
+        reloader.attach(&shared, Arc::clone(&fleet));
         learn_from_backing(&shared, config.timeouts.connect).await;
 
         let mut workers = Vec::new();
@@ -281,7 +283,14 @@ impl App {
             accepting.spawn(listener.accept(Arc::clone(&shared), tls.clone()));
         }
         if let Some(http) = http {
-            tokio::spawn(http.serve(guard, gateway::sources(&shared, &gateway)));
+            let shown = Shown {
+                shared: Arc::clone(&shared),
+                fleet,
+                discovery,
+                bus: Arc::clone(&bus),
+                gateway: Arc::clone(&gateway),
+            };
+            tokio::spawn(http.serve(guard, shown.sources()));
         }
         let forwarding = worker_threads(config.gateway.threads);
         let gateway = requests.map(|requests| gateway::start(requests, &gateway, forwarding));
@@ -375,7 +384,7 @@ fn families(
     reloader: &Arc<Reloader>,
     cache: &Arc<Cache>,
     fleet: &Arc<Fleet>,
-    discovery: Arc<Discovery>,
+    discovery: &Arc<Discovery>,
     bus: &Arc<Hub>,
     gateway: &Arc<Gateway>,
 ) -> Vec<Arc<dyn Family>> {
@@ -383,7 +392,7 @@ fn families(
         Arc::new(RespiteFamily::new(Arc::clone(reloader))),
         Arc::new(CacheFamily::new(Arc::clone(cache))),
         Arc::new(ShardFamily::new(Arc::clone(fleet))),
-        Arc::new(DiscoveryFamily::new(discovery)),
+        Arc::new(DiscoveryFamily::new(Arc::clone(discovery))),
         Arc::new(GatewayFamily::new(Arc::clone(gateway))),
         Arc::new(BusFamily::new(Arc::clone(bus))),
     ]

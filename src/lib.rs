@@ -9,6 +9,7 @@
 //! - [`command`] is the table of commands; [`access`] says who may run which.
 //! - [`cache`] is the coherent cache of `GET`.
 //! - [`fleet`] is INFO of many Redis servers: who is tracked, and what each said last.
+//! - [`exporter`] is what Prometheus reads of the fleet, in the words of redis_exporter.
 //! - [`discovery`] is service discovery: `DISCOVERY.*`.
 //! - [`bus`] is the RPC bus: calls, workers, results.
 //! - [`session`] is the client side: listeners, workers, sessions, the order of replies.
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod discovery;
+pub mod exporter;
 pub mod fleet;
 pub mod gateway;
 pub mod http;

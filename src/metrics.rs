@@ -1,7 +1,7 @@
 //! Every metric, declared once, and the text that Prometheus reads.
 //!
-//! Whoever has the numbers writes them: `write_metrics` in `session`, `cache` and `gateway`. The
-//! format is <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
+//! Whoever has the numbers writes them: `write_metrics` in `session`, `cache`, `fleet`, `discovery`, `bus` and
+//! `gateway`. The format is <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
 
 use std::fmt::Write;
 
@@ -26,6 +26,10 @@ pub enum Kind {
     Counter,
     /// It goes up and down.
     Gauge,
+    /// Quantiles of what was measured; a sum and a count where they are known.
+    Summary,
+    /// What was measured, counted by size.
+    Histogram,
 }
 
 impl Kind {
@@ -33,6 +37,8 @@ impl Kind {
         match self {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Summary => "summary",
+            Kind::Histogram => "histogram",
         }
     }
 }
@@ -71,6 +77,29 @@ metrics! {
     CACHE_EVICTIONS Counter "respite_cache_evictions_total" "Keys that had to go to make room."
     CACHE_EXPIRED Counter "respite_cache_expired_total" "Keys that had expired when they were asked for."
     CACHE_FLUSHES Counter "respite_cache_flushes_total" "Times that the cache was emptied."
+    FLEET_SHARDS Gauge "respite_fleet_shards" "Shards that are tracked, by state."
+    FLEET_POLLS Counter "respite_fleet_polls_total" "Polls of shards that have ended."
+    FLEET_POLL_FAILURES Counter "respite_fleet_poll_failures_total" "Polls that brought no INFO."
+    FLEET_POLL_PANICS Counter "respite_fleet_poll_panics_total" "Polls that ended in a panic."
+    FLEET_RESTARTS Counter "respite_fleet_scheduler_restarts_total" "Times that the scheduler of polls was started again."
+    FLEET_LATENESS Summary "respite_fleet_poll_lateness_seconds" "How late the polls of the last seconds began."
+    FLEET_OLDEST Gauge "respite_fleet_oldest_info_age_seconds" "The age of the oldest INFO of a shard that is not gone."
+    WATCHER_UP Gauge "respite_fleet_watcher_up" "Whether a watcher can tell its set of targets."
+    WATCHER_TARGETS Gauge "respite_fleet_watcher_targets" "Targets in the last set of a watcher."
+    WATCHER_RESTARTS Counter "respite_fleet_watcher_restarts_total" "Times that a watcher was started again."
+    DISCOVERY_GROUPS Gauge "respite_discovery_watched_groups" "Groups with something that is watched here."
+    DISCOVERY_SERVICES Gauge "respite_discovery_watched_services" "Services that are watched here one by one."
+    DISCOVERY_NODES Gauge "respite_discovery_watched_nodes" "Live nodes of the services that are watched here one by one."
+    DISCOVERY_WATCHERS Gauge "respite_discovery_watchers" "Clients and parts of Respite that watch a service or a group."
+    BUS_BUSES Gauge "respite_bus_buses" "Buses that are in use here."
+    BUS_WAITING Gauge "respite_bus_waiting_callers" "Callers that wait here for a result."
+    BUS_PARKED Gauge "respite_bus_waiting_fetches" "Fetches that wait here for a call."
+    BUS_IN_FLIGHT Gauge "respite_bus_calls_in_flight" "Calls that workers connected here have fetched and not answered."
+    BUS_CALLS Counter "respite_bus_calls_total" "Calls that were made here."
+    BUS_ERRORS Counter "respite_bus_errors_total" "Calls of which it was heard here that they failed."
+    BUS_HITS Counter "respite_bus_cache_hits_total" "Calls made here that were answered from cached results."
+    BUS_QUEUE Histogram "respite_bus_queue_seconds" "How long calls fetched here had waited."
+    BUS_WORK Histogram "respite_bus_work_seconds" "How long calls answered here were worked on."
     GATEWAY_UNROUTED Counter "respite_gateway_unrouted_total" "Requests whose path belongs to no service."
     GATEWAY_REQUESTS Counter "respite_gateway_requests_total" "Requests that were for a service."
     GATEWAY_RETRIES Counter "respite_gateway_retries_total" "Requests that were sent again after they had been sent."
@@ -124,6 +153,18 @@ impl Exposition {
         self.metric(metric).sample(&[], value);
     }
 
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether nothing was written yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// Returns the text.
     #[must_use]
     pub fn finish(self) -> String {
@@ -132,69 +173,120 @@ impl Exposition {
 }
 
 impl Samples<'_> {
+    /// Goes on with a metric that has samples already, in a text before this one.
+    #[must_use]
+    pub fn continued(mut self, begun: bool) -> Self {
+        self.begun |= begun;
+        self
+    }
+
+    /// Whether there is a sample.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// Writes a sample.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Number) {
+        self.part("", labels, value);
+    }
+
+    /// Writes a sample of a part of the metric: `_sum`, `_count`, `_bucket`.
+    pub fn part(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Number) {
         let Samples {
             name, kind, help, ..
         } = *self;
+        let text = &mut *self.text;
         if !std::mem::replace(&mut self.begun, true) {
-            let help = escaped(help, false);
             // Writing to a string cannot fail.
-            let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            let _ = write!(text, "# HELP {name} ");
+            escape(help, false, text);
+            let _ = write!(text, "\n# TYPE {name} {kind}\n");
         }
-        self.text.push_str(name);
+        text.push_str(name);
+        text.push_str(suffix);
         for (index, (label, value)) in labels.iter().enumerate() {
-            self.text.push(if index == 0 { '{' } else { ',' });
-            let _ = write!(self.text, "{label}=\"{}\"", escaped(value, true));
+            text.push(if index == 0 { '{' } else { ',' });
+            text.push_str(label);
+            text.push_str("=\"");
+            escape(value, true, text);
+            text.push('"');
         }
         if !labels.is_empty() {
-            self.text.push('}');
+            text.push('}');
         }
-        let _ = writeln!(self.text, " {}", value.into_f64());
+        text.push(' ');
+        value.write(text);
+        text.push('\n');
     }
 }
 
 /// What a sample may be. Whole numbers are exact up to 2⁵³.
 pub trait Number {
-    /// The number as Prometheus keeps it.
-    fn into_f64(self) -> f64;
+    /// Writes it as Prometheus reads it.
+    fn write(&self, text: &mut String);
 }
 
 impl Number for u64 {
-    fn into_f64(self) -> f64 {
-        self as f64
+    fn write(&self, text: &mut String) {
+        text.push_str(itoa::Buffer::new().format(*self));
     }
 }
 
 impl Number for usize {
-    fn into_f64(self) -> f64 {
-        self as f64
+    fn write(&self, text: &mut String) {
+        text.push_str(itoa::Buffer::new().format(*self));
     }
 }
 
 impl Number for f64 {
-    fn into_f64(self) -> f64 {
-        self
+    fn write(&self, text: &mut String) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{self}");
     }
 }
 
 impl Number for bool {
-    fn into_f64(self) -> f64 {
-        f64::from(u8::from(self))
+    fn write(&self, text: &mut String) {
+        text.push(if *self { '1' } else { '0' });
     }
 }
 
-fn escaped(text: &str, quotes: bool) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\\' => escaped.push_str("\\\\"),
-            '\n' => escaped.push_str("\\n"),
-            '"' if quotes => escaped.push_str("\\\""),
-            c => escaped.push(c),
-        }
+/// A number that somebody else has written in digits, passed on as it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Digits<'a>(&'a str);
+
+impl<'a> Digits<'a> {
+    /// None unless it is a plain decimal number.
+    #[must_use]
+    pub fn new(text: &'a str) -> Option<Self> {
+        let (whole, rest) = text.split_once('.').unwrap_or((text, "0"));
+        let whole = whole.strip_prefix('-').unwrap_or(whole);
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        // No number is longer; it keeps nonsense short.
+        (text.len() <= 64 && digits(whole) && digits(rest)).then_some(Digits(text))
     }
-    escaped
+}
+
+impl Number for Digits<'_> {
+    fn write(&self, text: &mut String) {
+        text.push_str(self.0);
+    }
+}
+
+fn escape(from: &str, quotes: bool, text: &mut String) {
+    let mut rest = from;
+    while let Some(at) = rest.find(['\\', '\n', '"']) {
+        text.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'\\' => text.push_str("\\\\"),
+            b'\n' => text.push_str("\\n"),
+            _ if quotes => text.push_str("\\\""),
+            _ => text.push('"'),
+        }
+        rest = &rest[at + 1..];
+    }
+    text.push_str(rest);
 }
 
 #[cfg(test)]
@@ -222,6 +314,33 @@ mod tests {
              # HELP respite_upstream_up Whether the backing Redis is usable.\n\
              # TYPE respite_upstream_up gauge\n\
              respite_upstream_up 1\n"
+        );
+    }
+
+    #[test]
+    fn only_numbers_are_passed_on() {
+        for text in ["0", "-1", "12345678901234567890", "0.003367", "-0.5"] {
+            let mut out = String::new();
+            Digits::new(text).expect(text).write(&mut out);
+            assert_eq!(out, text);
+        }
+        let long = "1".repeat(65);
+        for text in ["", "-", ".5", "1.", "1e3", "nan", "1 2", "0x1", "+1", &long] {
+            assert!(Digits::new(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_metric_goes_on_and_has_parts() {
+        let mut out = Exposition::default();
+        let mut samples = out.family("a", Kind::Summary, "x").continued(true);
+        samples.sample(&[("quantile", "0.5")], 1_u64);
+        samples.part("_sum", &[], 2.5);
+        samples.part("_count", &[], 3_u64);
+        assert!(samples.has_begun());
+        assert_eq!(
+            out.finish(),
+            "a{quantile=\"0.5\"} 1\na_sum 2.5\na_count 3\n"
         );
     }
 

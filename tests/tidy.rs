@@ -154,13 +154,17 @@ fn only_app_names_everything() {
     const MAY: &[(&str, &[&str])] = &[
         ("access", &["command", "resp"]),
         ("agent", &["cli", "config", "telemetry", "upstream"]),
-        ("bus", &["command", "resp", "upstream"]),
+        ("bus", &["command", "metrics", "resp", "upstream"]),
         ("cache", &["command", "config", "metrics", "resp"]),
         ("cli", &["config"]),
         ("command", &["resp"]),
         ("config", &[]),
-        ("fleet", &["command", "config", "resp", "upstream"]),
-        ("discovery", &["command", "resp", "upstream"]),
+        ("exporter", &["fleet", "metrics"]),
+        (
+            "fleet",
+            &["command", "config", "metrics", "resp", "upstream"],
+        ),
+        ("discovery", &["command", "metrics", "resp", "upstream"]),
         (
             "gateway",
             &["command", "config", "metrics", "resp", "stream"],

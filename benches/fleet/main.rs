@@ -1,6 +1,7 @@
 //! How many servers one Respite can watch, what each costs, and how fast `INFO` is served.
 //!
-//! `cargo bench --bench fleet -- [--shards N] [--seconds S] [--rounds R] [--write]`. The shards are
+//! `cargo bench --bench fleet -- [--shards N] [--seconds S] [--rounds R] [--write] [--pages]`; `--pages` measures
+//! the pages of the admin listener instead. The shards are
 //! simulated by one process with one port and a connection for each, so what it takes of the cores is
 //! not Respite's. `--write` puts the report into docs/fleet.md.
 
@@ -9,6 +10,7 @@ mod fake;
 #[path = "../compare/leash.rs"]
 #[allow(dead_code, reason = "shared with the comparison, which uses all of it")]
 mod leash;
+mod pages;
 mod report;
 
 use std::io::{self, Write};
@@ -34,6 +36,7 @@ struct Options {
     seconds: u64,
     rounds: usize,
     write: bool,
+    pages: bool,
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         seconds: 20,
         rounds: 5,
         write: false,
+        pages: false,
     };
     while let Some(arg) = args.next() {
         let mut number = || args.next().and_then(|text| text.parse().ok());
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
             "--seconds" => options.seconds = number().map_or(options.seconds, |n| n as u64),
             "--rounds" => options.rounds = number().unwrap_or(options.rounds),
             "--write" => options.write = true,
+            "--pages" => options.pages = true,
             // What cargo itself hands over.
             "--bench" => {}
             other => {
@@ -77,6 +82,8 @@ fn info() -> String {
 struct Setup {
     respite: Leash,
     port: u16,
+    /// The admin listener's.
+    http: u16,
     _redis: Leash,
     _fake: Leash,
     dir: PathBuf,
@@ -89,6 +96,9 @@ impl Drop for Setup {
 }
 
 fn run(options: &Options) -> io::Result<()> {
+    if options.pages {
+        return pages(options);
+    }
     let mut report = Report::new(options.shards);
     // Idle shards at the defaults, at the rate of the target, and all of them busy.
     for (name, ops, config) in [
@@ -138,6 +148,34 @@ fn polls(options: &Options, name: &str, ops: usize, config: &str) -> io::Result<
         late_p99: last.late_p99,
         bytes_per_shard: memory as f64 / options.shards as f64,
     })
+}
+
+/// The pages of a fleet that is polled at the defaults.
+fn pages(options: &Options) -> io::Result<()> {
+    let setup = Setup::start(0, "")?;
+    setup.track(options.shards)?;
+    thread::sleep(Duration::from_secs(10));
+    let before = setup.look()?;
+    let watched = pages::Watched {
+        http: setup.http,
+        port: setup.port,
+        cpu: &|| Ok(setup.look()?.cpu),
+        resident: &|| setup.resident(),
+    };
+    let measured = pages::measure(&watched)?;
+    let after = setup.look()?;
+    let text = pages::markdown(options.shards, &measured);
+    io::stdout().write_all(text.as_bytes())?;
+    println(&format!(
+        "failed polls meanwhile: {}; late, p99: {} ms before, {} ms after",
+        after.failures - before.failures,
+        before.late_p99 / 1000,
+        after.late_p99 / 1000
+    ))
+}
+
+fn println(line: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "\n{line}")
 }
 
 fn serving(options: &Options, shards: usize) -> io::Result<Serving> {
@@ -194,19 +232,20 @@ impl Setup {
         redis_conn.call(&["SET", "fake", &fake_port.to_string()])?;
         let toml = dir.join("respite.toml");
         std::fs::write(&toml, format!("[fleet]\n{config}\n"))?;
-        let port = free_port()?;
+        let (port, http) = (free_port()?, free_port()?);
         let line = format!(
             "serve --listen 127.0.0.1:{port} --upstream redis://127.0.0.1:{redis_port} --config {}",
             toml.display()
         );
         let mut args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        args.extend(["--http".to_owned(), String::new()]);
+        args.extend(["--http".to_owned(), format!("127.0.0.1:{http}")]);
         let program = Path::new(env!("CARGO_BIN_EXE_respite"));
         let respite = Leash::start(program, &args, &[], dir.join("respite.log"))?;
         Connection::patiently(port, PATIENCE)?;
         Ok(Setup {
             respite,
             port,
+            http,
             _redis: redis,
             _fake: fake,
             dir,

@@ -14,8 +14,7 @@ use crate::config::{
 };
 use crate::discovery::Discovery;
 use crate::gateway::{Connector, Gateway, GatewayListener, Running, follow_file};
-use crate::http::{Chunks, Guard, KeyClient, Rules, Sources};
-use crate::session::shared::Shared;
+use crate::http::{Guard, Rules};
 use crate::upstream::client_connector;
 
 /// What the services file says, and what `https://` servers are checked with.
@@ -122,35 +121,6 @@ pub(super) fn http_rules(config: &Config, access: &Arc<AccessList>) -> Rules {
 /// The guard of the admin listener.
 pub(super) fn http_guard(config: &Config, access: &Arc<AccessList>) -> Arc<Guard> {
     Arc::new(Guard::new(http_rules(config, access)))
-}
-
-/// Where the pages get what they show.
-pub(super) fn sources(shared: &Arc<Shared>, gateway: &Arc<Gateway>) -> Sources {
-    let (process, clients, cache) = (
-        Arc::clone(shared),
-        Arc::clone(shared),
-        Arc::clone(&shared.cache),
-    );
-    let (metrics, stats) = (Arc::clone(gateway), Arc::clone(gateway));
-    let stats: crate::http::JsonSource =
-        Arc::new(move |most| -> Chunks { Box::new(stats.stats_json(most)) });
-    Sources {
-        backing: Arc::clone(&shared.backing),
-        metrics: vec![
-            Arc::new(move |out| process.write_metrics(out)),
-            Arc::new(move |out| cache.write_metrics(out)),
-            Arc::new(move |out| metrics.write_metrics(out)),
-        ],
-        dump: vec![("services", Arc::clone(&stats))],
-        stats,
-        keys: Arc::new(move |peer| {
-            let client = clients.internal_client(peer)?;
-            Ok(client.map(|client| KeyClient {
-                stream: client.stream,
-                hits: client.hits,
-            }))
-        }),
-    }
 }
 
 /// Ends the threads of the gateway; what is not done is cut off.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use crate::discovery::{Discovery, Node, NodeState};
@@ -12,8 +13,10 @@ use crate::gateway::Nodes;
 
 /// Services are looked for here.
 const GROUP: &str = "default";
-/// Between attempts to follow a service while the backing cannot be asked.
+/// Between attempts to ask for the nodes of a service while the backing cannot be asked.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long nothing changes until the nodes are asked for anyway: so it shows whether they can be.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Follows services of discovery.
 pub(super) struct DiscoveredNodes {
@@ -45,24 +48,38 @@ impl Nodes for DiscoveredNodes {
     }
 }
 
+/// Tells the nodes for ever. While they cannot be asked for, those that were told last stay.
 async fn follow(discovery: &Discovery, service: &str, tell: &watch::Sender<Vec<String>>) {
-    loop {
+    let mut nodes = loop {
         match discovery.subscribe(GROUP, service) {
-            Ok(mut nodes) => loop {
-                match nodes.next().await {
-                    Ok(list) => {
-                        let addresses = list.nodes.iter().filter_map(address).collect();
-                        tell.send_replace(addresses);
-                    }
-                    Err(error) => {
-                        debug!("gateway: the nodes of {service} are not known: {error}");
-                        break;
-                    }
-                }
-            },
+            Ok(nodes) => break nodes,
             Err(error) => debug!("gateway: {service} cannot be followed: {error}"),
         }
-        tokio::time::sleep(RETRY).await;
+        sleep(RETRY).await;
+    };
+    let mut failed = false;
+    loop {
+        let list = if failed {
+            sleep(RETRY).await;
+            nodes.refresh().await
+        } else {
+            match timeout(LOOK, nodes.next()).await {
+                Ok(list) => list,
+                Err(_) => nodes.refresh().await,
+            }
+        };
+        failed = list.is_err();
+        match list {
+            Ok(list) => {
+                let addresses: Vec<String> = list.nodes.iter().filter_map(address).collect();
+                tell.send_if_modified(|told| {
+                    let differs = *told != addresses;
+                    *told = addresses;
+                    differs
+                });
+            }
+            Err(error) => debug!("gateway: the nodes of {service} are not known: {error}"),
+        }
     }
 }
 

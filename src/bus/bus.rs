@@ -301,7 +301,10 @@ impl Bus {
             return true;
         }
         let found = touched.iter().take(MOST_LOOKED_AT);
-        let found = found.filter(|(_, known)| serves(known)).map(|(name, _)| name.clone()).next();
+        let found = found
+            .filter(|(_, known)| serves(known))
+            .map(|(name, _)| name.clone())
+            .next();
         drop(touched);
         let served = found.is_some();
         if let Some(worker) = found {
@@ -372,6 +375,9 @@ impl Bus {
         let tallies = std::mem::take(&mut *self.tallies.lock());
         if tallies.is_empty() {
             return Ok(());
+        }
+        for (method, tally) in &tallies {
+            self.hub.counts.add(&self.name, method, tally);
         }
         let mut words = Vec::new();
         let mut tallies = tallies.into_iter().peekable();

@@ -46,7 +46,11 @@ pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, Strin
     bus.hub.ready().await;
     let begun = Instant::now();
     let deadline = begun + Duration::from_millis(args.timeout_ms);
-    let direct = timeout_at(deadline + PATIENCE, handing::call(&bus, &args, begun.into())).await;
+    let direct = timeout_at(
+        deadline + PATIENCE,
+        handing::call(&bus, &args, begun.into()),
+    )
+    .await;
     match direct.map_err(|_| DEADLINE.to_owned())?? {
         Direct::Over(outcome) => return outcome,
         Direct::Stored(place, id) => return wait(&bus, place, &id, deadline).await,

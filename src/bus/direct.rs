@@ -50,7 +50,10 @@ enum State {
     Queued(Body),
     Handed(Handed),
     /// The caller has gone, and the worker was not told yet.
-    Cancelled { token: String, over: Instant },
+    Cancelled {
+        token: String,
+        over: Instant,
+    },
 }
 
 /// A call that a worker has.
@@ -124,9 +127,7 @@ pub(super) fn parse_direct(id: &str) -> Option<(&str, &str)> {
 /// Whether calls of this method can be direct.
 pub(super) fn may_be_direct(method: &Method) -> bool {
     let options = &method.options;
-    !options.idempotent
-        && !options.limits_pending()
-        && options.visibility_ms >= LEAST_VISIBILITY_MS
+    !options.idempotent && !options.limits_pending() && options.visibility_ms >= LEAST_VISIBILITY_MS
 }
 
 impl DirectCalls {

@@ -148,7 +148,8 @@ async fn wait(mut waits: Waits<'_>, deadline: Instant) -> Direct {
         if Instant::now() >= deadline {
             bus.tally(waits.method, |tally| tally.call());
             if !waits.cancel(DEADLINE)
-                && let Some(Ok(outcome)) = waits.place.as_mut().map(|place| place.outcome.try_recv())
+                && let Some(Ok(outcome)) =
+                    waits.place.as_mut().map(|place| place.outcome.try_recv())
             {
                 waits.place = None;
                 return Direct::Over(Ok(outcome));

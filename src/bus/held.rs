@@ -1,10 +1,11 @@
 //! The calls that workers of this Respite hold, by the connection that fetched them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::bus::Bus;
+use super::order::method_of;
 
 /// A call that was fetched and is not answered yet.
 #[derive(Debug)]
@@ -97,6 +98,16 @@ impl HeldCalls {
         let calls = self.calls.values();
         let alive = calls.filter(|held| held.visible > now && Arc::ptr_eq(&held.bus, bus));
         alive.map(|held| held.worker.clone()).collect()
+    }
+
+    /// How many calls of each bus and method are held.
+    pub(super) fn by_method(&self) -> BTreeMap<(&str, &str), usize> {
+        let mut counts = BTreeMap::new();
+        for (id, held) in &self.calls {
+            let method = (held.bus.name.as_str(), method_of(id));
+            *counts.entry(method).or_default() += 1;
+        }
+        counts
     }
 
     /// Forgets calls whose time was over before then, by their deadline or because the worker was not heard of.

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::bus::Bus;
+use super::counts::KeptCounts;
 use super::handing::Asked;
 use super::held::{Held, HeldCalls};
 use super::order::Order;
@@ -34,6 +35,8 @@ pub struct Hub {
     /// How long a worker is alive after it was heard of.
     pub(super) worker_ttl: Duration,
     pub(super) held: Mutex<HeldCalls>,
+    /// What was counted since the start, for metrics.
+    pub(super) counts: KeptCounts,
     buses: Mutex<HashMap<String, Arc<Bus>>>,
     /// Where work goes on that no client waits for.
     control: Handle,
@@ -62,6 +65,7 @@ impl Hub {
             store: Store::new(link),
             worker_ttl,
             held: Mutex::default(),
+            counts: KeptCounts::default(),
             buses: Mutex::default(),
             control: Handle::current(),
             started: AtomicBool::new(false),
@@ -117,6 +121,12 @@ impl Hub {
         self.buses.lock().get(name).cloned()
     }
 
+    /// A bus by its name for one look at it, which does not make it one in use.
+    pub(super) fn looked_at(self: &Arc<Self>, name: &str) -> Arc<Bus> {
+        let used = self.used_bus(name);
+        used.unwrap_or_else(|| Bus::new(Arc::clone(self), name))
+    }
+
     /// The buses in use; those that nothing happens on are forgotten.
     pub(super) fn used_buses(&self) -> Vec<Arc<Bus>> {
         let idle = self.worker_ttl * IDLE;
@@ -124,6 +134,11 @@ impl Hub {
         // One that somebody still has (a command, or a call that a worker holds) must not come to be twice.
         buses.retain(|_, bus| Arc::strong_count(bus) > 1 || !bus.is_idle(idle));
         buses.values().cloned().collect()
+    }
+
+    /// The buses in use, and those that nothing happens on and that are not forgotten yet.
+    pub(super) fn buses(&self) -> Vec<Arc<Bus>> {
+        self.buses.lock().values().cloned().collect()
     }
 
     /// A number for a call, which no other Respite gives.
@@ -175,7 +190,13 @@ impl Hub {
     pub(super) fn client_gone(&self, client: u64) {
         let calls = self.held.lock().remove_client(client);
         let mut orders: HashMap<String, (Arc<Bus>, Vec<Order>)> = HashMap::new();
-        for (id, Held { bus, token, worker, .. }) in calls {
+        for (
+            id,
+            Held {
+                bus, token, worker, ..
+            },
+        ) in calls
+        {
             if bus.lose(&id, &token, &worker) {
                 continue;
             }

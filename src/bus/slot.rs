@@ -194,6 +194,10 @@ impl Parked {
         self.slots.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Slot>> {
         self.slots.iter()
     }

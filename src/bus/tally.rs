@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use super::counts::Counts;
+
 /// The smallest times have a bucket each.
 const EXACT: u64 = 16;
 /// Longer times than 2^40 µs (12 days) are counted there.
@@ -100,6 +102,21 @@ impl Tally {
             };
             words.push(name.into_bytes());
             words.push(count.to_string().into_bytes());
+        }
+    }
+}
+
+impl Tally {
+    /// Adds what is counted here to counters that are kept.
+    pub(super) fn add_to(&self, counts: &mut Counts) {
+        for (counter, count) in &self.counts {
+            match counter {
+                Counter::Calls => counts.calls += count,
+                Counter::Hits => counts.cache_hits += count,
+                Counter::Errors => counts.errors += count,
+                Counter::Queued(bucket) => counts.queue.add(middle(*bucket) / 1e6, *count),
+                Counter::Worked(bucket) => counts.work.add(middle(*bucket) / 1e6, *count),
+            }
         }
     }
 }

@@ -88,6 +88,11 @@ impl Waiting {
         self.calls.is_empty()
     }
 
+    /// How many wait.
+    pub(super) fn waiters(&self) -> usize {
+        self.calls.values().map(|waiters| waiters.all.len()).sum()
+    }
+
     /// The calls that the backing knows.
     pub(super) fn ids(&self) -> Vec<String> {
         self.calls

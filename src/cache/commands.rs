@@ -1,14 +1,12 @@
 //! `CACHE.*`: what the cache holds and how it does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::entry::Entry;
 use super::lease::ticks;
 use super::store::Cache;
 use crate::command::{Answer, ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, help};
-use crate::config::CacheMode;
 use crate::resp::{Args, Proto, ReplyWriter};
 
 const DEFAULT_HOTKEYS: usize = 10;
@@ -86,48 +84,18 @@ impl CacheFamily {
     }
 
     fn stats(&self, reply: &mut ReplyWriter<'_>) {
-        let settings = self.cache.settings();
-        let totals = self.cache.totals();
-        let stats = &self.cache.stats;
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let mode = self.cache.mode();
-        let state = match mode {
-            _ if settings.is_off() => "off",
-            CacheMode::Expiry if settings.mode == CacheMode::Tracking => "degraded",
-            _ => "on",
-        };
-        let integer = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let figures = self.cache.figures();
         reply.map(16);
-        for (name, text) in [("mode", mode.name()), ("state", state)] {
+        for (name, text) in [("mode", figures.mode), ("state", figures.state)] {
             reply.bulk(name);
             reply.bulk(text);
         }
-        let numbers = [
-            ("entries", integer(totals.entries)),
-            ("bytes", integer(totals.bytes)),
-            ("max_entries", integer(settings.max_entries)),
-            ("max_bytes", integer(settings.max_bytes)),
-            ("hits", totals.hits.cast_signed()),
-            ("misses", totals.misses.cast_signed()),
-            ("coalesced", get(&stats.coalesced).cast_signed()),
-            ("fills", get(&stats.fills).cast_signed()),
-            ("rejected_fills", get(&stats.rejected_fills).cast_signed()),
-            ("invalidations", get(&stats.invalidations).cast_signed()),
-            ("evictions", get(&stats.evictions).cast_signed()),
-            ("expired", get(&stats.expired).cast_signed()),
-            ("flushes", get(&stats.flushes).cast_signed()),
-        ];
-        for (name, number) in numbers {
+        for (name, number) in figures.numbers {
             reply.bulk(name);
-            reply.integer(number);
+            reply.integer(i64::try_from(number).unwrap_or(i64::MAX));
         }
         reply.bulk("hit_ratio");
-        let asked = totals.hits + totals.misses;
-        reply.double(if asked == 0 {
-            0.0
-        } else {
-            totals.hits as f64 / asked as f64
-        });
+        reply.double(figures.hit_ratio);
     }
 
     fn inspect(&self, call: &Call<'_>, out: &mut Vec<u8>) {

@@ -11,7 +11,7 @@
 //! - `guard` keeps keys from being served or admitted while a command on them is under way.
 //! - `lease` says whether what a fill link brought may still be served.
 //! - `admission` decides which keys are worth a place. `fill` applies a fill link's replies.
-//! - `view` is what can be seen of it, `hotkeys` which keys are hit most, `commands` is `CACHE.*`. `mutant` breaks
+//! - `view` and `figures` are what can be seen of it, `hotkeys` which keys are hit most, `commands` is `CACHE.*`. `mutant` breaks
 //!   single rules on purpose, in test builds only.
 //!
 //! docs/coherence.md has the argument why the promises hold.
@@ -19,6 +19,7 @@
 mod admission;
 mod commands;
 mod entry;
+mod figures;
 mod fill;
 mod full_key;
 mod guard;

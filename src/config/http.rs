@@ -12,6 +12,8 @@ pub struct Http {
     /// Whether requests may bring the name and password of a user of `[access]` instead, and must
     /// when there is no token.
     pub basic_auth: bool,
+    /// Whether `/metrics` has every shard.
+    pub fleet_metrics: bool,
 }
 
 impl Http {
@@ -37,6 +39,7 @@ pub(super) fn validate(
         listen: address(&raw.listen, listen, problems),
         token: Some(raw.token).filter(|token| !token.expose().is_empty()),
         basic_auth: raw.basic_auth,
+        fleet_metrics: raw.fleet_metrics,
     }
 }
 
@@ -67,6 +70,7 @@ pub(super) fn to_raw(http: &Http) -> raw::Http {
             .map_or_else(String::new, ListenAddr::to_string),
         token: http.token.clone().unwrap_or_default(),
         basic_auth: http.basic_auth,
+        fleet_metrics: http.fleet_metrics,
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) struct Http {
     pub(super) listen: String,
     pub(super) token: Secret,
     pub(super) basic_auth: bool,
+    pub(super) fleet_metrics: bool,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use super::error::DiscoveryError;
 use super::model::NodeList;
 use super::store::Store;
 use super::watch::{Subject, Subscription, Watches};
+use crate::metrics::Exposition;
 use crate::upstream::ControlLink;
 
 /// Service discovery on one backing. Names are taken as they are: groups, services and nodes are 1 to
@@ -43,6 +44,11 @@ impl Discovery {
     /// When the backing cannot be asked.
     pub async fn services(&self, group: &str) -> Result<Vec<String>, DiscoveryError> {
         self.store.services(group).await
+    }
+
+    /// Writes the metrics of what is watched here. Does not ask the backing.
+    pub fn write_metrics(&self, out: &mut Exposition) {
+        self.watches.write_metrics(out);
     }
 
     /// Follows the nodes of a service, known or not. Costs a shared read of the event stream,

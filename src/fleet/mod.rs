@@ -10,6 +10,7 @@
 //! - `shard`: a tracked server, how it is and what it said last; `table`: all of them.
 //! - `snapshot`: one INFO text with its index; `interval`: how often to ask; `poller`: asks.
 //! - `info`: the text of `INFO`; `commands`: `SHARD.*`, with `list` and `fields`; `rows` declares them.
+//! - `json` and `metrics`: the same for the pages of the admin listener.
 //!
 //! # Reading it
 //!
@@ -20,7 +21,9 @@ mod commands;
 mod fields;
 mod info;
 mod interval;
+mod json;
 mod list;
+mod metrics;
 mod poller;
 mod rows;
 mod shard;
@@ -37,6 +40,7 @@ use tokio::runtime::Handle;
 
 pub use commands::ShardFamily;
 pub use interval::{backoff, next_interval};
+pub use json::ShardFilter;
 pub use poller::PollStats;
 pub use shard::{Latest, Role, Shard, State, Status};
 pub use snapshot::{Snapshot, Wanted};

@@ -153,6 +153,21 @@ impl Snapshot {
         self.fields().find_map(named)
     }
 
+    /// The value of a field that stood at `near` in a text like this one, and where it stands here. For many
+    /// texts that are much alike: it looks there first.
+    #[must_use]
+    pub fn field_near(&self, name: &str, near: usize) -> Option<(usize, &[u8])> {
+        let name = name.as_bytes();
+        let is = |at: usize| {
+            let field = &self.fields[at];
+            usize::from(field.name_len) == name.len() && self.split(field).0 == name
+        };
+        let near = near.min(self.fields.len());
+        let mut places = (near..self.fields.len()).chain(0..near);
+        let found = places.find(|at| is(*at))?;
+        Some((found, self.split(&self.fields[found]).1))
+    }
+
     /// The value of a field that is a number.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<u64> {
@@ -166,14 +181,27 @@ impl Snapshot {
 
     /// The names of the sections as the server writes them, each with its fields.
     pub fn sections(&self) -> impl Iterator<Item = (&[u8], impl Iterator<Item = (&[u8], &[u8])>)> {
-        (0..self.sections.len()).map(move |index| {
-            let section = &self.sections[index];
-            let next = self.sections.get(index + 1);
-            let end = next.map_or(self.fields.len(), |next| at(next.fields_before));
-            let fields = &self.fields[at(section.fields_before)..end];
-            let split = move |field| self.split(field);
-            (self.name(section), fields.iter().map(split))
-        })
+        (0..self.sections.len()).map(move |index| self.section(index))
+    }
+
+    /// Those of them that are wanted.
+    pub fn wanted_sections(
+        &self,
+        wanted: Wanted<'_>,
+    ) -> impl Iterator<Item = (&[u8], impl Iterator<Item = (&[u8], &[u8])>)> {
+        let all = wanted.level == Level::Everything;
+        let shown = move |index: &usize| all || self.shows(&self.sections[*index], wanted);
+        let sections = (0..self.sections.len()).filter(shown);
+        sections.map(move |index| self.section(index))
+    }
+
+    fn section(&self, index: usize) -> (&[u8], impl Iterator<Item = (&[u8], &[u8])>) {
+        let section = &self.sections[index];
+        let next = self.sections.get(index + 1);
+        let end = next.map_or(self.fields.len(), |next| at(next.fields_before));
+        let fields = &self.fields[at(section.fields_before)..end];
+        let split = move |field| self.split(field);
+        (self.name(section), fields.iter().map(split))
     }
 
     /// The sections that are wanted, with an empty line between two, as Redis puts them: what to

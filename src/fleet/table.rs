@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::shard::Shard;
 use super::watcher::Found;
-use crate::config::FleetSettings;
+use crate::config::{Address, FleetSettings};
 
 /// The shards that are tracked, and those that were until a moment ago.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub struct Table {
 #[derive(Debug, Default, Clone)]
 pub struct Shards {
     by_id: HashMap<Arc<str>, Arc<Shard>>,
+    /// Of several at one address the first by id that is not gone.
+    by_address: HashMap<Address, Arc<Shard>>,
     /// The same, sorted by id.
     sorted: Vec<Arc<Shard>>,
 }
@@ -109,7 +111,21 @@ impl Table {
     fn store(&self, by_id: HashMap<Arc<str>, Arc<Shard>>) {
         let mut sorted: Vec<_> = by_id.values().cloned().collect();
         sorted.sort_unstable_by(|a, b| a.id().cmp(b.id()));
-        self.shards.store(Arc::new(Shards { by_id, sorted }));
+        let mut by_address = HashMap::with_capacity(sorted.len());
+        let (gone, here): (Vec<_>, Vec<_>) = sorted
+            .iter()
+            .partition(|shard| shard.gone_since().is_some());
+        for shard in here.into_iter().chain(gone) {
+            let address = shard.found().target.endpoint.address.clone();
+            by_address
+                .entry(address)
+                .or_insert_with(|| Arc::clone(shard));
+        }
+        self.shards.store(Arc::new(Shards {
+            by_id,
+            by_address,
+            sorted,
+        }));
     }
 }
 
@@ -124,6 +140,12 @@ impl Shards {
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Arc<Shard>> {
         self.by_id.get(id)
+    }
+
+    /// The shard at this address.
+    #[must_use]
+    pub fn at(&self, address: &Address) -> Option<&Arc<Shard>> {
+        self.by_address.get(address)
     }
 }
 

@@ -80,6 +80,11 @@ impl Guard {
         !self.rules.load().access.is_open()
     }
 
+    /// Whether `/metrics` has every shard.
+    pub(super) fn shows_fleet(&self) -> bool {
+        self.rules.load().http.fleet_metrics
+    }
+
     /// Lets a request for a page in or not. `everywhere`: the listener is on all interfaces.
     pub(super) fn admit(
         &self,
@@ -156,6 +161,7 @@ mod tests {
                 listen: None,
                 token: token.map(Secret::new),
                 basic_auth,
+                fleet_metrics: true,
             },
             protected_mode,
             access: Arc::new(AccessList::new(&[], users).expect("valid rules")),

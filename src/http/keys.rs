@@ -18,8 +18,8 @@ use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
 use super::access::{Guard, Login, login};
-use super::json::query;
 use super::pages::{error, json_response, unauthorized};
+use super::query::query;
 use crate::resp::{parse_reply, write_command};
 
 /// Values beyond this are for Redis clients.
@@ -74,7 +74,7 @@ impl Keys {
     pub(super) async fn get(&self, uri: &Uri, headers: &HeaderMap, peer: SocketAddr) -> Response {
         let path = uri.path().strip_prefix("/keys/").unwrap_or_default();
         let key: Vec<u8> = percent_decode_str(path).collect();
-        let db = match query(uri, "db").map(str::parse::<u32>) {
+        let db = match query(uri, "db").map(|db| db.parse::<u32>()) {
             None => None,
             Some(Ok(db)) => Some(db),
             Some(Err(_)) => return error(StatusCode::BAD_REQUEST, "db must be a number"),

@@ -3,19 +3,27 @@
 //! # Layout
 //!
 //! - `listener` accepts a bounded number of connections; `access` decides who may ask.
-//! - `pages` has the routes and the index. A file per group of endpoints: `json` (`/stats`, `/dump`),
-//!   `keys` (`/keys/{key}`); `/metrics`, `/health` and `/ready` are in `pages`.
+//! - `pages` has the routes, the index, `/metrics`, `/health` and `/ready`. A file per group of endpoints: `json`
+//!   (`/stats`, `/dump`), `fleet` (`/scrape`, `/sd`, `/shards`), `backing` (`/services`, `/bus`), `keys`.
+//! - `query` reads what a request says, `pieces` writes long answers; `inventory` is what they are asked of.
 //!
 //! What the pages show comes from [`Sources`]: this component knows nothing of who has it.
 
 mod access;
+mod backing;
+mod fleet;
+mod inventory;
 mod json;
 mod keys;
 mod listener;
 mod pages;
+mod pieces;
+mod query;
 
 pub use access::{Guard, Rules};
-pub use json::{Chunks, JsonSource};
+pub use inventory::{Asked, Inventory, PageError};
+pub use json::JsonSource;
 pub use keys::{KeyClient, OpenKeyClient};
 pub use listener::HttpListener;
 pub use pages::{Sources, WriteMetrics};
+pub use pieces::{Chunks, Part, piece, pieces};

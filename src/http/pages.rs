@@ -14,13 +14,16 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::access::Guard;
+use super::inventory::Inventory;
 use super::json::{self, JsonSource};
 use super::keys::{Keys, OpenKeyClient};
+use super::pieces::{body, pieces};
+use super::{backing, fleet};
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Exposition};
 use crate::upstream::Backing;
 
 /// Every page with what it has. What is served and what is listed here is the same.
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 13] = [
     ("/", "this page"),
     ("/health", "the process is alive"),
     ("/ready", "the backing Redis is usable (503 when not)"),
@@ -29,7 +32,28 @@ const PAGES: [(&str, &str); 7] = [
         "the gateway's services with the polls of their instances; ?polls=n: the newest n",
     ),
     ("/dump", "everything that is known, as one JSON file"),
-    ("/metrics", "for Prometheus"),
+    (
+        "/metrics",
+        "for Prometheus: Respite, and every shard with the names of redis_exporter",
+    ),
+    (
+        "/scrape?target=ID",
+        "for Prometheus: one shard, as redis_exporter does",
+    ),
+    ("/sd", "for Prometheus: the shards, as http_sd reads them"),
+    (
+        "/shards",
+        "the shards; ?state=s: in this state; ?match=glob: with such ids",
+    ),
+    (
+        "/shards/{id}/info",
+        "a shard with its INFO; ?section=s: these sections",
+    ),
+    (
+        "/services",
+        "services with their nodes; ?group=g; ?service=s: this one; ?all: lapsed nodes, too",
+    ),
+    ("/bus/{bus}/methods", "the methods of a bus"),
     (
         "/keys/{key}",
         "the value of a key, through the cache; ?db=n: of another database",
@@ -48,8 +72,8 @@ pub struct Sources {
     pub metrics: Vec<WriteMetrics>,
     /// The services of `/stats`.
     pub stats: JsonSource,
-    /// The parts of `/dump`.
-    pub dump: Vec<(&'static str, JsonSource)>,
+    /// Shards, services and buses.
+    pub inventory: Arc<dyn Inventory>,
     /// Opens a client that reads keys.
     pub keys: OpenKeyClient,
 }
@@ -76,9 +100,15 @@ pub(super) fn routes(guard: Arc<Guard>, sources: Sources, everywhere: bool) -> R
         .route("/stats", get(stats))
         .route("/dump", get(dump))
         .route("/metrics", get(metrics))
+        .route("/scrape", get(scrape))
+        .route("/sd", get(http_sd))
+        .route("/shards", get(shards))
+        .route("/shards/{*rest}", get(shard))
+        .route("/services", get(services))
+        .route("/bus/{*rest}", get(methods))
         .route("/keys/", get(key))
         .route("/keys/{*key}", get(key))
-        .fallback(async || error(StatusCode::NOT_FOUND, "there is no such page"))
+        .fallback(async || no_page())
         .layer(middleware::from_fn_with_state(pages.clone(), admit))
         .with_state(pages)
 }
@@ -104,7 +134,7 @@ async fn index() -> String {
     let mut text = format!("respite {}\n\n", env!("CARGO_PKG_VERSION"));
     for (path, what) in PAGES {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{path:<12} {what}");
+        let _ = writeln!(text, "{path:<18} {what}");
     }
     text
 }
@@ -125,15 +155,47 @@ async fn stats(State(pages): State<Pages>, uri: Uri) -> Response {
 }
 
 async fn dump(State(pages): State<Pages>) -> Response {
-    json::dump(&pages.sources.dump)
+    let services = (pages.sources.stats)(usize::MAX);
+    let mut parts = pages.sources.inventory.parts();
+    parts.push(("services", pieces(services)));
+    json::dump(parts)
 }
 
+/// Respite's own metrics, then those of every shard.
 async fn metrics(State(pages): State<Pages>) -> Response {
     let mut out = Exposition::default();
     for write in &pages.sources.metrics {
         write(&mut out);
     }
-    ([(CONTENT_TYPE, METRICS_TYPE)], out.finish()).into_response()
+    let fleet = pages.guard.shows_fleet();
+    let fleet = fleet.then(|| pages.sources.inventory.fleet_metrics());
+    let text = std::iter::once(out.finish()).chain(fleet.into_iter().flatten());
+    let text = pieces(Box::new(text));
+    ([(CONTENT_TYPE, METRICS_TYPE)], body(text)).into_response()
+}
+
+async fn scrape(State(pages): State<Pages>, uri: Uri) -> Response {
+    fleet::scrape(&*pages.sources.inventory, &uri)
+}
+
+async fn http_sd(State(pages): State<Pages>) -> Response {
+    fleet::http_sd(&*pages.sources.inventory)
+}
+
+async fn shards(State(pages): State<Pages>, uri: Uri) -> Response {
+    fleet::shards(&*pages.sources.inventory, &uri)
+}
+
+async fn shard(State(pages): State<Pages>, uri: Uri) -> Response {
+    fleet::shard(&*pages.sources.inventory, &uri)
+}
+
+async fn services(State(pages): State<Pages>, uri: Uri) -> Response {
+    backing::services(&*pages.sources.inventory, &uri).await
+}
+
+async fn methods(State(pages): State<Pages>, uri: Uri) -> Response {
+    backing::methods(&*pages.sources.inventory, &uri).await
 }
 
 async fn key(
@@ -153,6 +215,10 @@ pub(super) fn json_response(status: StatusCode, value: &Value) -> Response {
 /// The answer to what cannot be: `{"error": "…"}`.
 pub(super) fn error(status: StatusCode, text: &str) -> Response {
     json_response(status, &json!({ "error": text }))
+}
+
+pub(super) fn no_page() -> Response {
+    error(StatusCode::NOT_FOUND, "there is no such page")
 }
 
 pub(super) fn unauthorized() -> Response {

@@ -86,6 +86,20 @@ fn those_who_joined_share_the_failure_but_not_the_deadline() {
 }
 
 #[test]
+fn a_call_does_not_wait_with_a_cast_that_nobody_serves() {
+    let world = World::of(1);
+    world.register("m", &["CACHE", "all"]);
+    let mut client = world.connect();
+    let id = client.call(&["BUS.CAST", "b", "m"]);
+    let refused = client.call(&["BUS.CALL", "b", "m"]);
+    assert_eq!(refused.error(), "NOWORKER no worker serves 'm'");
+    let call = fetch(&mut client, "w", "m");
+    assert_eq!(call.id, id.as_str());
+    assert_eq!(reply(&mut client, &call, "done"), 1);
+    client.call(&["BUS.CALL", "b", "m"]).assert_str("done");
+}
+
+#[test]
 fn a_worker_is_told_the_deadline_of_the_most_patient() {
     let world = World::of(1);
     world.register("m", &["CACHE", "all"]);

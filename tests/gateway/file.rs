@@ -4,7 +4,8 @@ use std::io::Read;
 
 use super::{Backend, Rig, service};
 use crate::support::{
-    DEADLINE, HttpClient, RedisServer, ReservedPort, Respite, get, respite_command, wait_until,
+    DEADLINE, HttpClient, RedisServer, Reply, ReservedPort, Respite, get, respite_command,
+    wait_until,
 };
 
 #[test]
@@ -237,4 +238,42 @@ fn a_stop_finishes_what_is_in_flight() {
     assert_eq!(hanging.read("GET").expect("a response").text(), "released");
     let Rig { respite, .. } = rig;
     assert!(respite.ended().status.success());
+}
+
+#[test]
+fn the_nodes_stay_while_the_backing_is_away() {
+    let (one, two) = (Backend::start(), Backend::start());
+    let services = "app:\n  discovery: shop\n  polling: {method: health, endpoint: /health, frequency: 50ms}\n  apis: [/]\n";
+    let mut rig = Rig::with(services, "", |builder| {
+        builder
+            .arg("--log-level=debug")
+            .allow_log("not usable")
+            .allow_log("link lost")
+    });
+    let join = |rig: &Rig, node: &str, backend: &Backend| {
+        let port = backend.port().to_string();
+        let join = ["DISCOVERY.JOIN", "shop", node, "ADDR", "127.0.0.1", &port];
+        let joined = rig.client().call(&join);
+        if matches!(joined, Reply::Error(_)) {
+            Err(joined)
+        } else {
+            Ok(joined)
+        }
+    };
+    join(&rig, "one", &one).expect("joined");
+    rig.wait_healthy(1);
+    rig.redis.kill();
+    // Nothing changes meanwhile, and yet it is noticed that nobody can tell.
+    rig.respite
+        .expect_log("gateway: the nodes of shop are not known");
+    assert_eq!(get(rig.port(), "/").0, 202);
+    rig.redis.restart();
+    wait_until("another can join", DEADLINE, || {
+        join(&rig, "two", &two).is_ok()
+    });
+    let url = format!("127.0.0.1:{}", two.port());
+    wait_until("it is there", DEADLINE, || {
+        let mut instances = rig.instances("app").into_iter();
+        instances.any(|one| one.field("url").as_str() == url)
+    });
 }

@@ -28,7 +28,7 @@ pub(crate) struct Rig {
     pub(crate) respite: Respite,
     port: ReservedPort,
     folder: TempDir,
-    _redis: RedisServer,
+    pub(crate) redis: RedisServer,
 }
 
 impl Rig {
@@ -69,7 +69,7 @@ impl Rig {
             respite,
             port,
             folder,
-            _redis: redis,
+            redis,
         }
     }
 

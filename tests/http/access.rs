@@ -33,7 +33,20 @@ fn a_token_is_asked_for_and_can_be_replaced() {
     let redis = RedisServer::start();
     let builder = Respite::builder().upstream(&redis.url()).http();
     let mut respite = builder.config("http.token = \"one\"").start();
-    for path in ["/", "/stats", "/dump", "/metrics", "/keys/a", "/nothing"] {
+    for path in [
+        "/",
+        "/stats",
+        "/dump",
+        "/metrics",
+        "/scrape?target=a",
+        "/sd",
+        "/shards",
+        "/shards/a/info",
+        "/services",
+        "/bus/a/methods",
+        "/keys/a",
+        "/nothing",
+    ] {
         assert_eq!(status(&respite, path, ""), 401, "{path}");
         assert_eq!(status(&respite, path, "Bearer two"), 401, "{path}");
     }

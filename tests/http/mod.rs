@@ -1,6 +1,10 @@
-//! The admin listener: its pages, who may see them, keys through the cache, metrics.
+//! The admin listener: its pages, who may see them, keys through the cache, what Prometheus reads.
 
 mod access;
+mod backing;
+mod exposition;
 mod keys;
 mod metrics;
 mod pages;
+mod prometheus;
+mod scrape;

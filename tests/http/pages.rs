@@ -10,9 +10,26 @@ fn the_index_lists_what_is_there() {
     let port = respite.http_port();
     let (status, index) = get(port, "/");
     assert_eq!(status, 200);
-    for path in ["/health", "/ready", "/stats", "/dump", "/metrics"] {
+    for path in [
+        "/health",
+        "/ready",
+        "/stats",
+        "/dump",
+        "/metrics",
+        "/sd",
+        "/shards",
+        "/services",
+    ] {
         assert!(index.contains(path), "{path}: {index}");
         assert_eq!(get(port, path).0, 200, "{path}");
+    }
+    for path in [
+        "/scrape?target=ID",
+        "/shards/{id}/info",
+        "/bus/{bus}/methods",
+        "/keys/{key}",
+    ] {
+        assert!(index.contains(path), "{path}: {index}");
     }
     let missing = fetch(port, "GET", "/nothing", &[]);
     assert_eq!(

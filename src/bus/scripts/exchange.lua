@@ -91,7 +91,7 @@ while at <= words do
       answer = { 'G' }
     elseif key ~= '' then
       rare = rare or learn()
-      answer = rare.share(number, method, kept, timeout, mode, key, meta)
+      answer = rare.cached(number, method, kept, mode, key, meta)
     end
     if not answer and kept == '0' then
       if living[worker] == nil then
@@ -104,6 +104,7 @@ while at <= words do
         answer = { 'W' }
       end
     end
+    if not answer and key ~= '' then answer = rare.join(method, kept, timeout, mode, key) end
     if not answer then
       local q = P .. 'q:' .. method
       local length = lengths[method] or call('XLEN', q)

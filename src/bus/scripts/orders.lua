@@ -1,8 +1,8 @@
 -- The orders that are not in every exchange, and what the others need in rare cases.
 local orders = {}
 
--- A new call that equal ones share: answered from the cache, or with one that is under way.
-function orders.share(number, method, kept, timeout, mode, key, meta)
+-- A new call that equal ones share: answered from the cache.
+function orders.cached(number, method, kept, mode, key, meta)
   if mode == 'r' then return nil end
   local till = call('ZSCORE', P .. 'e:' .. method, key)
   local value = till and tonumber(till) > now and call('HGET', P .. 'c:' .. method, key)
@@ -17,6 +17,11 @@ function orders.share(number, method, kept, timeout, mode, key, meta)
     end
     return { 'V', value, id }
   end
+end
+
+-- Or it waits for one that is under way.
+function orders.join(method, kept, timeout, mode, key)
+  if mode == 'r' then return nil end
   local other = call('HGET', P .. 'f:' .. method, key)
   local c = other and load(other)
   if not c or (c.s ~= 'q' and c.s ~= 'f') or c.d <= now then return nil end

@@ -19,6 +19,7 @@ use super::error::DiscoveryError;
 use super::index::Index;
 use super::model::NodeList;
 use super::store::Store;
+use crate::metrics::{self, Exposition};
 use table::Table;
 use topic::Topic;
 pub(super) use topic::{Snapshot, Subject};
@@ -77,6 +78,22 @@ impl Watches {
             changes,
             told: None,
         })
+    }
+}
+
+impl Watches {
+    /// Writes what is watched here.
+    pub(super) fn write_metrics(&self, out: &mut Exposition) {
+        let (groups, waiting) = self.table.counts();
+        let topics = self.table.all();
+        let services: Vec<usize> = topics
+            .iter()
+            .filter_map(|topic| topic.live_nodes())
+            .collect();
+        out.value(&metrics::DISCOVERY_GROUPS, groups);
+        out.value(&metrics::DISCOVERY_SERVICES, services.len());
+        out.value(&metrics::DISCOVERY_NODES, services.iter().sum::<usize>());
+        out.value(&metrics::DISCOVERY_WATCHERS, waiting);
     }
 }
 

@@ -231,6 +231,16 @@ impl Table {
         entries.map(|(_, entry)| Arc::clone(&entry.topic)).collect()
     }
 
+    /// The groups, and those who wait.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        let topics = inner
+            .groups
+            .values()
+            .flat_map(|group| group.topics.values());
+        (inner.groups.len(), topics.map(|entry| entry.waiting).sum())
+    }
+
     /// All topics of all groups.
     pub(super) fn all(&self) -> Vec<Arc<Topic>> {
         let inner = self.inner.lock();

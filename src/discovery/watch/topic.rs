@@ -80,6 +80,16 @@ impl Topic {
         self.changes.subscribe()
     }
 
+    /// The live nodes of the service, as far as they are known; none for a whole group.
+    pub(super) fn live_nodes(&self) -> Option<usize> {
+        let Subject::Service(_) = &self.subject else {
+            return None;
+        };
+        let latest = self.changes.borrow().clone();
+        let nodes = latest.iter().flat_map(|snapshot| &snapshot.list.nodes);
+        Some(nodes.filter(|node| node.live).count())
+    }
+
     /// Waits for a read that begins after this call.
     pub(super) async fn fresh(
         self: &Arc<Self>,
