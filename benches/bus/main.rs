@@ -2,7 +2,7 @@
 //! requests and a list of replies per caller) on the same Redis in the same run.
 //!
 //! ```text
-//! cargo bench --bench bus -- [--seconds N] [--rounds N] [--workers N] [--callers 1,16,64] [--million] [--write]
+//! cargo bench --bench bus -- [--seconds N] [--rounds N] [--workers N] [--callers 1,16,64] [--ways hand,one,two] [--million] [--write]
 //! ```
 //!
 //! `--million` makes a million calls instead and prints the memory of Respite and Redis as they go. `--write` does
@@ -49,6 +49,7 @@ struct Options {
     rounds: usize,
     workers: usize,
     callers: Vec<usize>,
+    ways: Vec<Way>,
     million: bool,
     write: bool,
 }
@@ -91,10 +92,10 @@ fn main() -> io::Result<()> {
 
 /// Measures all ways with each number of callers; returns the table.
 fn round_trips(servers: &Servers, options: &Options) -> io::Result<String> {
-    let ways = [Way::ByHand, Way::One, Way::Two];
+    let ways = &options.ways;
     let mut table = report::heading(options.workers, options.rounds, options.seconds);
     for &callers in &options.callers {
-        let mut samples: [Vec<Sample>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+        let mut samples: Vec<Vec<Sample>> = ways.iter().map(|_| Vec::new()).collect();
         for _ in 0..options.rounds {
             for (way, samples) in ways.iter().zip(&mut samples) {
                 samples.push(measure(*way, servers, callers, options)?);
@@ -231,6 +232,15 @@ impl Caller {
 }
 
 impl Way {
+    fn from_arg(arg: &str) -> Self {
+        match arg {
+            "hand" => Way::ByHand,
+            "one" => Way::One,
+            "two" => Way::Two,
+            other => panic!("unknown way {other}"),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Way::ByHand => "by hand",
@@ -320,6 +330,7 @@ impl Options {
             rounds: 3,
             workers: 8,
             callers: vec![1, 16, 64],
+            ways: vec![Way::ByHand, Way::One, Way::Two],
             million: false,
             write: false,
         };
@@ -340,6 +351,10 @@ impl Options {
                         .split(',')
                         .map(|n| n.parse().expect("a number"))
                         .collect();
+                }
+                "--ways" => {
+                    let list = args.next().expect("ways");
+                    options.ways = list.split(',').map(Way::from_arg).collect();
                 }
                 "--million" => options.million = true,
                 "--write" => options.write = true,

@@ -1,5 +1,6 @@
 //! Methods and what is known of a bus: registering, listing, counters, the dead list, cleaning up.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use redis::Value;
@@ -145,9 +146,12 @@ async fn inspect(
     let mut parts = list(bus.run(Task::Inspect, &args).await?).into_iter();
     let rows = list(next(&mut parts));
     let workers: Vec<WorkerRow> = list(next(&mut parts)).into_iter().map(worker_row).collect();
+    let here: HashMap<Arc<str>, usize> = bus.direct.lock().queued().into_iter().collect();
     let rows = chosen.into_iter().zip(rows).map(|(method, row)| {
         let mut row = list(row).into_iter();
         let (queued, in_flight) = (number(&next(&mut row)), number(&next(&mut row)));
+        let here = here.get(method.name.as_str()).copied().unwrap_or(0);
+        let queued = queued + i64::try_from(here).unwrap_or(0);
         let mut fields = list(next(&mut row)).into_iter();
         let fields = std::iter::from_fn(|| Some((text(fields.next()?), bytes(next(&mut fields)))));
         let totals = Totals::read(fields);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ pub(super) struct Bus {
     pub(super) name: String,
     /// The key of the registry, which the others are derived from.
     key: String,
+    /// The key of the states of its methods.
+    states: String,
     pub(super) hub: Arc<Hub>,
     pub(super) parked: Mutex<Parked>,
     pub(super) waiting: Mutex<Waiting>,
@@ -50,6 +52,8 @@ pub(super) struct Bus {
     /// The workers that were alive when a call found none that it knew.
     workers: Mutex<Arc<Vec<Worker>>>,
     touched: Mutex<HashMap<String, Touched>>,
+    /// Whether no other Respite had workers that wait, when it was looked at last.
+    alone: AtomicBool,
     /// What is to be told with the next orders: callers have their outcome, workers are lost.
     pub(super) taken: Mutex<Vec<Order>>,
     /// When it was used last, and when it is to be tended next, in milliseconds of the hub's life.
@@ -112,6 +116,7 @@ impl Bus {
         Arc::new(Bus {
             name: name.to_owned(),
             key: key_prefix(name) + "m",
+            states: key_prefix(name) + "g",
             hub,
             parked: Mutex::default(),
             waiting: Mutex::default(),
@@ -122,6 +127,7 @@ impl Bus {
             candidates: Mutex::default(),
             workers: Mutex::default(),
             touched: Mutex::default(),
+            alone: AtomicBool::new(false),
             taken: Mutex::default(),
             used: AtomicU64::new(0),
             due: AtomicU64::new(0),
@@ -193,7 +199,22 @@ impl Bus {
         Ok(registry)
     }
 
+    /// The state of the registry, as it is in the backing.
+    pub(super) async fn stamp(&self) -> Result<String, Failure> {
+        self.hub.store.stamp(&self.states).await
+    }
+
     // === workers ===
+
+    /// Other Respites have workers that wait, so many.
+    pub(super) fn note_others(&self, count: i64) {
+        self.alone.store(count == 0, Ordering::Relaxed);
+    }
+
+    /// Whether a call may wait here for a worker, as no other Respite has one for it and this one has.
+    pub(super) fn may_wait_here(&self, method: &str) -> bool {
+        self.alone.load(Ordering::Relaxed) && self.hub.hears() && self.is_served_here(method)
+    }
 
     /// A worker that may serve a method; empty when none is known.
     pub(super) fn candidate(&self, method: &str) -> String {

@@ -103,10 +103,13 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
         } else {
             Role::Only
         };
+        // Direct calls count as well.
+        let direct = u64::try_from(bus.direct.lock().len()).unwrap_or(u64::MAX);
+        let most = method.options.max_pending.saturating_sub(direct);
         let words = call_words(
             &number,
             &method,
-            (&worker, bus.hub.store.instance()),
+            (&worker, bus.hub.store.instance(), most),
             args,
             is_cast,
             bound,
@@ -190,7 +193,7 @@ pub(super) fn fits(bytes: usize, what: &str) -> Result<(), String> {
 fn call_words(
     number: &str,
     method: &Method,
-    (worker, home): (&str, &str),
+    (worker, home, most): (&str, &str, u64),
     args: &CallArgs,
     is_cast: bool,
     bound: BoundCall,
@@ -211,7 +214,7 @@ fn call_words(
         text(worker),
         text(if is_cast { "1" } else { "0" }),
         text(&args.timeout_ms.to_string()),
-        text(&options.max_pending.to_string()),
+        text(&most.to_string()),
         text(mode),
         key.clone(),
         options.meta(number, args.timeout_ms, (!is_cast).then_some(home), &key),

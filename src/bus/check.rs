@@ -1,4 +1,5 @@
-//! Checks: what a direct call must know of the backing, asked for many calls of a thread at a time.
+//! Checks: a direct call must know that its method is still what this Respite takes it for. The backing is asked
+//! once for all calls of a thread that come while it was being asked for those before.
 
 use std::sync::Arc;
 
@@ -7,16 +8,7 @@ use tokio::sync::oneshot;
 
 use super::bus::Bus;
 use super::lane::Lane;
-use super::store::{Failure, Task, list, next, number, text};
-
-/// How things stand at the backing, after the check was asked for.
-#[derive(Debug, Clone)]
-pub(super) struct Checked {
-    /// The state of the registry.
-    pub(super) stamp: String,
-    /// Whether no other Respite has fetches that wait.
-    pub(super) alone: bool,
-}
+use super::store::Failure;
 
 /// The calls of one thread that wait for a check.
 #[derive(Debug, Default)]
@@ -24,14 +16,14 @@ pub(super) struct Checks(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: Vec<oneshot::Sender<Result<Checked, Failure>>>,
+    waiting: Vec<oneshot::Sender<Result<Arc<str>, Failure>>>,
     /// Whether somebody works it off.
     working: bool,
 }
 
 impl Bus {
-    /// Asks the backing how things stand.
-    pub(super) async fn check(self: &Arc<Self>) -> Result<Checked, Failure> {
+    /// The state of the registry at a moment after this was asked.
+    pub(super) async fn check(self: &Arc<Self>) -> Result<Arc<str>, Failure> {
         let lane = self.lane();
         let (tx, answer) = oneshot::channel();
         let begin = {
@@ -63,16 +55,10 @@ async fn work(bus: Arc<Bus>, lane: Arc<Lane>) {
             }
             std::mem::take(&mut queue.waiting)
         };
-        let checked = bus.run(Task::Check, &[]).await.map(|answer| {
-            let mut parts = list(answer).into_iter();
-            Checked {
-                stamp: text(next(&mut parts)),
-                alone: number(&next(&mut parts)) == 0,
-            }
-        });
+        let stamp = bus.stamp().await.map(Arc::<str>::from);
         for tx in waiting {
             // Who has gone need not know.
-            let _ = tx.send(checked.clone());
+            let _ = tx.send(stamp.clone());
         }
     }
     working.over = true;

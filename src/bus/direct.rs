@@ -15,8 +15,10 @@ use super::method::Method;
 use super::registry::any_matches;
 use super::slot::{Delivered, Slot};
 
-/// How long a call waits for a worker here, and how long a worker has, before the backing is told of it.
+/// How long a worker has before the backing is told of a call.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+/// How long a call waits for a worker here if another Respite may have one, before it goes to the backing.
+pub(super) const SHORT_PATIENCE: Duration = Duration::from_millis(5);
 /// A call that must be seen again sooner than that is kept in the backing from the beginning.
 const LEAST_VISIBILITY_MS: u64 = 1000;
 /// The most calls of a bus that are under way here.
@@ -69,9 +71,12 @@ struct Handed {
 /// What a caller that waits finds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Look {
+    /// No worker has it yet.
+    Queued,
     /// No worker has it, and none will.
     Withdrawn,
-    Handed,
+    /// A worker has it, since then.
+    Handed(Instant),
     /// It has ended, or the backing has it.
     Gone,
 }
@@ -160,6 +165,19 @@ impl DirectCalls {
             .or_default()
             .push_back(number.to_owned());
         self.queued += 1;
+    }
+
+    /// How many wait, by method.
+    pub(super) fn queued(&self) -> Vec<(Arc<str>, usize)> {
+        let queues = self.queues.iter();
+        queues
+            .map(|(method, queue)| (Arc::clone(method), queue.len()))
+            .collect()
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -252,19 +270,20 @@ impl DirectCalls {
         }
     }
 
-    /// The caller looks, because it takes long.
-    pub(super) fn look(&mut self, number: &str) -> Look {
+    /// The caller looks, because it takes long, and may take back what no worker has yet.
+    pub(super) fn look(&mut self, number: &str, take_back: bool) -> Look {
         let Some(call) = self.calls.get(number) else {
             return Look::Gone;
         };
         match call.state {
+            State::Queued(_) if !take_back => Look::Queued,
             State::Queued(_) => {
                 let method = Arc::clone(&call.method);
                 self.calls.remove(number);
                 self.unqueue(number, &method.name);
                 Look::Withdrawn
             }
-            State::Handed(_) => Look::Handed,
+            State::Handed(ref handed) => Look::Handed(handed.at),
             State::Cancelled { .. } => Look::Gone,
         }
     }
@@ -272,10 +291,10 @@ impl DirectCalls {
     /// The caller does not wait any more. True when the call had no outcome yet, so that it counts as failed.
     /// When the backing is being told of it, that comes to its end first.
     pub(super) fn cancel(&mut self, number: &str) -> bool {
-        match self.look(number) {
+        match self.look(number, true) {
             Look::Withdrawn => return true,
             Look::Gone => return false,
-            Look::Handed => {}
+            Look::Queued | Look::Handed(_) => {}
         }
         let Some(call) = self.calls.get_mut(number) else {
             return false;

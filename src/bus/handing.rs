@@ -12,7 +12,8 @@ use super::body::Body;
 use super::bus::Bus;
 use super::calling::{DEADLINE, fits};
 use super::direct::{
-    Ended, Keep, Kept, Look, Meanwhile, PATIENCE, direct_id, may_be_direct, parse_direct,
+    Ended, Keep, Kept, Look, Meanwhile, PATIENCE, SHORT_PATIENCE, direct_id, may_be_direct,
+    parse_direct,
 };
 use super::hub::Hub;
 use super::lane::letter;
@@ -76,7 +77,7 @@ pub(super) async fn call(
     begun: Instant,
 ) -> Result<Direct, Failure> {
     let mut registry = bus.known_registry().await?;
-    let mut checked = None;
+    let mut is_known = false;
     let method = loop {
         let Some(method) = registry.get(&args.method).cloned() else {
             return Ok(Direct::Refused);
@@ -85,18 +86,14 @@ pub(super) async fn call(
         if shares || !may_be_direct(&method) || !bus.has_worker_for(&method.name) {
             return Ok(Direct::Refused);
         }
-        let seen = bus.check().await?;
-        if seen.stamp == registry.stamp {
-            checked = Some(seen);
+        if *bus.check().await? == *registry.stamp {
             break method;
         }
-        if checked.replace(seen).is_some() {
+        if is_known {
             return Ok(Direct::Refused);
         }
         registry = bus.reload().await?;
-    };
-    let Some(checked) = checked else {
-        return Ok(Direct::Refused);
+        is_known = true;
     };
     let bound = match method.bind(args.given.clone(), &args.payload) {
         Ok(bound) => bound,
@@ -113,7 +110,7 @@ pub(super) async fn call(
         method: &method.name,
     };
     let when = (args.timeout_ms, begun);
-    if !bus.offer(&waits.number, (&method, bound.body), when, checked.alone) {
+    if !bus.offer(&waits.number, (&method, bound.body), when) {
         return Ok(Direct::Refused);
     }
     let deadline = begun + Duration::from_millis(args.timeout_ms);
@@ -122,11 +119,16 @@ pub(super) async fn call(
 
 async fn wait(mut waits: Waits<'_>, deadline: Instant) -> Direct {
     let bus = waits.bus;
+    let patience = if bus.may_wait_here(waits.method) {
+        PATIENCE
+    } else {
+        SHORT_PATIENCE
+    };
+    let mut look = Instant::now() + patience;
     loop {
         let Some(place) = &mut waits.place else {
             return Direct::Refused;
         };
-        let look = (Instant::now() + PATIENCE).min(deadline);
         tokio::select! {
             biased;
             outcome = &mut place.outcome => {
@@ -134,7 +136,7 @@ async fn wait(mut waits: Waits<'_>, deadline: Instant) -> Direct {
                 bus.tally(waits.method, |tally| tally.call());
                 return Direct::Over(outcome.map_err(|_| "ERR the call was forgotten".to_owned()));
             }
-            () = sleep_until(look.into()) => {}
+            () = sleep_until(look.min(deadline).into()) => {}
         }
         // The bus of the backing may have it by now, or its outcome may be on its way here.
         let stored = bus.waiting.lock().id(&waits.number);
@@ -157,22 +159,26 @@ async fn wait(mut waits: Waits<'_>, deadline: Instant) -> Direct {
             waits.place = None;
             return Direct::Over(Err(DEADLINE.to_owned()));
         }
-        let found = bus.direct.lock().look(&waits.number);
+        let take_back = !bus.may_wait_here(waits.method);
+        let found = bus.direct.lock().look(&waits.number, take_back);
+        let now = Instant::now();
+        look = now + PATIENCE;
         match found {
             Look::Withdrawn => {
                 waits.place = None;
                 return Direct::Refused;
             }
-            Look::Handed => drop(bus.store(&waits.number)),
-            Look::Gone => {}
+            Look::Handed(since) if since + PATIENCE > now => look = since + PATIENCE,
+            Look::Handed(_) => drop(bus.store(&waits.number)),
+            Look::Queued | Look::Gone => {}
         }
     }
 }
 
 impl Bus {
-    /// Whether a call of this method might get a worker here.
+    /// Whether a call of this method might get a worker here. Others must be able to ask for it then.
     fn has_worker_for(&self, method: &str) -> bool {
-        self.parked.lock().wants(method) || self.is_served_here(method)
+        self.hub.hears() && (self.parked.lock().wants(method) || self.is_served_here(method))
     }
 
     /// Offers a call to the workers here; false if it has to go through the backing.
@@ -181,7 +187,6 @@ impl Bus {
         number: &str,
         (method, body): (&Arc<Method>, Body),
         when: (u64, Instant),
-        alone: bool,
     ) -> bool {
         let mut parked = self.parked.lock();
         let mut direct = self.direct.lock();
@@ -194,10 +199,6 @@ impl Bus {
             drop(parked);
             self.deliver(&slot, vec![call]);
             return true;
-        }
-        // Somebody elsewhere may have it at once.
-        if !alone || !self.is_served_here(&method.name) {
-            return false;
         }
         direct.queue(number, (method, body), when);
         true

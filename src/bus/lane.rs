@@ -218,6 +218,9 @@ fn read(bus: &Arc<Bus>, orders: Vec<Order>, answer: Value, stamp: String) -> Opt
         bus.set_workers(Vec::new());
     }
     let due = number(&next(&mut parts));
+    if let others @ Value::Int(_) = next(&mut parts) {
+        bus.note_others(number(&others));
+    }
     for (order, answer) in orders.into_iter().zip(answers) {
         hand_out(bus, order, answer, &mut news);
     }

@@ -35,6 +35,8 @@ pub(super) enum Kind {
     Beat,
     Touch,
     Interest,
+    /// How many direct calls wait.
+    Queued,
     Fetch,
 }
 
@@ -73,6 +75,15 @@ impl Order {
     /// Fetches wait here: hints are wanted, and what is ready is to be fetched.
     pub(super) fn ready() -> Self {
         Order::new(Kind::Interest, words(&["I"]), Done::Parked)
+    }
+
+    /// So many direct calls wait here, by method.
+    pub(super) fn queued(counts: &[(Arc<str>, usize)]) -> Self {
+        let lines = counts
+            .iter()
+            .map(|(method, count)| format!("\n{count} {method}"));
+        let text: String = lines.collect();
+        Order::new(Kind::Queued, words(&["Q", &text]), Done::Nobody)
     }
 
     /// A worker's connection is gone; `unseen`: before the worker saw the call.

@@ -13,7 +13,6 @@ use crate::upstream::{ControlError, ControlLink, ControlScript};
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Task {
     Exchange,
-    Check,
     Register,
     Unregister,
     Cleanup,
@@ -32,7 +31,7 @@ pub(super) struct Store {
     link: Arc<ControlLink>,
     /// This Respite among those that share the backing.
     instance: String,
-    scripts: [ControlScript; 12],
+    scripts: [ControlScript; 11],
 }
 
 /// Why an order was not carried out; the text is the error reply.
@@ -68,6 +67,9 @@ macro_rules! with_calls {
     };
 }
 
+/// The state of a registry in which nothing is; `registry.lua` says it in the same way.
+const NO_STAMP: &str = "0";
+
 /// The script for all that happens often: what is rare in it is a function, made when it is needed.
 const EXCHANGE: &str = concat!(
     include_str!("scripts/prelude.lua"),
@@ -85,7 +87,6 @@ impl Store {
             instance: format!("{:016x}", fastrand::u64(..)),
             scripts: [
                 ControlScript::new(EXCHANGE),
-                ControlScript::new(include_str!("scripts/check.lua")),
                 plain!("register.lua"),
                 with_calls!("unregister.lua"),
                 with_calls!("cleanup.lua"),
@@ -111,6 +112,17 @@ impl Store {
     /// The channel that others tell this Respite news over; scripts know it by the same name.
     pub(super) fn channel(&self) -> String {
         channel_of(&self.instance)
+    }
+
+    /// The state of a bus's registry; `key` is where the states of its methods are.
+    pub(super) async fn stamp(&self, key: &str) -> Result<String, Failure> {
+        let mut get = redis::cmd("HGET");
+        get.arg(key).arg("");
+        match self.link.command(&get).await {
+            Ok(Value::Nil) => Ok(NO_STAMP.to_owned()),
+            Ok(stamp) => Ok(text(stamp)),
+            Err(error) => Err(Failure(text_of(&error))),
+        }
     }
 
     /// Tells another Respite something; gives how many hear it.

@@ -89,6 +89,10 @@ fn everything(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
     if !bus.parked.lock().is_empty() {
         orders.push(Order::ready());
     }
+    let queued = bus.direct.lock().queued();
+    if !queued.is_empty() {
+        orders.push(Order::queued(&queued));
+    }
     orders
 }
 

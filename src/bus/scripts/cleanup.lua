@@ -29,7 +29,7 @@ else
       removed = removed + call('UNLINK', P .. kind .. ':' .. method)
     end
   end
-  for _, key in ipairs({ 'm', 'g', 't', 's', 'w', 'p', 'i', 'o', 'n', 'y' }) do
+  for _, key in ipairs({ 'm', 'g', 't', 's', 'w', 'p', 'i', 'o', 'n', 'y', 'l' }) do
     removed = removed + call('UNLINK', P .. key)
   end
 end

@@ -1,12 +1,14 @@
 -- What happens to calls, many at a time: a Respite sends all that has come together as one list of orders.
 -- ARGV: Respite, bus, worker ttl, stamp of the registry that it knows, how many due calls to look at, then the
--- orders, each a letter and its words, in this order: D R V E L X Y C T B W I F.
+-- orders, each a letter and its words, in this order: D R V E L X Y C T B W I Q F.
 -- Gives: an answer per order, calls ended for this Respite, failures, methods with queued calls, workers
--- alive (if a call found none), the time until the next call is due (if it was to look at some).
+-- alive (if a call found none), and if it was to look at due calls: the time until the next one is due, how many other
+-- Respites have fetches that wait.
 --
 -- A function costs time when it is made, and `learn` makes many: the usual orders do without.
 local TTL, STAMP, LOOK = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local INTEREST = 10000  -- how long a Respite gets hints after it last asked for them
+local SAID = 3000       -- how long is believed what it says of its direct calls
 local rare = nil
 local answers, n = {}, 0
 local workers = nil
@@ -305,6 +307,12 @@ while at <= words do
     answer = rare.ready()
     at = at + 1
 
+  elseif order == 'Q' then
+    -- Direct calls wait here: how many of which method.
+    call('HSET', P .. 'l', ME, now + SAID .. ARGV[at + 1])
+    lease(P .. 'l', SAID)
+    at = at + 2
+
   elseif order == 'B' then
     local worker, extend, all = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
     local ids = {}
@@ -348,9 +356,11 @@ for method, entries in pairs(spare) do
 end
 settle()
 close()
-local next_due = -1
+local next_due, others = -1, nil
 if LOOK > 0 then
+  others = call('ZCOUNT', P .. 'i', '(' .. now, '+inf')
+  if tonumber(call('ZSCORE', P .. 'i', ME) or 0) > now then others = others - 1 end
   local first = call('ZRANGE', P .. 't', 0, 0, 'WITHSCORES')
   if first[1] then next_due = math.max(0, tonumber(first[2]) - now) end
 end
-return { answers, ended, failed, queued_list(), workers or {}, next_due }
+return { answers, ended, failed, queued_list(), workers or {}, next_due, others }

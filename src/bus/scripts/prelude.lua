@@ -16,6 +16,7 @@
 --   c:METHOD  key -> cached result   e:METHOD  key -> when it expires
 --   w  worker -> alive until         p  worker -> patterns                  i  Respite -> wants hints until
 --   d:METHOD  dead calls by time     h:METHOD  counters
+--   l  Respite -> until when it holds, and per direct call that waits there: a line with their number and the method
 --
 -- A call is NUMBER.PLACE.METHOD: the number that its Respite gave it, and its place in the stream. What is known
 -- of it: queued at (us), number, timeout, visibility, result ttl, cache ttl, idempotent, most deliveries, kept, home (where it
