@@ -8,7 +8,7 @@ use redis::Value;
 use super::binding::Given;
 use super::body::Body;
 use super::bus::Bus;
-use super::lane::read_patterns;
+use super::lane::{FORGOTTEN, read_patterns};
 use super::method::{Method, Options};
 use super::registry::{MOST_METHODS, any_matches, matches};
 use super::slot::Delivered;
@@ -79,6 +79,7 @@ pub(super) async fn unregister(bus: Arc<Bus>, method: String) -> Result<bool, St
             break;
         }
     }
+    bus.end_queued(Some(&method), "NOMETHOD the method was unregistered");
     bus.reload().await?;
     Ok(was)
 }
@@ -97,6 +98,7 @@ pub(super) async fn cleanup(bus: Arc<Bus>) -> Result<i64, String> {
             break;
         }
     }
+    bus.end_queued(None, FORGOTTEN);
     bus.reload().await?;
     Ok(removed)
 }

@@ -52,6 +52,8 @@ pub(super) struct Bus {
     /// The workers that were alive when a call found none that it knew.
     workers: Mutex<Arc<Vec<Worker>>>,
     touched: Mutex<HashMap<String, Touched>>,
+    /// Whether the calls that wait here are before those of the backing.
+    turn: AtomicBool,
     /// Whether no other Respite had workers that wait, when it was looked at last.
     alone: AtomicBool,
     /// What is to be told with the next orders: callers have their outcome, workers are lost.
@@ -127,6 +129,7 @@ impl Bus {
             candidates: Mutex::default(),
             workers: Mutex::default(),
             touched: Mutex::default(),
+            turn: AtomicBool::new(false),
             alone: AtomicBool::new(false),
             taken: Mutex::default(),
             used: AtomicU64::new(0),
@@ -277,11 +280,25 @@ impl Bus {
 
     // === fetches ===
 
-    /// Looks for calls: in the backing, unless it was just seen to have none.
+    /// Looks for calls: here and in the backing, which is left out if it was just seen to have none. Where both
+    /// have calls, they take turns.
     pub(super) fn look_for_calls(self: &Arc<Self>, slot: &Arc<Slot>) {
+        let here = self.turn.swap(false, Ordering::Relaxed)
+            && self.direct.lock().first_wanted(&slot.patterns) == Some(0);
+        if let Some(calls) = here.then(|| self.take_direct(slot)).flatten() {
+            return slot.give(Ok(calls));
+        }
         match self.quiet(slot) {
             Some(news) => self.park(Arc::clone(slot), news),
             None => self.submit(Order::fetch(Arc::clone(slot))),
+        }
+    }
+
+    /// A fetch got calls of the backing.
+    pub(super) fn note_stored(&self, slot: &Slot) {
+        self.turn.store(true, Ordering::Relaxed);
+        if let Some(known) = self.touched.lock().get_mut(&slot.worker) {
+            known.quiet = None;
         }
     }
 
@@ -334,20 +351,16 @@ impl Bus {
         served
     }
 
-    /// A fetch found nothing in the backing.
+    /// A fetch found nothing in the backing, when its news were these.
     pub(super) fn park(self: &Arc<Self>, slot: Arc<Slot>, seen: u64) {
-        let again = Arc::clone(&slot);
         let mut parked = self.parked.lock();
-        let calls = if slot.is_closed() {
-            Vec::new()
-        } else {
-            self.direct.lock().take(&slot)
-        };
-        if !calls.is_empty() {
+        if !parked.concern(&slot, seen)
+            && let Some(calls) = self.take_direct(&slot)
+        {
             drop(parked);
-            self.deliver(&slot, calls);
-            return;
+            return slot.give(Ok(calls));
         }
+        let again = Arc::clone(&slot);
         let outcome = parked.park(slot, seen);
         drop(parked);
         if outcome == Park::Again {

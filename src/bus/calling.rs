@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::arguments::{Caching, CallArgs, Patience};
 use super::bus::Bus;
+use super::direct::is_direct;
 use super::handing::{self, Direct};
 use super::lane::{issued_as, letter, outcome};
 use super::method::{BoundCall, Method};
@@ -51,11 +52,12 @@ pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, Strin
         handing::call(&bus, &args, begun.into()),
     )
     .await;
-    match direct.map_err(|_| DEADLINE.to_owned())?? {
+    let is_counted = match direct.map_err(|_| DEADLINE.to_owned())?? {
         Direct::Over(outcome) => return outcome,
         Direct::Stored(place, id) => return wait(&bus, place, &id, deadline).await,
-        Direct::Refused => {}
-    }
+        Direct::Refused => false,
+        Direct::Withdrawn => true,
+    };
     let waited = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let timeout_ms = args.timeout_ms.saturating_sub(waited);
     if timeout_ms == 0 {
@@ -63,7 +65,11 @@ pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, Strin
     }
     let args = CallArgs { timeout_ms, ..args };
     let sent = timeout_at(deadline + PATIENCE, send(&bus, &args, false)).await;
-    match sent.map_err(|_| DEADLINE.to_owned())?? {
+    let sent = sent.map_err(|_| DEADLINE.to_owned())??;
+    if !is_counted {
+        bus.tally(&args.method, |tally| tally.call());
+    }
+    match sent {
         Sent::Waits(place, id) => wait(&bus, place, &id, deadline).await,
         Sent::Cached(value) => Ok(Outcome::Done(value.into())),
         Sent::Queued(_) => Err(DEADLINE.to_owned()),
@@ -72,7 +78,9 @@ pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, Strin
 
 /// Queues a call that nobody waits for; returns its id.
 pub(super) async fn cast(bus: Arc<Bus>, args: CallArgs) -> Result<String, String> {
-    match send(&bus, &args, true).await? {
+    let sent = send(&bus, &args, true).await?;
+    bus.tally(&args.method, |tally| tally.call());
+    match sent {
         Sent::Queued(id) | Sent::Waits(_, id) => Ok(id),
         Sent::Cached(_) => Err("ERR internal error".to_owned()),
     }
@@ -103,13 +111,14 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
         } else {
             Role::Only
         };
-        // Direct calls count as well.
-        let direct = u64::try_from(bus.direct.lock().len()).unwrap_or(u64::MAX);
-        let most = method.options.max_pending.saturating_sub(direct);
         let words = call_words(
             &number,
             &method,
-            (&worker, bus.hub.store.instance(), most),
+            (
+                &worker,
+                bus.hub.store.instance(),
+                most_pending(bus, &method),
+            ),
             args,
             is_cast,
             bound,
@@ -128,7 +137,6 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
         let first = next(&mut words);
         match letter {
             Some(b'Q') => {
-                bus.tally(&args.method, |tally| tally.call());
                 let id = text(first);
                 if is_cast {
                     place.leave();
@@ -140,7 +148,6 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
             Some(b'J') => {
                 place.leave();
                 let other = text(first);
-                bus.tally(&args.method, |tally| tally.call());
                 if is_cast {
                     return Ok(Sent::Queued(other));
                 }
@@ -152,10 +159,7 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
             }
             Some(b'V') => {
                 place.leave();
-                bus.tally(&args.method, |tally| {
-                    tally.call();
-                    tally.hit();
-                });
+                bus.tally(&args.method, |tally| tally.hit());
                 return Ok(if is_cast {
                     Sent::Queued(text(next(&mut words)))
                 } else {
@@ -177,6 +181,13 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
         }
     }
     Err("ERR the method or its workers changed too often".to_owned())
+}
+
+/// How many calls of a method may be pending in the backing. Those that wait here count as well.
+fn most_pending(bus: &Bus, method: &Method) -> u64 {
+    let here = bus.direct.lock().queued_of(&method.name);
+    let here = u64::try_from(here).unwrap_or(u64::MAX);
+    method.options.max_pending.saturating_sub(here)
 }
 
 /// Checks the size of what goes to the backing in one piece.
@@ -299,7 +310,6 @@ pub(super) async fn result(
     patience: Patience,
 ) -> Result<Option<Outcome>, String> {
     bus.hub.ready().await;
-    bus.bring(&id).await?;
     match patience {
         Patience::Endless => wait_for_result(&bus, &id, patience).await,
         Patience::For(limit) => {
@@ -317,11 +327,7 @@ async fn wait_for_result(
     patience: Patience,
 ) -> Result<Option<Outcome>, String> {
     let mut place = Place::take(bus, id, Role::Onlooker);
-    let (order, answer) = Order::asked(Kind::Look, words(&["T", id, "wait"]));
-    bus.submit(order);
-    let answer = answer
-        .await
-        .unwrap_or_else(|_| Err(Failure("ERR the bus was not asked".to_owned())))?;
+    let answer = ask(bus, id, (Kind::Look, &["T", id, "wait"])).await?;
     match letter(&answer) {
         Some(b'n') => Err("NOCALL no such call, or it has expired".to_owned()),
         Some(b'p') => {
@@ -340,11 +346,22 @@ async fn wait_for_result(
 
 /// Cancels a call; true if it was queued or in flight.
 pub(super) async fn cancel(bus: Arc<Bus>, id: String) -> Result<bool, String> {
-    bus.bring(&id).await?;
-    let (order, answer) = Order::asked(Kind::End, words(&["E", &id, "c"]));
-    bus.submit(order);
-    let answer = answer
-        .await
-        .unwrap_or_else(|_| Err(Failure("ERR the bus was not asked".to_owned())))?;
+    let answer = ask(&bus, &id, (Kind::End, &["E", &id, "c"])).await?;
     Ok(list(answer).first().is_some_and(|first| number(first) == 1))
+}
+
+/// Has something done with a call. The backing need not have heard of a direct one.
+async fn ask(bus: &Arc<Bus>, id: &str, (kind, said): (Kind, &[&str])) -> Result<Value, Failure> {
+    let once = async || {
+        let (order, answer) = Order::asked(kind, words(said));
+        bus.submit(order);
+        let unasked = || Err(Failure("ERR the bus was not asked".to_owned()));
+        answer.await.unwrap_or_else(|_| unasked())
+    };
+    let answer = once().await?;
+    if letter(&answer) == Some(b'n') && is_direct(id) {
+        bus.bring(&[id]).await?;
+        return once().await;
+    }
+    Ok(answer)
 }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::body::Body;
 use super::method::Method;
+use super::order::method_of;
 use super::registry::any_matches;
 use super::slot::{Delivered, Slot};
 
@@ -23,10 +24,13 @@ pub(super) const SHORT_PATIENCE: Duration = Duration::from_millis(5);
 const LEAST_VISIBILITY_MS: u64 = 1000;
 /// The most calls of a bus that are under way here.
 const MOST: usize = 10_000;
-/// The place of a direct call's id, where others have their place in the stream.
+/// The place of a direct call's id, where others have their place in the stream. The scripts know it, too.
 const PLACE: &str = "0-1";
 /// How long the name of a Respite is.
 const HOME_LEN: usize = 16;
+
+/// Ends when the backing has been told of a call, or could not be.
+pub(super) type Keeping = watch::Receiver<()>;
 
 /// The direct calls of a bus.
 #[derive(Debug, Default)]
@@ -35,7 +39,6 @@ pub(super) struct DirectCalls {
     calls: HashMap<String, Call>,
     /// Those that wait for a worker, by method, the oldest first.
     queues: HashMap<Arc<str>, VecDeque<String>>,
-    queued: usize,
 }
 
 #[derive(Debug)]
@@ -45,15 +48,18 @@ struct Call {
     begun: Instant,
     deadline: Instant,
     state: State,
+    /// The backing was told of it and did not answer.
+    unsure: bool,
 }
 
 #[derive(Debug)]
 enum State {
     Queued(Body),
     Handed(Handed),
-    /// The caller has gone, and the worker was not told yet.
+    /// The caller has gone, and the worker has not replied yet.
     Cancelled {
         token: String,
+        worker: String,
         over: Instant,
     },
 }
@@ -64,8 +70,8 @@ struct Handed {
     token: String,
     worker: String,
     at: Instant,
-    /// The backing is being told of it; the other end is dropped when that is over.
-    keeping: Option<watch::Receiver<()>>,
+    /// The backing is being told of it: what happens to it meanwhile waits for that.
+    keeping: Option<Keeping>,
 }
 
 /// What a caller that waits finds.
@@ -81,14 +87,36 @@ pub(super) enum Look {
     Gone,
 }
 
-/// What became of a worker's outcome.
-#[derive(Debug, PartialEq, Eq)]
+/// What came of ending a call.
+#[derive(Debug)]
 pub(super) enum Ended {
-    /// It is the caller's; the worker took so long.
-    Accepted(Duration),
+    /// It is over. A worker had it so long; the backing may have heard of it.
+    Here { worked: Duration, unsure: bool },
+    /// That was over before.
     TooLate,
-    /// The call is not here.
+    /// It may be in the backing in a moment.
+    Keeping(Keeping),
+    /// It is not here.
     Unknown,
+}
+
+/// What came of a call that a worker did not see.
+#[derive(Debug)]
+pub(super) enum PutBack {
+    /// It waits again.
+    Queued(Arc<Method>),
+    /// Its caller had gone.
+    Over,
+    Keeping,
+    Unknown,
+}
+
+/// How a call is that a worker asks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is the worker's.
+    Held,
+    Cancelled,
 }
 
 /// What the backing is told of a call that a worker has.
@@ -110,7 +138,7 @@ pub(super) enum Keep {
     /// It is to be done now; dropping the sender says that it is over.
     Begin(Kept, watch::Sender<()>),
     /// Somebody does it.
-    Wait(watch::Receiver<()>),
+    Wait(Keeping),
     /// There is nothing to keep.
     Not,
 }
@@ -127,6 +155,11 @@ pub(super) fn parse_direct(id: &str) -> Option<(&str, &str)> {
     let home = number.split_once('-')?.0;
     // It goes into hints, which are lines.
     (is_direct && home.len() == HOME_LEN && !id.contains('\n')).then_some((number, home))
+}
+
+/// Whether a call began as a direct one.
+pub(super) fn is_direct(id: &str) -> bool {
+    parse_direct(id).is_some()
 }
 
 /// Whether calls of this method can be direct.
@@ -159,12 +192,8 @@ impl DirectCalls {
     ) {
         let call = Call::new(method, timeout_ms, begun, State::Queued(body));
         self.calls.insert(number.to_owned(), call);
-        let name: Arc<str> = method.name.as_str().into();
-        self.queues
-            .entry(name)
-            .or_default()
-            .push_back(number.to_owned());
-        self.queued += 1;
+        let queue = self.queues.entry(method.name.as_str().into());
+        queue.or_default().push_back(number.to_owned());
     }
 
     /// How many wait, by method.
@@ -175,9 +204,9 @@ impl DirectCalls {
             .collect()
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.calls.len()
+    /// How many of a method wait.
+    pub(super) fn queued_of(&self, method: &str) -> usize {
+        self.queues.get(method).map_or(0, VecDeque::len)
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -188,33 +217,44 @@ impl DirectCalls {
         self.calls.is_empty()
     }
 
+    /// The first of the patterns that a call waits for.
+    pub(super) fn first_wanted(&self, patterns: &[String]) -> Option<usize> {
+        if self.queues.is_empty() {
+            return None;
+        }
+        patterns
+            .iter()
+            .position(|pattern| self.oldest(pattern).is_some())
+    }
+
+    /// The method with the oldest of the calls that wait for a pattern.
+    fn oldest(&self, pattern: &String) -> Option<Arc<str>> {
+        let pattern = std::slice::from_ref(pattern);
+        let queues = self.queues.iter();
+        let matching = queues.filter(|(method, _)| any_matches(pattern, method));
+        let begun = |queue: &VecDeque<String>| Some(self.calls.get(queue.front()?)?.begun);
+        let oldest = matching.min_by_key(|(_, queue)| begun(queue));
+        oldest.map(|(method, _)| Arc::clone(method))
+    }
+
     /// Takes calls that wait for this fetch.
     pub(super) fn take(&mut self, slot: &Slot) -> Vec<Delivered> {
         let mut taken = Vec::new();
-        if self.queued == 0 {
+        if self.queues.is_empty() {
             return taken;
         }
+        let now = Instant::now();
         for pattern in &slot.patterns {
-            let one = std::slice::from_ref(pattern);
-            let queues = self.queues.keys();
-            let methods: Vec<Arc<str>> = queues
-                .filter(|method| any_matches(one, method))
-                .cloned()
-                .collect();
-            for method in methods {
-                while taken.len() < slot.count
-                    && let Some(number) = self.pop(&method)
+            while taken.len() < slot.count
+                && let Some(method) = self.oldest(pattern)
+            {
+                let Some(number) = self.pop(&method) else {
+                    continue;
+                };
+                if let Some(call) = self.calls.get_mut(&number)
+                    && call.deadline > now
+                    && let State::Queued(body) = &mut call.state
                 {
-                    let now = Instant::now();
-                    let Some(call) = self.calls.get_mut(&number) else {
-                        continue;
-                    };
-                    if call.deadline <= now {
-                        continue;
-                    }
-                    let State::Queued(body) = &mut call.state else {
-                        continue;
-                    };
                     let body = std::mem::take(body);
                     taken.push(call.hand(&number, body, &slot.worker, taken.len()));
                 }
@@ -223,10 +263,9 @@ impl DirectCalls {
         taken
     }
 
-    fn pop(&mut self, method: &Arc<str>) -> Option<String> {
+    fn pop(&mut self, method: &str) -> Option<String> {
         let queue = self.queues.get_mut(method)?;
         let number = queue.pop_front();
-        self.queued -= usize::from(number.is_some());
         if queue.is_empty() {
             self.queues.remove(method);
         }
@@ -237,36 +276,50 @@ impl DirectCalls {
         let Some(queue) = self.queues.get_mut(method) else {
             return;
         };
+        // Near the front, most often.
         if let Some(at) = queue.iter().position(|other| other == number) {
             queue.remove(at);
-            self.queued -= 1;
         }
         if queue.is_empty() {
             self.queues.remove(method);
         }
     }
 
-    /// A worker has gone before it saw the call. Gives the method if it waits again.
-    pub(super) fn put_back(&mut self, call: Delivered) -> Option<Arc<Method>> {
-        let (number, _) = parse_direct(&call.id)?;
-        let known = self.calls.get_mut(number)?;
+    /// Takes out all calls that wait, or those of one method; gives their ids.
+    pub(super) fn drain(&mut self, method: Option<&str>) -> Vec<String> {
+        let chosen = |name: &Arc<str>| method.is_none_or(|method| **name == *method);
+        let taken = self.queues.extract_if(|name, _| chosen(name));
+        let mut ids = Vec::new();
+        for (name, queue) in taken {
+            for number in queue {
+                self.calls.remove(&number);
+                ids.push(direct_id(&number, &name));
+            }
+        }
+        ids
+    }
+
+    /// A worker has gone before it saw the call.
+    pub(super) fn put_back(&mut self, number: &str, call: Delivered) -> PutBack {
+        let Some(known) = self.calls.get_mut(number) else {
+            return PutBack::Unknown;
+        };
         match &known.state {
-            State::Handed(handed) if handed.token == call.token && handed.keeping.is_none() => {
+            State::Handed(handed) if handed.token == call.token => {
+                if handed.keeping().is_some() {
+                    return PutBack::Keeping;
+                }
                 known.state = State::Queued(call.body);
                 let method = Arc::clone(&known.method);
-                let name: Arc<str> = method.name.as_str().into();
-                self.queues
-                    .entry(name)
-                    .or_default()
-                    .push_front(number.to_owned());
-                self.queued += 1;
-                Some(method)
+                let queue = self.queues.entry(method.name.as_str().into());
+                queue.or_default().push_front(number.to_owned());
+                PutBack::Queued(method)
             }
             State::Cancelled { token, .. } if *token == call.token => {
                 self.calls.remove(number);
-                None
+                PutBack::Over
             }
-            _ => None,
+            _ => PutBack::Over,
         }
     }
 
@@ -275,7 +328,7 @@ impl DirectCalls {
         let Some(call) = self.calls.get(number) else {
             return Look::Gone;
         };
-        match call.state {
+        match &call.state {
             State::Queued(_) if !take_back => Look::Queued,
             State::Queued(_) => {
                 let method = Arc::clone(&call.method);
@@ -283,42 +336,49 @@ impl DirectCalls {
                 self.unqueue(number, &method.name);
                 Look::Withdrawn
             }
-            State::Handed(ref handed) => Look::Handed(handed.at),
+            State::Handed(handed) => Look::Handed(handed.at),
             State::Cancelled { .. } => Look::Gone,
         }
     }
 
-    /// The caller does not wait any more. True when the call had no outcome yet, so that it counts as failed.
-    /// When the backing is being told of it, that comes to its end first.
-    pub(super) fn cancel(&mut self, number: &str) -> bool {
-        match self.look(number, true) {
-            Look::Withdrawn => return true,
-            Look::Gone => return false,
-            Look::Queued | Look::Handed(_) => {}
+    /// The caller does not wait any more.
+    pub(super) fn cancel(&mut self, number: &str) -> Ended {
+        let (worked, unsure) = (Duration::ZERO, false);
+        if self.look(number, true) == Look::Withdrawn {
+            return Ended::Here { worked, unsure };
         }
         let Some(call) = self.calls.get_mut(number) else {
-            return false;
+            return Ended::Unknown;
         };
-        if let State::Handed(handed) = &call.state {
-            let visibility = Duration::from_millis(call.method.options.visibility_ms);
-            call.state = State::Cancelled {
-                token: handed.token.clone(),
-                over: handed.at + visibility,
-            };
+        let State::Handed(handed) = &mut call.state else {
+            return Ended::TooLate;
+        };
+        if let Some(keeping) = handed.keeping() {
+            return Ended::Keeping(keeping);
         }
-        true
+        let visibility = Duration::from_millis(call.method.options.visibility_ms);
+        let unsure = std::mem::take(&mut call.unsure);
+        call.state = State::Cancelled {
+            token: std::mem::take(&mut handed.token),
+            worker: std::mem::take(&mut handed.worker),
+            over: handed.at + visibility,
+        };
+        Ended::Here { worked, unsure }
     }
 
-    /// A worker has an outcome.
+    /// A worker has an outcome, or is lost.
     pub(super) fn end(&mut self, number: &str, token: &str) -> Ended {
         let Some(call) = self.calls.get(number) else {
             return Ended::Unknown;
         };
         match &call.state {
             State::Handed(handed) if handed.token == token => {
-                let worked = handed.at.elapsed();
+                if let Some(keeping) = handed.keeping() {
+                    return Ended::Keeping(keeping);
+                }
+                let (worked, unsure) = (handed.at.elapsed(), call.unsure);
                 self.calls.remove(number);
-                Ended::Accepted(worked)
+                Ended::Here { worked, unsure }
             }
             State::Cancelled { token: own, .. } if own == token => {
                 self.calls.remove(number);
@@ -328,22 +388,19 @@ impl DirectCalls {
         }
     }
 
-    /// Whether a worker's call is cancelled; it is told of it once.
-    pub(super) fn take_cancelled(&mut self, number: &str) -> bool {
-        let is_cancelled = self
-            .calls
-            .get(number)
-            .is_some_and(|call| matches!(call.state, State::Cancelled { .. }));
-        if is_cancelled {
-            self.calls.remove(number);
+    /// How a call is that a worker asks about; none if it is not the worker's, or not here.
+    pub(super) fn standing(&self, number: &str, worker: &str) -> Option<Standing> {
+        match &self.calls.get(number)?.state {
+            State::Handed(handed) if handed.worker == worker => Some(Standing::Held),
+            State::Cancelled { worker: own, .. } if own == worker => Some(Standing::Cancelled),
+            _ => None,
         }
-        is_cancelled
     }
 
-    pub(super) fn is_handed(&self, number: &str) -> bool {
-        self.calls
-            .get(number)
-            .is_some_and(|call| matches!(call.state, State::Handed(_)))
+    /// Whether this is the id of a call, or of one that is not here.
+    pub(super) fn may_be(&self, number: &str, id: &str) -> bool {
+        let call = self.calls.get(number);
+        call.is_none_or(|call| call.method.name == method_of(id))
     }
 
     /// The calls that workers have.
@@ -363,10 +420,8 @@ impl DirectCalls {
         let State::Handed(handed) = &mut call.state else {
             return Keep::Not;
         };
-        if let Some(keeping) = &handed.keeping
-            && keeping.has_changed().is_ok()
-        {
-            return Keep::Wait(keeping.clone());
+        if let Some(keeping) = handed.keeping() {
+            return Keep::Wait(keeping);
         }
         let (over, keeping) = watch::channel(());
         handed.keeping = Some(keeping);
@@ -383,21 +438,18 @@ impl DirectCalls {
         Keep::Begin(kept, over)
     }
 
-    /// The backing has the call. What it is to be told further, because it ended or was given up meanwhile.
-    pub(super) fn kept(&mut self, number: &str) -> Meanwhile {
-        match self.calls.remove(number).map(|call| call.state) {
-            Some(State::Handed(_)) => Meanwhile::Nothing,
-            Some(State::Cancelled { .. }) => Meanwhile::Cancelled,
-            _ => Meanwhile::Ended,
-        }
+    /// The backing has the call, or there is no such method any more.
+    pub(super) fn remove(&mut self, number: &str) {
+        self.calls.remove(number);
     }
 
-    /// The backing could not be told.
+    /// The backing did not say that it has the call.
     pub(super) fn not_kept(&mut self, number: &str) {
         if let Some(call) = self.calls.get_mut(number)
             && let State::Handed(handed) = &mut call.state
         {
             handed.keeping = None;
+            call.unsure = true;
         }
     }
 
@@ -408,12 +460,14 @@ impl DirectCalls {
     }
 }
 
-/// What became of a call while the backing was told of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Meanwhile {
-    Nothing,
-    Cancelled,
-    Ended,
+impl Handed {
+    fn keeping(&self) -> Option<Keeping> {
+        // One whose sender is gone is over.
+        let keeping = self.keeping.as_ref();
+        keeping
+            .filter(|keeping| keeping.has_changed().is_ok())
+            .cloned()
+    }
 }
 
 impl Call {
@@ -424,6 +478,7 @@ impl Call {
             begun,
             deadline: begun + Duration::from_millis(timeout_ms),
             state,
+            unsure: false,
         }
     }
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
 use super::arguments::{Caching, CallArgs};
@@ -12,18 +13,19 @@ use super::body::Body;
 use super::bus::Bus;
 use super::calling::{DEADLINE, fits};
 use super::direct::{
-    Ended, Keep, Kept, Look, Meanwhile, PATIENCE, SHORT_PATIENCE, direct_id, may_be_direct,
-    parse_direct,
+    Ended, Keep, Keeping, Kept, Look, PATIENCE, PutBack, SHORT_PATIENCE, Standing, direct_id,
+    may_be_direct, parse_direct,
 };
 use super::hub::Hub;
 use super::lane::letter;
 use super::method::Method;
-use super::order::{Kind, Order};
+use super::order::{Kind, Order, method_of};
 use super::slot::{Delivered, Delivery, Slot};
 use super::store::Failure;
 use super::waiting::{Outcome, Place, Role};
 use super::working::Work;
 
+const GONE: &str = "CANCELLED the caller is gone";
 /// How long another Respite may take to have a call kept.
 const HOME_WAIT: Duration = Duration::from_secs(2);
 
@@ -37,9 +39,11 @@ pub(super) enum Direct {
     Stored(Place, String),
     /// It is to go through the backing from the beginning.
     Refused,
+    /// As `Refused`, and it was counted.
+    Withdrawn,
 }
 
-/// A caller that waits. Dropped, it cancels the call.
+/// A caller that waits. Dropped, it gives the call up.
 struct Waits<'a> {
     bus: &'a Arc<Bus>,
     number: String,
@@ -47,23 +51,45 @@ struct Waits<'a> {
     place: Option<Place>,
 }
 
+impl Waits<'_> {
+    /// Whether the methods are still those that it began with, as far as the backing says so soon.
+    async fn is_current(&self, stamp: &str) -> bool {
+        let checked = tokio::time::timeout(PATIENCE, self.bus.check()).await;
+        !matches!(checked, Ok(Ok(now)) if *now != *stamp)
+    }
+}
+
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        if self.place.is_some() {
-            self.cancel("CANCELLED the caller is gone");
+        if let Some(place) = self.place.take() {
+            give_up(self.bus, place, (&self.number, self.method), GONE);
         }
     }
 }
 
-impl Waits<'_> {
-    fn cancel(&self, error: &str) -> bool {
-        let mut direct = self.bus.direct.lock();
-        let cancelled = direct.cancel(&self.number);
-        drop(direct);
-        if cancelled {
-            self.bus.tally(self.method, |tally| tally.error(error));
+/// The caller of a call does not wait any more.
+fn give_up(bus: &Arc<Bus>, mut place: Place, (number, method): (&str, &str), error: &'static str) {
+    let ended = bus.direct.lock().cancel(number);
+    match ended {
+        Ended::Here { unsure, .. } => {
+            place.leave();
+            bus.tally(method, |tally| tally.error(error));
+            bus.void_if(unsure, number, method);
         }
-        cancelled
+        Ended::Keeping(mut over) => {
+            let (own, number, method) = (Arc::clone(bus), number.to_owned(), method.to_owned());
+            bus.hub.spawn(async move {
+                let _ = over.changed().await;
+                give_up(&own, place, (&number, &method), error);
+            });
+        }
+        Ended::TooLate | Ended::Unknown => {
+            let stored = bus.waiting.lock().id(number);
+            if let Some(id) = stored {
+                // The backing is told when the place is dropped.
+                place.issued(&id);
+            }
+        }
     }
 }
 
@@ -102,8 +128,12 @@ pub(super) async fn call(
     if let Err(error) = fits(bound.body.len(), "the arguments and the payload of a call") {
         return Ok(Direct::Over(Err(error)));
     }
+    let deadline = begun + Duration::from_millis(args.timeout_ms);
+    if Instant::now() >= deadline {
+        return Ok(Direct::Over(Err(DEADLINE.to_owned())));
+    }
     let number = bus.hub.new_number();
-    let waits = Waits {
+    let mut waits = Waits {
         bus,
         place: Some(Place::take(bus, &number, Role::Only)),
         number,
@@ -111,13 +141,14 @@ pub(super) async fn call(
     };
     let when = (args.timeout_ms, begun);
     if !bus.offer(&waits.number, (&method, bound.body), when) {
+        waits.place = None;
         return Ok(Direct::Refused);
     }
-    let deadline = begun + Duration::from_millis(args.timeout_ms);
-    Ok(wait(waits, deadline).await)
+    bus.tally(&method.name, |tally| tally.call());
+    Ok(wait(waits, deadline, &registry.stamp).await)
 }
 
-async fn wait(mut waits: Waits<'_>, deadline: Instant) -> Direct {
+async fn wait(mut waits: Waits<'_>, deadline: Instant, stamp: &str) -> Direct {
     let bus = waits.bus;
     let patience = if bus.may_wait_here(waits.method) {
         PATIENCE
@@ -125,54 +156,41 @@ async fn wait(mut waits: Waits<'_>, deadline: Instant) -> Direct {
         SHORT_PATIENCE
     };
     let mut look = Instant::now() + patience;
-    loop {
-        let Some(place) = &mut waits.place else {
-            return Direct::Refused;
-        };
+    while let Some(place) = &mut waits.place {
         tokio::select! {
             biased;
             outcome = &mut place.outcome => {
                 waits.place = None;
-                bus.tally(waits.method, |tally| tally.call());
                 return Direct::Over(outcome.map_err(|_| "ERR the call was forgotten".to_owned()));
             }
             () = sleep_until(look.min(deadline).into()) => {}
         }
-        // The bus of the backing may have it by now, or its outcome may be on its way here.
+        // The backing may have it by now, or its outcome may be on its way here.
         let stored = bus.waiting.lock().id(&waits.number);
-        if let Some(id) = stored {
-            bus.tally(waits.method, |tally| tally.call());
-            if let Some(mut place) = waits.place.take() {
-                place.issued(&id);
-                return Direct::Stored(place, id);
-            }
+        if let Some(id) = stored
+            && let Some(mut place) = waits.place.take()
+        {
+            place.issued(&id);
+            return Direct::Stored(place, id);
         }
-        if Instant::now() >= deadline {
-            bus.tally(waits.method, |tally| tally.call());
-            if !waits.cancel(DEADLINE)
-                && let Some(Ok(outcome)) =
-                    waits.place.as_mut().map(|place| place.outcome.try_recv())
-            {
-                waits.place = None;
-                return Direct::Over(Ok(outcome));
-            }
-            waits.place = None;
+        let now = Instant::now();
+        if now >= deadline {
             return Direct::Over(Err(DEADLINE.to_owned()));
         }
-        let take_back = !bus.may_wait_here(waits.method);
+        let take_back = !bus.may_wait_here(waits.method) || !waits.is_current(stamp).await;
         let found = bus.direct.lock().look(&waits.number, take_back);
-        let now = Instant::now();
         look = now + PATIENCE;
         match found {
             Look::Withdrawn => {
                 waits.place = None;
-                return Direct::Refused;
+                return Direct::Withdrawn;
             }
             Look::Handed(since) if since + PATIENCE > now => look = since + PATIENCE,
             Look::Handed(_) => drop(bus.store(&waits.number)),
             Look::Queued | Look::Gone => {}
         }
     }
+    Direct::Refused
 }
 
 impl Bus {
@@ -197,114 +215,136 @@ impl Bus {
             let call = direct.hand(number, (method, body), when, &slot.worker);
             drop(direct);
             drop(parked);
-            self.deliver(&slot, vec![call]);
+            slot.give(Ok(Delivery::direct(self, vec![call])));
             return true;
         }
         direct.queue(number, (method, body), when);
         true
     }
 
-    /// Gives calls to a fetch.
-    pub(super) fn deliver(self: &Arc<Self>, slot: &Slot, calls: Vec<Delivered>) {
-        for call in &calls {
-            self.tally(&call.method, |tally| tally.queued(call.queued_us));
+    /// Takes the calls that wait here for a fetch. They are given to it without a lock.
+    pub(super) fn take_direct(self: &Arc<Self>, slot: &Slot) -> Option<Delivery> {
+        if slot.is_closed() {
+            return None;
         }
-        slot.give(Ok(Delivery::direct(self, calls)));
+        let calls = self.direct.lock().take(slot);
+        (!calls.is_empty()).then(|| Delivery::direct(self, calls))
     }
 
-    /// A worker was gone before it saw a call; false if the call is not a direct one.
+    /// The number of a direct call of this Respite.
+    fn own_direct<'a>(&self, id: &'a str) -> Option<&'a str> {
+        let (number, home) = parse_direct(id)?;
+        let own = home == self.hub.store.instance() && self.direct.lock().may_be(number, id);
+        own.then_some(number)
+    }
+
+    /// A worker was gone before it saw a call; false if the call is not here.
     pub(super) fn put_back(self: &Arc<Self>, call: Delivered) -> bool {
         let (id, token) = (call.id.clone(), call.token.clone());
-        let Some((number, home)) = parse_direct(&id) else {
+        let Some(number) = self.own_direct(&id) else {
             return false;
         };
-        if home != self.hub.store.instance() {
-            return false;
-        }
-        let back = self.direct.lock().put_back(call);
+        let back = self.direct.lock().put_back(number, call);
         match back {
-            Some(method) => {
-                let slot = self.parked.lock().take(&method.name, 1).pop();
-                if let Some(slot) = slot {
-                    let news = self.parked.lock().news();
-                    self.park(slot, news);
+            PutBack::Queued(method) => {
+                let mut parked = self.parked.lock();
+                let news = parked.news();
+                if let Some(slot) = parked.take(&method.name, 1).pop() {
+                    let own = Arc::clone(self);
+                    self.hub.spawn(async move { own.park(slot, news) });
                 }
                 true
             }
-            None => {
-                let known = self.direct.lock().end(number, &token);
-                if matches!(known, Ended::Accepted(_)) {
-                    self.complete_direct(
-                        &id,
-                        Outcome::Failed("WORKERLOST the worker was lost".into()),
-                    );
-                }
-                known != Ended::Unknown
-            }
+            PutBack::Over => true,
+            PutBack::Keeping => self.lose(&id, &token, "that fetched it"),
+            PutBack::Unknown => false,
+        }
+    }
+
+    /// Tells the backing that a call is over which it may have heard of.
+    fn void_if(self: &Arc<Self>, unsure: bool, number: &str, method: &str) {
+        if unsure {
+            self.submit_from_anywhere(vec![Order::void(&direct_id(number, method))]);
         }
     }
 
     fn complete_direct(&self, id: &str, outcome: Outcome) {
         if let Outcome::Failed(error) = &outcome {
-            self.tally(super::order::method_of(id), |tally| tally.error(error));
+            self.tally(method_of(id), |tally| tally.error(error));
         }
         self.complete(id, &outcome, false);
     }
 
     /// Ends a direct call of this Respite with a worker's outcome; whether that was in time. None if the call is
     /// no such, or the backing has it.
-    pub(super) fn end_direct(&self, id: &str, token: &str, work: &Work) -> Option<bool> {
-        let (number, home) = parse_direct(id)?;
-        if home != self.hub.store.instance() {
-            return None;
-        }
-        let ended = self.direct.lock().end(number, token);
-        match ended {
-            Ended::Unknown => None,
-            Ended::TooLate => Some(false),
-            Ended::Accepted(worked) => {
-                let us = i64::try_from(worked.as_micros()).unwrap_or(i64::MAX);
-                self.tally(super::order::method_of(id), |tally| tally.worked(us));
-                let outcome = match work {
-                    Work::Done(payload) => Outcome::Done(payload.as_slice().into()),
-                    Work::Failed { code, message, .. } => {
-                        Outcome::Failed(format!("BUSFAIL {code} {message}").into())
-                    }
-                };
-                self.complete_direct(id, outcome);
-                Some(true)
+    pub(super) async fn end_direct(
+        self: &Arc<Self>,
+        id: &str,
+        token: &str,
+        work: &Work,
+    ) -> Option<bool> {
+        let number = self.own_direct(id)?;
+        loop {
+            let ended = self.direct.lock().end(number, token);
+            match ended {
+                Ended::Keeping(mut over) => drop(over.changed().await),
+                Ended::Unknown => return None,
+                Ended::TooLate => return Some(false),
+                Ended::Here { worked, unsure } => {
+                    let us = i64::try_from(worked.as_micros()).unwrap_or(i64::MAX);
+                    self.tally(method_of(id), |tally| tally.worked(us));
+                    self.void_if(unsure, number, method_of(id));
+                    self.complete_direct(id, work.outcome());
+                    return Some(true);
+                }
             }
         }
     }
 
-    /// The connection of a worker has gone; true if its call was a direct one.
-    pub(super) fn lose(&self, id: &str, token: &str, worker: &str) -> bool {
-        let Some((number, home)) = parse_direct(id) else {
+    /// The connection of a worker has gone; false if its call is not here.
+    pub(super) fn lose(self: &Arc<Self>, id: &str, token: &str, worker: &str) -> bool {
+        let Some(number) = self.own_direct(id) else {
             return false;
         };
-        if home != self.hub.store.instance() {
-            return false;
-        }
         let ended = self.direct.lock().end(number, token);
-        if let Ended::Accepted(_) = ended {
-            let error = format!("WORKERLOST the worker {worker} was lost");
-            self.complete_direct(id, Outcome::Failed(error.into()));
+        match ended {
+            Ended::Unknown => return false,
+            Ended::TooLate => {}
+            Ended::Here { unsure, .. } => {
+                self.void_if(unsure, number, method_of(id));
+                let error = format!("WORKERLOST the worker {worker} was lost");
+                self.complete_direct(id, Outcome::Failed(error.into()));
+            }
+            Ended::Keeping(mut over) => {
+                let (own, id) = (Arc::clone(self), id.to_owned());
+                let (token, worker) = (token.to_owned(), worker.to_owned());
+                self.hub.spawn(async move {
+                    let _ = over.changed().await;
+                    if !own.lose(&id, &token, &worker) {
+                        own.submit(Order::lost(&id, &token, false));
+                    }
+                });
+            }
         }
-        ended != Ended::Unknown
+        true
     }
 
-    /// Whether a call of this Respite is with a worker, and the backing does not have it.
-    pub(super) fn is_with_worker(&self, id: &str) -> bool {
-        parse_direct(id).is_some_and(|(number, _)| self.direct.lock().is_handed(number))
+    /// Ends the direct calls that wait here for a worker: all, or those of one method.
+    pub(super) fn end_queued(&self, method: Option<&str>, error: &str) {
+        let ids = self.direct.lock().drain(method);
+        for id in ids {
+            self.complete_direct(&id, Outcome::Failed(error.into()));
+        }
     }
 
-    /// Whether a direct call was cancelled that its worker has not heard of.
-    pub(super) fn take_cancelled(&self, id: &str) -> bool {
-        parse_direct(id).is_some_and(|(number, _)| self.direct.lock().take_cancelled(number))
+    /// How a call of this Respite is that a worker asks about; none if the backing has to say it.
+    pub(super) fn standing(&self, id: &str, worker: &str) -> Option<Standing> {
+        let number = self.own_direct(id)?;
+        self.direct.lock().standing(number, worker)
     }
 
     /// Has a direct call kept in the backing; the receiver ends when that is over.
-    pub(super) fn store(self: &Arc<Self>, number: &str) -> Option<watch::Receiver<()>> {
+    pub(super) fn store(self: &Arc<Self>, number: &str) -> Option<Keeping> {
         let keep = self.direct.lock().keep(number);
         match keep {
             Keep::Not => None,
@@ -333,11 +373,16 @@ impl Bus {
         }
     }
 
-    /// Has a direct call kept in the backing, wherever it began, so that scripts find it there.
+    /// Has direct calls kept in the backing that it does not know yet, wherever they began.
     ///
     /// # Errors
-    /// When the Respite where it began does not answer.
-    pub(super) async fn bring(self: &Arc<Self>, id: &str) -> Result<(), Failure> {
+    /// When a Respite where one began does not answer.
+    pub(super) async fn bring(self: &Arc<Self>, ids: &[&str]) -> Result<(), Failure> {
+        let all = join_all(ids.iter().map(|id| self.bring_one(id))).await;
+        all.into_iter().collect()
+    }
+
+    async fn bring_one(self: &Arc<Self>, id: &str) -> Result<(), Failure> {
         let Some((number, home)) = parse_direct(id) else {
             return Ok(());
         };
@@ -379,53 +424,52 @@ async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
         Some(b'K') => {
             // In this order, so that whoever does not find it in one place finds it in the other.
             bus.waiting.lock().set_id(&id);
-            let meanwhile = bus.direct.lock().kept(number);
-            match meanwhile {
-                Meanwhile::Nothing => {}
-                Meanwhile::Cancelled => bus.submit(Order::gone(&id)),
-                Meanwhile::Ended => bus.submit(Order::void(&id)),
-            }
+            bus.direct.lock().remove(number);
         }
         Some(b'M') => {
-            if bus.direct.lock().kept(number) == Meanwhile::Nothing {
-                let error = "NOMETHOD the method was unregistered";
-                bus.complete_direct(&id, Outcome::Failed(error.into()));
-            }
+            bus.direct.lock().remove(number);
+            let error = "NOMETHOD the method was unregistered";
+            bus.complete_direct(&id, Outcome::Failed(error.into()));
         }
         _ => bus.direct.lock().not_kept(number),
     }
 }
 
+/// Somebody who waits for another Respite's answer.
+struct Asking<'a>(&'a Hub, &'a str);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        // The receiver is closed, or soon will be: what others of this call wait with is not.
+        let mut asked = self.0.asked.lock();
+        if let Some(waiting) = asked.get_mut(self.1) {
+            waiting.retain(|tx| !tx.is_closed());
+            if waiting.is_empty() {
+                asked.remove(self.1);
+            }
+        }
+    }
+}
+
 impl Hub {
     /// Asks the Respite where a call began to have it kept. Nothing happens if that Respite is gone.
-    async fn ask_home(&self, bus: &str, home: &str, id: &str) -> Result<(), Failure> {
+    async fn ask_home(self: &Arc<Self>, bus: &str, home: &str, id: &str) -> Result<(), Failure> {
         self.ready().await;
         let (tx, kept) = oneshot::channel();
         self.asked.lock().entry(id.to_owned()).or_default().push(tx);
-        let asked = self
-            .store
-            .tell(home, &["k", bus, id, self.store.instance()])
-            .await;
-        let answered = match asked {
-            Ok(0) => Ok(()),
-            Ok(_) => tokio::time::timeout(HOME_WAIT, kept).await.map_or_else(
-                |_| {
-                    Err(Failure(
-                        "ERR the Respite where the call began does not answer".to_owned(),
-                    ))
-                },
-                |_| Ok(()),
-            ),
-            Err(failure) => Err(failure),
-        };
-        let mut asked = self.asked.lock();
-        if let Some(waiting) = asked.get_mut(id) {
-            waiting.retain(|tx| !tx.is_closed());
-            if waiting.is_empty() {
-                asked.remove(id);
-            }
+        let _asking = Asking(self, id);
+        let words = ["k", bus, id, self.store.instance()];
+        if self.store.tell(home, &words).await? == 0 {
+            // It is gone, or it does not hear for a moment: then it tells the backing by itself.
+            tokio::time::sleep(PATIENCE * 2).await;
+            return Ok(());
         }
-        answered
+        match tokio::time::timeout(HOME_WAIT, kept).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure(
+                "ERR the Respite where the call began does not answer".to_owned(),
+            )),
+        }
     }
 
     /// Another Respite asks for a direct call.

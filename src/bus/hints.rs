@@ -24,6 +24,10 @@ pub(super) async fn listen(hub: Arc<Hub>) {
     loop {
         match hub.store.link().listen("respite-bus", &channel).await {
             Ok(mut hints) => {
+                // What was seen to be empty may not be any more.
+                for bus in hub.used_buses() {
+                    bus.forget_touched(Instant::now());
+                }
                 hub.set_hints(true);
                 pause = RETRY;
                 refused = None;
@@ -64,8 +68,6 @@ pub(super) fn look_at_everything(hub: &Arc<Hub>) {
         for id in waiting {
             bus.submit(Order::look(&id));
         }
-        // What was seen to be empty may not be any more.
-        bus.forget_touched(Instant::now());
     }
 }
 

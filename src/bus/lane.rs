@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -10,6 +11,7 @@ use redis::Value;
 use super::bus::{Bus, Worker};
 use super::check::Checks;
 use super::order::{Done, Kind, Order, method_of};
+use super::registry::Registry;
 use super::slot::{Delivery, Slot};
 use super::store::{Failure, Task, bytes, list, next, number, text};
 use super::waiting::Outcome;
@@ -23,6 +25,7 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 const MOST_CALLS: usize = 2000;
 /// The most orders that wait for the backing to come back.
 const MOST_LATER: usize = 100_000;
+pub(super) const FORGOTTEN: &str = "NOCALL the call is not known any more";
 /// How many calls whose time has come the upkeep looks at in one go.
 pub(super) const DUE_UPKEEP: usize = 500;
 
@@ -128,7 +131,7 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
                 ahead = *wanted;
                 *wanted += slot.count;
             }
-            order.words = fetch_words(bus, slot, ahead, &slot.methods(&registry));
+            order.words = fetch_words(bus, slot, ahead, &methods_of(bus, slot, &registry));
         }
     }
     let ttl = bus.worker_ms().to_string();
@@ -172,6 +175,19 @@ fn attach_fetches(bus: &Arc<Bus>, orders: &mut Vec<Order>) {
     }
     drop(parked);
     orders.extend(slots.into_iter().map(Order::fetch));
+}
+
+/// What a fetch looks for. Not for what comes after a call that waits for it here.
+fn methods_of(bus: &Bus, slot: &Slot, registry: &Registry) -> Arc<Vec<String>> {
+    let first = bus.direct.lock().first_wanted(&slot.patterns);
+    let limit = first
+        .map(|first| first + 1)
+        .filter(|limit| *limit < slot.patterns.len());
+    slot.limited.store(limit.is_some(), Ordering::Relaxed);
+    match limit {
+        Some(limit) => Arc::new(registry.matching(&slot.patterns[..limit])),
+        None => slot.methods(registry),
+    }
 }
 
 fn fetch_words(bus: &Bus, slot: &Slot, ahead: usize, methods: &[String]) -> Vec<Vec<u8>> {
@@ -259,10 +275,8 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
                 let mut words = list(answer).into_iter();
                 next(&mut words);
                 let delivery = Delivery::read(bus, next(&mut words));
+                bus.note_stored(&slot);
                 for call in delivery.calls() {
-                    if call.queued_us >= 0 {
-                        bus.tally(&call.method, |tally| tally.queued(call.queued_us));
-                    }
                     let queued = news
                         .queued
                         .iter_mut()
@@ -286,7 +300,7 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
             // Enough was delivered for once; there may be more.
             Some(b'A') => bus.submit(Order::fetch(slot)),
             answer => {
-                if answer == Some(b'N') {
+                if answer == Some(b'N') && !slot.limited.load(Ordering::Relaxed) {
                     bus.note_quiet(&slot, news.stamp.clone(), seen);
                 }
                 bus.park(slot, seen);
@@ -320,9 +334,7 @@ fn replied(bus: &Bus, words: &[Vec<u8>], answer: &Value, news: &mut News) {
 fn looked(bus: &Bus, id: &str, answer: Value) {
     let letter = letter(&answer);
     let outcome = match letter {
-        Some(b'n') => Some(Outcome::Failed(
-            "NOCALL the call is not known any more".into(),
-        )),
+        Some(b'n') => Some(Outcome::Failed(FORGOTTEN.into())),
         _ => outcome(answer),
     };
     if let Some(outcome) = outcome {
@@ -363,7 +375,7 @@ pub(super) fn issued_as(words: &[Vec<u8>], answer: &Value) -> Option<String> {
 fn fail(bus: &Arc<Bus>, order: Order, failure: &Failure) {
     match order.done {
         // Sent again until the backing is there: it does nothing when it was carried out already.
-        Done::Nobody if order.kind == Kind::Lost && failure.is_outage() => {
+        Done::Nobody if matches!(order.kind, Kind::Lost | Kind::Void) && failure.is_outage() => {
             let mut taken = bus.taken.lock();
             if taken.len() < MOST_LATER {
                 taken.push(order);
@@ -372,7 +384,7 @@ fn fail(bus: &Arc<Bus>, order: Order, failure: &Failure) {
         Done::Nobody | Done::Waiting(_) | Done::Parked => {}
         Done::Answer(tx) => drop(tx.send(Err(failure.clone()))),
         Done::Slot(slot, seen) => {
-            if slot.waited.load(std::sync::atomic::Ordering::Relaxed) {
+            if slot.waited.load(Ordering::Relaxed) {
                 bus.park(slot, seen);
             } else {
                 slot.give(Err(failure.clone()));

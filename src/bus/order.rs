@@ -22,6 +22,8 @@ pub(super) struct Order {
 pub(super) enum Kind {
     /// A direct call is kept from now on.
     Keep,
+    /// A direct call is over of which the backing may have heard.
+    Void,
     /// A worker's outcome.
     Reply,
     /// Somebody's leaving.
@@ -112,9 +114,9 @@ impl Order {
         Order::new(Kind::TakenShared, words(&["Y", id, &count]), Done::Nobody)
     }
 
-    /// A direct call that was kept has ended where it began.
+    /// A direct call that may have been kept has ended where it began.
     pub(super) fn void(id: &str) -> Self {
-        Order::new(Kind::End, words(&["V", id]), Done::Nobody)
+        Order::new(Kind::Void, words(&["V", id]), Done::Nobody)
     }
 
     /// Nobody here waits for the call any more.

@@ -28,6 +28,8 @@ pub(super) struct Slot {
     closing: AtomicBool,
     /// It has waited before: a failure is not the end then.
     pub(super) waited: AtomicBool,
+    /// It was asked for less than its patterns, as a call waits for it here.
+    pub(super) limited: AtomicBool,
     /// What the patterns match, for a state of the registry.
     methods: Mutex<(String, Arc<Vec<String>>)>,
 }
@@ -88,6 +90,7 @@ impl Slot {
             tx: Mutex::new(Some(tx)),
             closing: AtomicBool::new(false),
             waited: AtomicBool::new(false),
+            limited: AtomicBool::new(false),
             methods: Mutex::default(),
         };
         (Arc::new(slot), rx)
@@ -129,14 +132,19 @@ impl Parked {
             slot.tx.lock().take();
             return Park::Over;
         }
-        let concerns =
-            |method: &String, at: &u64| *at > seen && any_matches(&slot.patterns, method);
-        if self.news > seen && self.last.iter().any(|(method, at)| concerns(method, at)) {
+        if self.concern(&slot, seen) {
             return Park::Again;
         }
         slot.waited.store(true, Ordering::Relaxed);
         self.slots.push_back(slot);
         Park::Waits
+    }
+
+    /// Whether something was queued for a fetch since `seen`.
+    pub(super) fn concern(&self, slot: &Slot, seen: u64) -> bool {
+        let concerns =
+            |method: &String, at: &u64| *at > seen && any_matches(&slot.patterns, method);
+        self.news > seen && self.last.iter().any(|(method, at)| concerns(method, at))
     }
 
     pub(super) fn news(&self) -> u64 {

@@ -10,9 +10,11 @@ use tokio::time::{sleep, timeout};
 use super::arguments::{FetchArgs, Patience};
 use super::bus::Bus;
 use super::calling::{PATIENCE, fits};
+use super::direct::{Standing, is_direct};
 use super::order::{Kind, Order, words};
 use super::slot::{Delivered, Slot};
 use super::store::{Failure, list, next, number, text};
+use super::waiting::Outcome;
 
 /// The most calls that one order asks about.
 const MOST_ASKED: usize = 1000;
@@ -75,6 +77,9 @@ pub(super) async fn fetch(
     let calls = delivered?.accept();
     let now = Instant::now();
     let after = |ms: i64| now + Duration::from_millis(ms.max(0).cast_unsigned());
+    for call in calls.iter().filter(|call| call.queued_us >= 0) {
+        bus.tally(&call.method, |tally| tally.queued(call.queued_us));
+    }
     let mut held = bus.hub.held.lock();
     for call in &calls {
         let who = (&bus, slot.worker.as_str(), call.token.as_str());
@@ -101,6 +106,18 @@ pub(super) enum Work {
     },
 }
 
+impl Work {
+    /// What callers get.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Work::Done(payload) => Outcome::Done(payload.as_slice().into()),
+            Work::Failed { code, message, .. } => {
+                Outcome::Failed(format!("BUSFAIL {code} {message}").into())
+            }
+        }
+    }
+}
+
 /// Ends a call, or this delivery of it; false when it is too late for that.
 pub(super) async fn reply(
     bus: Arc<Bus>,
@@ -111,11 +128,10 @@ pub(super) async fn reply(
     if let Work::Done(payload) = &work {
         fits(payload.len(), "a result")?;
     }
-    if let Some(accepted) = bus.end_direct(&id, &token, &work) {
+    if let Some(accepted) = bus.end_direct(&id, &token, &work).await {
         bus.hub.held.lock().remove_delivery(&id, &token);
         return Ok(accepted);
     }
-    bus.bring(&id).await?;
     let (kind, value, code) = match work {
         Work::Done(payload) => ("d", payload, String::new()),
         Work::Failed {
@@ -127,10 +143,19 @@ pub(super) async fn reply(
     let mut order_words = words(&["R", &id, &token, kind]);
     order_words.push(value);
     order_words.push(code.into_bytes());
-    let (order, answer) = Order::asked(Kind::Reply, order_words);
+    let mut accepted = ask_to_end(&bus, order_words.clone()).await?;
+    if !accepted && is_direct(&id) {
+        bus.bring(&[&id]).await?;
+        accepted = ask_to_end(&bus, order_words).await?;
+    }
+    bus.hub.held.lock().remove_delivery(&id, &token);
+    Ok(accepted)
+}
+
+async fn ask_to_end(bus: &Arc<Bus>, words: Vec<Vec<u8>>) -> Result<bool, Failure> {
+    let (order, answer) = Order::asked(Kind::Reply, words);
     bus.submit(order);
     let answer = answer.await.unwrap_or_else(|_| Err(unanswered()))?;
-    bus.hub.held.lock().remove_delivery(&id, &token);
     Ok(list(answer).first().is_some_and(|first| number(first) == 1))
 }
 
@@ -144,24 +169,34 @@ pub(super) async fn beat(
     let mut asked = bus.hub.held.lock().of_worker(&bus, &worker);
     let extended: HashSet<&String> = extend.iter().collect();
     asked.retain(|id| !extended.contains(id));
-    for id in &extend {
-        bus.bring(id).await?;
-    }
     let mut told = Vec::new();
     let mut is_told = |id: &String| {
-        let is_cancelled = bus.take_cancelled(id);
+        let is_cancelled = bus.standing(id, &worker) == Some(Standing::Cancelled);
         if is_cancelled {
             told.push(id.clone());
         }
-        is_cancelled || bus.is_with_worker(id)
+        is_cancelled
     };
-    asked.retain(|id| !is_told(id));
     let extend: Vec<String> = extend.into_iter().filter(|id| !is_told(id)).collect();
+    asked.retain(|id| !is_told(id) && bus.standing(id, &worker).is_none());
     for id in &told {
         bus.hub.held.lock().remove(id);
     }
     let (mut lost, mut cancelled) = beat_once(&bus, &worker, &extend, true).await?;
     cancelled.extend(told);
+    // The backing need not have heard of direct calls.
+    let (unheard, gone): (Vec<String>, Vec<String>) =
+        lost.into_iter().partition(|id| is_direct(id));
+    lost = gone;
+    if !unheard.is_empty() {
+        let ids: Vec<&str> = unheard.iter().map(String::as_str).collect();
+        // What a Respite that does not answer has is not known to be lost.
+        if bus.bring(&ids).await.is_ok() {
+            let (more_lost, more_cancelled) = beat_once(&bus, &worker, &unheard, true).await?;
+            lost.extend(more_lost);
+            cancelled.extend(more_cancelled);
+        }
+    }
     for ids in asked.chunks(MOST_ASKED) {
         let (more_lost, more_cancelled) = beat_once(&bus, &worker, ids, false).await?;
         lost.extend(more_lost);

@@ -1,6 +1,6 @@
 -- What happens to calls, many at a time: a Respite sends all that has come together as one list of orders.
 -- ARGV: Respite, bus, worker ttl, stamp of the registry that it knows, how many due calls to look at, then the
--- orders, each a letter and its words, in this order: D R V E L X Y C T B W I Q F.
+-- orders, each a letter and its words, in this order: D V R E L X Y C T B W I Q F.
 -- Gives: an answer per order, calls ended for this Respite, failures, methods with queued calls, workers
 -- alive (if a call found none), and if it was to look at due calls: the time until the next one is due, how many other
 -- Respites have fetches that wait.
@@ -258,6 +258,7 @@ while at <= words do
         places[#places + 1] = x
         acks[method] = places
         undelivered[#undelivered + 1] = id
+        if x == '0-1' then call('DEL', P .. 'k:' .. number) end
         if tonumber(timeout) > TAKEN then
           due[#due + 1] = now + TAKEN
           due[#due + 1] = id

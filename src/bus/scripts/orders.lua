@@ -155,7 +155,7 @@ function orders.D(id, token, worker, left, handed, begun, meta)
   return { 'K' }
 end
 
--- V: a direct call that was kept has ended where it began.
+-- V: a direct call that may have been kept has ended where it began.
 function orders.V(id)
   local c = load(id)
   if c and c.s == 'f' then
@@ -169,7 +169,7 @@ end
 function orders.L(id, token, unseen)
   local c = load(id)
   if not c or c.s ~= 'f' or c.t ~= token then return { 0 } end
-  if unseen == '1' and c.d > now then again(c, c.n - 1) else lost(c) end
+  if unseen == '1' and c.d > now and c.x ~= '0-1' then again(c, c.n - 1) else lost(c) end
   return { 1 }
 end
 
