@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::arguments::{Caching, CallArgs, Patience};
 use super::bus::Bus;
-use super::direct::is_direct;
 use super::handing::{self, Direct};
+use super::id::is_direct;
 use super::lane::{issued_as, letter, outcome};
 use super::method::{BoundCall, Method};
 use super::order::{Kind, Order, words};

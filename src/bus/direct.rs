@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::body::Body;
+use super::id::{direct_id, method_of};
 use super::method::Method;
-use super::order::method_of;
 use super::registry::any_matches;
 use super::slot::{Delivered, Slot};
 
@@ -24,11 +24,6 @@ pub(super) const SHORT_PATIENCE: Duration = Duration::from_millis(5);
 const LEAST_VISIBILITY_MS: u64 = 1000;
 /// The most calls of a bus that are under way here.
 const MOST: usize = 10_000;
-/// The place of a direct call's id, where others have their place in the stream. The scripts know it, too.
-const PLACE: &str = "0-1";
-/// How long the name of a Respite is.
-const HOME_LEN: usize = 16;
-
 /// Ends when the backing has been told of a call, or could not be.
 pub(super) type Keeping = watch::Receiver<()>;
 
@@ -141,25 +136,6 @@ pub(super) enum Keep {
     Wait(Keeping),
     /// There is nothing to keep.
     Not,
-}
-
-/// The id of a direct call.
-pub(super) fn direct_id(number: &str, method: &str) -> String {
-    format!("{number}.{PLACE}.{method}")
-}
-
-/// The number of a call if it began as a direct one, and the Respite that gave it.
-pub(super) fn parse_direct(id: &str) -> Option<(&str, &str)> {
-    let (number, rest) = id.split_once('.')?;
-    let is_direct = rest.split_once('.')?.0 == PLACE;
-    let home = number.split_once('-')?.0;
-    // It goes into hints, which are lines.
-    (is_direct && home.len() == HOME_LEN && !id.contains('\n')).then_some((number, home))
-}
-
-/// Whether a call began as a direct one.
-pub(super) fn is_direct(id: &str) -> bool {
-    parse_direct(id).is_some()
 }
 
 /// Whether calls of this method can be direct.

@@ -13,13 +13,13 @@ use super::body::Body;
 use super::bus::Bus;
 use super::calling::{DEADLINE, fits};
 use super::direct::{
-    Ended, Keep, Keeping, Kept, Look, PATIENCE, PutBack, SHORT_PATIENCE, Standing, direct_id,
-    may_be_direct, parse_direct,
+    Ended, Keep, Keeping, Kept, Look, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
 };
 use super::hub::Hub;
+use super::id::{direct_id, method_of, parse_direct};
 use super::lane::letter;
 use super::method::Method;
-use super::order::{Kind, Order, method_of};
+use super::order::{Kind, Order};
 use super::slot::{Delivered, Delivery, Slot};
 use super::store::Failure;
 use super::waiting::{Outcome, Place, Role};

@@ -10,7 +10,8 @@ use redis::Value;
 
 use super::bus::{Bus, Worker};
 use super::check::Checks;
-use super::order::{Done, Kind, Order, method_of};
+use super::id::method_of;
+use super::order::{Done, Kind, Order};
 use super::registry::Registry;
 use super::slot::{Delivery, Slot};
 use super::store::{Failure, Task, bytes, list, next, number, text};

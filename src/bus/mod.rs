@@ -27,6 +27,7 @@ mod handing;
 mod held;
 mod hints;
 mod hub;
+mod id;
 mod json;
 mod lane;
 mod method;

@@ -150,25 +150,3 @@ impl Order {
 pub(super) fn words(words: &[&str]) -> Vec<Vec<u8>> {
     words.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
-
-/// The number of a call: what its id begins with, and its Respite gave it.
-pub(super) fn number_of(id: &str) -> &str {
-    id.split('.').next().unwrap_or(id)
-}
-
-/// The method of a call: what its id ends with.
-pub(super) fn method_of(id: &str) -> &str {
-    id.splitn(3, '.').nth(2).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_tells_number_and_method() {
-        let id = "0123-a.1700000000000-0.my.method";
-        assert_eq!((number_of(id), method_of(id)), ("0123-a", "my.method"));
-        assert_eq!((number_of("x"), method_of("x")), ("x", ""));
-    }
-}

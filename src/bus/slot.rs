@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 
 use super::body::Body;
 use super::bus::Bus;
+use super::id::method_of;
 use super::name::is_literal;
-use super::order::{Order, method_of};
+use super::order::Order;
 use super::registry::{Registry, any_matches};
 use super::store::{Failure, bytes, list, next, number, text};
 

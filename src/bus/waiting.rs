@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::bus::Bus;
-use super::order::{Order, number_of};
+use super::id::number_of;
+use super::order::Order;
 
 /// How a call ended: the worker's payload, or the error reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
