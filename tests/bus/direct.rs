@@ -347,6 +347,9 @@ fn what_waits_here_and_what_waits_in_the_backing_take_turns() {
     wait_until_alone(&world);
     let mut callers = vec![world.calling(&["BUS.CALL", "b", "m", "PAYLOAD", "first"])];
     let mut call = Fetched::all(&worker.read_reply()).remove(0);
+    // That the backing had nothing a moment ago is no reason to leave it out.
+    let nothing = worker.call(&["BUS.FETCH", "b", "w", "m", "TIMEOUT", "1"]);
+    assert!(nothing.is_null(), "{nothing:?}");
     for _ in 0..4 {
         callers.push(world.calling(&["BUS.CALL", "b", "m", "PAYLOAD", "here"]));
         world
