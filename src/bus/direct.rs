@@ -4,7 +4,7 @@
 //! A caller of another Respite, a method with `IDEMPOTENT`, `MAXPENDING` or a cache template, and a cast need the
 //! backing from the beginning; whoever else is lost with this Respite had both its ends here.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::body::Body;
 use super::id::{direct_id, method_of};
 use super::method::Method;
-use super::registry::any_matches;
+use super::queues::Queues;
 use super::slot::{Delivered, Slot};
 
 /// How long a worker has before the backing is told of a call.
@@ -24,6 +24,10 @@ pub(super) const SHORT_PATIENCE: Duration = Duration::from_millis(5);
 const LEAST_VISIBILITY_MS: u64 = 1000;
 /// The most calls of a bus that are under way here.
 const MOST: usize = 10_000;
+/// The most bytes of those that wait, one call apart.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// When a fetch has so many bytes, it gets no further call. The scripts have the same bound.
+const MOST_FETCHED: usize = 32 * 1024 * 1024;
 /// Ends when the backing has been told of a call, or could not be.
 pub(super) type Keeping = watch::Receiver<()>;
 
@@ -32,8 +36,9 @@ pub(super) type Keeping = watch::Receiver<()>;
 pub(super) struct DirectCalls {
     /// By their number.
     calls: HashMap<String, Call>,
-    /// Those that wait for a worker, by method, the oldest first.
-    queues: HashMap<Arc<str>, VecDeque<String>>,
+    queues: Queues,
+    /// The bytes of those that wait.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -166,27 +171,24 @@ impl DirectCalls {
         (method, body): (&Arc<Method>, Body),
         (timeout_ms, begun): (u64, Instant),
     ) {
+        self.bytes += body.len();
         let call = Call::new(method, timeout_ms, begun, State::Queued(body));
         self.calls.insert(number.to_owned(), call);
-        let queue = self.queues.entry(method.name.as_str().into());
-        queue.or_default().push_back(number.to_owned());
+        self.queues.push(&method.name, number, begun);
     }
 
     /// How many wait, by method.
     pub(super) fn queued(&self) -> Vec<(Arc<str>, usize)> {
-        let queues = self.queues.iter();
-        queues
-            .map(|(method, queue)| (Arc::clone(method), queue.len()))
-            .collect()
+        self.queues.counts()
     }
 
     /// How many of a method wait.
     pub(super) fn queued_of(&self, method: &str) -> usize {
-        self.queues.get(method).map_or(0, VecDeque::len)
+        self.queues.count(method)
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.calls.len() >= MOST
+        self.calls.len() >= MOST || self.bytes >= MOST_BYTES
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -200,17 +202,7 @@ impl DirectCalls {
         }
         patterns
             .iter()
-            .position(|pattern| self.oldest(pattern).is_some())
-    }
-
-    /// The method with the oldest of the calls that wait for a pattern.
-    fn oldest(&self, pattern: &String) -> Option<Arc<str>> {
-        let pattern = std::slice::from_ref(pattern);
-        let queues = self.queues.iter();
-        let matching = queues.filter(|(method, _)| any_matches(pattern, method));
-        let begun = |queue: &VecDeque<String>| Some(self.calls.get(queue.front()?)?.begun);
-        let oldest = matching.min_by_key(|(_, queue)| begun(queue));
-        oldest.map(|(method, _)| Arc::clone(method))
+            .position(|pattern| self.queues.wants(pattern))
     }
 
     /// Takes calls that wait for this fetch.
@@ -219,19 +211,21 @@ impl DirectCalls {
         if self.queues.is_empty() {
             return taken;
         }
-        let now = Instant::now();
+        let (now, mut bytes) = (Instant::now(), 0);
         for pattern in &slot.patterns {
             while taken.len() < slot.count
-                && let Some(method) = self.oldest(pattern)
+                && bytes < MOST_FETCHED
+                && let Some(number) = self.queues.pop(pattern)
             {
-                let Some(number) = self.pop(&method) else {
-                    continue;
-                };
                 if let Some(call) = self.calls.get_mut(&number)
-                    && call.deadline > now
                     && let State::Queued(body) = &mut call.state
                 {
                     let body = std::mem::take(body);
+                    self.bytes -= body.len();
+                    if call.deadline <= now {
+                        continue;
+                    }
+                    bytes += body.len();
                     taken.push(call.hand(&number, body, &slot.worker, taken.len()));
                 }
             }
@@ -239,40 +233,23 @@ impl DirectCalls {
         taken
     }
 
-    fn pop(&mut self, method: &str) -> Option<String> {
-        let queue = self.queues.get_mut(method)?;
-        let number = queue.pop_front();
-        if queue.is_empty() {
-            self.queues.remove(method);
-        }
-        number
-    }
-
-    fn unqueue(&mut self, number: &str, method: &str) {
-        let Some(queue) = self.queues.get_mut(method) else {
-            return;
-        };
-        // Near the front, most often.
-        if let Some(at) = queue.iter().position(|other| other == number) {
-            queue.remove(at);
-        }
-        if queue.is_empty() {
-            self.queues.remove(method);
-        }
-    }
-
     /// Takes out all calls that wait, or those of one method; gives their ids.
     pub(super) fn drain(&mut self, method: Option<&str>) -> Vec<String> {
-        let chosen = |name: &Arc<str>| method.is_none_or(|method| **name == *method);
-        let taken = self.queues.extract_if(|name, _| chosen(name));
         let mut ids = Vec::new();
-        for (name, queue) in taken {
-            for number in queue {
-                self.calls.remove(&number);
-                ids.push(direct_id(&number, &name));
-            }
+        for (name, number) in self.queues.drain(method) {
+            self.forget(&number);
+            ids.push(direct_id(&number, &name));
         }
         ids
+    }
+
+    /// Removes a call that waited.
+    fn forget(&mut self, number: &str) {
+        if let Some(call) = self.calls.remove(number)
+            && let State::Queued(body) = call.state
+        {
+            self.bytes -= body.len();
+        }
     }
 
     /// A worker has gone before it saw the call.
@@ -285,10 +262,10 @@ impl DirectCalls {
                 if handed.keeping().is_some() {
                     return PutBack::Keeping;
                 }
+                self.bytes += call.body.len();
                 known.state = State::Queued(call.body);
                 let method = Arc::clone(&known.method);
-                let queue = self.queues.entry(method.name.as_str().into());
-                queue.or_default().push_front(number.to_owned());
+                self.queues.push_front(&method.name, number, known.begun);
                 PutBack::Queued(method)
             }
             State::Cancelled { token, .. } if *token == call.token => {
@@ -308,8 +285,8 @@ impl DirectCalls {
             State::Queued(_) if !take_back => Look::Queued,
             State::Queued(_) => {
                 let method = Arc::clone(&call.method);
-                self.calls.remove(number);
-                self.unqueue(number, &method.name);
+                self.forget(number);
+                self.queues.remove(&method.name, number);
                 Look::Withdrawn
             }
             State::Handed(handed) => Look::Handed(handed.at),

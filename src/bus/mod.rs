@@ -34,6 +34,7 @@ mod method;
 mod metrics;
 mod name;
 mod order;
+mod queues;
 mod registry;
 mod rows;
 mod shapes;

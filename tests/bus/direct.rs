@@ -153,16 +153,18 @@ fn a_call_is_cancelled_from_anywhere() {
             from.call(&["BUS.CANCEL", "b", &call.id]).assert_int(0);
         }
     }
+    let left = world.keys().into_iter().filter(|key| key.contains("}:k:"));
+    assert_eq!(left.count(), 0, "only what became of them is kept");
 }
 
 #[test]
 fn a_worker_is_told_when_the_caller_has_gone() {
     let world = World::of(1);
-    world.register("m", &[]);
+    world.register("m", &["VISIBILITY", "600000"]);
     for wait in [false, true] {
         let mut worker = waiting(&world, "w", "m");
         let mut caller = world.connect();
-        caller.send(&["BUS.CALL", "b", "m"]);
+        caller.send(&["BUS.CALL", "b", "m", "TIMEOUT", "600000"]);
         let call = Fetched::all(&worker.read_reply()).remove(0);
         if wait {
             wait_until_kept(&world);
@@ -490,10 +492,10 @@ fn a_reply_while_the_backing_is_told_is_accepted_once() {
 #[test]
 fn a_caller_that_goes_while_the_backing_is_told_gives_its_call_up() {
     let world = World::of(1);
-    world.register("m", &[]);
+    world.register("m", &["VISIBILITY", "600000"]);
     let (relay, respite, mut worker) = behind_a_relay(&world);
     let mut caller = respite.connect();
-    caller.send(&["BUS.CALL", "b", "m"]);
+    caller.send(&["BUS.CALL", "b", "m", "TIMEOUT", "600000"]);
     let call = Fetched::all(&worker.read_reply()).remove(0);
     relay.pause(Direction::Down);
     wait_until_kept(&world);
@@ -511,4 +513,38 @@ fn a_caller_that_goes_while_the_backing_is_told_gives_its_call_up() {
     wait_until("it is counted once", DEADLINE, || {
         world.stat("m", "errors").int() == 1
     });
+}
+
+#[test]
+fn what_waits_here_and_what_a_fetch_gets_of_it_is_bounded() {
+    // So much takes its time on a busy machine.
+    let world = World::with(1, "[timeouts]\nreply = \"60s\"");
+    world.register("m", &[]);
+    let mut worker = waiting(&world, "w", "m");
+    wait_until_alone(&world);
+    let first = world.calling(&["BUS.CALL", "b", "m"]);
+    let held = Fetched::all(&worker.read_reply()).remove(0);
+    let payload = "x".repeat(33 << 20);
+    let mut callers = Vec::new();
+    for number in 1..=3 {
+        callers.push(world.calling(&["BUS.CALL", "b", "m", "PAYLOAD", &payload]));
+        wait_until("it waits", DEADLINE, || {
+            world.stat("m", "pending").int() == number
+        });
+    }
+    assert_eq!(executed(&world, "xadd"), 1, "two are enough here");
+    assert_eq!(reply(&mut worker, &held, "done"), 1);
+    let fetch = ["BUS.FETCH", "b", "w", "m", "COUNT", "4"];
+    for _ in 0..3 {
+        let calls = Fetched::all(&worker.call(&fetch));
+        assert_eq!(calls.len(), 1, "one is enough for one reply");
+        assert_eq!(
+            calls[0].reply.field("payload").as_bytes().len(),
+            payload.len()
+        );
+        assert_eq!(reply(&mut worker, &calls[0], "done"), 1);
+    }
+    for caller in callers.into_iter().chain([first]) {
+        caller.join().expect("no panic").assert_str("done");
+    }
 }
