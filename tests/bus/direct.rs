@@ -112,12 +112,18 @@ fn a_worker_may_answer_over_another_respite() {
     world.register("m", &[]);
     let mut caller = world.connect();
     let mut elsewhere = world.connect_worker();
-    for wait in [false, true] {
+    for (wait, extend) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut worker = waiting(&world, "w", "m");
         caller.send(&["BUS.CALL", "b", "m"]);
         let call = Fetched::all(&worker.read_reply()).remove(0);
         if wait {
             wait_until_kept(&world);
+        }
+        if extend {
+            let beat = elsewhere.call(&["BUS.BEAT", "b", "w", "EXTEND", "1", &call.id]);
+            for list in ["lost", "cancelled"] {
+                assert!(beat.field(list).items().is_empty(), "{beat:?}");
+            }
         }
         let wrong = ["BUS.REPLY", "b", &call.id, "wrong", "no"];
         elsewhere.call(&wrong).assert_int(0);
@@ -454,6 +460,13 @@ fn no_worker_gets_a_call_whose_time_passed_while_the_backing_was_asked() {
     caller.read_reply().assert_str("done");
 }
 
+/// Holds the backing's answer to what it is told of the next call.
+fn hold_what_says_that_it_is_kept(relay: &Relay) {
+    for connection in relay.connections() {
+        connection.hold_before(Direction::Down, b"$1\r\nK\r\n");
+    }
+}
+
 #[test]
 fn a_reply_while_the_backing_is_told_is_accepted_once() {
     let world = World::of(1);
@@ -462,9 +475,9 @@ fn a_reply_while_the_backing_is_told_is_accepted_once() {
     // What the backing was told arrives, its answer comes late or never.
     for cut in [false, true] {
         let mut caller = respite.connect();
+        hold_what_says_that_it_is_kept(&relay);
         caller.send(&["BUS.CALL", "b", "m"]);
         let call = Fetched::all(&worker.read_reply()).remove(0);
-        relay.pause(Direction::Down);
         wait_until_kept(&world);
         worker.send(&["BUS.REPLY", "b", &call.id, &call.token, "done"]);
         assert!(
@@ -495,9 +508,9 @@ fn a_caller_that_goes_while_the_backing_is_told_gives_its_call_up() {
     world.register("m", &["VISIBILITY", "600000"]);
     let (relay, respite, mut worker) = behind_a_relay(&world);
     let mut caller = respite.connect();
+    hold_what_says_that_it_is_kept(&relay);
     caller.send(&["BUS.CALL", "b", "m", "TIMEOUT", "600000"]);
     let call = Fetched::all(&worker.read_reply()).remove(0);
-    relay.pause(Direction::Down);
     wait_until_kept(&world);
     drop(caller);
     wait_until("the caller is gone", DEADLINE, || {
