@@ -141,8 +141,10 @@ async fn inspect(
     chosen: Vec<Arc<Method>>,
     what: &str,
 ) -> Result<Vec<MethodRow>, String> {
-    bus.store_all().await;
-    let ttl = bus.worker_ms().to_string();
+    if what == "stats" {
+        bus.store_all().await;
+    }
+    let ttl = bus.touched.alive_ms().to_string();
     let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), what.as_bytes()];
     args.extend(chosen.iter().map(|method| method.name.as_bytes()));
     let mut parts = list(bus.run(Task::Inspect, &args).await?).into_iter();
@@ -172,7 +174,7 @@ async fn inspect(
 /// Lists the workers that are alive.
 pub(super) async fn workers(bus: Arc<Bus>) -> Result<Vec<WorkerRow>, String> {
     bus.store_all().await;
-    let ttl = bus.worker_ms().to_string();
+    let ttl = bus.touched.alive_ms().to_string();
     let answer = bus
         .run(Task::Inspect, &[ttl.as_bytes(), b"workers"])
         .await?;

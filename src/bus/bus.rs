@@ -5,12 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::Value;
 
-use super::arguments::MOST_PATTERNS;
 use super::direct::DirectCalls;
 use super::hub::Hub;
 use super::lane::Lane;
@@ -20,15 +19,9 @@ use super::registry::{MOST_METHODS, Registry, any_matches};
 use super::slot::{Park, Parked, Slot};
 use super::store::{Failure, Task};
 use super::tally::Tally;
+use super::touched::TouchedWorkers;
 use super::waiting::{Outcome, Waiting};
-use crate::resp::write_command;
 
-/// A worker is noted as heard of so often for each time that it stays alive.
-const TOUCHES: u32 = 30;
-/// No more workers are remembered than that; all are noted again then.
-const MOST_TOUCHED: usize = 10_000;
-/// No more of them are looked at for one that serves a method.
-const MOST_LOOKED_AT: usize = 64;
 /// Counters are written when there are so many words of them.
 const MOST_COUNTED: usize = 10_000;
 
@@ -51,7 +44,7 @@ pub(super) struct Bus {
     candidates: Mutex<HashMap<String, String>>,
     /// The workers that were alive when a call found none that it knew.
     workers: Mutex<Arc<Vec<Worker>>>,
-    touched: Mutex<HashMap<String, Touched>>,
+    pub(super) touched: TouchedWorkers,
     /// Whether the calls that wait here are before those of the backing.
     turn: AtomicBool,
     /// Whether no other Respite had workers that wait, when it was looked at last.
@@ -61,6 +54,8 @@ pub(super) struct Bus {
     /// When it was used last, and when it is to be tended next, in milliseconds of the hub's life.
     used: AtomicU64,
     pub(super) due: AtomicU64,
+    /// Whether the backing was told that direct calls wait here.
+    pub(super) said_queued: AtomicBool,
     /// When all that waits was looked at last.
     pub(super) tended: AtomicU64,
 }
@@ -70,39 +65,6 @@ pub(super) struct Bus {
 pub(super) struct Worker {
     pub(super) name: String,
     pub(super) patterns: Vec<String>,
-}
-
-/// What a worker serves, as it was noted last. Its connections may each want something else.
-#[derive(Debug)]
-struct Touched {
-    at: Instant,
-    noted: Vec<String>,
-    /// What it asked for since: that is what is noted next.
-    seen: Vec<String>,
-    /// A fetch that found nothing since.
-    quiet: Option<Quiet>,
-}
-
-/// A fetch that found nothing in the backing.
-#[derive(Debug)]
-struct Quiet {
-    patterns: Vec<String>,
-    /// The registry that it knew, and the news.
-    stamp: String,
-    news: u64,
-}
-
-impl Touched {
-    /// Adds what a fetch asks for; true when it has to be noted.
-    fn ask(&mut self, patterns: &[String], now: Instant, every: Duration) -> bool {
-        join(&mut self.seen, patterns);
-        let is_due = now.duration_since(self.at) >= every;
-        if is_due {
-            self.at = now;
-            self.noted = std::mem::replace(&mut self.seen, patterns.to_vec());
-        }
-        join(&mut self.noted, patterns) || is_due
-    }
 }
 
 impl fmt::Debug for Bus {
@@ -115,11 +77,13 @@ impl fmt::Debug for Bus {
 
 impl Bus {
     pub(super) fn new(hub: Arc<Hub>, name: &str) -> Arc<Self> {
+        let touched = TouchedWorkers::new(hub.worker_ttl);
         Arc::new(Bus {
+            hub,
+            touched,
             name: name.to_owned(),
             key: key_prefix(name) + "m",
             states: key_prefix(name) + "g",
-            hub,
             parked: Mutex::default(),
             waiting: Mutex::default(),
             direct: Mutex::default(),
@@ -128,12 +92,12 @@ impl Bus {
             tallies: Mutex::default(),
             candidates: Mutex::default(),
             workers: Mutex::default(),
-            touched: Mutex::default(),
             turn: AtomicBool::new(false),
             alone: AtomicBool::new(false),
             taken: Mutex::default(),
             used: AtomicU64::new(0),
             due: AtomicU64::new(0),
+            said_queued: AtomicBool::new(false),
             tended: AtomicU64::new(0),
         })
     }
@@ -244,49 +208,22 @@ impl Bus {
         *self.workers.lock() = Arc::new(workers);
     }
 
-    /// The patterns to be noted with a worker's fetch: empty when it was noted a moment ago.
-    pub(super) fn touch(&self, worker: &str, patterns: &[String]) -> Vec<u8> {
-        let (now, every) = (Instant::now(), self.hub.worker_ttl / TOUCHES);
-        let mut touched = self.touched.lock();
-        let Some(known) = touched.get_mut(worker) else {
-            remember(&mut touched, worker, patterns, now);
-            return write_patterns(patterns);
-        };
-        if known.ask(patterns, now, every) {
-            return write_patterns(&known.noted);
-        }
-        Vec::new()
-    }
-
-    /// A worker that waits here is noted with all that it waits for.
-    pub(super) fn note_waiting(&self, worker: &str, patterns: &[String]) {
-        remember(&mut self.touched.lock(), worker, patterns, Instant::now());
-    }
-
-    /// What was noted before is to be noted again.
-    pub(super) fn forget_touched(&self, before: Instant) {
-        self.touched
-            .lock()
-            .retain(|_, touched| touched.at >= before);
-    }
-
-    /// How long a worker is alive after it was noted: what is not noted at once counts as well.
-    pub(super) fn worker_ms(&self) -> u64 {
-        let ttl = self.hub.worker_ttl;
-        u64::try_from((ttl + ttl / TOUCHES).as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1)
-    }
-
     // === fetches ===
 
     /// Looks for calls: here and in the backing, which is left out if it was just seen to have none. Where both
     /// have calls, they take turns.
     pub(super) fn look_for_calls(self: &Arc<Self>, slot: &Arc<Slot>) {
-        let here = self.turn.swap(false, Ordering::Relaxed)
-            && self.direct.lock().first_wanted(&slot.patterns) == Some(0);
-        if let Some(calls) = here.then(|| self.take_direct(slot)).flatten() {
-            return slot.give(Ok(calls));
+        let first = self.direct.lock().first_wanted(&slot.patterns);
+        if let Some(first) = first
+            && self.turn.swap(false, Ordering::Relaxed)
+        {
+            // What the backing has for earlier patterns is before them all the same.
+            slot.yields.store(first > 0, Ordering::Relaxed);
+            if first == 0
+                && let Some(calls) = self.take_direct(slot)
+            {
+                return slot.give(Ok(calls));
+            }
         }
         match self.quiet(slot) {
             Some(news) => self.park(Arc::clone(slot), news),
@@ -297,58 +234,26 @@ impl Bus {
     /// A fetch got calls of the backing.
     pub(super) fn note_stored(&self, slot: &Slot) {
         self.turn.store(true, Ordering::Relaxed);
-        if let Some(known) = self.touched.lock().get_mut(&slot.worker) {
-            known.quiet = None;
-        }
+        self.touched.note_stored(slot);
     }
 
-    /// The news at the time when such a fetch found nothing, if that was a moment ago.
+    /// The news at the time when such a fetch found nothing, if that was a moment ago and hints come since.
     fn quiet(&self, slot: &Slot) -> Option<u64> {
-        if !self.hub.hears() {
-            return None;
-        }
-        let stamp = self.registry().stamp.clone();
-        let touched = self.touched.lock();
-        let known = touched.get(&slot.worker)?;
-        let quiet = known.quiet.as_ref()?;
-        let holds = known.at.elapsed() < self.hub.worker_ttl / TOUCHES
-            && quiet.patterns == slot.patterns
-            && (!slot.globs || quiet.stamp == stamp);
-        holds.then_some(quiet.news)
+        let quiet = self.touched.quiet(slot, &self.registry().stamp);
+        quiet.filter(|_| self.hub.hears())
     }
 
-    /// A fetch found nothing in the backing, whose news were these when it was asked.
-    pub(super) fn note_quiet(&self, slot: &Slot, stamp: String, news: u64) {
-        if let Some(known) = self.touched.lock().get_mut(&slot.worker) {
-            known.quiet = Some(Quiet {
-                patterns: slot.patterns.clone(),
-                stamp,
-                news,
-            });
-        }
-    }
-
-    /// Whether a worker that fetches here serves a method, as far as a look at a few tells.
+    /// Whether a worker that fetches here serves a method.
     pub(super) fn is_served_here(&self, method: &str) -> bool {
         let candidate = self.candidate(method);
-        let touched = self.touched.lock();
-        let serves = |known: &Touched| {
-            known.at.elapsed() < self.hub.worker_ttl && any_matches(&known.noted, method)
-        };
-        if touched.get(&candidate).is_some_and(serves) {
-            return true;
+        let serving = self.touched.serving(method, &candidate);
+        match serving {
+            Some(worker) if worker != candidate => {
+                self.candidates.lock().insert(method.to_owned(), worker);
+                true
+            }
+            serving => serving.is_some(),
         }
-        let found = touched.iter().take(MOST_LOOKED_AT);
-        let found = found
-            .filter(|(_, known)| serves(known))
-            .map(|(name, _)| name.clone())
-            .next();
-        drop(touched);
-        let served = found.is_some();
-        if let Some(worker) = found {
-            self.candidates.lock().insert(method.to_owned(), worker);
-        }
-        served
     }
 
     /// A fetch found nothing in the backing, when its news were these.
@@ -361,7 +266,12 @@ impl Bus {
             return slot.give(Ok(calls));
         }
         let again = Arc::clone(&slot);
-        let outcome = parked.park(slot, seen);
+        // The call for whose sake it was asked for less has gone meanwhile.
+        let outcome = if slot.limited.swap(false, Ordering::Relaxed) && !slot.is_closing() {
+            Park::Again
+        } else {
+            parked.park(slot, seen)
+        };
         drop(parked);
         if outcome == Park::Again {
             self.submit(Order::fetch(again));
@@ -455,45 +365,4 @@ impl Bus {
             && self.taken.lock().is_empty()
             && !self.has_tallies()
     }
-}
-
-fn remember(
-    touched: &mut HashMap<String, Touched>,
-    worker: &str,
-    patterns: &[String],
-    at: Instant,
-) {
-    if touched.len() >= MOST_TOUCHED {
-        touched.clear();
-    }
-    let (noted, seen) = (patterns.to_vec(), patterns.to_vec());
-    let quiet = None;
-    touched.insert(
-        worker.to_owned(),
-        Touched {
-            at,
-            noted,
-            seen,
-            quiet,
-        },
-    );
-}
-
-/// Adds what is not there yet; true if there was any.
-pub(super) fn join(all: &mut Vec<String>, more: &[String]) -> bool {
-    let before = all.len();
-    for pattern in more {
-        if all.len() < MOST_PATTERNS && !all.contains(pattern) {
-            all.push(pattern.clone());
-        }
-    }
-    all.len() > before
-}
-
-/// Writes patterns in the one way in which the backing keeps them.
-pub(super) fn write_patterns(patterns: &[String]) -> Vec<u8> {
-    let words: Vec<&[u8]> = patterns.iter().map(String::as_bytes).collect();
-    let mut encoded = Vec::new();
-    write_command(&mut encoded, &words);
-    encoded
 }

@@ -33,6 +33,16 @@ enum Sent {
     Cached(Vec<u8>),
 }
 
+/// Why a call is sent to the backing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    First,
+    /// It waited here for a worker, is counted, and goes on waiting there.
+    Again,
+    /// Nobody waits for it.
+    Cast,
+}
+
 impl From<Failure> for String {
     fn from(failure: Failure) -> Self {
         failure.0
@@ -52,11 +62,11 @@ pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, Strin
         handing::call(&bus, &args, begun.into()),
     )
     .await;
-    let is_counted = match direct.map_err(|_| DEADLINE.to_owned())?? {
+    let sending = match direct.map_err(|_| DEADLINE.to_owned())?? {
         Direct::Over(outcome) => return outcome,
         Direct::Stored(place, id) => return wait(&bus, place, &id, deadline).await,
-        Direct::Refused => false,
-        Direct::Withdrawn => true,
+        Direct::Refused => Sending::First,
+        Direct::Withdrawn => Sending::Again,
     };
     let waited = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let timeout_ms = args.timeout_ms.saturating_sub(waited);
@@ -64,9 +74,9 @@ pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, Strin
         return Err(DEADLINE.to_owned());
     }
     let args = CallArgs { timeout_ms, ..args };
-    let sent = timeout_at(deadline + PATIENCE, send(&bus, &args, false)).await;
+    let sent = timeout_at(deadline + PATIENCE, send(&bus, &args, sending)).await;
     let sent = sent.map_err(|_| DEADLINE.to_owned())??;
-    if !is_counted {
+    if sending == Sending::First {
         bus.tally(&args.method, |tally| tally.call());
     }
     match sent {
@@ -78,7 +88,7 @@ pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, Strin
 
 /// Queues a call that nobody waits for; returns its id.
 pub(super) async fn cast(bus: Arc<Bus>, args: CallArgs) -> Result<String, String> {
-    let sent = send(&bus, &args, true).await?;
+    let sent = send(&bus, &args, Sending::Cast).await?;
     bus.tally(&args.method, |tally| tally.call());
     match sent {
         Sent::Queued(id) | Sent::Waits(_, id) => Ok(id),
@@ -86,7 +96,8 @@ pub(super) async fn cast(bus: Arc<Bus>, args: CallArgs) -> Result<String, String
     }
 }
 
-async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, String> {
+async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent, String> {
+    let is_cast = sending == Sending::Cast;
     let mut registry = bus.known_registry().await?;
     let mut fresh = false;
     let mut worker = bus.candidate(&args.method);
@@ -120,7 +131,7 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
                 most_pending(bus, &method),
             ),
             args,
-            is_cast,
+            sending,
             bound,
         );
         let (order, answer) = Order::asked(Kind::Call, words);
@@ -206,11 +217,12 @@ fn call_words(
     method: &Method,
     (worker, home, most): (&str, &str, u64),
     args: &CallArgs,
-    is_cast: bool,
+    sending: Sending,
     bound: BoundCall,
 ) -> Vec<Vec<u8>> {
-    let options = &method.options;
+    let (options, is_cast) = (&method.options, sending == Sending::Cast);
     let (key, mode) = match args.caching {
+        _ if sending == Sending::Again => (None, "w"),
         Caching::Never => (None, ""),
         Caching::Use => (bound.key, ""),
         Caching::Replace => (bound.key, "r"),
@@ -360,8 +372,12 @@ async fn ask(bus: &Arc<Bus>, id: &str, (kind, said): (Kind, &[&str])) -> Result<
     };
     let answer = once().await?;
     if letter(&answer) == Some(b'n') && is_direct(id) {
-        bus.bring(&[id]).await?;
-        return once().await;
+        let brought = bus.bring(&[id]).await;
+        let answer = once().await?;
+        if letter(&answer) == Some(b'n') {
+            brought?;
+        }
+        return Ok(answer);
     }
     Ok(answer)
 }

@@ -18,6 +18,8 @@ use super::slot::{Delivered, Slot};
 
 /// How long a worker has before the backing is told of a call.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+/// How long a worker can hear that nobody waits any more.
+const REMEMBERED: Duration = Duration::from_secs(60);
 /// How long a call waits for a worker here if another Respite may have one, before it goes to the backing.
 pub(super) const SHORT_PATIENCE: Duration = Duration::from_millis(5);
 /// A call that must be seen again sooner than that is kept in the backing from the beginning.
@@ -96,6 +98,8 @@ pub(super) enum Ended {
     TooLate,
     /// It may be in the backing in a moment.
     Keeping(Keeping),
+    /// It may be in the backing already, which has to be asked.
+    Unsure,
     /// It is not here.
     Unknown,
 }
@@ -314,13 +318,13 @@ impl DirectCalls {
         call.state = State::Cancelled {
             token: std::mem::take(&mut handed.token),
             worker: std::mem::take(&mut handed.worker),
-            over: handed.at + visibility,
+            over: Instant::now() + visibility.min(REMEMBERED),
         };
         Ended::Here { worked, unsure }
     }
 
-    /// A worker has an outcome, or is lost.
-    pub(super) fn end(&mut self, number: &str, token: &str) -> Ended {
+    /// A worker has an outcome, or is lost. `at_any_rate`: also if the backing may have ended it.
+    pub(super) fn end(&mut self, number: &str, token: &str, at_any_rate: bool) -> Ended {
         let Some(call) = self.calls.get(number) else {
             return Ended::Unknown;
         };
@@ -328,6 +332,9 @@ impl DirectCalls {
             State::Handed(handed) if handed.token == token => {
                 if let Some(keeping) = handed.keeping() {
                     return Ended::Keeping(keeping);
+                }
+                if call.unsure && !at_any_rate {
+                    return Ended::Unsure;
                 }
                 let (worked, unsure) = (handed.at.elapsed(), call.unsure);
                 self.calls.remove(number);

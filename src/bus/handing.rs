@@ -1,11 +1,9 @@
 //! Direct calls on their way: offered to the workers here, ended by them, or told to the backing.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
 use super::arguments::{Caching, CallArgs};
@@ -15,7 +13,6 @@ use super::calling::{DEADLINE, fits};
 use super::direct::{
     Ended, Keep, Keeping, Kept, Look, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
 };
-use super::hub::Hub;
 use super::id::{direct_id, method_of, parse_direct};
 use super::lane::letter;
 use super::method::Method;
@@ -26,11 +23,6 @@ use super::waiting::{Outcome, Place, Role};
 use super::working::Work;
 
 const GONE: &str = "CANCELLED the caller is gone";
-/// How long another Respite may take to have a call kept.
-const HOME_WAIT: Duration = Duration::from_secs(2);
-
-/// Those who wait until a call is kept, by its id.
-pub(super) type Asked = HashMap<String, Vec<oneshot::Sender<()>>>;
 
 /// What became of a call that a worker here might have.
 pub(super) enum Direct {
@@ -83,11 +75,13 @@ fn give_up(bus: &Arc<Bus>, mut place: Place, (number, method): (&str, &str), err
                 give_up(&own, place, (&number, &method), error);
             });
         }
-        Ended::TooLate | Ended::Unknown => {
+        Ended::TooLate | Ended::Unknown | Ended::Unsure => {
             let stored = bus.waiting.lock().id(number);
-            if let Some(id) = stored {
-                // The backing is told when the place is dropped.
-                place.issued(&id);
+            if let Some(id) = stored
+                && place.leave()
+            {
+                let why = if error == DEADLINE { "d" } else { "g" };
+                bus.submit_from_anywhere(vec![Order::given_up(&id, why)]);
             }
         }
     }
@@ -161,6 +155,8 @@ async fn wait(mut waits: Waits<'_>, deadline: Instant, stamp: &str) -> Direct {
             biased;
             outcome = &mut place.outcome => {
                 waits.place = None;
+                // The backing may have said it of a call that was not known to be there.
+                bus.direct.lock().remove(&waits.number);
                 return Direct::Over(outcome.map_err(|_| "ERR the call was forgotten".to_owned()));
             }
             () = sleep_until(look.min(deadline).into()) => {}
@@ -170,16 +166,24 @@ async fn wait(mut waits: Waits<'_>, deadline: Instant, stamp: &str) -> Direct {
         if let Some(id) = stored
             && let Some(mut place) = waits.place.take()
         {
+            bus.direct.lock().remove(&waits.number);
             place.issued(&id);
             return Direct::Stored(place, id);
         }
         let now = Instant::now();
         if now >= deadline {
+            if let Some(place) = waits.place.take() {
+                give_up(bus, place, (&waits.number, waits.method), DEADLINE);
+            }
             return Direct::Over(Err(DEADLINE.to_owned()));
         }
-        let take_back = !bus.may_wait_here(waits.method) || !waits.is_current(stamp).await;
-        let found = bus.direct.lock().look(&waits.number, take_back);
         look = now + PATIENCE;
+        let mut found = bus.direct.lock().look(&waits.number, false);
+        if found == Look::Queued
+            && (!bus.may_wait_here(waits.method) || !waits.is_current(stamp).await)
+        {
+            found = bus.direct.lock().look(&waits.number, true);
+        }
         match found {
             Look::Withdrawn => {
                 waits.place = None;
@@ -284,10 +288,17 @@ impl Bus {
         work: &Work,
     ) -> Option<bool> {
         let number = self.own_direct(id)?;
+        let mut asked = false;
         loop {
-            let ended = self.direct.lock().end(number, token);
+            let ended = self.direct.lock().end(number, token, asked);
             match ended {
                 Ended::Keeping(mut over) => drop(over.changed().await),
+                Ended::Unsure => {
+                    asked = true;
+                    if let Some(mut over) = self.store(number) {
+                        let _ = over.changed().await;
+                    }
+                }
                 Ended::Unknown => return None,
                 Ended::TooLate => return Some(false),
                 Ended::Here { worked, unsure } => {
@@ -306,10 +317,10 @@ impl Bus {
         let Some(number) = self.own_direct(id) else {
             return false;
         };
-        let ended = self.direct.lock().end(number, token);
+        let ended = self.direct.lock().end(number, token, true);
         match ended {
             Ended::Unknown => return false,
-            Ended::TooLate => {}
+            Ended::TooLate | Ended::Unsure => {}
             Ended::Here { unsure, .. } => {
                 self.void_if(unsure, number, method_of(id));
                 let error = format!("WORKERLOST the worker {worker} was lost");
@@ -432,63 +443,5 @@ async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
             bus.complete_direct(&id, Outcome::Failed(error.into()));
         }
         _ => bus.direct.lock().not_kept(number),
-    }
-}
-
-/// Somebody who waits for another Respite's answer.
-struct Asking<'a>(&'a Hub, &'a str);
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        // The receiver is closed, or soon will be: what others of this call wait with is not.
-        let mut asked = self.0.asked.lock();
-        if let Some(waiting) = asked.get_mut(self.1) {
-            waiting.retain(|tx| !tx.is_closed());
-            if waiting.is_empty() {
-                asked.remove(self.1);
-            }
-        }
-    }
-}
-
-impl Hub {
-    /// Asks the Respite where a call began to have it kept. Nothing happens if that Respite is gone.
-    async fn ask_home(self: &Arc<Self>, bus: &str, home: &str, id: &str) -> Result<(), Failure> {
-        self.ready().await;
-        let (tx, kept) = oneshot::channel();
-        self.asked.lock().entry(id.to_owned()).or_default().push(tx);
-        let _asking = Asking(self, id);
-        let words = ["k", bus, id, self.store.instance()];
-        if self.store.tell(home, &words).await? == 0 {
-            // It is gone, or it does not hear for a moment: then it tells the backing by itself.
-            tokio::time::sleep(PATIENCE * 2).await;
-            return Ok(());
-        }
-        match tokio::time::timeout(HOME_WAIT, kept).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Failure(
-                "ERR the Respite where the call began does not answer".to_owned(),
-            )),
-        }
-    }
-
-    /// Another Respite asks for a direct call.
-    pub(super) async fn keep_for(&self, bus: &str, id: &str, asking: &str) {
-        if let Some(bus) = self.used_bus(bus)
-            && let Some((number, home)) = parse_direct(id)
-            && home == self.store.instance()
-            && let Some(mut over) = bus.store(number)
-        {
-            let _ = over.changed().await;
-        }
-        // If that fails, whoever asks waits in vain and is told so.
-        let _ = self.store.tell(asking, &["a", bus, id]).await;
-    }
-
-    /// Another Respite has kept a call that was asked for.
-    pub(super) fn answered(&self, id: &str) {
-        for tx in self.asked.lock().remove(id).unwrap_or_default() {
-            let _ = tx.send(());
-        }
     }
 }

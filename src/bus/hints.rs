@@ -26,7 +26,7 @@ pub(super) async fn listen(hub: Arc<Hub>) {
             Ok(mut hints) => {
                 // What was seen to be empty may not be any more.
                 for bus in hub.used_buses() {
-                    bus.forget_touched(Instant::now());
+                    bus.touched.forget(Instant::now());
                 }
                 hub.set_hints(true);
                 pause = RETRY;

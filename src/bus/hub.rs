@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 use super::bus::Bus;
 use super::counts::KeptCounts;
-use super::handing::Asked;
 use super::held::{Held, HeldCalls};
+use super::homes::Asked;
 use super::order::Order;
 use super::store::Store;
 use super::{hints, upkeep};

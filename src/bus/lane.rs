@@ -135,7 +135,7 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
             order.words = fetch_words(bus, slot, ahead, &methods_of(bus, slot, &registry));
         }
     }
-    let ttl = bus.worker_ms().to_string();
+    let ttl = bus.touched.alive_ms().to_string();
     let due = due.to_string();
     let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), registry.stamp.as_bytes(), due.as_bytes()];
     args.extend(
@@ -147,7 +147,7 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
         Ok(answer) => read(bus, orders, answer, registry.stamp.clone()),
         Err(failure) => {
             // It may be another Redis, or an empty one, that answers next.
-            bus.forget_touched(Instant::now());
+            bus.touched.forget(Instant::now());
             for order in orders {
                 fail(bus, order, &failure);
             }
@@ -181,9 +181,10 @@ fn attach_fetches(bus: &Arc<Bus>, orders: &mut Vec<Order>) {
 /// What a fetch looks for. Not for what comes after a call that waits for it here.
 fn methods_of(bus: &Bus, slot: &Slot, registry: &Registry) -> Arc<Vec<String>> {
     let first = bus.direct.lock().first_wanted(&slot.patterns);
+    let own = usize::from(!slot.yields.swap(false, Ordering::Relaxed));
     let limit = first
-        .map(|first| first + 1)
-        .filter(|limit| *limit < slot.patterns.len());
+        .map(|first| first + own)
+        .filter(|limit| (1..slot.patterns.len()).contains(limit));
     slot.limited.store(limit.is_some(), Ordering::Relaxed);
     match limit {
         Some(limit) => Arc::new(registry.matching(&slot.patterns[..limit])),
@@ -196,7 +197,7 @@ fn fetch_words(bus: &Bus, slot: &Slot, ahead: usize, methods: &[String]) -> Vec<
     let mut words = vec![
         b"F".to_vec(),
         slot.worker.as_bytes().to_vec(),
-        bus.touch(&slot.worker, &slot.patterns),
+        bus.touched.touch(&slot.worker, &slot.patterns),
         token.into_bytes(),
         slot.count.to_string().into_bytes(),
         if slot.globs {
@@ -302,7 +303,7 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
             Some(b'A') => bus.submit(Order::fetch(slot)),
             answer => {
                 if answer == Some(b'N') && !slot.limited.load(Ordering::Relaxed) {
-                    bus.note_quiet(&slot, news.stamp.clone(), seen);
+                    bus.touched.note_quiet(&slot, news.stamp.clone(), seen);
                 }
                 bus.park(slot, seen);
             }
@@ -412,7 +413,7 @@ fn worker(name: Value, patterns: Value) -> Worker {
     }
 }
 
-/// Reads a worker's patterns as [`Bus::touch`] wrote them.
+/// Reads a worker's patterns as [`super::touched::TouchedWorkers::touch`] wrote them.
 pub(super) fn read_patterns(encoded: &[u8]) -> Vec<String> {
     match parse_reply(encoded) {
         Ok(Some((Resp::Array(words), _))) => words

@@ -121,7 +121,12 @@ impl Order {
 
     /// Nobody here waits for the call any more.
     pub(super) fn gone(id: &str) -> Self {
-        Order::new(Kind::End, words(&["E", id, "g"]), Done::Nobody)
+        Order::given_up(id, "g")
+    }
+
+    /// As [`Order::gone`], or (`d`) because its time is up.
+    pub(super) fn given_up(id: &str, why: &str) -> Self {
+        Order::new(Kind::End, words(&["E", id, why]), Done::Nobody)
     }
 
     /// Whether it need not be carried out, because whoever wanted it has gone.

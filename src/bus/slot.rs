@@ -31,6 +31,8 @@ pub(super) struct Slot {
     pub(super) waited: AtomicBool,
     /// It was asked for less than its patterns, as a call waits for it here.
     pub(super) limited: AtomicBool,
+    /// It is the turn of the calls that wait here.
+    pub(super) yields: AtomicBool,
     /// What the patterns match, for a state of the registry.
     methods: Mutex<(String, Arc<Vec<String>>)>,
 }
@@ -92,6 +94,7 @@ impl Slot {
             closing: AtomicBool::new(false),
             waited: AtomicBool::new(false),
             limited: AtomicBool::new(false),
+            yields: AtomicBool::new(false),
             methods: Mutex::default(),
         };
         (Arc::new(slot), rx)
@@ -103,6 +106,11 @@ impl Slot {
             .lock()
             .as_ref()
             .is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Whether its time is up, or nobody wants the calls.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire) || self.is_closed()
     }
 
     /// Ends the fetch; dropping what it cannot take puts calls back.
@@ -129,7 +137,7 @@ impl Slot {
 impl Parked {
     /// Parks a fetch that found nothing, unless something came since `seen`.
     pub(super) fn park(&mut self, slot: Arc<Slot>, seen: u64) -> Park {
-        if slot.closing.load(Ordering::Acquire) || slot.is_closed() {
+        if slot.is_closing() {
             slot.tx.lock().take();
             return Park::Over;
         }
@@ -254,7 +262,8 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         let mut back = Vec::new();
-        for call in std::mem::take(&mut self.calls) {
+        // The last one first: each goes to the front of its queue.
+        for call in std::mem::take(&mut self.calls).into_iter().rev() {
             let order = Order::lost(&call.id, &call.token, true);
             if !self.bus.put_back(call) {
                 back.push(order);

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tracing::debug;
 
-use super::bus::{Bus, join, write_patterns};
+use super::bus::Bus;
 use super::hub::Hub;
 use super::lane::{DUE_UPKEEP, exchange};
 use super::order::{Done, Kind, Order};
 use super::store::{Task, number};
+use super::touched::{join, write_patterns};
 
 /// How often is looked whether a bus has to be tended.
 const TICK: Duration = Duration::from_millis(50);
@@ -90,7 +91,7 @@ fn everything(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
         orders.push(Order::ready());
     }
     let queued = bus.direct.lock().queued();
-    if !queued.is_empty() {
+    if bus.said_queued.swap(!queued.is_empty(), Ordering::Relaxed) || !queued.is_empty() {
         orders.push(Order::queued(&queued));
     }
     orders
@@ -105,12 +106,13 @@ fn alive(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
         join(patterns, &slot.patterns);
     }
     for (worker, patterns) in &workers {
-        bus.note_waiting(worker, patterns);
+        bus.touched.note_waiting(worker, patterns);
     }
     for worker in hub.held.lock().workers(bus, now) {
         workers.entry(worker).or_default();
     }
-    bus.forget_touched(now.checked_sub(hub.worker_ttl * 10).unwrap_or(now));
+    bus.touched
+        .forget(now.checked_sub(hub.worker_ttl * 10).unwrap_or(now));
     let touch = |(worker, patterns): (String, Vec<String>)| {
         let encoded = if patterns.is_empty() {
             Vec::new()

@@ -146,8 +146,11 @@ pub(super) async fn reply(
     order_words.push(code.into_bytes());
     let mut accepted = ask_to_end(&bus, order_words.clone()).await?;
     if !accepted && is_direct(&id) {
-        bus.bring(&[&id]).await?;
+        let brought = bus.bring(&[&id]).await;
         accepted = ask_to_end(&bus, order_words).await?;
+        if !accepted {
+            brought?;
+        }
     }
     bus.hub.held.lock().remove_delivery(&id, &token);
     Ok(accepted)
@@ -180,9 +183,6 @@ pub(super) async fn beat(
     };
     let extend: Vec<String> = extend.into_iter().filter(|id| !is_told(id)).collect();
     asked.retain(|id| !is_told(id) && bus.standing(id, &worker).is_none());
-    for id in &told {
-        bus.hub.held.lock().remove(id);
-    }
     let (mut lost, mut cancelled) = beat_once(&bus, &worker, &extend, true).await?;
     cancelled.extend(told);
     // The backing need not have heard of direct calls.
@@ -191,11 +191,12 @@ pub(super) async fn beat(
     lost = gone;
     if !unheard.is_empty() {
         let ids: Vec<&str> = unheard.iter().map(String::as_str).collect();
+        let brought = bus.bring(&ids).await;
+        let (more_lost, more_cancelled) = beat_once(&bus, &worker, &unheard, true).await?;
+        cancelled.extend(more_cancelled);
         // What a Respite that does not answer has is not known to be lost.
-        if bus.bring(&ids).await.is_ok() {
-            let (more_lost, more_cancelled) = beat_once(&bus, &worker, &unheard, true).await?;
+        if brought.is_ok() {
             lost.extend(more_lost);
-            cancelled.extend(more_cancelled);
         }
     }
     for ids in asked.chunks(MOST_ASKED) {
@@ -203,6 +204,11 @@ pub(super) async fn beat(
         lost.extend(more_lost);
         cancelled.extend(more_cancelled);
     }
+    let mut held = bus.hub.held.lock();
+    for id in lost.iter().chain(&cancelled) {
+        held.remove(id);
+    }
+    drop(held);
     Ok((lost, cancelled))
 }
 
@@ -223,9 +229,6 @@ async fn beat_once(
     let (lost, cancelled) = (names(next(&mut lists)), names(next(&mut lists)));
     let visibility = names(next(&mut lists));
     let mut held = bus.hub.held.lock();
-    for id in lost.iter().chain(&cancelled) {
-        held.remove(id);
-    }
     let now = Instant::now();
     for (id, ms) in ids.iter().zip(visibility) {
         if let Ok(ms @ 1..) = ms.parse() {

@@ -95,7 +95,8 @@ while at <= words do
       rare = rare or learn()
       answer = rare.cached(number, method, kept, mode, key, meta)
     end
-    if not answer and kept == '0' then
+    -- w: it waited for a worker already.
+    if not answer and kept == '0' and mode ~= 'w' then
       if living[worker] == nil then
         local till = worker ~= '' and call('ZSCORE', P .. 'w', worker)
         living[worker] = till and tonumber(till) > now or false
@@ -309,9 +310,13 @@ while at <= words do
     at = at + 1
 
   elseif order == 'Q' then
-    -- Direct calls wait here: how many of which method.
-    call('HSET', P .. 'l', ME, now + SAID .. ARGV[at + 1])
-    lease(P .. 'l', SAID)
+    -- Direct calls wait here: how many of which method. None: not any more.
+    if ARGV[at + 1] == '' then
+      call('HDEL', P .. 'l', ME)
+    elseif call('EXISTS', P .. 'm') == 1 then
+      call('HSET', P .. 'l', ME, now + SAID .. ARGV[at + 1])
+      lease(P .. 'l', SAID)
+    end
     at = at + 2
 
   elseif order == 'B' then

@@ -142,6 +142,8 @@ end
 function orders.D(id, token, worker, left, handed, begun, meta)
   local number, method = match(id, '^([^.]+)%.[^.]+%.(.+)$')
   if call('HEXISTS', P .. 'm', method) == 0 then return { 'M' } end
+  -- It was told before, and has ended.
+  if call('EXISTS', P .. 'r:' .. number) == 1 then return { 'K' } end
   local visibility = tonumber(match(meta, '^%S+ %d+ (%d+)'))
   left, handed = tonumber(left), tonumber(handed)
   local till, deadline = now + visibility - handed, now + left

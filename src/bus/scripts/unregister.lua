@@ -23,13 +23,6 @@ for _, id in ipairs(call('SMEMBERS', P .. 'v:' .. method)) do
     finish(c, c.s == 'f' and 'c' or 'e', 'NOMETHOD the method was unregistered')
   end
 end
-for _, id in ipairs(call('HKEYS', P .. 'o')) do
-  -- Direct calls have no entry in the stream.
-  if match(id, '^[^.]+%.0%-1%.(.+)$') == method then
-    local c = load(id)
-    if c and c.s == 'f' then finish(c, 'c', 'NOMETHOD the method was unregistered') end
-  end
-end
 local dead = call('ZRANGE', P .. 'd:' .. method, 0, most - 1)
 for _, id in ipairs(dead) do
   local c = load(id)
@@ -38,6 +31,13 @@ for _, id in ipairs(dead) do
 end
 local more = (#entries >= most or #dead >= most) and 1 or 0
 if more == 0 then
+  for _, id in ipairs(call('HKEYS', P .. 'o')) do
+    -- Direct calls have no entry in the stream.
+    if match(id, '^[^.]+%.0%-1%.(.+)$') == method then
+      local c = load(id)
+      if c and c.s == 'f' then finish(c, 'c', 'NOMETHOD the method was unregistered') end
+    end
+  end
   for _, kind in ipairs({ 'q', 'c', 'e', 'f', 'd', 'h', 'y', 'v' }) do
     call('UNLINK', P .. kind .. ':' .. method)
   end
