@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::Value;
+use tokio::sync::watch;
 
 use super::direct::DirectCalls;
 use super::hub::Hub;
@@ -40,6 +41,8 @@ pub(super) struct Bus {
     registry: Mutex<Arc<Registry>>,
     lanes: Mutex<HashMap<ThreadId, Arc<Lane>>>,
     tallies: Mutex<HashMap<String, Tally>>,
+    /// Ends when those that were taken last are written.
+    writing: Mutex<Option<watch::Receiver<()>>>,
     /// A worker that was alive, by method.
     candidates: Mutex<HashMap<String, String>>,
     /// The workers that were alive when a call found none that it knew.
@@ -90,6 +93,7 @@ impl Bus {
             registry: Mutex::default(),
             lanes: Mutex::default(),
             tallies: Mutex::default(),
+            writing: Mutex::default(),
             candidates: Mutex::default(),
             workers: Mutex::default(),
             turn: AtomicBool::new(false),
@@ -314,8 +318,14 @@ impl Bus {
         }
     }
 
-    /// Adds what was counted here to the counters in the backing.
+    /// Adds what was counted here to the counters in the backing, all of it when this returns.
     pub(super) async fn flush_tallies(&self) -> Result<(), Failure> {
+        let (_written, writing) = watch::channel(());
+        let before = self.writing.lock().replace(writing);
+        if let Some(mut before) = before {
+            // Its sender is dropped when that is over, however it ends.
+            let _ = before.changed().await;
+        }
         let tallies = std::mem::take(&mut *self.tallies.lock());
         if tallies.is_empty() {
             return Ok(());
