@@ -55,12 +55,21 @@ pub(super) async fn register(
 ) -> Result<i64, String> {
     let most = MOST_METHODS.to_string();
     let args: [&[u8]; 3] = [method.as_bytes(), &options.encode(), most.as_bytes()];
-    let generation = number(&bus.run(Task::Register, &args).await?);
+    let mut answer = list(bus.run(Task::Register, &args).await?).into_iter();
+    let generation = number(&next(&mut answer));
     if generation < 0 {
         return Err(format!("ERR a bus has at most {MOST_METHODS} methods"));
     }
-    bus.reload().await?;
+    changed(&bus, next(&mut answer)).await?;
     Ok(generation)
+}
+
+/// The registry has changed: nobody goes on with what was known of it.
+async fn changed(bus: &Arc<Bus>, holders: Value) -> Result<(), String> {
+    bus.let_go();
+    bus.hub.have_let_go(&bus.name, holders).await;
+    bus.reload().await?;
+    Ok(())
 }
 
 /// Takes a method off the bus; what it has pending fails.
@@ -72,10 +81,16 @@ pub(super) async fn unregister(bus: Arc<Bus>, method: String) -> Result<bool, St
             .run(Task::Unregister, &[method.as_bytes(), READ_AT_ONCE])
             .await?;
         let mut parts = list(answer).into_iter();
-        was |= number(&next(&mut parts)) == 1;
+        let is_gone = number(&next(&mut parts)) == 1;
         let more = number(&next(&mut parts)) == 1;
         look_at(&bus, next(&mut parts));
-        if !more {
+        if is_gone {
+            was = true;
+            changed(&bus, parts.nth(1).unwrap_or(Value::Nil)).await?;
+            // One that began meanwhile.
+            bus.store_all().await;
+        }
+        if !more && !is_gone {
             break;
         }
     }
@@ -95,11 +110,11 @@ pub(super) async fn cleanup(bus: Arc<Bus>) -> Result<i64, String> {
         let more = number(&next(&mut parts)) == 1;
         look_at(&bus, next(&mut parts));
         if !more {
+            changed(&bus, next(&mut parts)).await?;
             break;
         }
     }
     bus.end_queued(None, FORGOTTEN);
-    bus.reload().await?;
     Ok(removed)
 }
 

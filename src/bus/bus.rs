@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::direct::DirectCalls;
 use super::hub::Hub;
 use super::lane::Lane;
+use super::lease::Lease;
 use super::name::key_prefix;
 use super::order::Order;
 use super::registry::{MOST_METHODS, Registry, any_matches};
@@ -39,6 +40,7 @@ pub(super) struct Bus {
     /// Locked after `parked` if both are.
     pub(super) direct: Mutex<DirectCalls>,
     registry: Mutex<Arc<Registry>>,
+    pub(super) lease: Lease,
     lanes: Mutex<HashMap<ThreadId, Arc<Lane>>>,
     tallies: Mutex<HashMap<String, Tally>>,
     /// Ends when those that were taken last are written.
@@ -91,6 +93,7 @@ impl Bus {
             waiting: Mutex::default(),
             direct: Mutex::default(),
             registry: Mutex::default(),
+            lease: Lease::default(),
             lanes: Mutex::default(),
             tallies: Mutex::default(),
             writing: Mutex::default(),
@@ -173,6 +176,12 @@ impl Bus {
     /// The state of the registry, as it is in the backing.
     pub(super) async fn stamp(&self) -> Result<String, Failure> {
         self.hub.store.stamp(&self.states).await
+    }
+
+    /// The registry changes: no call begins here any more with what was known of it.
+    pub(super) fn let_go(&self) {
+        let _calls_that_begin = self.direct.lock();
+        self.lease.let_go();
     }
 
     // === workers ===

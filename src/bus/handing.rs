@@ -22,6 +22,8 @@ use super::store::Failure;
 use super::waiting::{Outcome, Place, Role};
 use super::working::Work;
 
+/// How often a call is begun because the methods changed meanwhile.
+const TRIES: usize = 3;
 const GONE: &str = "CANCELLED the caller is gone";
 
 /// What became of a call that a worker here might have.
@@ -35,6 +37,16 @@ pub(super) enum Direct {
     Withdrawn,
 }
 
+/// What became of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    Accepted,
+    /// There are too many.
+    Full,
+    /// The lease has ended.
+    Lapsed,
+}
+
 /// A caller that waits. Dropped, it gives the call up.
 struct Waits<'a> {
     bus: &'a Arc<Bus>,
@@ -46,6 +58,9 @@ struct Waits<'a> {
 impl Waits<'_> {
     /// Whether the methods are still those that it began with, as far as the backing says so soon.
     async fn is_current(&self, stamp: &str) -> bool {
+        if self.bus.lease.holds(stamp) {
+            return true;
+        }
         let checked = tokio::time::timeout(PATIENCE, self.bus.check()).await;
         !matches!(checked, Ok(Ok(now)) if *now != *stamp)
     }
@@ -97,8 +112,8 @@ pub(super) async fn call(
     begun: Instant,
 ) -> Result<Direct, Failure> {
     let mut registry = bus.known_registry().await?;
-    let mut is_known = false;
-    let method = loop {
+    bus.lease.want();
+    for _ in 0..TRIES {
         let Some(method) = registry.get(&args.method).cloned() else {
             return Ok(Direct::Refused);
         };
@@ -106,40 +121,45 @@ pub(super) async fn call(
         if shares || !may_be_direct(&method) || !bus.has_worker_for(&method.name) {
             return Ok(Direct::Refused);
         }
-        if *bus.check().await? == *registry.stamp {
-            break method;
+        let is_leased = bus.lease.holds(&registry.stamp);
+        if !is_leased && *bus.check().await? != *registry.stamp {
+            registry = bus.reload().await?;
+            continue;
         }
-        if is_known {
-            return Ok(Direct::Refused);
+        let bound = match method.bind(args.given.clone(), &args.payload) {
+            Ok(bound) => bound,
+            Err(error) => return Ok(Direct::Over(Err(error))),
+        };
+        if let Err(error) = fits(bound.body.len(), "the arguments and the payload of a call") {
+            return Ok(Direct::Over(Err(error)));
         }
-        registry = bus.reload().await?;
-        is_known = true;
-    };
-    let bound = match method.bind(args.given.clone(), &args.payload) {
-        Ok(bound) => bound,
-        Err(error) => return Ok(Direct::Over(Err(error))),
-    };
-    if let Err(error) = fits(bound.body.len(), "the arguments and the payload of a call") {
-        return Ok(Direct::Over(Err(error)));
+        let deadline = begun + Duration::from_millis(args.timeout_ms);
+        if Instant::now() >= deadline {
+            return Ok(Direct::Over(Err(DEADLINE.to_owned())));
+        }
+        let number = bus.hub.new_number();
+        let mut waits = Waits {
+            bus,
+            place: Some(Place::take(bus, &number, Role::Only)),
+            number,
+            method: &method.name,
+        };
+        let when = (args.timeout_ms, begun);
+        let lease = is_leased.then_some(registry.stamp.as_str());
+        match bus.offer(&waits.number, (&method, bound.body), when, lease) {
+            Offer::Accepted => {
+                bus.tally(&method.name, |tally| tally.call());
+                return Ok(wait(waits, deadline, &registry.stamp).await);
+            }
+            Offer::Full => {
+                waits.place = None;
+                return Ok(Direct::Refused);
+            }
+            Offer::Lapsed => waits.place = None,
+        }
+        registry = bus.registry();
     }
-    let deadline = begun + Duration::from_millis(args.timeout_ms);
-    if Instant::now() >= deadline {
-        return Ok(Direct::Over(Err(DEADLINE.to_owned())));
-    }
-    let number = bus.hub.new_number();
-    let mut waits = Waits {
-        bus,
-        place: Some(Place::take(bus, &number, Role::Only)),
-        number,
-        method: &method.name,
-    };
-    let when = (args.timeout_ms, begun);
-    if !bus.offer(&waits.number, (&method, bound.body), when) {
-        waits.place = None;
-        return Ok(Direct::Refused);
-    }
-    bus.tally(&method.name, |tally| tally.call());
-    Ok(wait(waits, deadline, &registry.stamp).await)
+    Ok(Direct::Refused)
 }
 
 async fn wait(mut waits: Waits<'_>, deadline: Instant, stamp: &str) -> Direct {
@@ -203,27 +223,32 @@ impl Bus {
         self.hub.hears() && (self.parked.lock().wants(method) || self.is_served_here(method))
     }
 
-    /// Offers a call to the workers here; false if it has to go through the backing.
+    /// Offers a call to the workers here, if the lease that it was made with still holds.
     fn offer(
         self: &Arc<Self>,
         number: &str,
         (method, body): (&Arc<Method>, Body),
         when: (u64, Instant),
-    ) -> bool {
+        lease: Option<&str>,
+    ) -> Offer {
         let mut parked = self.parked.lock();
         let mut direct = self.direct.lock();
+        // Looked at under the lock that letting go takes as well.
+        if lease.is_some_and(|stamp| !self.lease.holds(stamp)) {
+            return Offer::Lapsed;
+        }
         if direct.is_full() {
-            return false;
+            return Offer::Full;
         }
         if let Some(slot) = parked.take(&method.name, 1).pop() {
             let call = direct.hand(number, (method, body), when, &slot.worker);
             drop(direct);
             drop(parked);
             slot.give(Ok(Delivery::direct(self, vec![call])));
-            return true;
+        } else {
+            direct.queue(number, (method, body), when);
         }
-        direct.queue(number, (method, body), when);
-        true
+        Offer::Accepted
     }
 
     /// Takes the calls that wait here for a fetch. They are given to it without a lock.

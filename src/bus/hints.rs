@@ -71,14 +71,24 @@ pub(super) fn look_at_everything(hub: &Arc<Hub>) {
     }
 }
 
-/// `k`: another Respite wants a direct call of this one to be kept; `a`: the answer to that.
+/// `k`: another Respite wants a direct call of this one to be kept; `g`: the registry has changed; `a`: the answer to
+/// one of them.
 fn hear_of_direct(hub: &Arc<Hub>, (kind, bus): (&str, &str), id: &str, asking: Option<&str>) {
     if kind == "a" {
         hub.answered(id);
     } else if let Some(asking) = asking {
         let (id, bus, asking) = (id.to_owned(), bus.to_owned(), asking.to_owned());
         let own = Arc::clone(hub);
-        hub.spawn(async move { own.keep_for(&bus, &id, &asking).await });
+        let is_call = kind == "k";
+        hub.spawn(async move {
+            if is_call {
+                own.keep(&bus, &id).await;
+            } else if let Some(bus) = own.used_bus(&bus) {
+                bus.let_go();
+            }
+            // If that fails, whoever asks waits in vain.
+            let _ = own.store.tell(&asking, &["a", &bus, &id]).await;
+        });
     }
 }
 
@@ -90,7 +100,7 @@ fn hear(hub: &Arc<Hub>, message: &[u8]) {
     let (Some(kind), Some(bus)) = (words.next(), words.next()) else {
         return;
     };
-    if kind == "k" || kind == "a" {
+    if matches!(kind, "k" | "g" | "a") {
         if let (Some(id), home) = (words.next(), words.next()) {
             hear_of_direct(hub, (kind, bus), id, home);
         }

@@ -1,20 +1,23 @@
-//! Respites that ask one another for direct calls: a call's id names the one where it began.
+//! What Respites ask of one another: to have a direct call kept, whose id names the one where it began; to let go of
+//! a registry that has changed.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use redis::Value;
 use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 use super::direct::PATIENCE;
 use super::hub::Hub;
 use super::id::parse_direct;
-use super::store::Failure;
+use super::store::{Failure, list, number, text};
 
 /// How long another Respite may take to have a call kept.
 const HOME_WAIT: Duration = Duration::from_secs(2);
 
-/// Those who wait until a call is kept, by its id.
+/// Those who wait for an answer, by the id of the call or of the question.
 pub(super) type Asked = HashMap<String, Vec<oneshot::Sender<()>>>;
 
 /// Somebody who waits for another Respite's answer.
@@ -34,25 +37,25 @@ impl Drop for Asking<'_> {
 }
 
 impl Hub {
-    /// Asks the Respite where a call began to have it kept. Nothing happens if that Respite is gone.
-    pub(super) async fn ask_home(
-        self: &Arc<Self>,
-        bus: &str,
-        home: &str,
-        id: &str,
-    ) -> Result<(), Failure> {
-        self.ready().await;
-        // Dropped after the receiver.
-        let _asking = Asking(self, id);
-        let (tx, kept) = oneshot::channel();
+    /// Notes that an answer is awaited, until the guard is dropped. Drop the receiver before.
+    fn expect<'a>(&'a self, id: &'a str) -> (Asking<'a>, oneshot::Receiver<()>) {
+        let (tx, answer) = oneshot::channel();
         self.asked.lock().entry(id.to_owned()).or_default().push(tx);
+        (Asking(self, id), answer)
+    }
+
+    /// Asks the Respite where a call began to have it kept. Nothing happens if that Respite is gone.
+    pub(super) async fn ask_home(&self, bus: &str, home: &str, id: &str) -> Result<(), Failure> {
+        self.ready().await;
+        let (_asking, kept) = self.expect(id);
         let words = ["k", bus, id, self.store.instance()];
         if self.store.tell(home, &words).await? == 0 {
+            drop(kept);
             // It is gone, or it does not hear for a moment: then it tells the backing by itself.
-            tokio::time::sleep(PATIENCE * 2).await;
+            sleep(PATIENCE * 2).await;
             return Ok(());
         }
-        match tokio::time::timeout(HOME_WAIT, kept).await {
+        match timeout(HOME_WAIT, kept).await {
             Ok(_) => Ok(()),
             Err(_) => Err(Failure(
                 "ERR the Respite where the call began does not answer".to_owned(),
@@ -61,7 +64,7 @@ impl Hub {
     }
 
     /// Another Respite asks for a direct call.
-    pub(super) async fn keep_for(&self, bus: &str, id: &str, asking: &str) {
+    pub(super) async fn keep(&self, bus: &str, id: &str) {
         if let Some(bus) = self.used_bus(bus)
             && let Some((number, home)) = parse_direct(id)
             && home == self.store.instance()
@@ -69,11 +72,36 @@ impl Hub {
         {
             let _ = over.changed().await;
         }
-        // If that fails, whoever asks waits in vain and is told so.
-        let _ = self.store.tell(asking, &["a", bus, id]).await;
     }
 
-    /// Another Respite has kept a call that was asked for.
+    /// Waits until those that a changed registry was leased to have let go, or their lease has ended: names, and
+    /// how long they have it.
+    pub(super) async fn have_let_go(&self, bus: &str, holders: Value) {
+        let holders = list(holders);
+        if holders.is_empty() {
+            return;
+        }
+        self.ready().await;
+        let each = holders.chunks(2).map(async |holder| {
+            let [name, ms] = holder else { return };
+            let left = Duration::from_millis(number(ms).max(0).cast_unsigned());
+            let name = text(name.clone());
+            let id = format!("{:016x}-{name}", fastrand::u64(..));
+            let (_asking, answer) = self.expect(&id);
+            let _ = timeout(left, async {
+                let words = ["g", bus, &id, self.store.instance()];
+                match self.store.tell(&name, &words).await {
+                    Ok(1..) => drop(answer.await),
+                    // It may not know yet that it does not hear.
+                    _ => std::future::pending().await,
+                }
+            })
+            .await;
+        });
+        join_all(each).await;
+    }
+
+    /// Another Respite has done what it was asked for.
     pub(super) fn answered(&self, id: &str) {
         for tx in self.asked.lock().remove(id).unwrap_or_default() {
             let _ = tx.send(());

@@ -179,6 +179,11 @@ impl Hub {
     /// Says whether hints come now.
     pub(super) fn set_hints(&self, come: bool) {
         self.hints.send_replace(Some(come));
+        if !come {
+            for bus in self.buses() {
+                bus.let_go();
+            }
+        }
     }
 
     /// Whether hints come now.

@@ -308,6 +308,16 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
                 bus.park(slot, seen);
             }
         },
+        Done::Lease(term) => {
+            let stamp = text(answer);
+            if stamp == bus.registry().stamp {
+                bus.lease.take(&term, stamp);
+            } else {
+                let (own, hub) = (Arc::clone(bus), Arc::clone(&bus.hub));
+                // Without it the next call looks for itself.
+                hub.spawn(async move { drop(own.reload().await) });
+            }
+        }
         Done::Parked => {
             for (method, count) in pairs(answer) {
                 bus.news(&text(method), usize::try_from(number(&count)).unwrap_or(0));
@@ -383,7 +393,7 @@ fn fail(bus: &Arc<Bus>, order: Order, failure: &Failure) {
                 taken.push(order);
             }
         }
-        Done::Nobody | Done::Waiting(_) | Done::Parked => {}
+        Done::Nobody | Done::Waiting(_) | Done::Parked | Done::Lease(_) => {}
         Done::Answer(tx) => drop(tx.send(Err(failure.clone()))),
         Done::Slot(slot, seen) => {
             if slot.waited.load(Ordering::Relaxed) {

@@ -31,6 +31,7 @@ mod hub;
 mod id;
 mod json;
 mod lane;
+mod lease;
 mod method;
 mod metrics;
 mod name;

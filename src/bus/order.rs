@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redis::Value;
 use tokio::sync::oneshot;
 
+use super::lease::Term;
 use super::slot::Slot;
 use super::store::Failure;
 
@@ -39,6 +40,7 @@ pub(super) enum Kind {
     Interest,
     /// How many direct calls wait.
     Queued,
+    Lease,
     Fetch,
 }
 
@@ -53,6 +55,8 @@ pub(super) enum Done {
     Slot(Arc<Slot>, u64),
     /// The fetches that can have one of the calls that are ready.
     Parked,
+    /// The lease that was asked for.
+    Lease(Term),
 }
 
 impl Order {
@@ -86,6 +90,11 @@ impl Order {
             .map(|(method, count)| format!("\n{count} {method}"));
         let text: String = lines.collect();
         Order::new(Kind::Queued, words(&["Q", &text]), Done::Nobody)
+    }
+
+    /// The lease on the registry is wanted.
+    pub(super) fn lease(term: Term) -> Self {
+        Order::new(Kind::Lease, words(&["H"]), Done::Lease(term))
     }
 
     /// A worker's connection is gone; `unseen`: before the worker saw the call.
@@ -134,7 +143,7 @@ impl Order {
         match &self.done {
             Done::Answer(tx) => self.kind == Kind::Call && tx.is_closed(),
             Done::Slot(slot, _) => slot.is_closed(),
-            Done::Nobody | Done::Waiting(_) | Done::Parked => false,
+            Done::Nobody | Done::Waiting(_) | Done::Parked | Done::Lease(_) => false,
         }
     }
 

@@ -1,6 +1,6 @@
 -- What happens to calls, many at a time: a Respite sends all that has come together as one list of orders.
 -- ARGV: Respite, bus, worker ttl, stamp of the registry that it knows, how many due calls to look at, then the
--- orders, each a letter and its words, in this order: D V R E L X Y C T B W I Q F.
+-- orders, each a letter and its words, in this order: D V R E L X Y C T B W I Q H F.
 -- Gives: an answer per order, calls ended for this Respite, failures, methods with queued calls, workers
 -- alive (if a call found none), and if it was to look at due calls: the time until the next one is due, how many other
 -- Respites have fetches that wait.
@@ -8,6 +8,7 @@
 -- A function costs time when it is made, and `learn` makes many: the usual orders do without.
 local TTL, STAMP, LOOK = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local INTEREST = 10000  -- how long a Respite gets hints after it last asked for them
+local LEASE = 3000      -- how long a lease on the registry lasts
 local SAID = 3000       -- how long is believed what it says of its direct calls
 local rare = nil
 local answers, n = {}, 0
@@ -318,6 +319,13 @@ while at <= words do
       lease(P .. 'l', SAID)
     end
     at = at + 2
+
+  elseif order == 'H' then
+    -- This Respite wants to be asked before the registry changes.
+    call('ZADD', P .. 'x', now + LEASE, ME)
+    lease(P .. 'x', LEASE)
+    answer = call('HGET', P .. 'g', '') or '0'
+    at = at + 1
 
   elseif order == 'B' then
     local worker, extend, all = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])

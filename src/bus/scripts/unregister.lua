@@ -1,5 +1,5 @@
 -- ARGV: Respite, bus, method, how many calls to end at most. Gives: 1 or 0, whether there is more to do, calls
--- that somebody here waits for, failures. What is queued or in flight ends with NOMETHOD.
+-- that somebody here waits for, failures, whom the registry is leased to if it has changed. What is queued or in flight ends with NOMETHOD.
 local method, most = ARGV[3], tonumber(ARGV[4])
 local was = call('HDEL', P .. 'm', method)
 if was == 1 then
@@ -45,4 +45,4 @@ if more == 0 then
   call('SREM', P .. 'y', method)
 end
 close()
-return { was, more, ended, failed }
+return { was, more, ended, failed, was == 1 and holders() or {} }

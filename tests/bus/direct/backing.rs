@@ -7,7 +7,7 @@ use super::{kept, wait_until_alone, wait_until_kept};
 use crate::support::{Client, DEADLINE, Direction, Relay, Respite, wait_until};
 
 /// A Respite behind a relay, with a worker that waits.
-fn behind_a_relay(world: &World) -> (Relay, Respite, Client) {
+pub(super) fn behind_a_relay(world: &World) -> (Relay, Respite, Client) {
     let relay = Relay::to(world.redis.port());
     let respite = Respite::builder()
         .upstream(&relay.url())

@@ -224,26 +224,6 @@ fn died_before_it_was_kept() -> bool {
 }
 
 #[test]
-fn another_registration_is_seen_at_once() {
-    let world = World::of(2);
-    world.register("m", &["PARAMS", "1", "a"]);
-    let mut worker = waiting(&world, "w", "m");
-    let (mut caller, mut other) = (world.connect(), world.connect_worker());
-    for parameter in ["b", "c", "d"] {
-        other.call(&["BUS.REGISTER", "b", "m", "PARAMS", "1", parameter]);
-        caller.send(&["BUS.CALL", "b", "m", "ARGS", "1"]);
-        let call = Fetched::all(&worker.read_reply()).remove(0);
-        assert_eq!(call.reply.field("kwargs").strings(), [parameter, "1"]);
-        assert_eq!(reply(&mut worker, &call, "done"), 1);
-        caller.read_reply().assert_str("done");
-        worker.send(&["BUS.FETCH", "b", "w", "m", "TIMEOUT", "0"]);
-    }
-    other.call(&["BUS.UNREGISTER", "b", "m"]).assert_int(1);
-    let gone = caller.call(&["BUS.CALL", "b", "m"]);
-    assert_eq!(gone.error(), "NOMETHOD no method 'm'");
-}
-
-#[test]
 fn a_worker_that_beats_at_once_still_loses_its_call_when_it_goes() {
     let world = World::of(1);
     world.register("m", &["VISIBILITY", "600000"]);

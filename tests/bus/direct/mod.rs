@@ -2,6 +2,7 @@
 
 mod backing;
 mod ends;
+mod lease;
 mod waits;
 
 use super::{World, wait_for_worker};
