@@ -21,7 +21,7 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// How long a worker can hear that nobody waits any more.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// How long a call waits for a worker here if another Respite may have one, before it goes to the backing.
-pub(super) const SHORT_PATIENCE: Duration = Duration::from_millis(5);
+pub(super) const SHORT_PATIENCE: Duration = Duration::from_millis(10);
 /// A call that must be seen again sooner than that is kept in the backing from the beginning.
 const LEAST_VISIBILITY_MS: u64 = 1000;
 /// The most calls of a bus that are under way here.
