@@ -2,7 +2,7 @@
 //! requests and a list of replies per caller) on the same Redis in the same run.
 //!
 //! ```text
-//! cargo bench --bench bus -- [--seconds N] [--rounds N] [--workers N] [--callers 1,16,64] [--million] [--write]
+//! cargo bench --bench bus -- [--seconds N] [--rounds N] [--workers N] [--callers 1,16,64] [--ways hand,one,two,both] [--million] [--write]
 //! ```
 //!
 //! `--million` makes a million calls instead and prints the memory of Respite and Redis as they go. `--write` does
@@ -42,6 +42,8 @@ enum Way {
     One,
     /// Callers on one Respite, workers on another.
     Two,
+    /// Callers on one Respite, workers on it and on another.
+    Both,
 }
 
 struct Options {
@@ -49,6 +51,7 @@ struct Options {
     rounds: usize,
     workers: usize,
     callers: Vec<usize>,
+    ways: Vec<Way>,
     million: bool,
     write: bool,
 }
@@ -91,10 +94,10 @@ fn main() -> io::Result<()> {
 
 /// Measures all ways with each number of callers; returns the table.
 fn round_trips(servers: &Servers, options: &Options) -> io::Result<String> {
-    let ways = [Way::ByHand, Way::One, Way::Two];
+    let ways = &options.ways;
     let mut table = report::heading(options.workers, options.rounds, options.seconds);
     for &callers in &options.callers {
-        let mut samples: [Vec<Sample>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+        let mut samples: Vec<Vec<Sample>> = ways.iter().map(|_| Vec::new()).collect();
         for _ in 0..options.rounds {
             for (way, samples) in ways.iter().zip(&mut samples) {
                 samples.push(measure(*way, servers, callers, options)?);
@@ -115,7 +118,7 @@ fn measure(way: Way, servers: &Servers, callers: usize, options: &Options) -> io
     let workers = way.workers(servers, options.workers, &workers_stop)?;
     let port = match way {
         Way::ByHand => servers.redis,
-        Way::One | Way::Two => servers.respites[0],
+        Way::One | Way::Two | Way::Both => servers.respites[0],
     };
     let begin = Arc::new(Barrier::new(callers + 1));
     let threads: Vec<JoinHandle<io::Result<Vec<Duration>>>> = (0..callers)
@@ -221,9 +224,9 @@ impl Caller {
             let reply = self.client.call(&[b"BRPOP", &self.replies, b"30"])?;
             assert_eq!(reply.items()[1].text(), PAYLOAD);
         } else {
-            let reply = self
-                .client
-                .call(&[b"BUS.CALL", b"bench", b"echo", b"PAYLOAD", PAYLOAD])?;
+            let reply =
+                self.client
+                    .call(&[b"BUS.CALL", self.way.bus(), b"echo", b"PAYLOAD", PAYLOAD])?;
             assert_eq!(reply.text(), PAYLOAD);
         }
         Ok(())
@@ -231,11 +234,32 @@ impl Caller {
 }
 
 impl Way {
+    fn from_arg(arg: &str) -> Self {
+        match arg {
+            "hand" => Way::ByHand,
+            "one" => Way::One,
+            "two" => Way::Two,
+            "both" => Way::Both,
+            other => panic!("unknown way {other}"),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Way::ByHand => "by hand",
             Way::One => "one Respite",
             Way::Two => "two Respites",
+            Way::Both => "workers on both",
+        }
+    }
+
+    /// Each has a bus of its own, so that no Respite has had workers of another way.
+    fn bus(self) -> &'static [u8] {
+        match self {
+            Way::ByHand => b"",
+            Way::One => b"one",
+            Way::Two => b"two",
+            Way::Both => b"both",
         }
     }
 
@@ -254,18 +278,20 @@ impl Way {
         count: usize,
         stop: &Arc<AtomicBool>,
     ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
-        let port = match self {
-            Way::ByHand => servers.redis,
-            Way::One => servers.respites[0],
-            Way::Two => servers.respites[1],
-        };
         if self != Way::ByHand {
-            Client::connect(port)?.call(&[b"BUS.REGISTER", b"bench", b"echo"])?;
+            let mut client = Client::connect(servers.respites[0])?;
+            client.call(&[b"BUS.REGISTER", self.bus(), b"echo"])?;
         }
         let ready = Arc::new(Barrier::new(count + 1));
         let workers = (0..count)
             .map(|number| {
                 let (stop, ready) = (Arc::clone(stop), Arc::clone(&ready));
+                let port = match self {
+                    Way::ByHand => servers.redis,
+                    Way::One => servers.respites[0],
+                    Way::Two => servers.respites[1],
+                    Way::Both => servers.respites[number % 2],
+                };
                 thread::spawn(move || {
                     let mut client = Client::connect(port)?;
                     let name = format!("worker-{number}");
@@ -274,7 +300,7 @@ impl Way {
                         if self == Way::ByHand {
                             serve_by_hand(&mut client)?;
                         } else {
-                            serve(&mut client, name.as_bytes())?;
+                            serve(&mut client, self.bus(), name.as_bytes())?;
                         }
                     }
                     Ok(())
@@ -301,14 +327,14 @@ fn serve_by_hand(client: &mut Client) -> io::Result<()> {
     Ok(())
 }
 
-fn serve(client: &mut Client, name: &[u8]) -> io::Result<()> {
-    let calls = client.call(&[b"BUS.FETCH", b"bench", name, b"echo", b"TIMEOUT", b"200"])?;
+fn serve(client: &mut Client, bus: &[u8], name: &[u8]) -> io::Result<()> {
+    let calls = client.call(&[b"BUS.FETCH", bus, name, b"echo", b"TIMEOUT", b"200"])?;
     if calls == Reply::Null {
         return Ok(());
     }
     for call in calls.items() {
         let [id, token, payload] = ["id", "token", "payload"].map(|name| call.field(name).text());
-        client.call(&[b"BUS.REPLY", b"bench", id, token, payload])?;
+        client.call(&[b"BUS.REPLY", bus, id, token, payload])?;
     }
     Ok(())
 }
@@ -320,6 +346,7 @@ impl Options {
             rounds: 3,
             workers: 8,
             callers: vec![1, 16, 64],
+            ways: vec![Way::ByHand, Way::One, Way::Two],
             million: false,
             write: false,
         };
@@ -340,6 +367,10 @@ impl Options {
                         .split(',')
                         .map(|n| n.parse().expect("a number"))
                         .collect();
+                }
+                "--ways" => {
+                    let list = args.next().expect("ways");
+                    options.ways = list.split(',').map(Way::from_arg).collect();
                 }
                 "--million" => options.million = true,
                 "--write" => options.write = true,

@@ -1,5 +1,6 @@
 //! Methods and what is known of a bus: registering, listing, counters, the dead list, cleaning up.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use redis::Value;
@@ -7,7 +8,7 @@ use redis::Value;
 use super::binding::Given;
 use super::body::Body;
 use super::bus::Bus;
-use super::lane::read_patterns;
+use super::lane::{FORGOTTEN, read_patterns};
 use super::method::{Method, Options};
 use super::registry::{MOST_METHODS, any_matches, matches};
 use super::slot::Delivered;
@@ -54,35 +55,53 @@ pub(super) async fn register(
 ) -> Result<i64, String> {
     let most = MOST_METHODS.to_string();
     let args: [&[u8]; 3] = [method.as_bytes(), &options.encode(), most.as_bytes()];
-    let generation = number(&bus.run(Task::Register, &args).await?);
+    let mut answer = list(bus.run(Task::Register, &args).await?).into_iter();
+    let generation = number(&next(&mut answer));
     if generation < 0 {
         return Err(format!("ERR a bus has at most {MOST_METHODS} methods"));
     }
-    bus.reload().await?;
+    changed(&bus, next(&mut answer)).await?;
     Ok(generation)
+}
+
+/// The registry has changed: nobody goes on with what was known of it.
+async fn changed(bus: &Arc<Bus>, holders: Value) -> Result<(), String> {
+    bus.let_go();
+    bus.hub.have_let_go(&bus.name, holders).await;
+    bus.reload().await?;
+    Ok(())
 }
 
 /// Takes a method off the bus; what it has pending fails.
 pub(super) async fn unregister(bus: Arc<Bus>, method: String) -> Result<bool, String> {
+    bus.store_all().await;
     let mut was = false;
     loop {
         let answer = bus
             .run(Task::Unregister, &[method.as_bytes(), READ_AT_ONCE])
             .await?;
         let mut parts = list(answer).into_iter();
-        was |= number(&next(&mut parts)) == 1;
+        let is_gone = number(&next(&mut parts)) == 1;
         let more = number(&next(&mut parts)) == 1;
         look_at(&bus, next(&mut parts));
-        if !more {
+        if is_gone {
+            was = true;
+            changed(&bus, parts.nth(1).unwrap_or(Value::Nil)).await?;
+            // One that began meanwhile.
+            bus.store_all().await;
+        }
+        if !more && !is_gone {
             break;
         }
     }
+    bus.end_queued(Some(&method), "NOMETHOD the method was unregistered");
     bus.reload().await?;
     Ok(was)
 }
 
 /// Removes everything that the bus has in the backing; returns how many keys those were.
 pub(super) async fn cleanup(bus: Arc<Bus>) -> Result<i64, String> {
+    bus.store_all().await;
     let mut removed = 0;
     loop {
         let answer = bus.run(Task::Cleanup, &[AT_ONCE]).await?;
@@ -91,10 +110,11 @@ pub(super) async fn cleanup(bus: Arc<Bus>) -> Result<i64, String> {
         let more = number(&next(&mut parts)) == 1;
         look_at(&bus, next(&mut parts));
         if !more {
+            changed(&bus, next(&mut parts)).await?;
             break;
         }
     }
-    bus.reload().await?;
+    bus.end_queued(None, FORGOTTEN);
     Ok(removed)
 }
 
@@ -132,19 +152,25 @@ pub(super) async fn stats(bus: Arc<Bus>, method: Option<String>) -> Result<Vec<M
 }
 
 async fn inspect(
-    bus: &Bus,
+    bus: &Arc<Bus>,
     chosen: Vec<Arc<Method>>,
     what: &str,
 ) -> Result<Vec<MethodRow>, String> {
-    let ttl = bus.worker_ms().to_string();
+    if what == "stats" {
+        bus.store_all().await;
+    }
+    let ttl = bus.touched.alive_ms().to_string();
     let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), what.as_bytes()];
     args.extend(chosen.iter().map(|method| method.name.as_bytes()));
     let mut parts = list(bus.run(Task::Inspect, &args).await?).into_iter();
     let rows = list(next(&mut parts));
     let workers: Vec<WorkerRow> = list(next(&mut parts)).into_iter().map(worker_row).collect();
+    let here: HashMap<Arc<str>, usize> = bus.direct.lock().queued().into_iter().collect();
     let rows = chosen.into_iter().zip(rows).map(|(method, row)| {
         let mut row = list(row).into_iter();
         let (queued, in_flight) = (number(&next(&mut row)), number(&next(&mut row)));
+        let here = here.get(method.name.as_str()).copied().unwrap_or(0);
+        let queued = queued + i64::try_from(here).unwrap_or(0);
         let mut fields = list(next(&mut row)).into_iter();
         let fields = std::iter::from_fn(|| Some((text(fields.next()?), bytes(next(&mut fields)))));
         let totals = Totals::read(fields);
@@ -162,7 +188,8 @@ async fn inspect(
 
 /// Lists the workers that are alive.
 pub(super) async fn workers(bus: Arc<Bus>) -> Result<Vec<WorkerRow>, String> {
-    let ttl = bus.worker_ms().to_string();
+    bus.store_all().await;
+    let ttl = bus.touched.alive_ms().to_string();
     let answer = bus
         .run(Task::Inspect, &[ttl.as_bytes(), b"workers"])
         .await?;

@@ -3,29 +3,27 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::Value;
+use tokio::sync::watch;
 
-use super::arguments::MOST_PATTERNS;
+use super::direct::DirectCalls;
 use super::hub::Hub;
 use super::lane::Lane;
+use super::lease::Lease;
 use super::name::key_prefix;
 use super::order::Order;
 use super::registry::{MOST_METHODS, Registry, any_matches};
 use super::slot::{Park, Parked, Slot};
 use super::store::{Failure, Task};
 use super::tally::Tally;
+use super::touched::TouchedWorkers;
 use super::waiting::{Outcome, Waiting};
-use crate::resp::write_command;
 
-/// A worker is noted as heard of so often for each time that it stays alive.
-const TOUCHES: u32 = 30;
-/// No more workers are remembered than that; all are noted again then.
-const MOST_TOUCHED: usize = 10_000;
 /// Counters are written when there are so many words of them.
 const MOST_COUNTED: usize = 10_000;
 
@@ -34,22 +32,35 @@ pub(super) struct Bus {
     pub(super) name: String,
     /// The key of the registry, which the others are derived from.
     key: String,
+    /// The key of the states of its methods.
+    states: String,
     pub(super) hub: Arc<Hub>,
     pub(super) parked: Mutex<Parked>,
     pub(super) waiting: Mutex<Waiting>,
+    /// Locked after `parked` if both are.
+    pub(super) direct: Mutex<DirectCalls>,
     registry: Mutex<Arc<Registry>>,
+    pub(super) lease: Lease,
     lanes: Mutex<HashMap<ThreadId, Arc<Lane>>>,
     tallies: Mutex<HashMap<String, Tally>>,
+    /// Ends when those that were taken last are written.
+    writing: Mutex<Option<watch::Receiver<()>>>,
     /// A worker that was alive, by method.
     candidates: Mutex<HashMap<String, String>>,
     /// The workers that were alive when a call found none that it knew.
     workers: Mutex<Arc<Vec<Worker>>>,
-    touched: Mutex<HashMap<String, Touched>>,
+    pub(super) touched: TouchedWorkers,
+    /// Whether the calls that wait here are before those of the backing.
+    turn: AtomicBool,
+    /// Whether no other Respite had workers that wait, when it was looked at last.
+    alone: AtomicBool,
     /// What is to be told with the next orders: callers have their outcome, workers are lost.
     pub(super) taken: Mutex<Vec<Order>>,
     /// When it was used last, and when it is to be tended next, in milliseconds of the hub's life.
     used: AtomicU64,
     pub(super) due: AtomicU64,
+    /// Whether the backing was told that direct calls wait here.
+    pub(super) said_queued: AtomicBool,
     /// When all that waits was looked at last.
     pub(super) tended: AtomicU64,
 }
@@ -59,28 +70,6 @@ pub(super) struct Bus {
 pub(super) struct Worker {
     pub(super) name: String,
     pub(super) patterns: Vec<String>,
-}
-
-/// What a worker serves, as it was noted last. Its connections may each want something else.
-#[derive(Debug)]
-struct Touched {
-    at: Instant,
-    noted: Vec<String>,
-    /// What it asked for since: that is what is noted next.
-    seen: Vec<String>,
-}
-
-impl Touched {
-    /// Adds what a fetch asks for; true when it has to be noted.
-    fn ask(&mut self, patterns: &[String], now: Instant, every: Duration) -> bool {
-        join(&mut self.seen, patterns);
-        let is_due = now.duration_since(self.at) >= every;
-        if is_due {
-            self.at = now;
-            self.noted = std::mem::replace(&mut self.seen, patterns.to_vec());
-        }
-        join(&mut self.noted, patterns) || is_due
-    }
 }
 
 impl fmt::Debug for Bus {
@@ -93,21 +82,29 @@ impl fmt::Debug for Bus {
 
 impl Bus {
     pub(super) fn new(hub: Arc<Hub>, name: &str) -> Arc<Self> {
+        let touched = TouchedWorkers::new(hub.worker_ttl);
         Arc::new(Bus {
+            hub,
+            touched,
             name: name.to_owned(),
             key: key_prefix(name) + "m",
-            hub,
+            states: key_prefix(name) + "g",
             parked: Mutex::default(),
             waiting: Mutex::default(),
+            direct: Mutex::default(),
             registry: Mutex::default(),
+            lease: Lease::default(),
             lanes: Mutex::default(),
             tallies: Mutex::default(),
+            writing: Mutex::default(),
             candidates: Mutex::default(),
             workers: Mutex::default(),
-            touched: Mutex::default(),
+            turn: AtomicBool::new(false),
+            alone: AtomicBool::new(false),
             taken: Mutex::default(),
             used: AtomicU64::new(0),
             due: AtomicU64::new(0),
+            said_queued: AtomicBool::new(false),
             tended: AtomicU64::new(0),
         })
     }
@@ -145,7 +142,7 @@ impl Bus {
         });
     }
 
-    fn lane(&self) -> Arc<Lane> {
+    pub(super) fn lane(&self) -> Arc<Lane> {
         let mut lanes = self.lanes.lock();
         Arc::clone(lanes.entry(thread::current().id()).or_default())
     }
@@ -176,7 +173,28 @@ impl Bus {
         Ok(registry)
     }
 
+    /// The state of the registry, as it is in the backing.
+    pub(super) async fn stamp(&self) -> Result<String, Failure> {
+        self.hub.store.stamp(&self.states).await
+    }
+
+    /// The registry changes: no call begins here any more with what was known of it.
+    pub(super) fn let_go(&self) {
+        let _calls_that_begin = self.direct.lock();
+        self.lease.let_go();
+    }
+
     // === workers ===
+
+    /// Other Respites have workers that wait, so many.
+    pub(super) fn note_others(&self, count: i64) {
+        self.alone.store(count == 0, Ordering::Relaxed);
+    }
+
+    /// Whether a call may wait here for a worker, as no other Respite has one for it and this one has.
+    pub(super) fn may_wait_here(&self, method: &str) -> bool {
+        self.alone.load(Ordering::Relaxed) && self.hub.hears() && self.is_served_here(method)
+    }
 
     /// A worker that may serve a method; empty when none is known.
     pub(super) fn candidate(&self, method: &str) -> String {
@@ -203,46 +221,72 @@ impl Bus {
         *self.workers.lock() = Arc::new(workers);
     }
 
-    /// The patterns to be noted with a worker's fetch: empty when it was noted a moment ago.
-    pub(super) fn touch(&self, worker: &str, patterns: &[String]) -> Vec<u8> {
-        let (now, every) = (Instant::now(), self.hub.worker_ttl / TOUCHES);
-        let mut touched = self.touched.lock();
-        let Some(known) = touched.get_mut(worker) else {
-            remember(&mut touched, worker, patterns, now);
-            return write_patterns(patterns);
-        };
-        if known.ask(patterns, now, every) {
-            return write_patterns(&known.noted);
-        }
-        Vec::new()
-    }
-
-    /// A worker that waits here is noted with all that it waits for.
-    pub(super) fn note_waiting(&self, worker: &str, patterns: &[String]) {
-        remember(&mut self.touched.lock(), worker, patterns, Instant::now());
-    }
-
-    /// What was noted before is to be noted again.
-    pub(super) fn forget_touched(&self, before: Instant) {
-        self.touched
-            .lock()
-            .retain(|_, touched| touched.at >= before);
-    }
-
-    /// How long a worker is alive after it was noted: what is not noted at once counts as well.
-    pub(super) fn worker_ms(&self) -> u64 {
-        let ttl = self.hub.worker_ttl;
-        u64::try_from((ttl + ttl / TOUCHES).as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1)
-    }
-
     // === fetches ===
 
-    /// A fetch found nothing.
+    /// Looks for calls: here and in the backing, which is left out if it was just seen to have none. Where both
+    /// have calls, they take turns.
+    pub(super) fn look_for_calls(self: &Arc<Self>, slot: &Arc<Slot>) {
+        let first = self.direct.lock().first_wanted(&slot.patterns);
+        if let Some(first) = first
+            && self.turn.swap(false, Ordering::Relaxed)
+        {
+            // What the backing has for earlier patterns is before them all the same.
+            slot.yields.store(first > 0, Ordering::Relaxed);
+            if first == 0
+                && let Some(calls) = self.take_direct(slot)
+            {
+                return slot.give(Ok(calls));
+            }
+        }
+        match self.quiet(slot) {
+            Some(news) => self.park(Arc::clone(slot), news),
+            None => self.submit(Order::fetch(Arc::clone(slot))),
+        }
+    }
+
+    /// A fetch got calls of the backing.
+    pub(super) fn note_stored(&self, slot: &Slot) {
+        self.turn.store(true, Ordering::Relaxed);
+        self.touched.note_stored(slot);
+    }
+
+    /// The news at the time when such a fetch found nothing, if that was a moment ago and hints come since.
+    fn quiet(&self, slot: &Slot) -> Option<u64> {
+        let quiet = self.touched.quiet(slot, &self.registry().stamp);
+        quiet.filter(|_| self.hub.hears())
+    }
+
+    /// Whether a worker that fetches here serves a method.
+    pub(super) fn is_served_here(&self, method: &str) -> bool {
+        let candidate = self.candidate(method);
+        let serving = self.touched.serving(method, &candidate);
+        match serving {
+            Some(worker) if worker != candidate => {
+                self.candidates.lock().insert(method.to_owned(), worker);
+                true
+            }
+            serving => serving.is_some(),
+        }
+    }
+
+    /// A fetch found nothing in the backing, when its news were these.
     pub(super) fn park(self: &Arc<Self>, slot: Arc<Slot>, seen: u64) {
+        let mut parked = self.parked.lock();
+        if !parked.concern(&slot, seen)
+            && let Some(calls) = self.take_direct(&slot)
+        {
+            drop(parked);
+            return slot.give(Ok(calls));
+        }
         let again = Arc::clone(&slot);
-        if self.parked.lock().park(slot, seen) == Park::Again {
+        // The call for whose sake it was asked for less has gone meanwhile.
+        let outcome = if slot.limited.swap(false, Ordering::Relaxed) && !slot.is_closing() {
+            Park::Again
+        } else {
+            parked.park(slot, seen)
+        };
+        drop(parked);
+        if outcome == Park::Again {
             self.submit(Order::fetch(again));
         }
     }
@@ -283,8 +327,14 @@ impl Bus {
         }
     }
 
-    /// Adds what was counted here to the counters in the backing.
+    /// Adds what was counted here to the counters in the backing, all of it when this returns.
     pub(super) async fn flush_tallies(&self) -> Result<(), Failure> {
+        let (_written, writing) = watch::channel(());
+        let before = self.writing.lock().replace(writing);
+        if let Some(mut before) = before {
+            // Its sender is dropped when that is over, however it ends.
+            let _ = before.changed().await;
+        }
         let tallies = std::mem::take(&mut *self.tallies.lock());
         if tallies.is_empty() {
             return Ok(());
@@ -330,39 +380,8 @@ impl Bus {
         Duration::from_millis(since) > for_long
             && self.parked.lock().is_empty()
             && self.waiting.lock().is_empty()
+            && self.direct.lock().is_empty()
             && self.taken.lock().is_empty()
             && !self.has_tallies()
     }
-}
-
-fn remember(
-    touched: &mut HashMap<String, Touched>,
-    worker: &str,
-    patterns: &[String],
-    at: Instant,
-) {
-    if touched.len() >= MOST_TOUCHED {
-        touched.clear();
-    }
-    let (noted, seen) = (patterns.to_vec(), patterns.to_vec());
-    touched.insert(worker.to_owned(), Touched { at, noted, seen });
-}
-
-/// Adds what is not there yet; true if there was any.
-pub(super) fn join(all: &mut Vec<String>, more: &[String]) -> bool {
-    let before = all.len();
-    for pattern in more {
-        if all.len() < MOST_PATTERNS && !all.contains(pattern) {
-            all.push(pattern.clone());
-        }
-    }
-    all.len() > before
-}
-
-/// Writes patterns in the one way in which the backing keeps them.
-pub(super) fn write_patterns(patterns: &[String]) -> Vec<u8> {
-    let words: Vec<&[u8]> = patterns.iter().map(String::as_bytes).collect();
-    let mut encoded = Vec::new();
-    write_command(&mut encoded, &words);
-    encoded
 }

@@ -8,6 +8,8 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::arguments::{Caching, CallArgs, Patience};
 use super::bus::Bus;
+use super::handing::{self, Direct};
+use super::id::is_direct;
 use super::lane::{issued_as, letter, outcome};
 use super::method::{BoundCall, Method};
 use super::order::{Kind, Order, words};
@@ -16,7 +18,7 @@ use super::waiting::{Outcome, Place, Role};
 
 /// How often a call is sent again because what was known of methods or workers was not true any more.
 const TRIES: usize = 8;
-const DEADLINE: &str = "DEADLINE the call was not answered in time";
+pub(super) const DEADLINE: &str = "DEADLINE the call was not answered in time";
 /// How much longer than its time a command waits for a backing that is slow to say how things are.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// The most bytes of a call's arguments and payload, and of a result. What a fetch brings must fit into what is kept for a
@@ -31,6 +33,16 @@ enum Sent {
     Cached(Vec<u8>),
 }
 
+/// Why a call is sent to the backing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    First,
+    /// It waited here for a worker, is counted, and goes on waiting there.
+    Again,
+    /// Nobody waits for it.
+    Cast,
+}
+
 impl From<Failure> for String {
     fn from(failure: Failure) -> Self {
         failure.0
@@ -43,9 +55,31 @@ impl From<Failure> for String {
 /// Dropping the future gives the call up.
 pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, String> {
     bus.hub.ready().await;
-    let deadline = Instant::now() + Duration::from_millis(args.timeout_ms);
-    let sent = timeout_at(deadline + PATIENCE, send(&bus, &args, false)).await;
-    match sent.map_err(|_| DEADLINE.to_owned())?? {
+    let begun = Instant::now();
+    let deadline = begun + Duration::from_millis(args.timeout_ms);
+    let direct = timeout_at(
+        deadline + PATIENCE,
+        handing::call(&bus, &args, begun.into()),
+    )
+    .await;
+    let sending = match direct.map_err(|_| DEADLINE.to_owned())?? {
+        Direct::Over(outcome) => return outcome,
+        Direct::Stored(place, id) => return wait(&bus, place, &id, deadline).await,
+        Direct::Refused => Sending::First,
+        Direct::Withdrawn => Sending::Again,
+    };
+    let waited = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let timeout_ms = args.timeout_ms.saturating_sub(waited);
+    if timeout_ms == 0 {
+        return Err(DEADLINE.to_owned());
+    }
+    let args = CallArgs { timeout_ms, ..args };
+    let sent = timeout_at(deadline + PATIENCE, send(&bus, &args, sending)).await;
+    let sent = sent.map_err(|_| DEADLINE.to_owned())??;
+    if sending == Sending::First {
+        bus.tally(&args.method, |tally| tally.call());
+    }
+    match sent {
         Sent::Waits(place, id) => wait(&bus, place, &id, deadline).await,
         Sent::Cached(value) => Ok(Outcome::Done(value.into())),
         Sent::Queued(_) => Err(DEADLINE.to_owned()),
@@ -54,13 +88,16 @@ pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, Strin
 
 /// Queues a call that nobody waits for; returns its id.
 pub(super) async fn cast(bus: Arc<Bus>, args: CallArgs) -> Result<String, String> {
-    match send(&bus, &args, true).await? {
+    let sent = send(&bus, &args, Sending::Cast).await?;
+    bus.tally(&args.method, |tally| tally.call());
+    match sent {
         Sent::Queued(id) | Sent::Waits(_, id) => Ok(id),
         Sent::Cached(_) => Err("ERR internal error".to_owned()),
     }
 }
 
-async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, String> {
+async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent, String> {
+    let is_cast = sending == Sending::Cast;
     let mut registry = bus.known_registry().await?;
     let mut fresh = false;
     let mut worker = bus.candidate(&args.method);
@@ -88,9 +125,13 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
         let words = call_words(
             &number,
             &method,
-            (&worker, bus.hub.store.instance()),
+            (
+                &worker,
+                bus.hub.store.instance(),
+                most_pending(bus, &method),
+            ),
             args,
-            is_cast,
+            sending,
             bound,
         );
         let (order, answer) = Order::asked(Kind::Call, words);
@@ -107,7 +148,6 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
         let first = next(&mut words);
         match letter {
             Some(b'Q') => {
-                bus.tally(&args.method, |tally| tally.call());
                 let id = text(first);
                 if is_cast {
                     place.leave();
@@ -119,7 +159,6 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
             Some(b'J') => {
                 place.leave();
                 let other = text(first);
-                bus.tally(&args.method, |tally| tally.call());
                 if is_cast {
                     return Ok(Sent::Queued(other));
                 }
@@ -131,10 +170,7 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
             }
             Some(b'V') => {
                 place.leave();
-                bus.tally(&args.method, |tally| {
-                    tally.call();
-                    tally.hit();
-                });
+                bus.tally(&args.method, |tally| tally.hit());
                 return Ok(if is_cast {
                     Sent::Queued(text(next(&mut words)))
                 } else {
@@ -158,6 +194,13 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, is_cast: bool) -> Result<Sent, St
     Err("ERR the method or its workers changed too often".to_owned())
 }
 
+/// How many calls of a method may be pending in the backing. Those that wait here count as well.
+fn most_pending(bus: &Bus, method: &Method) -> u64 {
+    let here = bus.direct.lock().queued_of(&method.name);
+    let here = u64::try_from(here).unwrap_or(u64::MAX);
+    method.options.max_pending.saturating_sub(here)
+}
+
 /// Checks the size of what goes to the backing in one piece.
 ///
 /// # Errors
@@ -172,13 +215,14 @@ pub(super) fn fits(bytes: usize, what: &str) -> Result<(), String> {
 fn call_words(
     number: &str,
     method: &Method,
-    (worker, home): (&str, &str),
+    (worker, home, most): (&str, &str, u64),
     args: &CallArgs,
-    is_cast: bool,
+    sending: Sending,
     bound: BoundCall,
 ) -> Vec<Vec<u8>> {
-    let options = &method.options;
+    let (options, is_cast) = (&method.options, sending == Sending::Cast);
     let (key, mode) = match args.caching {
+        _ if sending == Sending::Again => (None, "w"),
         Caching::Never => (None, ""),
         Caching::Use => (bound.key, ""),
         Caching::Replace => (bound.key, "r"),
@@ -193,7 +237,7 @@ fn call_words(
         text(worker),
         text(if is_cast { "1" } else { "0" }),
         text(&args.timeout_ms.to_string()),
-        text(&options.max_pending.to_string()),
+        text(&most.to_string()),
         text(mode),
         key.clone(),
         options.meta(number, args.timeout_ms, (!is_cast).then_some(home), &key),
@@ -295,11 +339,7 @@ async fn wait_for_result(
     patience: Patience,
 ) -> Result<Option<Outcome>, String> {
     let mut place = Place::take(bus, id, Role::Onlooker);
-    let (order, answer) = Order::asked(Kind::Look, words(&["T", id, "wait"]));
-    bus.submit(order);
-    let answer = answer
-        .await
-        .unwrap_or_else(|_| Err(Failure("ERR the bus was not asked".to_owned())))?;
+    let answer = ask(bus, id, (Kind::Look, &["T", id, "wait"])).await?;
     match letter(&answer) {
         Some(b'n') => Err("NOCALL no such call, or it has expired".to_owned()),
         Some(b'p') => {
@@ -318,10 +358,26 @@ async fn wait_for_result(
 
 /// Cancels a call; true if it was queued or in flight.
 pub(super) async fn cancel(bus: Arc<Bus>, id: String) -> Result<bool, String> {
-    let (order, answer) = Order::asked(Kind::End, words(&["E", &id, "c"]));
-    bus.submit(order);
-    let answer = answer
-        .await
-        .unwrap_or_else(|_| Err(Failure("ERR the bus was not asked".to_owned())))?;
+    let answer = ask(&bus, &id, (Kind::End, &["E", &id, "c"])).await?;
     Ok(list(answer).first().is_some_and(|first| number(first) == 1))
+}
+
+/// Has something done with a call. The backing need not have heard of a direct one.
+async fn ask(bus: &Arc<Bus>, id: &str, (kind, said): (Kind, &[&str])) -> Result<Value, Failure> {
+    let once = async || {
+        let (order, answer) = Order::asked(kind, words(said));
+        bus.submit(order);
+        let unasked = || Err(Failure("ERR the bus was not asked".to_owned()));
+        answer.await.unwrap_or_else(|_| unasked())
+    };
+    let answer = once().await?;
+    if letter(&answer) == Some(b'n') && is_direct(id) {
+        let brought = bus.bring(&[id]).await;
+        let answer = once().await?;
+        if letter(&answer) == Some(b'n') {
+            brought?;
+        }
+        return Ok(answer);
+    }
+    Ok(answer)
 }

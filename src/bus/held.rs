@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::bus::Bus;
-use super::order::method_of;
+use super::id::method_of;
 
 /// A call that was fetched and is not answered yet.
 #[derive(Debug)]

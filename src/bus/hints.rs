@@ -4,7 +4,7 @@
 //! now and then, and by a look at everything whenever the connection is made again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use tracing::{debug, warn};
@@ -24,6 +24,10 @@ pub(super) async fn listen(hub: Arc<Hub>) {
     loop {
         match hub.store.link().listen("respite-bus", &channel).await {
             Ok(mut hints) => {
+                // What was seen to be empty may not be any more.
+                for bus in hub.used_buses() {
+                    bus.touched.forget(Instant::now());
+                }
                 hub.set_hints(true);
                 pause = RETRY;
                 refused = None;
@@ -67,6 +71,27 @@ pub(super) fn look_at_everything(hub: &Arc<Hub>) {
     }
 }
 
+/// `k`: another Respite wants a direct call of this one to be kept; `g`: the registry has changed; `a`: the answer to
+/// one of them.
+fn hear_of_direct(hub: &Arc<Hub>, (kind, bus): (&str, &str), id: &str, asking: Option<&str>) {
+    if kind == "a" {
+        hub.answered(id);
+    } else if let Some(asking) = asking {
+        let (id, bus, asking) = (id.to_owned(), bus.to_owned(), asking.to_owned());
+        let own = Arc::clone(hub);
+        let is_call = kind == "k";
+        hub.spawn(async move {
+            if is_call {
+                own.keep(&bus, &id).await;
+            } else if let Some(bus) = own.used_bus(&bus) {
+                bus.let_go();
+            }
+            // If that fails, whoever asks waits in vain.
+            let _ = own.store.tell(&asking, &["a", &bus, &id]).await;
+        });
+    }
+}
+
 fn hear(hub: &Arc<Hub>, message: &[u8]) {
     let Ok(text) = std::str::from_utf8(message) else {
         return;
@@ -75,6 +100,12 @@ fn hear(hub: &Arc<Hub>, message: &[u8]) {
     let (Some(kind), Some(bus)) = (words.next(), words.next()) else {
         return;
     };
+    if matches!(kind, "k" | "g" | "a") {
+        if let (Some(id), home) = (words.next(), words.next()) {
+            hear_of_direct(hub, (kind, bus), id, home);
+        }
+        return;
+    }
     let Some(bus) = hub.used_bus(bus) else { return };
     match kind {
         "q" => {

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::bus::Bus;
 use super::counts::KeptCounts;
 use super::held::{Held, HeldCalls};
+use super::homes::Asked;
 use super::order::Order;
 use super::store::Store;
 use super::{hints, upkeep};
@@ -45,6 +46,8 @@ pub struct Hub {
     next_number: AtomicU64,
     /// Tasks of [`Hub::spawn`] that have not ended.
     pending: AtomicUsize,
+    /// Those who wait until another Respite has a direct call kept in the backing.
+    pub(super) asked: Mutex<Asked>,
     born: Instant,
 }
 
@@ -69,6 +72,7 @@ impl Hub {
             hints: watch::Sender::new(None),
             next_number: AtomicU64::new(0),
             pending: AtomicUsize::new(0),
+            asked: Mutex::default(),
             born: Instant::now(),
         })
     }
@@ -172,16 +176,35 @@ impl Hub {
         let _ = tokio::time::timeout(HINTS_WAIT, hints.wait_for(Option::is_some)).await;
     }
 
-    /// Whether hints come now.
+    /// Says whether hints come now.
     pub(super) fn set_hints(&self, come: bool) {
         self.hints.send_replace(Some(come));
+        if !come {
+            for bus in self.buses() {
+                bus.let_go();
+            }
+        }
+    }
+
+    /// Whether hints come now.
+    pub(super) fn hears(&self) -> bool {
+        *self.hints.borrow() == Some(true)
     }
 
     /// A client is gone: what it held is lost.
     pub(super) fn client_gone(&self, client: u64) {
         let calls = self.held.lock().remove_client(client);
         let mut orders: HashMap<String, (Arc<Bus>, Vec<Order>)> = HashMap::new();
-        for (id, Held { bus, token, .. }) in calls {
+        for (
+            id,
+            Held {
+                bus, token, worker, ..
+            },
+        ) in calls
+        {
+            if bus.lose(&id, &token, &worker) {
+                continue;
+            }
             let name = bus.name.clone();
             let entry = orders.entry(name).or_insert_with(|| (bus, Vec::new()));
             entry.1.push(Order::lost(&id, &token, false));

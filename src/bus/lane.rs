@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use redis::Value;
 
 use super::bus::{Bus, Worker};
-use super::order::{Done, Kind, Order, method_of};
+use super::check::Checks;
+use super::id::method_of;
+use super::order::{Done, Kind, Order};
+use super::registry::Registry;
 use super::slot::{Delivery, Slot};
 use super::store::{Failure, Task, bytes, list, next, number, text};
 use super::waiting::Outcome;
@@ -22,12 +26,16 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 const MOST_CALLS: usize = 2000;
 /// The most orders that wait for the backing to come back.
 const MOST_LATER: usize = 100_000;
+pub(super) const FORGOTTEN: &str = "NOCALL the call is not known any more";
 /// How many calls whose time has come the upkeep looks at in one go.
 pub(super) const DUE_UPKEEP: usize = 500;
 
 /// Orders of one thread for one bus.
 #[derive(Debug, Default)]
-pub(super) struct Lane(Mutex<Queue>);
+pub(super) struct Lane {
+    queue: Mutex<Queue>,
+    pub(super) checks: Checks,
+}
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -41,19 +49,21 @@ struct News {
     ended: Vec<String>,
     failed: Vec<(String, String)>,
     queued: Vec<(String, usize)>,
+    /// The registry that they were sent with.
+    stamp: String,
 }
 
 impl Lane {
     /// Adds an order; true when somebody has to begin working.
     pub(super) fn push(&self, order: Order) -> bool {
-        let mut queue = self.0.lock();
+        let mut queue = self.queue.lock();
         queue.orders.push(order);
         !std::mem::replace(&mut queue.working, true)
     }
 
     /// Takes the next batch; none when there is nothing left to do.
     fn batch(&self) -> Option<Vec<Order>> {
-        let mut queue = self.0.lock();
+        let mut queue = self.queue.lock();
         queue.orders.retain(|order| !order.is_void());
         let (mut bytes, mut calls) = (0, 0);
         let first = queue.orders.iter().take(MOST_ORDERS);
@@ -94,7 +104,7 @@ struct Working<'a> {
 impl Drop for Working<'_> {
     fn drop(&mut self) {
         if !self.over {
-            self.lane.0.lock().working = false;
+            self.lane.queue.lock().working = false;
         }
     }
 }
@@ -122,10 +132,10 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
                 ahead = *wanted;
                 *wanted += slot.count;
             }
-            order.words = fetch_words(bus, slot, ahead, &slot.methods(&registry));
+            order.words = fetch_words(bus, slot, ahead, &methods_of(bus, slot, &registry));
         }
     }
-    let ttl = bus.worker_ms().to_string();
+    let ttl = bus.touched.alive_ms().to_string();
     let due = due.to_string();
     let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), registry.stamp.as_bytes(), due.as_bytes()];
     args.extend(
@@ -134,10 +144,10 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
             .flat_map(|order| order.words.iter().map(Vec::as_slice)),
     );
     match bus.run(Task::Exchange, &args).await {
-        Ok(answer) => read(bus, orders, answer),
+        Ok(answer) => read(bus, orders, answer, registry.stamp.clone()),
         Err(failure) => {
             // It may be another Redis, or an empty one, that answers next.
-            bus.forget_touched(Instant::now());
+            bus.touched.forget(Instant::now());
             for order in orders {
                 fail(bus, order, &failure);
             }
@@ -168,12 +178,26 @@ fn attach_fetches(bus: &Arc<Bus>, orders: &mut Vec<Order>) {
     orders.extend(slots.into_iter().map(Order::fetch));
 }
 
+/// What a fetch looks for. Not for what comes after a call that waits for it here.
+fn methods_of(bus: &Bus, slot: &Slot, registry: &Registry) -> Arc<Vec<String>> {
+    let first = bus.direct.lock().first_wanted(&slot.patterns);
+    let own = usize::from(!slot.yields.swap(false, Ordering::Relaxed));
+    let limit = first
+        .map(|first| first + own)
+        .filter(|limit| (1..slot.patterns.len()).contains(limit));
+    slot.limited.store(limit.is_some(), Ordering::Relaxed);
+    match limit {
+        Some(limit) => Arc::new(registry.matching(&slot.patterns[..limit])),
+        None => slot.methods(registry),
+    }
+}
+
 fn fetch_words(bus: &Bus, slot: &Slot, ahead: usize, methods: &[String]) -> Vec<Vec<u8>> {
     let token = format!("{:016x}", fastrand::u64(..));
     let mut words = vec![
         b"F".to_vec(),
         slot.worker.as_bytes().to_vec(),
-        bus.touch(&slot.worker, &slot.patterns),
+        bus.touched.touch(&slot.worker, &slot.patterns),
         token.into_bytes(),
         slot.count.to_string().into_bytes(),
         if slot.globs {
@@ -188,7 +212,7 @@ fn fetch_words(bus: &Bus, slot: &Slot, ahead: usize, methods: &[String]) -> Vec<
     words
 }
 
-fn read(bus: &Arc<Bus>, orders: Vec<Order>, answer: Value) -> Option<u64> {
+fn read(bus: &Arc<Bus>, orders: Vec<Order>, answer: Value, stamp: String) -> Option<u64> {
     let mut parts = list(answer).into_iter();
     let answers = list(next(&mut parts));
     let mut news = News {
@@ -199,6 +223,7 @@ fn read(bus: &Arc<Bus>, orders: Vec<Order>, answer: Value) -> Option<u64> {
         queued: pairs(next(&mut parts))
             .map(|(a, b)| (text(a), usize::try_from(number(&b)).unwrap_or(0)))
             .collect(),
+        stamp,
     };
     let workers = list(next(&mut parts));
     if !workers.is_empty() {
@@ -211,6 +236,9 @@ fn read(bus: &Arc<Bus>, orders: Vec<Order>, answer: Value) -> Option<u64> {
         bus.set_workers(Vec::new());
     }
     let due = number(&next(&mut parts));
+    if let others @ Value::Int(_) = next(&mut parts) {
+        bus.note_others(number(&others));
+    }
     for (order, answer) in orders.into_iter().zip(answers) {
         hand_out(bus, order, answer, &mut news);
     }
@@ -249,10 +277,8 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
                 let mut words = list(answer).into_iter();
                 next(&mut words);
                 let delivery = Delivery::read(bus, next(&mut words));
+                bus.note_stored(&slot);
                 for call in delivery.calls() {
-                    if call.queued_us >= 0 {
-                        bus.tally(&call.method, |tally| tally.queued(call.queued_us));
-                    }
                     let queued = news
                         .queued
                         .iter_mut()
@@ -275,8 +301,23 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
             }
             // Enough was delivered for once; there may be more.
             Some(b'A') => bus.submit(Order::fetch(slot)),
-            _ => bus.park(slot, seen),
+            answer => {
+                if answer == Some(b'N') && !slot.limited.load(Ordering::Relaxed) {
+                    bus.touched.note_quiet(&slot, news.stamp.clone(), seen);
+                }
+                bus.park(slot, seen);
+            }
         },
+        Done::Lease(term) => {
+            let stamp = text(answer);
+            if stamp == bus.registry().stamp {
+                bus.lease.take(&term, stamp);
+            } else {
+                let (own, hub) = (Arc::clone(bus), Arc::clone(&bus.hub));
+                // Without it the next call looks for itself.
+                hub.spawn(async move { drop(own.reload().await) });
+            }
+        }
         Done::Parked => {
             for (method, count) in pairs(answer) {
                 bus.news(&text(method), usize::try_from(number(&count)).unwrap_or(0));
@@ -305,9 +346,7 @@ fn replied(bus: &Bus, words: &[Vec<u8>], answer: &Value, news: &mut News) {
 fn looked(bus: &Bus, id: &str, answer: Value) {
     let letter = letter(&answer);
     let outcome = match letter {
-        Some(b'n') => Some(Outcome::Failed(
-            "NOCALL the call is not known any more".into(),
-        )),
+        Some(b'n') => Some(Outcome::Failed(FORGOTTEN.into())),
         _ => outcome(answer),
     };
     if let Some(outcome) = outcome {
@@ -348,16 +387,16 @@ pub(super) fn issued_as(words: &[Vec<u8>], answer: &Value) -> Option<String> {
 fn fail(bus: &Arc<Bus>, order: Order, failure: &Failure) {
     match order.done {
         // Sent again until the backing is there: it does nothing when it was carried out already.
-        Done::Nobody if order.kind == Kind::Lost && failure.is_outage() => {
+        Done::Nobody if matches!(order.kind, Kind::Lost | Kind::Void) && failure.is_outage() => {
             let mut taken = bus.taken.lock();
             if taken.len() < MOST_LATER {
                 taken.push(order);
             }
         }
-        Done::Nobody | Done::Waiting(_) | Done::Parked => {}
+        Done::Nobody | Done::Waiting(_) | Done::Parked | Done::Lease(_) => {}
         Done::Answer(tx) => drop(tx.send(Err(failure.clone()))),
         Done::Slot(slot, seen) => {
-            if slot.waited.load(std::sync::atomic::Ordering::Relaxed) {
+            if slot.waited.load(Ordering::Relaxed) {
                 bus.park(slot, seen);
             } else {
                 slot.give(Err(failure.clone()));
@@ -384,7 +423,7 @@ fn worker(name: Value, patterns: Value) -> Worker {
     }
 }
 
-/// Reads a worker's patterns as [`Bus::touch`] wrote them.
+/// Reads a worker's patterns as [`super::touched::TouchedWorkers::touch`] wrote them.
 pub(super) fn read_patterns(encoded: &[u8]) -> Vec<String> {
     match parse_reply(encoded) {
         Ok(Some((Resp::Array(words), _))) => words

@@ -192,6 +192,11 @@ impl Options {
         Some(options)
     }
 
+    /// Whether more is asked than that there is some limit to the calls that are pending.
+    pub(super) fn limits_pending(&self) -> bool {
+        self.max_pending != PENDING
+    }
+
     /// What is known of a call with this number, as the scripts read it; `home` is where it is waited for.
     pub(super) fn meta(
         &self,

@@ -1,7 +1,8 @@
 //! The bus: callers name a method, workers anywhere fetch the call and reply; `BUS.*`.
 //!
 //! All state is in the backing, in scripts that are atomic each (`scripts/`, see `prelude.lua` for the keys), so
-//! that callers and workers may be on different Respites. Here are the commands, what is known of methods,
+//! that callers and workers may be on different Respites; but a call whose caller and worker are both here goes
+//! straight from one to the other, and is kept there only when it takes long (`direct`, `handing`). Here are the commands, what is known of methods,
 //! and those who wait: fetches (`slot`) and callers (`waiting`). What they want done goes to the backing as
 //! orders, many at a time (`lane`); other Respites are told by hints where to look (`hints`), and the
 //! `upkeep` makes up for hints that were lost.
@@ -18,17 +19,24 @@ mod body;
 )]
 mod bus;
 mod calling;
+mod check;
 mod commands;
 mod counts;
+mod direct;
+mod handing;
 mod held;
 mod hints;
+mod homes;
 mod hub;
+mod id;
 mod json;
 mod lane;
+mod lease;
 mod method;
 mod metrics;
 mod name;
 mod order;
+mod queues;
 mod registry;
 mod rows;
 mod shapes;
@@ -36,6 +44,7 @@ mod slot;
 mod store;
 mod tally;
 mod template;
+mod touched;
 mod upkeep;
 mod waiting;
 mod working;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redis::Value;
 use tokio::sync::oneshot;
 
+use super::lease::Term;
 use super::slot::Slot;
 use super::store::Failure;
 
@@ -20,6 +21,10 @@ pub(super) struct Order {
 /// Orders that are sent together are carried out in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
+    /// A direct call is kept from now on.
+    Keep,
+    /// A direct call is over of which the backing may have heard.
+    Void,
     /// A worker's outcome.
     Reply,
     /// Somebody's leaving.
@@ -33,6 +38,9 @@ pub(super) enum Kind {
     Beat,
     Touch,
     Interest,
+    /// How many direct calls wait.
+    Queued,
+    Lease,
     Fetch,
 }
 
@@ -47,6 +55,8 @@ pub(super) enum Done {
     Slot(Arc<Slot>, u64),
     /// The fetches that can have one of the calls that are ready.
     Parked,
+    /// The lease that was asked for.
+    Lease(Term),
 }
 
 impl Order {
@@ -71,6 +81,20 @@ impl Order {
     /// Fetches wait here: hints are wanted, and what is ready is to be fetched.
     pub(super) fn ready() -> Self {
         Order::new(Kind::Interest, words(&["I"]), Done::Parked)
+    }
+
+    /// So many direct calls wait here, by method.
+    pub(super) fn queued(counts: &[(Arc<str>, usize)]) -> Self {
+        let lines = counts
+            .iter()
+            .map(|(method, count)| format!("\n{count} {method}"));
+        let text: String = lines.collect();
+        Order::new(Kind::Queued, words(&["Q", &text]), Done::Nobody)
+    }
+
+    /// The lease on the registry is wanted.
+    pub(super) fn lease(term: Term) -> Self {
+        Order::new(Kind::Lease, words(&["H"]), Done::Lease(term))
     }
 
     /// A worker's connection is gone; `unseen`: before the worker saw the call.
@@ -99,9 +123,19 @@ impl Order {
         Order::new(Kind::TakenShared, words(&["Y", id, &count]), Done::Nobody)
     }
 
+    /// A direct call that may have been kept has ended where it began.
+    pub(super) fn void(id: &str) -> Self {
+        Order::new(Kind::Void, words(&["V", id]), Done::Nobody)
+    }
+
     /// Nobody here waits for the call any more.
     pub(super) fn gone(id: &str) -> Self {
-        Order::new(Kind::End, words(&["E", id, "g"]), Done::Nobody)
+        Order::given_up(id, "g")
+    }
+
+    /// As [`Order::gone`], or (`d`) because its time is up.
+    pub(super) fn given_up(id: &str, why: &str) -> Self {
+        Order::new(Kind::End, words(&["E", id, why]), Done::Nobody)
     }
 
     /// Whether it need not be carried out, because whoever wanted it has gone.
@@ -109,7 +143,7 @@ impl Order {
         match &self.done {
             Done::Answer(tx) => self.kind == Kind::Call && tx.is_closed(),
             Done::Slot(slot, _) => slot.is_closed(),
-            Done::Nobody | Done::Waiting(_) | Done::Parked => false,
+            Done::Nobody | Done::Waiting(_) | Done::Parked | Done::Lease(_) => false,
         }
     }
 
@@ -129,26 +163,4 @@ impl Order {
 /// Writes words of an order.
 pub(super) fn words(words: &[&str]) -> Vec<Vec<u8>> {
     words.iter().map(|word| word.as_bytes().to_vec()).collect()
-}
-
-/// The number of a call: what its id begins with, and its Respite gave it.
-pub(super) fn number_of(id: &str) -> &str {
-    id.split('.').next().unwrap_or(id)
-}
-
-/// The method of a call: what its id ends with.
-pub(super) fn method_of(id: &str) -> &str {
-    id.splitn(3, '.').nth(2).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_tells_number_and_method() {
-        let id = "0123-a.1700000000000-0.my.method";
-        assert_eq!((number_of(id), method_of(id)), ("0123-a", "my.method"));
-        assert_eq!((number_of("x"), method_of("x")), ("x", ""));
-    }
 }

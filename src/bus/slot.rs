@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 
 use super::body::Body;
 use super::bus::Bus;
+use super::id::method_of;
 use super::name::is_literal;
-use super::order::{Order, method_of};
+use super::order::Order;
 use super::registry::{Registry, any_matches};
 use super::store::{Failure, bytes, list, next, number, text};
 
@@ -28,6 +29,10 @@ pub(super) struct Slot {
     closing: AtomicBool,
     /// It has waited before: a failure is not the end then.
     pub(super) waited: AtomicBool,
+    /// It was asked for less than its patterns, as a call waits for it here.
+    pub(super) limited: AtomicBool,
+    /// It is the turn of the calls that wait here.
+    pub(super) yields: AtomicBool,
     /// What the patterns match, for a state of the registry.
     methods: Mutex<(String, Arc<Vec<String>>)>,
 }
@@ -88,6 +93,8 @@ impl Slot {
             tx: Mutex::new(Some(tx)),
             closing: AtomicBool::new(false),
             waited: AtomicBool::new(false),
+            limited: AtomicBool::new(false),
+            yields: AtomicBool::new(false),
             methods: Mutex::default(),
         };
         (Arc::new(slot), rx)
@@ -99,6 +106,11 @@ impl Slot {
             .lock()
             .as_ref()
             .is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Whether its time is up, or nobody wants the calls.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire) || self.is_closed()
     }
 
     /// Ends the fetch; dropping what it cannot take puts calls back.
@@ -125,18 +137,23 @@ impl Slot {
 impl Parked {
     /// Parks a fetch that found nothing, unless something came since `seen`.
     pub(super) fn park(&mut self, slot: Arc<Slot>, seen: u64) -> Park {
-        if slot.closing.load(Ordering::Acquire) || slot.is_closed() {
+        if slot.is_closing() {
             slot.tx.lock().take();
             return Park::Over;
         }
-        let concerns =
-            |method: &String, at: &u64| *at > seen && any_matches(&slot.patterns, method);
-        if self.news > seen && self.last.iter().any(|(method, at)| concerns(method, at)) {
+        if self.concern(&slot, seen) {
             return Park::Again;
         }
         slot.waited.store(true, Ordering::Relaxed);
         self.slots.push_back(slot);
         Park::Waits
+    }
+
+    /// Whether something was queued for a fetch since `seen`.
+    pub(super) fn concern(&self, slot: &Slot, seen: u64) -> bool {
+        let concerns =
+            |method: &String, at: &u64| *at > seen && any_matches(&slot.patterns, method);
+        self.news > seen && self.last.iter().any(|(method, at)| concerns(method, at))
     }
 
     pub(super) fn news(&self) -> u64 {
@@ -159,6 +176,12 @@ impl Parked {
         if self.last.len() > most {
             self.last.clear();
         }
+    }
+
+    /// Whether a fetch that waits wants this method.
+    pub(super) fn wants(&self, method: &str) -> bool {
+        let mut slots = self.slots.iter();
+        slots.any(|slot| any_matches(&slot.patterns, method) && !slot.is_closed())
     }
 
     /// Takes up to `most` fetches that want this method, the longest waiting first.
@@ -220,6 +243,12 @@ impl Delivery {
         }
     }
 
+    /// Calls that begin and may end here.
+    pub(super) fn direct(bus: &Arc<Bus>, calls: Vec<Delivered>) -> Self {
+        let bus = Arc::clone(bus);
+        Delivery { bus, calls }
+    }
+
     pub(super) fn calls(&self) -> &[Delivered] {
         &self.calls
     }
@@ -232,9 +261,14 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let back = self.calls.iter();
-        let back = back.map(|call| Order::lost(&call.id, &call.token, true));
-        let back: Vec<Order> = back.collect();
+        let mut back = Vec::new();
+        // The last one first: each goes to the front of its queue.
+        for call in std::mem::take(&mut self.calls).into_iter().rev() {
+            let order = Order::lost(&call.id, &call.token, true);
+            if !self.bus.put_back(call) {
+                back.push(order);
+            }
+        }
         self.bus.submit_from_anywhere(back);
     }
 }

@@ -67,6 +67,9 @@ macro_rules! with_calls {
     };
 }
 
+/// The state of a registry in which nothing is; `registry.lua` says it in the same way.
+const NO_STAMP: &str = "0";
+
 /// The script for all that happens often: what is rare in it is a function, made when it is needed.
 const EXCHANGE: &str = concat!(
     include_str!("scripts/prelude.lua"),
@@ -108,7 +111,28 @@ impl Store {
 
     /// The channel that others tell this Respite news over; scripts know it by the same name.
     pub(super) fn channel(&self) -> String {
-        format!("respite:b:{}", self.instance)
+        channel_of(&self.instance)
+    }
+
+    /// The state of a bus's registry; `key` is where the states of its methods are.
+    pub(super) async fn stamp(&self, key: &str) -> Result<String, Failure> {
+        let mut get = redis::cmd("HGET");
+        get.arg(key).arg("");
+        match self.link.command(&get).await {
+            Ok(Value::Nil) => Ok(NO_STAMP.to_owned()),
+            Ok(stamp) => Ok(text(stamp)),
+            Err(error) => Err(Failure(text_of(&error))),
+        }
+    }
+
+    /// Tells another Respite something; gives how many hear it.
+    pub(super) async fn tell(&self, home: &str, words: &[&str]) -> Result<i64, Failure> {
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(channel_of(home)).arg(words.join("\n"));
+        let heard = self.link.command(&publish).await;
+        heard
+            .map(|heard| number(&heard))
+            .map_err(|error| Failure(text_of(&error)))
     }
 
     /// Runs a script on a bus; `key` is the key of its registry.
@@ -125,6 +149,10 @@ impl Store {
         let answer = self.link.script(script, &[key], &all).await;
         answer.map_err(|error| Failure(text_of(&error)))
     }
+}
+
+fn channel_of(instance: &str) -> String {
+    format!("respite:b:{instance}")
 }
 
 fn text_of(error: &ControlError) -> String {

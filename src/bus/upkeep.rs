@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tracing::debug;
 
-use super::bus::{Bus, join, write_patterns};
+use super::bus::Bus;
 use super::hub::Hub;
 use super::lane::{DUE_UPKEEP, exchange};
 use super::order::{Done, Kind, Order};
 use super::store::{Task, number};
+use super::touched::{join, write_patterns};
 
 /// How often is looked whether a bus has to be tended.
 const TICK: Duration = Duration::from_millis(50);
@@ -44,6 +45,9 @@ pub(super) async fn tend(hub: Arc<Hub>) {
             pruned = Instant::now();
             if let Some(before) = pruned.checked_sub(REMEMBERED) {
                 hub.held.lock().prune(before);
+            }
+            for bus in hub.used_buses() {
+                bus.direct.lock().prune(pruned);
             }
             join_all(hub.used_buses().iter().map(prune)).await;
         }
@@ -86,6 +90,15 @@ fn everything(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
     if !bus.parked.lock().is_empty() {
         orders.push(Order::ready());
     }
+    if hub.hears()
+        && let Some(term) = bus.lease.ask()
+    {
+        orders.push(Order::lease(term));
+    }
+    let queued = bus.direct.lock().queued();
+    if bus.said_queued.swap(!queued.is_empty(), Ordering::Relaxed) || !queued.is_empty() {
+        orders.push(Order::queued(&queued));
+    }
     orders
 }
 
@@ -98,12 +111,13 @@ fn alive(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
         join(patterns, &slot.patterns);
     }
     for (worker, patterns) in &workers {
-        bus.note_waiting(worker, patterns);
+        bus.touched.note_waiting(worker, patterns);
     }
     for worker in hub.held.lock().workers(bus, now) {
         workers.entry(worker).or_default();
     }
-    bus.forget_touched(now.checked_sub(hub.worker_ttl * 10).unwrap_or(now));
+    bus.touched
+        .forget(now.checked_sub(hub.worker_ttl * 10).unwrap_or(now));
     let touch = |(worker, patterns): (String, Vec<String>)| {
         let encoded = if patterns.is_empty() {
             Vec::new()

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::bus::Bus;
-use super::order::{Order, number_of};
+use super::id::number_of;
+use super::order::Order;
 
 /// How a call ended: the worker's payload, or the error reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +102,18 @@ impl Waiting {
             .collect()
     }
 
+    /// The backing has a call that somebody may wait for here.
+    pub(super) fn set_id(&mut self, id: &str) {
+        if let Some(waiters) = self.calls.get_mut(number_of(id)) {
+            waiters.id = Some(id.to_owned());
+        }
+    }
+
+    /// The id of a call that the backing has.
+    pub(super) fn id(&self, number: &str) -> Option<String> {
+        self.calls.get(number)?.id.clone()
+    }
+
     fn leave(&mut self, call: &str, number: u64) -> bool {
         let Some(waiters) = self.calls.get_mut(call) else {
             return false;
@@ -144,10 +157,7 @@ impl Place {
 
     /// The backing knows the call: from now on it is looked at, and given up if the place of a caller is.
     pub(super) fn issued(&mut self, id: &str) {
-        let mut waiting = self.bus.waiting.lock();
-        if let Some(waiters) = waiting.calls.get_mut(&self.call) {
-            waiters.id = Some(id.to_owned());
-        }
+        self.bus.waiting.lock().set_id(id);
         self.issued = (self.role != Role::Onlooker).then(|| id.to_owned());
     }
 

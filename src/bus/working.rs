@@ -10,9 +10,12 @@ use tokio::time::{sleep, timeout};
 use super::arguments::{FetchArgs, Patience};
 use super::bus::Bus;
 use super::calling::{PATIENCE, fits};
+use super::direct::Standing;
+use super::id::is_direct;
 use super::order::{Kind, Order, words};
 use super::slot::{Delivered, Slot};
 use super::store::{Failure, list, next, number, text};
+use super::waiting::Outcome;
 
 /// The most calls that one order asks about.
 const MOST_ASKED: usize = 1000;
@@ -47,7 +50,7 @@ pub(super) async fn fetch(
     if slot.globs {
         bus.known_registry().await?;
     }
-    bus.submit(Order::fetch(Arc::clone(&slot)));
+    bus.look_for_calls(&slot);
     let time_is_up = async {
         match args.patience {
             Patience::For(limit) => sleep(limit).await,
@@ -75,6 +78,9 @@ pub(super) async fn fetch(
     let calls = delivered?.accept();
     let now = Instant::now();
     let after = |ms: i64| now + Duration::from_millis(ms.max(0).cast_unsigned());
+    for call in calls.iter().filter(|call| call.queued_us >= 0) {
+        bus.tally(&call.method, |tally| tally.queued(call.queued_us));
+    }
     let mut held = bus.hub.held.lock();
     for call in &calls {
         let who = (&bus, slot.worker.as_str(), call.token.as_str());
@@ -101,6 +107,18 @@ pub(super) enum Work {
     },
 }
 
+impl Work {
+    /// What callers get.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Work::Done(payload) => Outcome::Done(payload.as_slice().into()),
+            Work::Failed { code, message, .. } => {
+                Outcome::Failed(format!("BUSFAIL {code} {message}").into())
+            }
+        }
+    }
+}
+
 /// Ends a call, or this delivery of it; false when it is too late for that.
 pub(super) async fn reply(
     bus: Arc<Bus>,
@@ -110,6 +128,10 @@ pub(super) async fn reply(
 ) -> Result<bool, String> {
     if let Work::Done(payload) = &work {
         fits(payload.len(), "a result")?;
+    }
+    if let Some(accepted) = bus.end_direct(&id, &token, &work).await {
+        bus.hub.held.lock().remove_delivery(&id, &token);
+        return Ok(accepted);
     }
     let (kind, value, code) = match work {
         Work::Done(payload) => ("d", payload, String::new()),
@@ -122,10 +144,22 @@ pub(super) async fn reply(
     let mut order_words = words(&["R", &id, &token, kind]);
     order_words.push(value);
     order_words.push(code.into_bytes());
-    let (order, answer) = Order::asked(Kind::Reply, order_words);
+    let mut accepted = ask_to_end(&bus, order_words.clone()).await?;
+    if !accepted && is_direct(&id) {
+        let brought = bus.bring(&[&id]).await;
+        accepted = ask_to_end(&bus, order_words).await?;
+        if !accepted {
+            brought?;
+        }
+    }
+    bus.hub.held.lock().remove_delivery(&id, &token);
+    Ok(accepted)
+}
+
+async fn ask_to_end(bus: &Arc<Bus>, words: Vec<Vec<u8>>) -> Result<bool, Failure> {
+    let (order, answer) = Order::asked(Kind::Reply, words);
     bus.submit(order);
     let answer = answer.await.unwrap_or_else(|_| Err(unanswered()))?;
-    bus.hub.held.lock().remove_delivery(&id, &token);
     Ok(list(answer).first().is_some_and(|first| number(first) == 1))
 }
 
@@ -139,12 +173,42 @@ pub(super) async fn beat(
     let mut asked = bus.hub.held.lock().of_worker(&bus, &worker);
     let extended: HashSet<&String> = extend.iter().collect();
     asked.retain(|id| !extended.contains(id));
+    let mut told = Vec::new();
+    let mut is_told = |id: &String| {
+        let is_cancelled = bus.standing(id, &worker) == Some(Standing::Cancelled);
+        if is_cancelled {
+            told.push(id.clone());
+        }
+        is_cancelled
+    };
+    let extend: Vec<String> = extend.into_iter().filter(|id| !is_told(id)).collect();
+    asked.retain(|id| !is_told(id) && bus.standing(id, &worker).is_none());
     let (mut lost, mut cancelled) = beat_once(&bus, &worker, &extend, true).await?;
+    cancelled.extend(told);
+    // The backing need not have heard of direct calls.
+    let (unheard, gone): (Vec<String>, Vec<String>) =
+        lost.into_iter().partition(|id| is_direct(id));
+    lost = gone;
+    if !unheard.is_empty() {
+        let ids: Vec<&str> = unheard.iter().map(String::as_str).collect();
+        let brought = bus.bring(&ids).await;
+        let (more_lost, more_cancelled) = beat_once(&bus, &worker, &unheard, true).await?;
+        cancelled.extend(more_cancelled);
+        // What a Respite that does not answer has is not known to be lost.
+        if brought.is_ok() {
+            lost.extend(more_lost);
+        }
+    }
     for ids in asked.chunks(MOST_ASKED) {
         let (more_lost, more_cancelled) = beat_once(&bus, &worker, ids, false).await?;
         lost.extend(more_lost);
         cancelled.extend(more_cancelled);
     }
+    let mut held = bus.hub.held.lock();
+    for id in lost.iter().chain(&cancelled) {
+        held.remove(id);
+    }
+    drop(held);
     Ok((lost, cancelled))
 }
 
@@ -165,9 +229,6 @@ async fn beat_once(
     let (lost, cancelled) = (names(next(&mut lists)), names(next(&mut lists)));
     let visibility = names(next(&mut lists));
     let mut held = bus.hub.held.lock();
-    for id in lost.iter().chain(&cancelled) {
-        held.remove(id);
-    }
     let now = Instant::now();
     for (id, ms) in ids.iter().zip(visibility) {
         if let Ok(ms @ 1..) = ms.parse() {

@@ -7,7 +7,8 @@ const MIB: usize = 1024 * 1024;
 
 #[test]
 fn what_is_too_large_is_refused_and_a_fetch_brings_no_more_than_fits() {
-    let world = World::of(1);
+    // So much takes its time on a busy machine.
+    let world = World::with(1, "[timeouts]\nreply = \"60s\"");
     world.register("m", &[]);
     world.register("bound", &["PARAMS", "1", "a"]);
     let mut client = world.connect();

@@ -2,6 +2,7 @@
 
 mod commands;
 mod delivery;
+mod direct;
 mod endings;
 mod faults;
 mod limits;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{wait_for_blocked, wait_for_shared_only};
-use crate::support::{Client, RedisServer, Respite};
+use crate::support::{Client, DEADLINE, RedisServer, Respite, wait_until};
 
 /// How long absence is looked for.
 const MOMENT: Duration = Duration::from_millis(60);
@@ -159,7 +159,12 @@ fn list_shows_the_clients_of_all_workers() {
     clients[4].call(&["SUBSCRIBE", "c"]);
     clients[5].send(&["BLPOP", "list", "0"]);
     wait_for_blocked(&mut redis.connect(), 1);
-    let list = clients[0].call(&["CLIENT", "LIST"]);
+    // Its own worker says so a moment later.
+    let mut list = clients[0].call(&["CLIENT", "LIST"]);
+    wait_until("the blocked one is shown as such", DEADLINE, || {
+        list = clients[0].call(&["CLIENT", "LIST"]);
+        list.as_str().contains(" flags=b ")
+    });
     let lines: Vec<&str> = list.as_str().lines().collect();
     assert_eq!(lines.len(), clients.len(), "{list:?}");
     for (n, client) in clients.iter().enumerate() {

@@ -89,6 +89,8 @@ local function leave_queue(c)
   call('XACK', q, 'g', c.x)
   call('XDEL', q, c.x)
   call('HDEL', P .. 'o', c.id)
+  -- A direct call is not in the stream.
+  if c.x == '0-1' then call('DEL', P .. 'k:' .. c.number) end
   if c.s == 'q' then call('ZREM', P .. 'y:' .. c.m, c.id) end
   if c.revived then
     call('SREM', P .. 'v:' .. c.m, c.id)

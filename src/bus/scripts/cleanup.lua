@@ -1,6 +1,8 @@
 -- ARGV: Respite, bus, how many calls at most. Gives: keys removed, whether there is more to do, calls that
--- somebody here waits for.
+-- somebody here waits for, whom the registry is leased to.
 local most = tonumber(ARGV[3])
+local ok, leased = pcall(holders)
+if not ok then leased = {} end
 -- Keys that somebody put in the way go as well.
 local ids = redis.pcall('ZRANGE', P .. 't', 0, most - 1)
 if ids.err then ids = {} end
@@ -29,9 +31,9 @@ else
       removed = removed + call('UNLINK', P .. kind .. ':' .. method)
     end
   end
-  for _, key in ipairs({ 'm', 'g', 't', 's', 'w', 'p', 'i', 'o', 'n', 'y' }) do
+  for _, key in ipairs({ 'm', 'g', 't', 's', 'w', 'p', 'i', 'o', 'n', 'y', 'l', 'x' }) do
     removed = removed + call('UNLINK', P .. key)
   end
 end
 close()
-return { removed, more, ended }
+return { removed, more, ended, leased }

@@ -1,12 +1,15 @@
 -- What happens to calls, many at a time: a Respite sends all that has come together as one list of orders.
 -- ARGV: Respite, bus, worker ttl, stamp of the registry that it knows, how many due calls to look at, then the
--- orders, each a letter and its words, in this order: R E L X Y C T B W I F.
+-- orders, each a letter and its words, in this order: D V R E L X Y C T B W I Q H F.
 -- Gives: an answer per order, calls ended for this Respite, failures, methods with queued calls, workers
--- alive (if a call found none), the time until the next call is due (if it was to look at some).
+-- alive (if a call found none), and if it was to look at due calls: the time until the next one is due, how many other
+-- Respites have fetches that wait.
 --
 -- A function costs time when it is made, and `learn` makes many: the usual orders do without.
 local TTL, STAMP, LOOK = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local INTEREST = 10000  -- how long a Respite gets hints after it last asked for them
+local LEASE = 3000      -- how long a lease on the registry lasts
+local SAID = 3000       -- how long is believed what it says of its direct calls
 local rare = nil
 local answers, n = {}, 0
 local workers = nil
@@ -93,7 +96,8 @@ while at <= words do
       rare = rare or learn()
       answer = rare.cached(number, method, kept, mode, key, meta)
     end
-    if not answer and kept == '0' then
+    -- w: it waited for a worker already.
+    if not answer and kept == '0' and mode ~= 'w' then
       if living[worker] == nil then
         local till = worker ~= '' and call('ZSCORE', P .. 'w', worker)
         living[worker] = till and tonumber(till) > now or false
@@ -256,6 +260,7 @@ while at <= words do
         places[#places + 1] = x
         acks[method] = places
         undelivered[#undelivered + 1] = id
+        if x == '0-1' then call('DEL', P .. 'k:' .. number) end
         if tonumber(timeout) > TAKEN then
           due[#due + 1] = now + TAKEN
           due[#due + 1] = id
@@ -305,6 +310,23 @@ while at <= words do
     answer = rare.ready()
     at = at + 1
 
+  elseif order == 'Q' then
+    -- Direct calls wait here: how many of which method. None: not any more.
+    if ARGV[at + 1] == '' then
+      call('HDEL', P .. 'l', ME)
+    elseif call('EXISTS', P .. 'm') == 1 then
+      call('HSET', P .. 'l', ME, now + SAID .. ARGV[at + 1])
+      lease(P .. 'l', SAID)
+    end
+    at = at + 2
+
+  elseif order == 'H' then
+    -- This Respite wants to be asked before the registry changes.
+    call('ZADD', P .. 'x', now + LEASE, ME)
+    lease(P .. 'x', LEASE)
+    answer = call('HGET', P .. 'g', '') or '0'
+    at = at + 1
+
   elseif order == 'B' then
     local worker, extend, all = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
     local ids = {}
@@ -325,6 +347,12 @@ while at <= words do
     elseif order == 'Y' then
       answer = rare.Y(ARGV[at + 1], ARGV[at + 2])
       at = at + 3
+    elseif order == 'D' then
+      answer = rare.D(unpack(ARGV, at + 1, at + 7))
+      at = at + 8
+    elseif order == 'V' then
+      answer = rare.V(ARGV[at + 1])
+      at = at + 2
     else
       answer = rare.L(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
       at = at + 4
@@ -342,9 +370,11 @@ for method, entries in pairs(spare) do
 end
 settle()
 close()
-local next_due = -1
+local next_due, others = -1, nil
 if LOOK > 0 then
+  others = call('ZCOUNT', P .. 'i', '(' .. now, '+inf')
+  if tonumber(call('ZSCORE', P .. 'i', ME) or 0) > now then others = others - 1 end
   local first = call('ZRANGE', P .. 't', 0, 0, 'WITHSCORES')
   if first[1] then next_due = math.max(0, tonumber(first[2]) - now) end
 end
-return { answers, ended, failed, queued_list(), workers or {}, next_due }
+return { answers, ended, failed, queued_list(), workers or {}, next_due, others }

@@ -9,6 +9,21 @@ if what == 'workers' then
     holding[worker] = (holding[worker] or 0) + 1
   end
 end
+local direct, waits = {}, {}
+if #ARGV > 4 then
+  local said = call('HGETALL', P .. 'l')
+  for i = 1, #said, 2 do
+    if said[i] ~= ME and tonumber(match(said[i + 1], '^%d+')) > now then
+      for count, method in string.gmatch(said[i + 1], '\n(%d+) ([^\n]+)') do
+        waits[method] = (waits[method] or 0) + count
+      end
+    end
+  end
+  for _, id in ipairs(call('HKEYS', P .. 'o')) do
+    local method = match(id, '^[^.]+%.0%-1%.(.+)$')
+    if method then direct[method] = (direct[method] or 0) + 1 end
+  end
+end
 local methods = {}
 for i = 5, #ARGV do
   local q = P .. 'q:' .. ARGV[i]
@@ -16,7 +31,7 @@ for i = 5, #ARGV do
   if all > 0 then read = call('XPENDING', q, 'g')[1] end
   local waiting, revived = call('ZCARD', P .. 'y:' .. ARGV[i]), call('SCARD', P .. 'v:' .. ARGV[i])
   methods[#methods + 1] = {
-    all - read + waiting, math.max(0, read + revived - waiting), what == 'stats' and call('HGETALL', P .. 'h:' .. ARGV[i]) or {},
+    all - read + waiting + (waits[ARGV[i]] or 0), math.max(0, read + revived - waiting) + (direct[ARGV[i]] or 0), what == 'stats' and call('HGETALL', P .. 'h:' .. ARGV[i]) or {},
   }
 end
 local workers = {}

@@ -137,11 +137,41 @@ function orders.E(id, why)
   return { 'p' }
 end
 
+-- D: a direct call, which a worker has, is kept from now on. It has no entry in the stream. Times in milliseconds:
+-- until its deadline, since the worker has it; since it waits in microseconds.
+function orders.D(id, token, worker, left, handed, begun, meta)
+  local number, method = match(id, '^([^.]+)%.[^.]+%.(.+)$')
+  if call('HEXISTS', P .. 'm', method) == 0 then return { 'M' } end
+  -- It was told before, and has ended.
+  if call('EXISTS', P .. 'r:' .. number) == 1 then return { 'K' } end
+  local visibility = tonumber(match(meta, '^%S+ %d+ (%d+)'))
+  left, handed = tonumber(left), tonumber(handed)
+  local till, deadline = now + visibility - handed, now + left
+  call('HSET', P .. 'o', id, token .. ' 1 ' .. till .. ' ' .. string.format('%.0f', now_us - handed * 1000)
+    .. '\n' .. worker .. '\n' .. string.format('%.0f', now_us - begun) .. ' ' .. meta)
+  lease(P .. 'o', left + GRACE)
+  local k = P .. 'k:' .. number
+  call('HSET', k, 'd', deadline)
+  call('PEXPIRE', k, left + GRACE)
+  look_again(id, math.min(till, deadline))
+  return { 'K' }
+end
+
+-- V: a direct call that may have been kept has ended where it began.
+function orders.V(id)
+  local c = load(id)
+  if c and c.s == 'f' then
+    leave_queue(c)
+    forget(c)
+  end
+  return 0
+end
+
 -- L: a worker's connection is gone ('1': before the worker saw the call).
 function orders.L(id, token, unseen)
   local c = load(id)
   if not c or c.s ~= 'f' or c.t ~= token then return { 0 } end
-  if unseen == '1' and c.d > now then again(c, c.n - 1) else lost(c) end
+  if unseen == '1' and c.d > now and c.x ~= '0-1' then again(c, c.n - 1) else lost(c) end
   return { 1 }
 end
 

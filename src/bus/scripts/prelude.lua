@@ -16,6 +16,8 @@
 --   c:METHOD  key -> cached result   e:METHOD  key -> when it expires
 --   w  worker -> alive until         p  worker -> patterns                  i  Respite -> wants hints until
 --   d:METHOD  dead calls by time     h:METHOD  counters
+--   x  Respite -> until when it has to be asked before the registry changes
+--   l  Respite -> until when it holds, and per direct call that waits there: a line with their number and the method
 --
 -- A call is NUMBER.PLACE.METHOD: the number that its Respite gave it, and its place in the stream. What is known
 -- of it: queued at (us), number, timeout, visibility, result ttl, cache ttl, idempotent, most deliveries, kept, home (where it
@@ -79,6 +81,19 @@ local function close()
       end
     end
   end
+end
+
+-- The Respites that the registry is leased to, and for how long.
+local function holders()
+  local list = {}
+  local found = call('ZRANGEBYSCORE', P .. 'x', '(' .. now, '+inf', 'WITHSCORES')
+  for i = 1, #found, 2 do
+    if found[i] ~= ME then
+      list[#list + 1] = found[i]
+      list[#list + 1] = tonumber(found[i + 1]) - now
+    end
+  end
+  return list
 end
 
 local function queued_list()

@@ -16,4 +16,9 @@ if #workers > 0 then
 end
 if #workers == 500 then more = 1 end
 call('ZREMRANGEBYSCORE', P .. 'i', '-inf', now)
+call('ZREMRANGEBYSCORE', P .. 'x', '-inf', now)
+local said = call('HGETALL', P .. 'l')
+for i = 1, #said, 2 do
+  if tonumber(match(said[i + 1], '^%d+')) <= now then call('HDEL', P .. 'l', said[i]) end
+end
 return more

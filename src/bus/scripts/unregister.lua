@@ -1,5 +1,5 @@
 -- ARGV: Respite, bus, method, how many calls to end at most. Gives: 1 or 0, whether there is more to do, calls
--- that somebody here waits for, failures. What is queued or in flight ends with NOMETHOD.
+-- that somebody here waits for, failures, whom the registry is leased to if it has changed. What is queued or in flight ends with NOMETHOD.
 local method, most = ARGV[3], tonumber(ARGV[4])
 local was = call('HDEL', P .. 'm', method)
 if was == 1 then
@@ -31,6 +31,13 @@ for _, id in ipairs(dead) do
 end
 local more = (#entries >= most or #dead >= most) and 1 or 0
 if more == 0 then
+  for _, id in ipairs(call('HKEYS', P .. 'o')) do
+    -- Direct calls have no entry in the stream.
+    if match(id, '^[^.]+%.0%-1%.(.+)$') == method then
+      local c = load(id)
+      if c and c.s == 'f' then finish(c, 'c', 'NOMETHOD the method was unregistered') end
+    end
+  end
   for _, kind in ipairs({ 'q', 'c', 'e', 'f', 'd', 'h', 'y', 'v' }) do
     call('UNLINK', P .. kind .. ':' .. method)
   end
@@ -38,4 +45,4 @@ if more == 0 then
   call('SREM', P .. 'y', method)
 end
 close()
-return { was, more, ended, failed }
+return { was, more, ended, failed, was == 1 and holders() or {} }

@@ -1,0 +1,472 @@
+//! Direct calls on their way: offered to the workers here, ended by them, or told to the backing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::time::sleep_until;
+
+use super::arguments::{Caching, CallArgs};
+use super::body::Body;
+use super::bus::Bus;
+use super::calling::{DEADLINE, fits};
+use super::direct::{
+    Ended, Keep, Keeping, Kept, Look, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
+};
+use super::id::{direct_id, method_of, parse_direct};
+use super::lane::letter;
+use super::method::Method;
+use super::order::{Kind, Order};
+use super::slot::{Delivered, Delivery, Slot};
+use super::store::Failure;
+use super::waiting::{Outcome, Place, Role};
+use super::working::Work;
+
+/// How often a call is begun because the methods changed meanwhile.
+const TRIES: usize = 3;
+const GONE: &str = "CANCELLED the caller is gone";
+
+/// What became of a call that a worker here might have.
+pub(super) enum Direct {
+    Over(Result<Outcome, String>),
+    /// The backing has it now.
+    Stored(Place, String),
+    /// It is to go through the backing from the beginning.
+    Refused,
+    /// As `Refused`, and it was counted.
+    Withdrawn,
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    Accepted,
+    /// There are too many.
+    Full,
+    /// The lease has ended.
+    Lapsed,
+}
+
+/// A caller that waits. Dropped, it gives the call up.
+struct Waits<'a> {
+    bus: &'a Arc<Bus>,
+    number: String,
+    method: &'a str,
+    place: Option<Place>,
+}
+
+impl Waits<'_> {
+    /// Whether the methods are still those that it began with, as far as the backing says so soon.
+    async fn is_current(&self, stamp: &str) -> bool {
+        if self.bus.lease.holds(stamp) {
+            return true;
+        }
+        let checked = tokio::time::timeout(PATIENCE, self.bus.check()).await;
+        !matches!(checked, Ok(Ok(now)) if *now != *stamp)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            give_up(self.bus, place, (&self.number, self.method), GONE);
+        }
+    }
+}
+
+/// The caller of a call does not wait any more.
+fn give_up(bus: &Arc<Bus>, mut place: Place, (number, method): (&str, &str), error: &'static str) {
+    let ended = bus.direct.lock().cancel(number);
+    match ended {
+        Ended::Here { unsure, .. } => {
+            place.leave();
+            bus.tally(method, |tally| tally.error(error));
+            bus.void_if(unsure, number, method);
+        }
+        Ended::Keeping(mut over) => {
+            let (own, number, method) = (Arc::clone(bus), number.to_owned(), method.to_owned());
+            bus.hub.spawn(async move {
+                let _ = over.changed().await;
+                give_up(&own, place, (&number, &method), error);
+            });
+        }
+        Ended::TooLate | Ended::Unknown | Ended::Unsure => {
+            let stored = bus.waiting.lock().id(number);
+            if let Some(id) = stored
+                && place.leave()
+            {
+                let why = if error == DEADLINE { "d" } else { "g" };
+                bus.submit_from_anywhere(vec![Order::given_up(&id, why)]);
+            }
+        }
+    }
+}
+
+/// Calls a method through a worker of this Respite, if there is one that can have the call soon.
+///
+/// # Cancel safety
+/// Dropping the future gives the call up.
+pub(super) async fn call(
+    bus: &Arc<Bus>,
+    args: &CallArgs,
+    begun: Instant,
+) -> Result<Direct, Failure> {
+    let mut registry = bus.known_registry().await?;
+    bus.lease.want();
+    for _ in 0..TRIES {
+        let Some(method) = registry.get(&args.method).cloned() else {
+            return Ok(Direct::Refused);
+        };
+        let shares = method.options.cache.is_some() && args.caching != Caching::Never;
+        if shares || !may_be_direct(&method) || !bus.has_worker_for(&method.name) {
+            return Ok(Direct::Refused);
+        }
+        let is_leased = bus.lease.holds(&registry.stamp);
+        if !is_leased && *bus.check().await? != *registry.stamp {
+            registry = bus.reload().await?;
+            continue;
+        }
+        let bound = match method.bind(args.given.clone(), &args.payload) {
+            Ok(bound) => bound,
+            Err(error) => return Ok(Direct::Over(Err(error))),
+        };
+        if let Err(error) = fits(bound.body.len(), "the arguments and the payload of a call") {
+            return Ok(Direct::Over(Err(error)));
+        }
+        let deadline = begun + Duration::from_millis(args.timeout_ms);
+        if Instant::now() >= deadline {
+            return Ok(Direct::Over(Err(DEADLINE.to_owned())));
+        }
+        let number = bus.hub.new_number();
+        let mut waits = Waits {
+            bus,
+            place: Some(Place::take(bus, &number, Role::Only)),
+            number,
+            method: &method.name,
+        };
+        let when = (args.timeout_ms, begun);
+        let lease = is_leased.then_some(registry.stamp.as_str());
+        match bus.offer(&waits.number, (&method, bound.body), when, lease) {
+            Offer::Accepted => {
+                bus.tally(&method.name, |tally| tally.call());
+                return Ok(wait(waits, deadline, &registry.stamp).await);
+            }
+            Offer::Full => {
+                waits.place = None;
+                return Ok(Direct::Refused);
+            }
+            Offer::Lapsed => waits.place = None,
+        }
+        registry = bus.registry();
+    }
+    Ok(Direct::Refused)
+}
+
+async fn wait(mut waits: Waits<'_>, deadline: Instant, stamp: &str) -> Direct {
+    let bus = waits.bus;
+    let patience = if bus.may_wait_here(waits.method) {
+        PATIENCE
+    } else {
+        SHORT_PATIENCE
+    };
+    let mut look = Instant::now() + patience;
+    while let Some(place) = &mut waits.place {
+        tokio::select! {
+            biased;
+            outcome = &mut place.outcome => {
+                waits.place = None;
+                // The backing may have said it of a call that was not known to be there.
+                bus.direct.lock().remove(&waits.number);
+                return Direct::Over(outcome.map_err(|_| "ERR the call was forgotten".to_owned()));
+            }
+            () = sleep_until(look.min(deadline).into()) => {}
+        }
+        // The backing may have it by now, or its outcome may be on its way here.
+        let stored = bus.waiting.lock().id(&waits.number);
+        if let Some(id) = stored
+            && let Some(mut place) = waits.place.take()
+        {
+            bus.direct.lock().remove(&waits.number);
+            place.issued(&id);
+            return Direct::Stored(place, id);
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            if let Some(place) = waits.place.take() {
+                give_up(bus, place, (&waits.number, waits.method), DEADLINE);
+            }
+            return Direct::Over(Err(DEADLINE.to_owned()));
+        }
+        look = now + PATIENCE;
+        let mut found = bus.direct.lock().look(&waits.number, false);
+        if found == Look::Queued
+            && (!bus.may_wait_here(waits.method) || !waits.is_current(stamp).await)
+        {
+            found = bus.direct.lock().look(&waits.number, true);
+        }
+        match found {
+            Look::Withdrawn => {
+                waits.place = None;
+                return Direct::Withdrawn;
+            }
+            Look::Handed(since) if since + PATIENCE > now => look = since + PATIENCE,
+            Look::Handed(_) => drop(bus.store(&waits.number)),
+            Look::Queued | Look::Gone => {}
+        }
+    }
+    Direct::Refused
+}
+
+impl Bus {
+    /// Whether a call of this method might get a worker here. Others must be able to ask for it then.
+    fn has_worker_for(&self, method: &str) -> bool {
+        self.hub.hears() && (self.parked.lock().wants(method) || self.is_served_here(method))
+    }
+
+    /// Offers a call to the workers here, if the lease that it was made with still holds.
+    fn offer(
+        self: &Arc<Self>,
+        number: &str,
+        (method, body): (&Arc<Method>, Body),
+        when: (u64, Instant),
+        lease: Option<&str>,
+    ) -> Offer {
+        let mut parked = self.parked.lock();
+        let mut direct = self.direct.lock();
+        // Looked at under the lock that letting go takes as well.
+        if lease.is_some_and(|stamp| !self.lease.holds(stamp)) {
+            return Offer::Lapsed;
+        }
+        if direct.is_full() {
+            return Offer::Full;
+        }
+        if let Some(slot) = parked.take(&method.name, 1).pop() {
+            let call = direct.hand(number, (method, body), when, &slot.worker);
+            drop(direct);
+            drop(parked);
+            slot.give(Ok(Delivery::direct(self, vec![call])));
+        } else {
+            direct.queue(number, (method, body), when);
+        }
+        Offer::Accepted
+    }
+
+    /// Takes the calls that wait here for a fetch. They are given to it without a lock.
+    pub(super) fn take_direct(self: &Arc<Self>, slot: &Slot) -> Option<Delivery> {
+        if slot.is_closed() {
+            return None;
+        }
+        let calls = self.direct.lock().take(slot);
+        (!calls.is_empty()).then(|| Delivery::direct(self, calls))
+    }
+
+    /// The number of a direct call of this Respite.
+    fn own_direct<'a>(&self, id: &'a str) -> Option<&'a str> {
+        let (number, home) = parse_direct(id)?;
+        let own = home == self.hub.store.instance() && self.direct.lock().may_be(number, id);
+        own.then_some(number)
+    }
+
+    /// A worker was gone before it saw a call; false if the call is not here.
+    pub(super) fn put_back(self: &Arc<Self>, call: Delivered) -> bool {
+        let (id, token) = (call.id.clone(), call.token.clone());
+        let Some(number) = self.own_direct(&id) else {
+            return false;
+        };
+        let back = self.direct.lock().put_back(number, call);
+        match back {
+            PutBack::Queued(method) => {
+                let mut parked = self.parked.lock();
+                let news = parked.news();
+                if let Some(slot) = parked.take(&method.name, 1).pop() {
+                    let own = Arc::clone(self);
+                    self.hub.spawn(async move { own.park(slot, news) });
+                }
+                true
+            }
+            PutBack::Over => true,
+            PutBack::Keeping => self.lose(&id, &token, "that fetched it"),
+            PutBack::Unknown => false,
+        }
+    }
+
+    /// Tells the backing that a call is over which it may have heard of.
+    fn void_if(self: &Arc<Self>, unsure: bool, number: &str, method: &str) {
+        if unsure {
+            self.submit_from_anywhere(vec![Order::void(&direct_id(number, method))]);
+        }
+    }
+
+    fn complete_direct(&self, id: &str, outcome: Outcome) {
+        if let Outcome::Failed(error) = &outcome {
+            self.tally(method_of(id), |tally| tally.error(error));
+        }
+        self.complete(id, &outcome, false);
+    }
+
+    /// Ends a direct call of this Respite with a worker's outcome; whether that was in time. None if the call is
+    /// no such, or the backing has it.
+    pub(super) async fn end_direct(
+        self: &Arc<Self>,
+        id: &str,
+        token: &str,
+        work: &Work,
+    ) -> Option<bool> {
+        let number = self.own_direct(id)?;
+        let mut asked = false;
+        loop {
+            let ended = self.direct.lock().end(number, token, asked);
+            match ended {
+                Ended::Keeping(mut over) => drop(over.changed().await),
+                Ended::Unsure => {
+                    asked = true;
+                    if let Some(mut over) = self.store(number) {
+                        let _ = over.changed().await;
+                    }
+                }
+                Ended::Unknown => return None,
+                Ended::TooLate => return Some(false),
+                Ended::Here { worked, unsure } => {
+                    let us = i64::try_from(worked.as_micros()).unwrap_or(i64::MAX);
+                    self.tally(method_of(id), |tally| tally.worked(us));
+                    self.void_if(unsure, number, method_of(id));
+                    self.complete_direct(id, work.outcome());
+                    return Some(true);
+                }
+            }
+        }
+    }
+
+    /// The connection of a worker has gone; false if its call is not here.
+    pub(super) fn lose(self: &Arc<Self>, id: &str, token: &str, worker: &str) -> bool {
+        let Some(number) = self.own_direct(id) else {
+            return false;
+        };
+        let ended = self.direct.lock().end(number, token, true);
+        match ended {
+            Ended::Unknown => return false,
+            Ended::TooLate | Ended::Unsure => {}
+            Ended::Here { unsure, .. } => {
+                self.void_if(unsure, number, method_of(id));
+                let error = format!("WORKERLOST the worker {worker} was lost");
+                self.complete_direct(id, Outcome::Failed(error.into()));
+            }
+            Ended::Keeping(mut over) => {
+                let (own, id) = (Arc::clone(self), id.to_owned());
+                let (token, worker) = (token.to_owned(), worker.to_owned());
+                self.hub.spawn(async move {
+                    let _ = over.changed().await;
+                    if !own.lose(&id, &token, &worker) {
+                        own.submit(Order::lost(&id, &token, false));
+                    }
+                });
+            }
+        }
+        true
+    }
+
+    /// Ends the direct calls that wait here for a worker: all, or those of one method.
+    pub(super) fn end_queued(&self, method: Option<&str>, error: &str) {
+        let ids = self.direct.lock().drain(method);
+        for id in ids {
+            self.complete_direct(&id, Outcome::Failed(error.into()));
+        }
+    }
+
+    /// How a call of this Respite is that a worker asks about; none if the backing has to say it.
+    pub(super) fn standing(&self, id: &str, worker: &str) -> Option<Standing> {
+        let number = self.own_direct(id)?;
+        self.direct.lock().standing(number, worker)
+    }
+
+    /// Has a direct call kept in the backing; the receiver ends when that is over.
+    pub(super) fn store(self: &Arc<Self>, number: &str) -> Option<Keeping> {
+        let keep = self.direct.lock().keep(number);
+        match keep {
+            Keep::Not => None,
+            Keep::Wait(over) => Some(over),
+            Keep::Begin(kept, sender) => {
+                let over = sender.subscribe();
+                let (bus, number) = (Arc::clone(self), number.to_owned());
+                self.hub.spawn(async move {
+                    tell(&bus, &number, kept).await;
+                    drop(sender);
+                });
+                Some(over)
+            }
+        }
+    }
+
+    /// Has all direct calls that workers have kept in the backing.
+    pub(super) async fn store_all(self: &Arc<Self>) {
+        let numbers = self.direct.lock().handed();
+        let over: Vec<_> = numbers
+            .iter()
+            .filter_map(|number| self.store(number))
+            .collect();
+        for mut over in over {
+            let _ = over.changed().await;
+        }
+    }
+
+    /// Has direct calls kept in the backing that it does not know yet, wherever they began.
+    ///
+    /// # Errors
+    /// When a Respite where one began does not answer.
+    pub(super) async fn bring(self: &Arc<Self>, ids: &[&str]) -> Result<(), Failure> {
+        let all = join_all(ids.iter().map(|id| self.bring_one(id))).await;
+        all.into_iter().collect()
+    }
+
+    async fn bring_one(self: &Arc<Self>, id: &str) -> Result<(), Failure> {
+        let Some((number, home)) = parse_direct(id) else {
+            return Ok(());
+        };
+        if home != self.hub.store.instance() {
+            return self.hub.ask_home(&self.name, home, id).await;
+        }
+        if let Some(mut over) = self.store(number) {
+            let _ = over.changed().await;
+        }
+        Ok(())
+    }
+}
+
+/// Tells the backing of a direct call.
+async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
+    let method = &kept.method;
+    let id = direct_id(number, &method.name);
+    let home = bus.hub.store.instance();
+    let meta = method
+        .options
+        .meta(number, kept.timeout_ms, Some(home), b"");
+    let words = vec![
+        b"D".to_vec(),
+        id.as_bytes().to_vec(),
+        kept.token.into_bytes(),
+        kept.worker.into_bytes(),
+        kept.left.as_millis().to_string().into_bytes(),
+        kept.handed.as_millis().to_string().into_bytes(),
+        kept.begun.as_micros().to_string().into_bytes(),
+        meta,
+    ];
+    let (order, answer) = Order::asked(Kind::Keep, words);
+    bus.submit(order);
+    let answer = match answer.await {
+        Ok(Ok(answer)) => letter(&answer),
+        _ => None,
+    };
+    match answer {
+        Some(b'K') => {
+            // In this order, so that whoever does not find it in one place finds it in the other.
+            bus.waiting.lock().set_id(&id);
+            bus.direct.lock().remove(number);
+        }
+        Some(b'M') => {
+            bus.direct.lock().remove(number);
+            let error = "NOMETHOD the method was unregistered";
+            bus.complete_direct(&id, Outcome::Failed(error.into()));
+        }
+        _ => bus.direct.lock().not_kept(number),
+    }
+}

@@ -1,0 +1,110 @@
+//! What Respites ask of one another: to have a direct call kept, whose id names the one where it began; to let go of
+//! a registry that has changed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::Value;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use super::direct::PATIENCE;
+use super::hub::Hub;
+use super::id::parse_direct;
+use super::store::{Failure, list, number, text};
+
+/// How long another Respite may take to have a call kept.
+const HOME_WAIT: Duration = Duration::from_secs(2);
+
+/// Those who wait for an answer, by the id of the call or of the question.
+pub(super) type Asked = HashMap<String, Vec<oneshot::Sender<()>>>;
+
+/// Somebody who waits for another Respite's answer.
+struct Asking<'a>(&'a Hub, &'a str);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        // The receiver is closed; those of others who wait for the call are not.
+        let mut asked = self.0.asked.lock();
+        if let Some(waiting) = asked.get_mut(self.1) {
+            waiting.retain(|tx| !tx.is_closed());
+            if waiting.is_empty() {
+                asked.remove(self.1);
+            }
+        }
+    }
+}
+
+impl Hub {
+    /// Notes that an answer is awaited, until the guard is dropped. Drop the receiver before.
+    fn expect<'a>(&'a self, id: &'a str) -> (Asking<'a>, oneshot::Receiver<()>) {
+        let (tx, answer) = oneshot::channel();
+        self.asked.lock().entry(id.to_owned()).or_default().push(tx);
+        (Asking(self, id), answer)
+    }
+
+    /// Asks the Respite where a call began to have it kept. Nothing happens if that Respite is gone.
+    pub(super) async fn ask_home(&self, bus: &str, home: &str, id: &str) -> Result<(), Failure> {
+        self.ready().await;
+        let (_asking, kept) = self.expect(id);
+        let words = ["k", bus, id, self.store.instance()];
+        if self.store.tell(home, &words).await? == 0 {
+            drop(kept);
+            // It is gone, or it does not hear for a moment: then it tells the backing by itself.
+            sleep(PATIENCE * 2).await;
+            return Ok(());
+        }
+        match timeout(HOME_WAIT, kept).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure(
+                "ERR the Respite where the call began does not answer".to_owned(),
+            )),
+        }
+    }
+
+    /// Another Respite asks for a direct call.
+    pub(super) async fn keep(&self, bus: &str, id: &str) {
+        if let Some(bus) = self.used_bus(bus)
+            && let Some((number, home)) = parse_direct(id)
+            && home == self.store.instance()
+            && let Some(mut over) = bus.store(number)
+        {
+            let _ = over.changed().await;
+        }
+    }
+
+    /// Waits until those that a changed registry was leased to have let go, or their lease has ended: names, and
+    /// how long they have it.
+    pub(super) async fn have_let_go(&self, bus: &str, holders: Value) {
+        let holders = list(holders);
+        if holders.is_empty() {
+            return;
+        }
+        self.ready().await;
+        let each = holders.chunks(2).map(async |holder| {
+            let [name, ms] = holder else { return };
+            let left = Duration::from_millis(number(ms).max(0).cast_unsigned());
+            let name = text(name.clone());
+            let id = format!("{:016x}-{name}", fastrand::u64(..));
+            let (_asking, answer) = self.expect(&id);
+            let _ = timeout(left, async {
+                let words = ["g", bus, &id, self.store.instance()];
+                match self.store.tell(&name, &words).await {
+                    Ok(1..) => drop(answer.await),
+                    // It may not know yet that it does not hear.
+                    _ => std::future::pending().await,
+                }
+            })
+            .await;
+        });
+        join_all(each).await;
+    }
+
+    /// Another Respite has done what it was asked for.
+    pub(super) fn answered(&self, id: &str) {
+        for tx in self.asked.lock().remove(id).unwrap_or_default() {
+            let _ = tx.send(());
+        }
+    }
+}
