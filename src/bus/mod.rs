@@ -19,7 +19,7 @@ mod body;
 )]
 mod bus;
 mod calling;
-mod check;
+
 mod commands;
 mod counts;
 mod direct;
@@ -32,6 +32,7 @@ mod id;
 mod json;
 mod lane;
 mod lease;
+mod leasing;
 mod method;
 mod metrics;
 mod name;

@@ -1,5 +1,5 @@
-//! Checks: a direct call must know that its method is still what this Respite takes it for. The backing is asked
-//! once for all calls of a thread that come while it was being asked for those before.
+//! Taking the lease for direct calls that find none: the backing is asked once for all calls of a thread that come while
+//! it was being asked for those before.
 
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use tokio::sync::oneshot;
 
 use super::bus::Bus;
 use super::lane::Lane;
-use super::store::Failure;
+use super::order::{Kind, Order, words};
+use super::store::{Failure, text};
 
 /// The calls of one thread that wait for a check.
 #[derive(Debug, Default)]
-pub(super) struct Checks(Mutex<Queue>);
+pub(super) struct Asks(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -22,12 +23,12 @@ struct Queue {
 }
 
 impl Bus {
-    /// The state of the registry at a moment after this was asked.
-    pub(super) async fn check(self: &Arc<Self>) -> Result<Arc<str>, Failure> {
+    /// Takes the lease on the registry; gives its state.
+    pub(super) async fn take_lease(self: &Arc<Self>) -> Result<Arc<str>, Failure> {
         let lane = self.lane();
         let (tx, answer) = oneshot::channel();
         let begin = {
-            let mut queue = lane.checks.0.lock();
+            let mut queue = lane.asks.0.lock();
             queue.waiting.push(tx);
             !std::mem::replace(&mut queue.working, true)
         };
@@ -43,19 +44,19 @@ impl Bus {
 /// Asks once for all who came meanwhile, until nobody waits.
 async fn work(bus: Arc<Bus>, lane: Arc<Lane>) {
     let mut working = Working {
-        checks: &lane.checks,
+        asks: &lane.asks,
         over: false,
     };
     loop {
         let waiting = {
-            let mut queue = lane.checks.0.lock();
+            let mut queue = lane.asks.0.lock();
             if queue.waiting.is_empty() {
                 queue.working = false;
                 break;
             }
             std::mem::take(&mut queue.waiting)
         };
-        let stamp = bus.stamp().await.map(Arc::<str>::from);
+        let stamp = ask(&bus).await;
         for tx in waiting {
             // Who has gone need not know.
             let _ = tx.send(stamp.clone());
@@ -64,16 +65,28 @@ async fn work(bus: Arc<Bus>, lane: Arc<Lane>) {
     working.over = true;
 }
 
+async fn ask(bus: &Arc<Bus>) -> Result<Arc<str>, Failure> {
+    let term = bus.lease.ask();
+    let (order, answer) = Order::asked(Kind::Lease, words(&["H"]));
+    bus.submit(order);
+    let answer = answer
+        .await
+        .unwrap_or_else(|_| Err(Failure("ERR the bus was not asked".to_owned())))?;
+    let stamp = text(answer);
+    bus.lease.take(&term, stamp.clone());
+    Ok(stamp.into())
+}
+
 /// Lets the next check begin anew if the work breaks off.
 struct Working<'a> {
-    checks: &'a Checks,
+    asks: &'a Asks,
     over: bool,
 }
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
         if !self.over {
-            let mut queue = self.checks.0.lock();
+            let mut queue = self.asks.0.lock();
             queue.working = false;
             queue.waiting.clear();
         }
