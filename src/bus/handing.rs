@@ -16,9 +16,9 @@ use super::direct::{
 use super::id::{direct_id, method_of, parse_direct};
 use super::lane::letter;
 use super::method::Method;
-use super::order::{Kind, Order};
+use super::order::{Kind, Order, words};
 use super::slot::{Delivered, Delivery, Slot};
-use super::store::Failure;
+use super::store::{Failure, text};
 use super::waiting::{Outcome, Place, Role};
 use super::working::Work;
 
@@ -110,7 +110,7 @@ pub(super) async fn call(
         if shares || !may_be_direct(&method) || !bus.has_worker_for(&method.name) {
             return Ok(Direct::Refused);
         }
-        if !bus.lease.holds(&registry.stamp) && *bus.take_lease().await? != *registry.stamp {
+        if !bus.lease.holds(&registry.stamp) && bus.take_lease().await? != registry.stamp {
             registry = bus.reload().await?;
             continue;
         }
@@ -210,6 +210,17 @@ impl Bus {
     /// Whether a call of this method might get a worker here. Others must be able to ask for it then.
     fn has_worker_for(&self, method: &str) -> bool {
         self.hub.hears() && (self.parked.lock().wants(method) || self.is_served_here(method))
+    }
+
+    /// Takes the lease on the registry; gives its state.
+    async fn take_lease(self: &Arc<Self>) -> Result<String, Failure> {
+        let term = self.lease.ask();
+        let (order, answer) = Order::asked(Kind::Lease, words(&["H"]));
+        self.submit(order);
+        let unasked = || Err(Failure("ERR the bus was not asked".to_owned()));
+        let stamp = text(answer.await.unwrap_or_else(|_| unasked())?);
+        self.lease.take(&term, stamp.clone());
+        Ok(stamp)
     }
 
     /// Offers a call to the workers here, if the registry that it was made with is still the one.

@@ -10,7 +10,6 @@ use redis::Value;
 
 use super::bus::{Bus, Worker};
 use super::id::method_of;
-use super::leasing::Asks;
 use super::order::{Done, Kind, Order};
 use super::registry::Registry;
 use super::slot::{Delivery, Slot};
@@ -34,7 +33,6 @@ pub(super) const DUE_UPKEEP: usize = 500;
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     queue: Mutex<Queue>,
-    pub(super) asks: Asks,
 }
 
 #[derive(Debug, Default)]

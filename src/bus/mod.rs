@@ -32,7 +32,6 @@ mod id;
 mod json;
 mod lane;
 mod lease;
-mod leasing;
 mod method;
 mod metrics;
 mod name;
