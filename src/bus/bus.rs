@@ -142,7 +142,7 @@ impl Bus {
         });
     }
 
-    pub(super) fn lane(&self) -> Arc<Lane> {
+    fn lane(&self) -> Arc<Lane> {
         let mut lanes = self.lanes.lock();
         Arc::clone(lanes.entry(thread::current().id()).or_default())
     }
