@@ -346,7 +346,7 @@ impl Options {
             rounds: 3,
             workers: 8,
             callers: vec![1, 16, 64],
-            ways: vec![Way::ByHand, Way::One, Way::Two],
+            ways: vec![Way::ByHand, Way::One, Way::Both, Way::Two],
             million: false,
             write: false,
         };

@@ -8,7 +8,7 @@ use redis::Value;
 use super::binding::Given;
 use super::body::Body;
 use super::bus::Bus;
-use super::lane::{FORGOTTEN, read_patterns};
+use super::lane::read_patterns;
 use super::method::{Method, Options};
 use super::registry::{MOST_METHODS, any_matches, matches};
 use super::slot::Delivered;
@@ -60,7 +60,11 @@ pub(super) async fn register(
     if generation < 0 {
         return Err(format!("ERR a bus has at most {MOST_METHODS} methods"));
     }
-    changed(&bus, next(&mut answer)).await?;
+    if number(&next(&mut answer)) == 1 {
+        changed(&bus, next(&mut answer)).await?;
+    } else if bus.registry().stamp.is_empty() {
+        bus.reload().await?;
+    }
     Ok(generation)
 }
 
@@ -75,28 +79,23 @@ async fn changed(bus: &Arc<Bus>, holders: Value) -> Result<(), String> {
 /// Takes a method off the bus; what it has pending fails.
 pub(super) async fn unregister(bus: Arc<Bus>, method: String) -> Result<bool, String> {
     bus.store_all().await;
-    let mut was = false;
+    let (mut was, mut first) = (false, true);
     loop {
-        let answer = bus
-            .run(Task::Unregister, &[method.as_bytes(), READ_AT_ONCE])
-            .await?;
-        let mut parts = list(answer).into_iter();
-        let is_gone = number(&next(&mut parts)) == 1;
+        let goes: &[u8] = if first { b"1" } else { b"0" };
+        let args = [method.as_bytes(), READ_AT_ONCE, goes];
+        let mut parts = list(bus.run(Task::Unregister, &args).await?).into_iter();
+        was |= number(&next(&mut parts)) == 1;
         let more = number(&next(&mut parts)) == 1;
         look_at(&bus, next(&mut parts));
-        if is_gone {
-            was = true;
+        if first {
             changed(&bus, parts.nth(1).unwrap_or(Value::Nil)).await?;
-            // One that began meanwhile.
+            // Those that began meanwhile.
             bus.store_all().await;
+        } else if !more {
+            return Ok(was);
         }
-        if !more && !is_gone {
-            break;
-        }
+        first = false;
     }
-    bus.end_queued(Some(&method), "NOMETHOD the method was unregistered");
-    bus.reload().await?;
-    Ok(was)
 }
 
 /// Removes everything that the bus has in the backing; returns how many keys those were.
@@ -110,12 +109,11 @@ pub(super) async fn cleanup(bus: Arc<Bus>) -> Result<i64, String> {
         let more = number(&next(&mut parts)) == 1;
         look_at(&bus, next(&mut parts));
         if !more {
-            changed(&bus, next(&mut parts)).await?;
-            break;
+            let (holders, last) = (next(&mut parts), text(next(&mut parts)));
+            changed(&bus, holders).await?;
+            return Ok(removed + bus.end_leases(Some(&last)).await?.min(1));
         }
     }
-    bus.end_queued(None, FORGOTTEN);
-    Ok(removed)
 }
 
 /// Calls that somebody here waits for have ended.

@@ -32,8 +32,8 @@ pub(super) struct Bus {
     pub(super) name: String,
     /// The key of the registry, which the others are derived from.
     key: String,
-    /// The key of the states of its methods.
-    states: String,
+    /// The key of the leases on it.
+    leases: String,
     pub(super) hub: Arc<Hub>,
     pub(super) parked: Mutex<Parked>,
     pub(super) waiting: Mutex<Waiting>,
@@ -88,7 +88,7 @@ impl Bus {
             touched,
             name: name.to_owned(),
             key: key_prefix(name) + "m",
-            states: key_prefix(name) + "g",
+            leases: key_prefix(name) + "x",
             parked: Mutex::default(),
             waiting: Mutex::default(),
             direct: Mutex::default(),
@@ -142,7 +142,7 @@ impl Bus {
         });
     }
 
-    pub(super) fn lane(&self) -> Arc<Lane> {
+    fn lane(&self) -> Arc<Lane> {
         let mut lanes = self.lanes.lock();
         Arc::clone(lanes.entry(thread::current().id()).or_default())
     }
@@ -173,15 +173,22 @@ impl Bus {
         Ok(registry)
     }
 
-    /// The state of the registry, as it is in the backing.
-    pub(super) async fn stamp(&self) -> Result<String, Failure> {
-        self.hub.store.stamp(&self.states).await
+    /// The registry changes: no call begins here any more with what was known of it, and those that wait for a
+    /// worker go through the backing.
+    pub(super) fn let_go(&self) {
+        let waiting = {
+            let mut direct = self.direct.lock();
+            self.lease.let_go();
+            direct.drain()
+        };
+        for number in waiting {
+            self.waiting.lock().forget(&number);
+        }
     }
 
-    /// The registry changes: no call begins here any more with what was known of it.
-    pub(super) fn let_go(&self) {
-        let _calls_that_begin = self.direct.lock();
-        self.lease.let_go();
+    /// Removes the leases that end until then, or that of this Respite.
+    pub(super) async fn end_leases(&self, until: Option<&str>) -> Result<i64, Failure> {
+        self.hub.store.end_leases(&self.leases, until).await
     }
 
     // === workers ===

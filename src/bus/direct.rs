@@ -237,14 +237,13 @@ impl DirectCalls {
         taken
     }
 
-    /// Takes out all calls that wait, or those of one method; gives their ids.
-    pub(super) fn drain(&mut self, method: Option<&str>) -> Vec<String> {
-        let mut ids = Vec::new();
-        for (name, number) in self.queues.drain(method) {
-            self.forget(&number);
-            ids.push(direct_id(&number, &name));
+    /// Takes out all calls that wait; gives their numbers.
+    pub(super) fn drain(&mut self) -> Vec<String> {
+        let numbers = self.queues.drain();
+        for number in &numbers {
+            self.forget(number);
         }
-        ids
+        numbers
     }
 
     /// Removes a call that waited.

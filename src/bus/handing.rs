@@ -16,9 +16,9 @@ use super::direct::{
 use super::id::{direct_id, method_of, parse_direct};
 use super::lane::letter;
 use super::method::Method;
-use super::order::{Kind, Order};
+use super::order::{Kind, Order, words};
 use super::slot::{Delivered, Delivery, Slot};
-use super::store::Failure;
+use super::store::{Failure, text};
 use super::waiting::{Outcome, Place, Role};
 use super::working::Work;
 
@@ -53,17 +53,6 @@ struct Waits<'a> {
     number: String,
     method: &'a str,
     place: Option<Place>,
-}
-
-impl Waits<'_> {
-    /// Whether the methods are still those that it began with, as far as the backing says so soon.
-    async fn is_current(&self, stamp: &str) -> bool {
-        if self.bus.lease.holds(stamp) {
-            return true;
-        }
-        let checked = tokio::time::timeout(PATIENCE, self.bus.check()).await;
-        !matches!(checked, Ok(Ok(now)) if *now != *stamp)
-    }
 }
 
 impl Drop for Waits<'_> {
@@ -121,8 +110,7 @@ pub(super) async fn call(
         if shares || !may_be_direct(&method) || !bus.has_worker_for(&method.name) {
             return Ok(Direct::Refused);
         }
-        let is_leased = bus.lease.holds(&registry.stamp);
-        if !is_leased && *bus.check().await? != *registry.stamp {
+        if !bus.lease.holds(&registry.stamp) && bus.take_lease().await? != registry.stamp {
             registry = bus.reload().await?;
             continue;
         }
@@ -145,8 +133,8 @@ pub(super) async fn call(
             method: &method.name,
         };
         let when = (args.timeout_ms, begun);
-        let lease = is_leased.then_some(registry.stamp.as_str());
-        match bus.offer(&waits.number, (&method, bound.body), when, lease) {
+        let offered = (&method, bound.body);
+        match bus.offer(&waits.number, offered, when, &registry.stamp) {
             Offer::Accepted => {
                 bus.tally(&method.name, |tally| tally.call());
                 return Ok(wait(waits, deadline, &registry.stamp).await);
@@ -177,7 +165,8 @@ async fn wait(mut waits: Waits<'_>, deadline: Instant, stamp: &str) -> Direct {
                 waits.place = None;
                 // The backing may have said it of a call that was not known to be there.
                 bus.direct.lock().remove(&waits.number);
-                return Direct::Over(outcome.map_err(|_| "ERR the call was forgotten".to_owned()));
+                // It was drawn back if nobody says what became of it.
+                return outcome.map_or(Direct::Withdrawn, |outcome| Direct::Over(Ok(outcome)));
             }
             () = sleep_until(look.min(deadline).into()) => {}
         }
@@ -199,9 +188,9 @@ async fn wait(mut waits: Waits<'_>, deadline: Instant, stamp: &str) -> Direct {
         }
         look = now + PATIENCE;
         let mut found = bus.direct.lock().look(&waits.number, false);
-        if found == Look::Queued
-            && (!bus.may_wait_here(waits.method) || !waits.is_current(stamp).await)
-        {
+        // Without the lease the method may be another one by now.
+        let may_wait = bus.may_wait_here(waits.method) && bus.lease.holds(stamp);
+        if found == Look::Queued && !may_wait {
             found = bus.direct.lock().look(&waits.number, true);
         }
         match found {
@@ -223,18 +212,29 @@ impl Bus {
         self.hub.hears() && (self.parked.lock().wants(method) || self.is_served_here(method))
     }
 
-    /// Offers a call to the workers here, if the lease that it was made with still holds.
+    /// Takes the lease on the registry; gives its state.
+    async fn take_lease(self: &Arc<Self>) -> Result<String, Failure> {
+        let term = self.lease.ask();
+        let (order, answer) = Order::asked(Kind::Lease, words(&["H"]));
+        self.submit(order);
+        let unasked = || Err(Failure("ERR the bus was not asked".to_owned()));
+        let stamp = text(answer.await.unwrap_or_else(|_| unasked())?);
+        self.lease.take(&term, stamp.clone());
+        Ok(stamp)
+    }
+
+    /// Offers a call to the workers here, if the registry that it was made with is still the one.
     fn offer(
         self: &Arc<Self>,
         number: &str,
         (method, body): (&Arc<Method>, Body),
         when: (u64, Instant),
-        lease: Option<&str>,
+        stamp: &str,
     ) -> Offer {
         let mut parked = self.parked.lock();
         let mut direct = self.direct.lock();
         // Looked at under the lock that letting go takes as well.
-        if lease.is_some_and(|stamp| !self.lease.holds(stamp)) {
+        if !self.lease.holds(stamp) {
             return Offer::Lapsed;
         }
         if direct.is_full() {
@@ -363,14 +363,6 @@ impl Bus {
             }
         }
         true
-    }
-
-    /// Ends the direct calls that wait here for a worker: all, or those of one method.
-    pub(super) fn end_queued(&self, method: Option<&str>, error: &str) {
-        let ids = self.direct.lock().drain(method);
-        for id in ids {
-            self.complete_direct(&id, Outcome::Failed(error.into()));
-        }
     }
 
     /// How a call of this Respite is that a worker asks about; none if the backing has to say it.

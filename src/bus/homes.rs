@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::direct::PATIENCE;
 use super::hub::Hub;
 use super::id::parse_direct;
+use super::lease::LASTS;
 use super::store::{Failure, list, number, text};
 
 /// How long another Respite may take to have a call kept.
@@ -84,7 +85,7 @@ impl Hub {
         self.ready().await;
         let each = holders.chunks(2).map(async |holder| {
             let [name, ms] = holder else { return };
-            let left = Duration::from_millis(number(ms).max(0).cast_unsigned());
+            let left = Duration::from_millis(number(ms).max(0).cast_unsigned()).min(LASTS);
             let name = text(name.clone());
             let id = format!("{:016x}-{name}", fastrand::u64(..));
             let (_asking, answer) = self.expect(&id);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -80,6 +81,12 @@ impl Hub {
     /// Waits, for a moment, until what clients left behind has been told to the backing.
     pub async fn close(&self) {
         let end = Instant::now() + CLOSE_WAIT;
+        // Nobody need ask this Respite any more before a registry changes.
+        self.set_hints(false);
+        let buses = self.buses();
+        let used = buses.iter().filter(|bus| bus.lease.is_wanted());
+        let leases = join_all(used.map(|bus| bus.end_leases(None)));
+        let _ = tokio::time::timeout(CLOSE_WAIT, leases).await;
         while self.pending.load(Ordering::Acquire) > 0 && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 use redis::Value;
 
 use super::bus::{Bus, Worker};
-use super::check::Checks;
 use super::id::method_of;
 use super::order::{Done, Kind, Order};
 use super::registry::Registry;
@@ -26,7 +25,7 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 const MOST_CALLS: usize = 2000;
 /// The most orders that wait for the backing to come back.
 const MOST_LATER: usize = 100_000;
-pub(super) const FORGOTTEN: &str = "NOCALL the call is not known any more";
+const FORGOTTEN: &str = "NOCALL the call is not known any more";
 /// How many calls whose time has come the upkeep looks at in one go.
 pub(super) const DUE_UPKEEP: usize = 500;
 
@@ -34,7 +33,6 @@ pub(super) const DUE_UPKEEP: usize = 500;
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     queue: Mutex<Queue>,
-    pub(super) checks: Checks,
 }
 
 #[derive(Debug, Default)]
@@ -148,6 +146,7 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
         Err(failure) => {
             // It may be another Redis, or an empty one, that answers next.
             bus.touched.forget(Instant::now());
+            bus.let_go();
             for order in orders {
                 fail(bus, order, &failure);
             }
@@ -313,6 +312,7 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
             if stamp == bus.registry().stamp {
                 bus.lease.take(&term, stamp);
             } else {
+                bus.let_go();
                 let (own, hub) = (Arc::clone(bus), Arc::clone(&bus.hub));
                 // Without it the next call looks for itself.
                 hub.spawn(async move { drop(own.reload().await) });

@@ -2,15 +2,15 @@
 //! `BUS.CLEANUP` is answered before this one has let go, so that direct calls need not ask whether their method is
 //! still the same.
 //!
-//! It is taken with the upkeep, once a second, while there are direct calls. It ends after three seconds by both
-//! clocks, by itself.
+//! A direct call that finds none takes it; the upkeep takes it again once a second while there are direct calls. It ends
+//! after three seconds by both clocks, by itself.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 /// How long it lasts at the backing. The scripts have the same number.
-const LASTS: Duration = Duration::from_secs(3);
+pub(super) const LASTS: Duration = Duration::from_secs(3);
 /// How much sooner it ends here: clocks do not run alike.
 const MARGIN: Duration = Duration::from_millis(500);
 /// How long after the last direct call it is taken again.
@@ -49,17 +49,17 @@ impl Lease {
         self.0.lock().wanted = Some(Instant::now());
     }
 
-    /// Begins to ask for it, if it is wanted.
-    pub(super) fn ask(&self) -> Option<Term> {
-        let state = self.0.lock();
+    /// Whether there were direct calls of late.
+    pub(super) fn is_wanted(&self) -> bool {
+        let wanted = self.0.lock().wanted;
+        wanted.is_some_and(|at| at.elapsed() < WANTED)
+    }
+
+    /// Begins to ask for it.
+    pub(super) fn ask(&self) -> Term {
+        let let_go = self.0.lock().let_go;
         let asked = Instant::now();
-        let is_wanted = state
-            .wanted
-            .is_some_and(|at| asked.duration_since(at) < WANTED);
-        is_wanted.then_some(Term {
-            asked,
-            let_go: state.let_go,
-        })
+        Term { asked, let_go }
     }
 
     /// The backing has given it, for this state; in vain if it was let go since it was asked for.
@@ -85,12 +85,13 @@ mod tests {
     #[test]
     fn what_was_let_go_while_it_was_asked_for_is_not_held() {
         let lease = Lease::default();
-        assert!(lease.ask().is_none(), "nobody wants it");
+        assert!(!lease.is_wanted());
         lease.want();
-        let term = lease.ask().expect("it is wanted");
+        assert!(lease.is_wanted());
+        let term = lease.ask();
         lease.take(&term, "1".to_owned());
         assert!(lease.holds("1") && !lease.holds("2"));
-        let term = lease.ask().expect("it is wanted");
+        let term = lease.ask();
         lease.let_go();
         assert!(!lease.holds("1"));
         lease.take(&term, "1".to_owned());
@@ -101,7 +102,7 @@ mod tests {
     fn it_ends_by_itself() {
         let lease = Lease::default();
         lease.want();
-        let mut term = lease.ask().expect("it is wanted");
+        let mut term = lease.ask();
         term.asked = term.asked.checked_sub(LASTS).expect("a clock that runs");
         lease.take(&term, "1".to_owned());
         assert!(!lease.holds("1"));

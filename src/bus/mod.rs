@@ -19,7 +19,7 @@ mod body;
 )]
 mod bus;
 mod calling;
-mod check;
+
 mod commands;
 mod counts;
 mod direct;

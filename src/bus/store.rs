@@ -67,9 +67,6 @@ macro_rules! with_calls {
     };
 }
 
-/// The state of a registry in which nothing is; `registry.lua` says it in the same way.
-const NO_STAMP: &str = "0";
-
 /// The script for all that happens often: what is rare in it is a function, made when it is needed.
 const EXCHANGE: &str = concat!(
     include_str!("scripts/prelude.lua"),
@@ -114,15 +111,20 @@ impl Store {
         channel_of(&self.instance)
     }
 
-    /// The state of a bus's registry; `key` is where the states of its methods are.
-    pub(super) async fn stamp(&self, key: &str) -> Result<String, Failure> {
-        let mut get = redis::cmd("HGET");
-        get.arg(key).arg("");
-        match self.link.command(&get).await {
-            Ok(Value::Nil) => Ok(NO_STAMP.to_owned()),
-            Ok(stamp) => Ok(text(stamp)),
-            Err(error) => Err(Failure(text_of(&error))),
+    /// Removes the leases of a bus that end until then, or that of this Respite; gives how many those were.
+    pub(super) async fn end_leases(&self, key: &str, until: Option<&str>) -> Result<i64, Failure> {
+        let mut command = redis::cmd("ZREM");
+        match until {
+            Some(until) => {
+                command = redis::cmd("ZREMRANGEBYSCORE");
+                command.arg(key).arg("-inf").arg(until);
+            }
+            None => drop(command.arg(key).arg(&self.instance)),
         }
+        let removed = self.link.command(&command).await;
+        removed
+            .map(|removed| number(&removed))
+            .map_err(|error| Failure(text_of(&error)))
     }
 
     /// Tells another Respite something; gives how many hear it.

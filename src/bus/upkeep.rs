@@ -90,10 +90,8 @@ fn everything(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
     if !bus.parked.lock().is_empty() {
         orders.push(Order::ready());
     }
-    if hub.hears()
-        && let Some(term) = bus.lease.ask()
-    {
-        orders.push(Order::lease(term));
+    if hub.hears() && bus.lease.is_wanted() {
+        orders.push(Order::lease(bus.lease.ask()));
     }
     let queued = bus.direct.lock().queued();
     if bus.said_queued.swap(!queued.is_empty(), Ordering::Relaxed) || !queued.is_empty() {

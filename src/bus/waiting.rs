@@ -102,6 +102,11 @@ impl Waiting {
             .collect()
     }
 
+    /// Nobody will say what becomes of this call: those who wait find out.
+    pub(super) fn forget(&mut self, number: &str) {
+        self.calls.remove(number);
+    }
+
     /// The backing has a call that somebody may wait for here.
     pub(super) fn set_id(&mut self, id: &str) {
         if let Some(waiters) = self.calls.get_mut(number_of(id)) {

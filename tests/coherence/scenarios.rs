@@ -26,12 +26,16 @@ fn scenario(name: &'static str) -> Scenario {
 /// Nothing goes wrong: every way of writing, through every door.
 #[test]
 fn calm() {
-    let played = holds(&scenario("calm"));
-    let missing: Vec<_> = WAYS
-        .iter()
-        .filter(|way| !played.ways.contains(*way))
-        .collect();
-    assert!(missing.is_empty(), "never done: {missing:?}");
+    let mut missing = WAYS.to_vec();
+    // A slow machine does not come to all of them at once.
+    for _ in 0..10 {
+        let played = holds(&scenario("calm"));
+        missing.retain(|way| !played.ways.contains(way));
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("never done: {missing:?}");
 }
 
 /// Databases are flushed and swapped.

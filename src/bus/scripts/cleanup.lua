@@ -1,8 +1,12 @@
 -- ARGV: Respite, bus, how many calls at most. Gives: keys removed, whether there is more to do, calls that
--- somebody here waits for, whom the registry is leased to.
+-- somebody here waits for, whom the registry is leased to, when the last of
+-- these leases ends.
 local most = tonumber(ARGV[3])
-local ok, leased = pcall(holders)
-if not ok then leased = {} end
+-- Those who hold the lease have to let go first: what holds it until then is removed afterwards.
+local last = redis.pcall('ZREVRANGE', P .. 'x', 0, 0, 'WITHSCORES')
+local in_the_way = last.err and 1 or 0
+last = last[2] or '0'
+local leased = in_the_way == 0 and holders() or {}
 -- Keys that somebody put in the way go as well.
 local ids = redis.pcall('ZRANGE', P .. 't', 0, most - 1)
 if ids.err then ids = {} end
@@ -31,9 +35,10 @@ else
       removed = removed + call('UNLINK', P .. kind .. ':' .. method)
     end
   end
-  for _, key in ipairs({ 'm', 'g', 't', 's', 'w', 'p', 'i', 'o', 'n', 'y', 'l', 'x' }) do
+  for _, key in ipairs({ 'm', 'g', 't', 's', 'w', 'p', 'i', 'o', 'n', 'y', 'l' }) do
     removed = removed + call('UNLINK', P .. key)
   end
 end
+if in_the_way == 1 then removed = removed + call('UNLINK', P .. 'x') end
 close()
-return { removed, more, ended, leased }
+return { removed, more, ended, leased, last }

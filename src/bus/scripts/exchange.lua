@@ -8,7 +8,6 @@
 -- A function costs time when it is made, and `learn` makes many: the usual orders do without.
 local TTL, STAMP, LOOK = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local INTEREST = 10000  -- how long a Respite gets hints after it last asked for them
-local LEASE = 3000      -- how long a lease on the registry lasts
 local SAID = 3000       -- how long is believed what it says of its direct calls
 local rare = nil
 local answers, n = {}, 0
@@ -322,9 +321,12 @@ while at <= words do
 
   elseif order == 'H' then
     -- This Respite wants to be asked before the registry changes.
-    call('ZADD', P .. 'x', now + LEASE, ME)
-    lease(P .. 'x', LEASE)
     answer = call('HGET', P .. 'g', '') or '0'
+    if answer ~= '0' then
+      -- Without methods there is nothing to lease, and something in the way must not end all else.
+      local added = redis.pcall('ZADD', P .. 'x', now + LEASE, ME)
+      if type(added) == 'table' then answer = '' else lease(P .. 'x', LEASE) end
+    end
     at = at + 1
 
   elseif order == 'B' then

@@ -83,6 +83,14 @@ local function close()
   end
 end
 
+local LEASE = 3000      -- how long a lease on the registry lasts
+
+-- Whether the registry was changed so lately that some may not have heard of it.
+local function is_fresh()
+  local at = call('HGET', P .. 'g', '')
+  return not at or now_us - tonumber(at) < LEASE * 1000
+end
+
 -- The Respites that the registry is leased to, and for how long.
 local function holders()
   local list = {}

@@ -1,11 +1,15 @@
--- ARGV: Respite, bus, method, how many calls to end at most. Gives: 1 or 0, whether there is more to do, calls
+-- ARGV: Respite, bus, method, how many calls to end at most, 1 if the method is to go (0: what it left). Gives: 1 or 0, whether there is more to do, calls
 -- that somebody here waits for, failures, whom the registry is leased to if it has changed. What is queued or in flight ends with NOMETHOD.
-local method, most = ARGV[3], tonumber(ARGV[4])
-local was = call('HDEL', P .. 'm', method)
+local method, most, first = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+local leased = (first and (is_fresh() or call('HEXISTS', P .. 'm', method) == 1)) and holders() or {}
+local was = first and call('HDEL', P .. 'm', method) or 0
 if was == 1 then
   call('HDEL', P .. 'g', method)
   call('HSET', P .. 'g', '', string.format('%.0f', now_us))
   if call('HLEN', P .. 'm') == 0 then call('DEL', P .. 'g') end
+elseif call('HEXISTS', P .. 'm', method) == 1 then
+  -- Somebody has registered it again.
+  return { 0, 0, {}, {}, leased }
 end
 local q = P .. 'q:' .. method
 local entries = call('XRANGE', q, '-', '+', 'COUNT', most)
@@ -45,4 +49,4 @@ if more == 0 then
   call('SREM', P .. 'y', method)
 end
 close()
-return { was, more, ended, failed, was == 1 and holders() or {} }
+return { was, more, ended, failed, leased }
