@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::arguments::{Caching, CallArgs};
 use super::body::Body;
@@ -24,6 +24,8 @@ use super::working::Work;
 
 /// How often a call is begun because the methods changed meanwhile.
 const TRIES: usize = 3;
+/// How long an outcome that is on its way is waited for when the time is up.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 const GONE: &str = "CANCELLED the caller is gone";
 
 /// What became of a call that a worker here might have.
@@ -101,7 +103,6 @@ pub(super) async fn call(
     begun: Instant,
 ) -> Result<Direct, Failure> {
     let mut registry = bus.known_registry().await?;
-    bus.lease.want();
     for _ in 0..TRIES {
         let Some(method) = registry.get(&args.method).cloned() else {
             return Ok(Direct::Refused);
@@ -110,6 +111,7 @@ pub(super) async fn call(
         if shares || !may_be_direct(&method) || !bus.has_worker_for(&method.name) {
             return Ok(Direct::Refused);
         }
+        bus.lease.want();
         if !bus.lease.holds(&registry.stamp) && bus.take_lease().await? != registry.stamp {
             registry = bus.reload().await?;
             continue;
@@ -181,6 +183,9 @@ async fn wait(mut waits: Waits<'_>, deadline: Instant, stamp: &str) -> Direct {
         }
         let now = Instant::now();
         if now >= deadline {
+            if let Some(ended) = ended_at_last(&mut waits).await {
+                return ended;
+            }
             if let Some(place) = waits.place.take() {
                 give_up(bus, place, (&waits.number, waits.method), DEADLINE);
             }
@@ -204,6 +209,28 @@ async fn wait(mut waits: Waits<'_>, deadline: Instant, stamp: &str) -> Direct {
         }
     }
     Direct::Refused
+}
+
+/// The call's time is up. What became of it if that was at the last moment, so that the worker was told that it was
+/// in time.
+async fn ended_at_last(waits: &mut Waits<'_>) -> Option<Direct> {
+    let bus = waits.bus;
+    if bus.direct.lock().look(&waits.number, false) != Look::Gone {
+        return None;
+    }
+    let stored = bus.waiting.lock().id(&waits.number);
+    let mut place = waits.place.take()?;
+    if let Some(id) = stored {
+        place.issued(&id);
+        return Some(Direct::Stored(place, id));
+    }
+    let outcome = timeout(LAST_MOMENT, &mut place.outcome).await;
+    Some(Direct::Over(
+        outcome
+            .ok()
+            .and_then(Result::ok)
+            .ok_or_else(|| DEADLINE.to_owned()),
+    ))
 }
 
 impl Bus {

@@ -9,7 +9,15 @@ use crate::support::Random;
 
 #[test]
 fn a_reply_and_a_deadline_never_disagree() {
-    let world = World::of(2);
+    agree(&World::of(2));
+}
+
+#[test]
+fn nor_do_they_when_the_call_is_handed_over_here() {
+    agree(&World::of(1));
+}
+
+fn agree(world: &World) {
     world.register("m", &[]);
     let mut random = Random::from_env();
     let (works, timeouts): (Vec<u64>, Vec<usize>) = (0..120)
@@ -20,7 +28,7 @@ fn a_reply_and_a_deadline_never_disagree() {
     std::thread::scope(|scope| {
         let mut worker = world.connect_worker();
         worker.send(&["BUS.FETCH", "b", "w", "m", "TIMEOUT", "0"]);
-        wait_for_worker(&world, "w");
+        wait_for_worker(world, "w");
         let in_time = &in_time;
         scope.spawn(move || {
             loop {
