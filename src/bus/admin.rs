@@ -111,7 +111,7 @@ pub(super) async fn cleanup(bus: Arc<Bus>) -> Result<i64, String> {
         if !more {
             let (holders, last) = (next(&mut parts), text(next(&mut parts)));
             changed(&bus, holders).await?;
-            return Ok(removed + bus.end_leases(Some(&last)).await?.min(1));
+            return Ok(removed + bus.end_leases(&last).await?.min(1));
         }
     }
 }

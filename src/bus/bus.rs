@@ -16,7 +16,7 @@ use super::hub::Hub;
 use super::lane::Lane;
 use super::lease::Lease;
 use super::name::key_prefix;
-use super::order::Order;
+use super::order::{Kind, Order};
 use super::registry::{MOST_METHODS, Registry, any_matches};
 use super::slot::{Park, Parked, Slot};
 use super::store::{Failure, Task};
@@ -127,6 +127,18 @@ impl Bus {
         }
     }
 
+    /// Sends an order and waits for its answer.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        kind: Kind,
+        words: Vec<Vec<u8>>,
+    ) -> Result<Value, Failure> {
+        let (order, answer) = Order::asked(kind, words);
+        self.submit(order);
+        let unasked = || Err(Failure("ERR the bus was not asked".to_owned()));
+        answer.await.unwrap_or_else(|_| unasked())
+    }
+
     /// As [`Bus::submit`], from where there may be no runtime, or one that is about to end.
     pub(super) fn submit_from_anywhere(self: &Arc<Self>, orders: Vec<Order>) {
         if orders.is_empty() {
@@ -186,9 +198,18 @@ impl Bus {
         }
     }
 
-    /// Removes the leases that end until then, or that of this Respite.
-    pub(super) async fn end_leases(&self, until: Option<&str>) -> Result<i64, Failure> {
-        self.hub.store.end_leases(&self.leases, until).await
+    /// Removes the leases that end until then; gives how many those were.
+    pub(super) async fn end_leases(&self, until: &str) -> Result<i64, Failure> {
+        let mut remove = redis::cmd("ZREMRANGEBYSCORE");
+        remove.arg(&self.leases).arg("-inf").arg(until);
+        self.hub.store.count(&remove).await
+    }
+
+    /// Removes the lease of this Respite.
+    pub(super) async fn end_own_lease(&self) -> Result<i64, Failure> {
+        let mut remove = redis::cmd("ZREM");
+        remove.arg(&self.leases).arg(self.hub.store.instance());
+        self.hub.store.count(&remove).await
     }
 
     // === workers ===

@@ -298,15 +298,8 @@ async fn wait(
         // The outcome came at the last moment.
         return place.outcome.try_recv().map_err(|_| DEADLINE.to_owned());
     }
-    let (order, answer) = Order::asked(Kind::End, words(&["E", id, "d"]));
-    bus.submit(order);
-    let answer = timeout(PATIENCE, answer).await;
-    match answer
-        .ok()
-        .and_then(Result::ok)
-        .and_then(Result::ok)
-        .and_then(outcome)
-    {
+    let answer = timeout(PATIENCE, bus.ask(Kind::End, words(&["E", id, "d"]))).await;
+    match answer.ok().and_then(Result::ok).and_then(outcome) {
         Some(outcome) => Ok(outcome),
         None => Err(DEADLINE.to_owned()),
     }
@@ -339,7 +332,7 @@ async fn wait_for_result(
     patience: Patience,
 ) -> Result<Option<Outcome>, String> {
     let mut place = Place::take(bus, id, Role::Onlooker);
-    let answer = ask(bus, id, (Kind::Look, &["T", id, "wait"])).await?;
+    let answer = ask_about(bus, id, (Kind::Look, &["T", id, "wait"])).await?;
     match letter(&answer) {
         Some(b'n') => Err("NOCALL no such call, or it has expired".to_owned()),
         Some(b'p') => {
@@ -358,26 +351,24 @@ async fn wait_for_result(
 
 /// Cancels a call; true if it was queued or in flight.
 pub(super) async fn cancel(bus: Arc<Bus>, id: String) -> Result<bool, String> {
-    let answer = ask(&bus, &id, (Kind::End, &["E", &id, "c"])).await?;
+    let answer = ask_about(&bus, &id, (Kind::End, &["E", &id, "c"])).await?;
     Ok(list(answer).first().is_some_and(|first| number(first) == 1))
 }
 
 /// Has something done with a call. The backing need not have heard of a direct one.
-async fn ask(bus: &Arc<Bus>, id: &str, (kind, said): (Kind, &[&str])) -> Result<Value, Failure> {
-    let once = async || {
-        let (order, answer) = Order::asked(kind, words(said));
-        bus.submit(order);
-        let unasked = || Err(Failure("ERR the bus was not asked".to_owned()));
-        answer.await.unwrap_or_else(|_| unasked())
-    };
-    let answer = once().await?;
-    if letter(&answer) == Some(b'n') && is_direct(id) {
-        let brought = bus.bring(&[id]).await;
-        let answer = once().await?;
-        if letter(&answer) == Some(b'n') {
-            brought?;
-        }
+async fn ask_about(
+    bus: &Arc<Bus>,
+    id: &str,
+    (kind, said): (Kind, &[&str]),
+) -> Result<Value, Failure> {
+    let answer = bus.ask(kind, words(said)).await?;
+    if letter(&answer) != Some(b'n') || !is_direct(id) {
         return Ok(answer);
+    }
+    let brought = bus.bring(&[id]).await;
+    let answer = bus.ask(kind, words(said)).await?;
+    if letter(&answer) == Some(b'n') {
+        brought?;
     }
     Ok(answer)
 }

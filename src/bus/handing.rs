@@ -242,10 +242,7 @@ impl Bus {
     /// Takes the lease on the registry; gives its state.
     async fn take_lease(self: &Arc<Self>) -> Result<String, Failure> {
         let term = self.lease.ask();
-        let (order, answer) = Order::asked(Kind::Lease, words(&["H"]));
-        self.submit(order);
-        let unasked = || Err(Failure("ERR the bus was not asked".to_owned()));
-        let stamp = text(answer.await.unwrap_or_else(|_| unasked())?);
+        let stamp = text(self.ask(Kind::Lease, words(&["H"])).await?);
         self.lease.take(&term, stamp.clone());
         Ok(stamp)
     }
@@ -469,13 +466,8 @@ async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
         kept.begun.as_micros().to_string().into_bytes(),
         meta,
     ];
-    let (order, answer) = Order::asked(Kind::Keep, words);
-    bus.submit(order);
-    let answer = match answer.await {
-        Ok(Ok(answer)) => letter(&answer),
-        _ => None,
-    };
-    match answer {
+    let answer = bus.ask(Kind::Keep, words).await;
+    match answer.ok().as_ref().and_then(letter) {
         Some(b'K') => {
             // In this order, so that whoever does not find it in one place finds it in the other.
             bus.waiting.lock().set_id(&id);

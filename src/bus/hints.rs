@@ -71,9 +71,9 @@ pub(super) fn look_at_everything(hub: &Arc<Hub>) {
     }
 }
 
-/// `k`: another Respite wants a direct call of this one to be kept; `g`: the registry has changed; `a`: the answer to
-/// one of them.
-fn hear_of_direct(hub: &Arc<Hub>, (kind, bus): (&str, &str), id: &str, asking: Option<&str>) {
+/// What another Respite asks. `k`: a direct call of this one is to be kept; `g`: the registry has changed; `a`: its answer
+/// to one of them.
+fn hear_question(hub: &Arc<Hub>, (kind, bus): (&str, &str), id: &str, asking: Option<&str>) {
     if kind == "a" {
         hub.answered(id);
     } else if let Some(asking) = asking {
@@ -102,7 +102,7 @@ fn hear(hub: &Arc<Hub>, message: &[u8]) {
     };
     if matches!(kind, "k" | "g" | "a") {
         if let (Some(id), home) = (words.next(), words.next()) {
-            hear_of_direct(hub, (kind, bus), id, home);
+            hear_question(hub, (kind, bus), id, home);
         }
         return;
     }

@@ -85,7 +85,7 @@ impl Hub {
         self.set_hints(false);
         let buses = self.buses();
         let used = buses.iter().filter(|bus| bus.lease.is_wanted());
-        let leases = join_all(used.map(|bus| bus.end_leases(None)));
+        let leases = join_all(used.map(|bus| bus.end_own_lease()));
         let _ = tokio::time::timeout(CLOSE_WAIT, leases).await;
         while self.pending.load(Ordering::Acquire) > 0 && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(5)).await;

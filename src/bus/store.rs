@@ -1,7 +1,7 @@
 //! The bus in the backing: its scripts, and how their answers are read.
 //!
 //! Each script is one file; all begin with `prelude.lua`, which says what is kept where, and some go on with
-//! `calls.lua`, the life of a call.
+//! `calls.lua`, the life of a call, or `leases.lua`, who has to be asked.
 
 use std::sync::Arc;
 
@@ -46,23 +46,12 @@ impl Failure {
     }
 }
 
-/// A script that needs no more than the keys.
-macro_rules! plain {
-    ($file:literal) => {
+/// A script of these files, behind what every script begins with.
+macro_rules! script {
+    ($($file:literal),+) => {
         ControlScript::new(concat!(
             include_str!("scripts/prelude.lua"),
-            include_str!(concat!("scripts/", $file))
-        ))
-    };
-}
-
-/// A script that ends or moves calls.
-macro_rules! with_calls {
-    ($file:literal) => {
-        ControlScript::new(concat!(
-            include_str!("scripts/prelude.lua"),
-            include_str!("scripts/calls.lua"),
-            include_str!(concat!("scripts/", $file))
+            $(include_str!(concat!("scripts/", $file))),+
         ))
     };
 }
@@ -84,16 +73,16 @@ impl Store {
             instance: format!("{:016x}", fastrand::u64(..)),
             scripts: [
                 ControlScript::new(EXCHANGE),
-                plain!("register.lua"),
-                with_calls!("unregister.lua"),
-                with_calls!("cleanup.lua"),
-                plain!("uncache.lua"),
-                plain!("dead.lua"),
-                with_calls!("revive.lua"),
-                plain!("registry.lua"),
-                plain!("inspect.lua"),
-                plain!("count.lua"),
-                plain!("prune.lua"),
+                script!("leases.lua", "register.lua"),
+                script!("calls.lua", "leases.lua", "unregister.lua"),
+                script!("calls.lua", "leases.lua", "cleanup.lua"),
+                script!("uncache.lua"),
+                script!("dead.lua"),
+                script!("calls.lua", "revive.lua"),
+                script!("registry.lua"),
+                script!("inspect.lua"),
+                script!("count.lua"),
+                script!("prune.lua"),
             ],
         }
     }
@@ -111,29 +100,18 @@ impl Store {
         channel_of(&self.instance)
     }
 
-    /// Removes the leases of a bus that end until then, or that of this Respite; gives how many those were.
-    pub(super) async fn end_leases(&self, key: &str, until: Option<&str>) -> Result<i64, Failure> {
-        let mut command = redis::cmd("ZREM");
-        match until {
-            Some(until) => {
-                command = redis::cmd("ZREMRANGEBYSCORE");
-                command.arg(key).arg("-inf").arg(until);
-            }
-            None => drop(command.arg(key).arg(&self.instance)),
-        }
-        let removed = self.link.command(&command).await;
-        removed
-            .map(|removed| number(&removed))
-            .map_err(|error| Failure(text_of(&error)))
-    }
-
     /// Tells another Respite something; gives how many hear it.
     pub(super) async fn tell(&self, home: &str, words: &[&str]) -> Result<i64, Failure> {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(channel_of(home)).arg(words.join("\n"));
-        let heard = self.link.command(&publish).await;
-        heard
-            .map(|heard| number(&heard))
+        self.count(&publish).await
+    }
+
+    /// Executes a command whose reply is a number.
+    pub(super) async fn count(&self, command: &redis::Cmd) -> Result<i64, Failure> {
+        let counted = self.link.command(command).await;
+        counted
+            .map(|counted| number(&counted))
             .map_err(|error| Failure(text_of(&error)))
     }
 

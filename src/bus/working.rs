@@ -12,7 +12,7 @@ use super::bus::Bus;
 use super::calling::{PATIENCE, fits};
 use super::direct::Standing;
 use super::id::is_direct;
-use super::order::{Kind, Order, words};
+use super::order::{Kind, words};
 use super::slot::{Delivered, Slot};
 use super::store::{Failure, list, next, number, text};
 use super::waiting::Outcome;
@@ -144,8 +144,10 @@ pub(super) async fn reply(
     let mut order_words = words(&["R", &id, &token, kind]);
     order_words.push(value);
     order_words.push(code.into_bytes());
-    let mut accepted = ask_to_end(&bus, order_words.clone()).await?;
-    if !accepted && is_direct(&id) {
+    // The backing need not have heard of a direct call.
+    let again = is_direct(&id).then(|| order_words.clone());
+    let mut accepted = ask_to_end(&bus, order_words).await?;
+    if let Some(order_words) = again.filter(|_| !accepted) {
         let brought = bus.bring(&[&id]).await;
         accepted = ask_to_end(&bus, order_words).await?;
         if !accepted {
@@ -157,9 +159,7 @@ pub(super) async fn reply(
 }
 
 async fn ask_to_end(bus: &Arc<Bus>, words: Vec<Vec<u8>>) -> Result<bool, Failure> {
-    let (order, answer) = Order::asked(Kind::Reply, words);
-    bus.submit(order);
-    let answer = answer.await.unwrap_or_else(|_| Err(unanswered()))?;
+    let answer = bus.ask(Kind::Reply, words).await?;
     Ok(list(answer).first().is_some_and(|first| number(first) == 1))
 }
 
@@ -221,10 +221,7 @@ async fn beat_once(
     let count = ids.len().to_string();
     let mut order_words = words(&["B", worker, if extend { &count } else { "0" }, &count]);
     order_words.extend(ids.iter().map(|id| id.as_bytes().to_vec()));
-    let (order, answer) = Order::asked(Kind::Beat, order_words);
-    bus.submit(order);
-    let answer = answer.await.unwrap_or_else(|_| Err(unanswered()))?;
-    let mut lists = list(answer).into_iter();
+    let mut lists = list(bus.ask(Kind::Beat, order_words).await?).into_iter();
     let names = |value: Value| list(value).into_iter().map(text).collect::<Vec<String>>();
     let (lost, cancelled) = (names(next(&mut lists)), names(next(&mut lists)));
     let visibility = names(next(&mut lists));
@@ -236,8 +233,4 @@ async fn beat_once(
         }
     }
     Ok((lost, cancelled))
-}
-
-fn unanswered() -> Failure {
-    Failure("ERR the bus was not asked".to_owned())
 }

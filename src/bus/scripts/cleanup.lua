@@ -1,6 +1,5 @@
 -- ARGV: Respite, bus, how many calls at most. Gives: keys removed, whether there is more to do, calls that
--- somebody here waits for, whom the registry is leased to, when the last of
--- these leases ends.
+-- somebody here waits for, whom the registry is leased to, when the last of these leases ends.
 local most = tonumber(ARGV[3])
 -- Those who hold the lease have to let go first: what holds it until then is removed afterwards.
 local last = redis.pcall('ZREVRANGE', P .. 'x', 0, 0, 'WITHSCORES')

@@ -31,6 +31,7 @@ local P = sub(KEYS[1], 1, -2)
 local ME, BUS = ARGV[1], ARGV[2]
 local GRACE = 60000     -- how much longer than needed a key lives, at least
 local TAKEN = 60000     -- how long an outcome that only callers want waits for them
+local LEASE = 3000      -- how long a lease on the registry lasts
 local clock = call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
@@ -81,27 +82,6 @@ local function close()
       end
     end
   end
-end
-
-local LEASE = 3000      -- how long a lease on the registry lasts
-
--- Whether the registry was changed so lately that some may not have heard of it.
-local function is_fresh()
-  local at = call('HGET', P .. 'g', '')
-  return not at or now_us - tonumber(at) < LEASE * 1000
-end
-
--- The Respites that the registry is leased to, and for how long.
-local function holders()
-  local list = {}
-  local found = call('ZRANGEBYSCORE', P .. 'x', '(' .. now, '+inf', 'WITHSCORES')
-  for i = 1, #found, 2 do
-    if found[i] ~= ME then
-      list[#list + 1] = found[i]
-      list[#list + 1] = tonumber(found[i + 1]) - now
-    end
-  end
-  return list
 end
 
 local function queued_list()

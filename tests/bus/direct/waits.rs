@@ -1,18 +1,26 @@
 //! Direct calls that wait for a worker: who gets them, who sees them, what ends them.
 
+use std::thread::JoinHandle;
+
 use super::super::{Fetched, World, fetch, reply};
 use super::{executed, waiting};
-use crate::support::{DEADLINE, wait_until};
+use crate::support::{Client, DEADLINE, Reply, wait_until};
+
+/// A worker with a call in hand, and all its callers: the others wait.
+fn busy(world: &World, callers: usize) -> (Client, Fetched, Vec<JoinHandle<Reply>>) {
+    world.register("m", &[]);
+    let mut worker = waiting(world, "w", "m");
+    let callers = (0..callers)
+        .map(|_| world.calling(&["BUS.CALL", "b", "m"]))
+        .collect();
+    let call = Fetched::all(&worker.read_reply()).remove(0);
+    (worker, call, callers)
+}
 
 #[test]
 fn calls_that_wait_here_are_counted_everywhere_and_end_with_their_method() {
     let world = World::of(2);
-    world.register("m", &[]);
-    let mut worker = waiting(&world, "w", "m");
-    let callers: Vec<_> = (0..4)
-        .map(|_| world.calling(&["BUS.CALL", "b", "m"]))
-        .collect();
-    let call = Fetched::all(&worker.read_reply()).remove(0);
+    let (mut worker, call, callers) = busy(&world, 4);
     for from in &world.respites {
         wait_until("they are counted", DEADLINE, || {
             let stats = from.call(&["BUS.STATS", "b", "m"]);
@@ -34,12 +42,7 @@ fn calls_that_wait_here_are_counted_everywhere_and_end_with_their_method() {
 #[test]
 fn what_waits_here_ends_when_its_method_goes_over_another_respite() {
     let world = World::of(2);
-    world.register("m", &[]);
-    let mut worker = waiting(&world, "w", "m");
-    let callers: Vec<_> = (0..2)
-        .map(|_| world.calling(&["BUS.CALL", "b", "m"]))
-        .collect();
-    let call = Fetched::all(&worker.read_reply()).remove(0);
+    let (mut worker, call, callers) = busy(&world, 2);
     let mut other = world.connect_worker();
     other.call(&["BUS.UNREGISTER", "b", "m"]).assert_int(1);
     let mut ends: Vec<String> = callers
@@ -60,12 +63,7 @@ fn what_waits_here_ends_when_its_method_goes_over_another_respite() {
 #[test]
 fn cleanup_leaves_nothing_of_what_is_under_way() {
     let world = World::of(1);
-    world.register("m", &[]);
-    let mut worker = waiting(&world, "w", "m");
-    let callers: Vec<_> = (0..3)
-        .map(|_| world.calling(&["BUS.CALL", "b", "m"]))
-        .collect();
-    let call = Fetched::all(&worker.read_reply()).remove(0);
+    let (mut worker, call, callers) = busy(&world, 3);
     wait_until("two wait", DEADLINE, || {
         world.stat("m", "pending").int() == 2
     });
