@@ -30,7 +30,7 @@ use crate::access::AccessList;
 use crate::bus::{BusFamily, Hub};
 use crate::cache::{Cache, CacheFamily};
 use crate::command::{AboutRespite, Family, InfoSource, Table};
-use crate::config::{Config, Source, Upstream, environment, load};
+use crate::config::{Config, Endpoint, SentinelSet, Source, Upstream, environment, load};
 use crate::discovery::{Discovery, DiscoveryFamily};
 use crate::fleet::watcher::check_listed;
 use crate::fleet::{self, Fleet, ShardFamily};
@@ -40,7 +40,8 @@ use crate::session::shared::{Settings, Shared};
 use crate::session::worker::{self, ToWorker};
 use crate::telemetry;
 use crate::upstream::embedded::Embedded;
-use crate::upstream::{Backing, ControlLink, Topology, client_connector};
+use crate::upstream::sentinel::Follower;
+use crate::upstream::{Backing, ControlLink, Dialer, client_connector};
 
 /// How often a drain looks whether the last client has gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -138,7 +139,8 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let acceptor = config.tls.server.as_ref().map(acceptor).transpose();
     let acceptor = acceptor.map_err(|e| refused(format!("tls: {e}")))?;
     let connector = match &config.upstream {
-        Upstream::Single(endpoint) if endpoint.tls => {
+        Upstream::Single(Endpoint { tls: true, .. })
+        | Upstream::Sentinel(SentinelSet { tls: true, .. }) => {
             let connector = client_connector(config.tls.upstream_ca.as_deref());
             Some(connector.map_err(|e| refused(format!("tls.upstream_ca: {e}")))?)
         }
@@ -210,16 +212,7 @@ impl App {
         } = prepared;
         // Ports first: nothing else is worth starting when they are taken.
         let bound = bound::bind(&config, &prepared_gateway.addresses(source, &config)).await?;
-        let (endpoint, embedded) = match &config.upstream {
-            Upstream::Single(endpoint) => (endpoint.clone(), None),
-            Upstream::Embedded => {
-                let embedded = Embedded::start(config.data_dir.as_deref())
-                    .map_err(|e| Failure::Refused(e.to_string()))?;
-                embedded.until_listening(config.timeouts.connect).await;
-                (embedded.endpoint(), Some(embedded))
-            }
-        };
-        let backing = Backing::new(Topology::single(endpoint), connector);
+        let (backing, embedded) = reach(&config, connector).await?;
         tokio::spawn(Arc::clone(&backing).monitor(config.timeouts.connect));
 
         let threads = worker_threads(config.workers);
@@ -228,6 +221,8 @@ impl App {
         let reloader = Reloader::new(source.clone(), config.clone(), Arc::clone(&guard));
         let reloader = Arc::new(reloader);
         let cache = Cache::new(config.cache.clone());
+        let told = Arc::clone(&cache);
+        backing.set_on_switch(move || told.end_epochs());
         let control = control_link(&backing, &config);
         let discovery = Discovery::start(Arc::clone(&control), &Handle::current());
         let bus = Hub::new(Arc::clone(&control), config.bus.worker_ttl);
@@ -369,6 +364,32 @@ impl App {
             error!("could not stop everything");
         }
         info!("stopped");
+    }
+}
+
+/// Makes the way to the backing; starts an embedded one, begins to follow one that moves.
+async fn reach(
+    config: &Config,
+    tls: Option<TlsConnector>,
+) -> Result<(Arc<Backing>, Option<Embedded>), Failure> {
+    let refused = |text: String| Failure::Refused(text);
+    match &config.upstream {
+        Upstream::Single(endpoint) => Ok((Backing::new(endpoint.clone(), tls), None)),
+        Upstream::Embedded => {
+            let embedded = Embedded::start(config.data_dir.as_deref());
+            let embedded = embedded.map_err(|error| refused(error.to_string()))?;
+            embedded.until_listening(config.timeouts.connect).await;
+            Ok((Backing::new(embedded.endpoint(), tls), Some(embedded)))
+        }
+        Upstream::Sentinel(set) => {
+            let backing = Backing::followed(set.db, tls);
+            let dialer = Dialer::new(config.tls.upstream_ca.clone());
+            let mut follower = Follower::new(set.clone(), dialer, Arc::clone(&backing));
+            let found = follower.first_look().await;
+            found.map_err(|error| refused(format!("upstream: {error}")))?;
+            tokio::spawn(follower.follow());
+            Ok((backing, None))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! It moves bytes and knows nothing of what they mean.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -27,11 +27,7 @@ impl Stream {
     /// Whether the peer has closed its side, even when there is input in front of the end that
     /// nobody has read.
     pub fn is_closed_by_peer(&self) -> bool {
-        let fd = match self {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
-            Stream::Tls(stream) => stream.get_ref().0.as_fd(),
-        };
+        let fd = self.fd();
         #[cfg(target_os = "linux")]
         let half_closed = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
         #[cfg(not(target_os = "linux"))]
@@ -39,6 +35,22 @@ impl Stream {
         // An error and the end of both directions are reported unasked.
         let mut fds = [PollFd::new(fd, half_closed)];
         poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0)
+    }
+
+    /// Makes a second descriptor of the socket.
+    ///
+    /// # Errors
+    /// When the process has no more descriptors.
+    pub fn try_clone_fd(&self) -> io::Result<OwnedFd> {
+        self.fd().try_clone_to_owned()
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+            Stream::Tls(stream) => stream.get_ref().0.as_fd(),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod http;
 mod limits;
 mod pinning;
 mod races;
+mod sentinel;
 mod serve;
 mod support;
 mod tidy;

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use crate::cli::ServerArgs;
 use crate::config::{Endpoint, Secret};
-use crate::upstream::{
-    Backing, ControlError, ControlLink, Sent, Topology, UpstreamError, client_connector,
-};
+use crate::upstream::{Backing, ControlError, ControlLink, Sent, UpstreamError, client_connector};
 
 /// How long a connection may take, and how long a reply.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -59,7 +57,7 @@ pub(super) fn link(args: &ServerArgs) -> Result<Arc<ControlLink>, String> {
     let connector = connector
         .transpose()
         .map_err(|error| format!("--ca: {error}"))?;
-    let server = Backing::new(Topology::single(endpoint), connector);
+    let server = Backing::new(endpoint, connector);
     Ok(ControlLink::new(server, CONNECT, REPLY))
 }
 

@@ -26,8 +26,8 @@ impl Filler {
     /// A filler that hands replies to `deliver`, which is given the waiter, the key and the reply.
     pub fn new(cache: Arc<Cache>, db: u32, deliver: Box<Deliver>) -> Self {
         Filler {
+            lease: cache.new_lease(),
             cache,
-            lease: Arc::default(),
             db,
             deliver,
         }

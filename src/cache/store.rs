@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -31,6 +31,8 @@ pub struct Cache {
     settings: ArcSwap<CacheSettings>,
     hasher: hashbrown::DefaultHashBuilder,
     next_token: AtomicU64,
+    /// Those of all fill links.
+    leases: Mutex<Vec<Weak<Lease>>>,
     /// The backing has no tracking that works.
     without_tracking: AtomicBool,
 }
@@ -90,6 +92,7 @@ impl Cache {
             settings: ArcSwap::from_pointee(settings),
             hasher: hashbrown::DefaultHashBuilder::default(),
             next_token: AtomicU64::new(1),
+            leases: Mutex::default(),
             without_tracking: AtomicBool::new(false),
         })
     }
@@ -361,6 +364,22 @@ impl Cache {
         {
             segment.remove(&full_key);
         }
+    }
+
+    /// Ends the epochs of all fill links: nothing that they brought, or still bring on the connections
+    /// that they have, is served.
+    pub fn end_epochs(&self) {
+        let mut leases = self.leases.lock();
+        leases.retain(|lease| lease.upgrade().inspect(|lease| lease.end()).is_some());
+    }
+
+    /// Makes the lease of a new fill link.
+    pub(super) fn new_lease(&self) -> Arc<Lease> {
+        let lease = Arc::new(Lease::default());
+        let mut leases = self.leases.lock();
+        leases.retain(|lease| lease.strong_count() > 0);
+        leases.push(Arc::downgrade(&lease));
+        lease
     }
 
     /// Empties the cache and voids every flight; returns how many entries went.

@@ -21,8 +21,10 @@ fn raw(config: &Config) -> raw::Config {
         upstream: match config.upstream_url() {
             Upstream::Embedded => Upstream::Embedded.to_string(),
             Upstream::Single(endpoint) => endpoint.masked(),
+            Upstream::Sentinel(set) => set.masked(),
         },
         upstream_credential: config.upstream_credential.clone().unwrap_or_default(),
+        sentinel_credential: config.sentinel_credential.clone().unwrap_or_default(),
         workers: integer(config.workers),
         data_dir: text(config.data_dir.as_ref()),
         log_format: config.log_format.to_string(),

@@ -37,7 +37,7 @@ pub enum Address {
 const DEFAULT_PORT: u16 = 6379;
 
 /// What stands for itself in a user name.
-const USER: &AsciiSet = &NON_ALPHANUMERIC
+pub(super) const USER: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -161,7 +161,7 @@ fn unix(url: &Url) -> Result<Endpoint, String> {
     })
 }
 
-fn database(text: &str) -> Result<u32, String> {
+pub(super) fn database(text: &str) -> Result<u32, String> {
     const HELP: &str = "the database must be a number (percent-encode / ? # in a password)";
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(HELP.to_owned());
@@ -172,7 +172,7 @@ fn database(text: &str) -> Result<u32, String> {
     }
 }
 
-fn decode(text: &str) -> Result<String, String> {
+pub(super) fn decode(text: &str) -> Result<String, String> {
     percent_decode_str(text)
         .decode_utf8()
         .map(|text| text.into_owned())

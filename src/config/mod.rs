@@ -33,6 +33,7 @@ mod model;
 mod period;
 mod raw;
 mod secret;
+mod sentinel;
 mod services;
 mod size;
 mod targets;
@@ -59,6 +60,7 @@ pub use listen::ListenAddr;
 pub use load::{Source, is_named, load};
 pub use model::{Config, LogFormat};
 pub use secret::Secret;
+pub use sentinel::SentinelSet;
 pub use services::{
     InstancesSpec, MetaInfo, PollMethod, Polling, Priority, ServerUrl, ServiceSpec, Services,
     ServicesError,

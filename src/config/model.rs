@@ -15,6 +15,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// The name of the credential that the upstream's login came from.
     pub upstream_credential: Option<String>,
+    /// The name of the credential that the login of the sentinels came from.
+    pub sentinel_credential: Option<String>,
     /// Worker threads; 0 is to be chosen from the cores. At most 1024.
     pub workers: usize,
     /// Where the embedded Redis keeps its data; without it, it keeps none.
@@ -77,7 +79,13 @@ impl Config {
             ("upstream", self.upstream_url() != new.upstream_url()),
             (
                 "upstream_credential",
-                self.upstream_login() != new.upstream_login(),
+                self.login(self.upstream_credential.as_ref())
+                    != new.login(new.upstream_credential.as_ref()),
+            ),
+            (
+                "sentinel_credential",
+                self.login(self.sentinel_credential.as_ref())
+                    != new.login(new.sentinel_credential.as_ref()),
             ),
             ("workers", self.workers != new.workers),
             ("data_dir", self.data_dir != new.data_dir),
@@ -102,16 +110,22 @@ impl Config {
     /// Returns the upstream as the key `upstream` gives it: without a login that a credential gave.
     pub(super) fn upstream_url(&self) -> Upstream {
         let mut upstream = self.upstream.clone();
-        if let (Upstream::Single(endpoint), Some(_)) = (&mut upstream, &self.upstream_credential) {
-            endpoint.user = None;
-            endpoint.password = None;
+        if let (Some((user, password)), Some(_)) = (upstream.login(), &self.upstream_credential) {
+            (*user, *password) = (None, None);
+        }
+        if let Upstream::Sentinel(set) = &mut upstream {
+            set.sentinel_user = None;
+            set.sentinel_password = None;
         }
         upstream
     }
 
-    /// Returns the credential of the upstream with its name.
-    fn upstream_login(&self) -> Option<(&String, Option<(&str, &str)>)> {
-        let name = self.upstream_credential.as_ref()?;
+    /// Returns a named credential with its name.
+    fn login<'a>(
+        &'a self,
+        name: Option<&'a String>,
+    ) -> Option<(&'a String, Option<(&'a str, &'a str)>)> {
+        let name = name?;
         let credential = self.credentials.get(name);
         Some((
             name,

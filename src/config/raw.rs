@@ -14,6 +14,7 @@ pub(super) struct Config {
     pub(super) listen: ListenList,
     pub(super) upstream: String,
     pub(super) upstream_credential: String,
+    pub(super) sentinel_credential: String,
     pub(super) workers: i64,
     pub(super) data_dir: String,
     pub(super) log_format: String,

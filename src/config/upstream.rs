@@ -1,6 +1,6 @@
 //! The Redis behind: what the key `upstream` means.
 
-use super::Endpoint;
+use super::{Endpoint, Secret, SentinelSet};
 use std::{fmt, str::FromStr};
 
 /// Where commands go that Respite does not answer itself.
@@ -10,18 +10,32 @@ pub enum Upstream {
     Embedded,
     /// One server.
     Single(Endpoint),
+    /// The master that sentinels name.
+    Sentinel(SentinelSet),
 }
 
 const HELP: &str = "must be \"embedded\", redis://[user:password@]host[:port][/database], \
-                    rediss://… or unix:///path";
+                    rediss://…, unix:///path or sentinel://host:port,…/master-name";
 
 // === impl Upstream ===
+
+impl Upstream {
+    /// The user and password for the servers, to be replaced; none for an embedded one.
+    pub(super) fn login(&mut self) -> Option<(&mut Option<String>, &mut Option<Secret>)> {
+        match self {
+            Self::Embedded => None,
+            Self::Single(endpoint) => Some((&mut endpoint.user, &mut endpoint.password)),
+            Self::Sentinel(set) => Some((&mut set.user, &mut set.password)),
+        }
+    }
+}
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded => f.write_str("embedded"),
             Self::Single(endpoint) => endpoint.fmt(f),
+            Self::Sentinel(set) => set.fmt(f),
         }
     }
 }
@@ -36,9 +50,8 @@ impl FromStr for Upstream {
         }
         match text.split_once("://").map(|(scheme, _)| scheme) {
             Some("redis" | "rediss" | "unix") => text.parse().map(Self::Single),
-            Some(scheme @ ("sentinel" | "cluster")) => {
-                Err(format!("{scheme}:// is not supported yet"))
-            }
+            Some("sentinel" | "rediss+sentinel") => text.parse().map(Self::Sentinel),
+            Some("cluster") => Err("cluster:// is not supported yet".to_owned()),
             _ => Err(HELP.to_owned()),
         }
     }
@@ -55,6 +68,8 @@ mod tests {
             "redis://h:6379/0",
             "rediss://h:6379/0",
             "unix:///run/redis.sock",
+            "sentinel://h:26379/main",
+            "rediss+sentinel://h:1,i:2/main?db=1",
         ] {
             let upstream: Upstream = text.parse().expect(text);
             assert_eq!(upstream.to_string(), text);
@@ -63,10 +78,8 @@ mod tests {
 
     #[test]
     fn topologies_to_come_are_refused_by_name() {
-        for scheme in ["sentinel", "cluster"] {
-            let refused = format!("{scheme}://a:1,b:2/main").parse::<Upstream>();
-            assert_eq!(refused, Err(format!("{scheme}:// is not supported yet")));
-        }
+        let refused = "cluster://a:1,b:2".parse::<Upstream>();
+        assert_eq!(refused, Err("cluster:// is not supported yet".to_owned()));
     }
 
     #[test]

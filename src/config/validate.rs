@@ -31,12 +31,19 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
     let access = Access::validate(raw.access, problems);
     let http = http::validate(raw.http, &listen, &access, problems);
     let upstream_credential = some(raw.upstream_credential);
+    let sentinel_credential = some(raw.sentinel_credential);
     let data_dir = path(&raw.data_dir);
     let upstream = match raw.upstream.parse() {
         Ok(mut upstream) => {
             log_in(
                 &mut upstream,
                 upstream_credential.as_deref(),
+                &credentials,
+                problems,
+            );
+            log_in_to_sentinels(
+                &mut upstream,
+                sentinel_credential.as_deref(),
                 &credentials,
                 problems,
             );
@@ -54,6 +61,7 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         listen,
         upstream,
         upstream_credential,
+        sentinel_credential,
         workers: workers(raw.workers, problems),
         data_dir,
         log_format: raw.log_format.parse().unwrap_or_else(|reason| {
@@ -136,16 +144,36 @@ fn log_in(
         problems.invalid(KEY, format!("there is no [credentials.{name}]"));
         return;
     };
-    match upstream {
-        Upstream::Embedded => {
-            problems.invalid(KEY, "cannot be given with upstream = \"embedded\"");
-        }
-        Upstream::Single(endpoint) if endpoint.user.is_some() || endpoint.password.is_some() => {
+    match upstream.login() {
+        None => problems.invalid(KEY, "cannot be given with upstream = \"embedded\""),
+        Some((Some(_), _) | (_, Some(_))) => {
             problems.invalid(KEY, "cannot be given with a user or password in upstream");
         }
-        Upstream::Single(endpoint) => {
-            endpoint.user = Some(credential.user.clone());
-            endpoint.password = Some(credential.password.clone());
+        Some((user, password)) => {
+            *user = Some(credential.user.clone());
+            *password = Some(credential.password.clone());
+        }
+    }
+}
+
+/// Fills the login at the sentinels in.
+fn log_in_to_sentinels(
+    upstream: &mut Upstream,
+    name: Option<&str>,
+    credentials: &BTreeMap<String, Credential>,
+    problems: &mut Problems,
+) {
+    const KEY: &str = "sentinel_credential";
+    let Some(name) = name else { return };
+    let Upstream::Sentinel(set) = upstream else {
+        problems.invalid(KEY, "needs an upstream of sentinels");
+        return;
+    };
+    match credentials.get(name) {
+        None => problems.invalid(KEY, format!("there is no [credentials.{name}]")),
+        Some(credential) => {
+            set.sentinel_user = Some(credential.user.clone());
+            set.sentinel_password = Some(credential.password.clone());
         }
     }
 }

@@ -202,13 +202,13 @@ impl NodeFilter {
 mod tests {
     use super::*;
     use crate::config::Endpoint;
-    use crate::upstream::{Backing, ControlLink, Topology};
+    use crate::upstream::{Backing, ControlLink};
     use std::time::Duration;
 
     #[tokio::test]
     async fn a_wait_is_small() {
         let endpoint: Endpoint = "redis://localhost".parse().expect("a URL");
-        let backing = Backing::new(Topology::single(endpoint), None);
+        let backing = Backing::new(endpoint, None);
         let second = Duration::from_secs(1);
         let link = ControlLink::new(backing, second, second);
         let discovery = Discovery::start(link, &tokio::runtime::Handle::current());

@@ -142,7 +142,7 @@ impl Fleet {
     /// The backing's master as a shard; none before its watcher has named it.
     #[must_use]
     pub fn backing_shard(&self) -> Option<Arc<Shard>> {
-        self.table.get(&watcher::shard_id(&self.backing.master()))
+        self.table.get(&watcher::shard_id(&*self.backing.master()?))
     }
 
     /// How a shard is now.

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::sync::atomic::AtomicU64;
 use std::task::Context;
+use std::time::UNIX_EPOCH;
 
 use super::dispatch::{Flow, Request};
 use super::replies::{Rewrite, Then};
@@ -65,6 +66,9 @@ impl AboutRespite for Shared {
         put("backing", &self.backing.address());
         put("backing_version", &version.unwrap_or_default());
         put("backing_usable", &u8::from(self.backing.is_ready()));
+        let since = self.backing.topology().since.duration_since(UNIX_EPOCH);
+        let since = since.map_or(0, |since| since.as_secs());
+        put("backing_since_unix_time", &since);
         put("connected_clients", &self.clients.len());
         let connections = self.clients.total_connections();
         put("total_connections_received", &connections);

@@ -5,8 +5,8 @@
 //! backing is noticed.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::connect::{Conn, ConnectOptions, connect, read_reply_within};
 use super::error::UpstreamError;
+use super::open_conns::OpenConns;
 use super::topology::Topology;
 use crate::config::Endpoint;
 use crate::resp::{Proto, ReplyWriter, Value, write_command};
@@ -58,7 +59,17 @@ pub struct BackingState {
 
 /// The backing Redis, as all of Respite sees it.
 pub struct Backing {
-    topology: Topology,
+    topology: watch::Sender<Arc<Topology>>,
+    /// Holds for every topology of this backing.
+    first_db: u32,
+    /// The connections to the present master.
+    open: Arc<OpenConns>,
+    /// What has to be done when the master becomes another one, before the new one is used.
+    on_switch: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Whether replicas are refused as masters, because somebody will name the right one.
+    follows: bool,
+    /// Somebody has seen that the master is none any more.
+    doubted: Notify,
     tls: Option<TlsConnector>,
     state: watch::Sender<BackingState>,
     ready: AtomicBool,
@@ -131,9 +142,29 @@ impl fmt::Debug for Backing {
 
 impl Backing {
     /// A backing that has not been reached yet.
-    pub fn new(topology: Topology, tls: Option<TlsConnector>) -> Arc<Self> {
+    pub fn new(endpoint: Endpoint, tls: Option<TlsConnector>) -> Arc<Self> {
+        let first_db = endpoint.db;
+        Self::with(Topology::single(endpoint), first_db, false, tls)
+    }
+
+    /// A backing whose master somebody else names ([`Backing::switch`]), and names again.
+    pub fn followed(first_db: u32, tls: Option<TlsConnector>) -> Arc<Self> {
+        Self::with(Topology::unknown(), first_db, true, tls)
+    }
+
+    fn with(
+        topology: Topology,
+        first_db: u32,
+        follows: bool,
+        tls: Option<TlsConnector>,
+    ) -> Arc<Self> {
         Arc::new(Backing {
-            topology,
+            topology: watch::Sender::new(Arc::new(topology)),
+            first_db,
+            open: Arc::default(),
+            on_switch: OnceLock::new(),
+            follows,
+            doubted: Notify::new(),
             tls,
             state: watch::Sender::default(),
             ready: AtomicBool::new(false),
@@ -142,12 +173,121 @@ impl Backing {
         })
     }
 
-    /// Opens a connection to the current master.
+    /// Opens a connection to the current master; waits for one while there is none.
     ///
     /// # Errors
-    /// As [`connect`].
+    /// As [`connect`], and when no master was named within `options.timeout`.
     pub async fn connect(&self, options: ConnectOptions<'_>) -> Result<Conn, UpstreamError> {
-        connect(&self.topology.master(), self.tls.as_ref(), options).await
+        let end = Instant::now() + options.timeout;
+        loop {
+            // Who waits for the connection should hear that it is the master that is missing.
+            let (version, master) = self.wait_for_master(end - options.timeout / 8).await?;
+            let options = ConnectOptions {
+                timeout: end.saturating_duration_since(Instant::now()),
+                ..options
+            };
+            let (stream, hello) = connect(&master, self.tls.as_ref(), options).await?;
+            if self.follows && matches!(hello.role.as_str(), "slave" | "replica") {
+                self.doubt();
+                return Err(UpstreamError::NotMaster {
+                    address: master.address.to_string(),
+                });
+            }
+            let added = self.open.add(stream, version);
+            if let Some(stream) = added.map_err(|error| UpstreamError::lost(&error))? {
+                return Ok(Conn {
+                    stream,
+                    proto: options.proto,
+                    db: options.db,
+                    hello,
+                });
+            }
+            // The master has become another one meanwhile.
+        }
+    }
+
+    async fn wait_for_master(&self, end: Instant) -> Result<(u64, Arc<Endpoint>), UpstreamError> {
+        let mut topologies = self.topology.subscribe();
+        let known = topologies.wait_for(|topology| topology.master.is_some());
+        let topology = match tokio::time::timeout_at(end.into(), known).await {
+            Ok(Ok(topology)) => Arc::clone(&topology),
+            Ok(Err(_)) | Err(_) => return Err(UpstreamError::NoMaster),
+        };
+        let master = topology.master.clone().ok_or(UpstreamError::NoMaster)?;
+        Ok((topology.version, master))
+    }
+
+    // === topology ===
+
+    /// The servers behind, now.
+    pub fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.topology.borrow())
+    }
+
+    /// A way to hear of changes of the topology.
+    pub fn watch_topology(&self) -> watch::Receiver<Arc<Topology>> {
+        self.topology.subscribe()
+    }
+
+    /// Sets, once, what has to be done when the master becomes another one, before the new one is used.
+    pub fn set_on_switch(&self, hook: impl Fn() + Send + Sync + 'static) {
+        let already = self.on_switch.set(Box::new(hook)).is_err();
+        debug_assert!(!already, "the hook is set once");
+    }
+
+    /// Makes another server the master. All connections to the one before are given up first, so
+    /// that nothing is read from it once anything was written to the new one.
+    pub fn switch(&self, master: Endpoint) {
+        self.suspend();
+        let named = self.topology().with_master(master);
+        self.topology.send_replace(Arc::new(named));
+        self.look_again.notify_one();
+    }
+
+    /// Gives the master up without another one at hand: commands wait for one.
+    pub fn suspend(&self) {
+        let topology = self.topology();
+        if topology.master.is_none() {
+            return;
+        }
+        let without = topology.without_master();
+        let version = without.version;
+        // In this order: nobody connects to it again, nothing that it told is served any more, nobody
+        // hears of it any more.
+        self.topology.send_replace(Arc::new(without));
+        if let Some(hook) = self.on_switch.get() {
+            hook();
+        }
+        self.open.give_up(version);
+    }
+
+    /// Notes the other servers that belong to the backing.
+    pub fn set_others(&self, replicas: Vec<Endpoint>, sentinels: Vec<Endpoint>) {
+        self.topology.send_if_modified(|topology| {
+            if topology.replicas == replicas && topology.sentinels == sentinels {
+                return false;
+            }
+            let mut changed = Topology::clone(topology);
+            changed.replicas = replicas;
+            changed.sentinels = sentinels;
+            *topology = Arc::new(changed);
+            true
+        });
+    }
+
+    /// Notes that the master says that it is none any more: whoever names it should look again.
+    pub fn doubt(&self) {
+        self.doubted.notify_one();
+    }
+
+    /// Waits until somebody doubts the master.
+    pub async fn doubted(&self) {
+        self.doubted.notified().await;
+    }
+
+    /// Whether the master is somebody else's to name, and a replica is none.
+    pub fn follows(&self) -> bool {
+        self.follows
     }
 
     /// Opens a connection as [`Backing::connect`] does, trying again for as long as
@@ -198,17 +338,18 @@ impl Backing {
 
     /// The database that clients begin in.
     pub fn first_db(&self) -> u32 {
-        self.topology.master().db
+        self.first_db
     }
 
     /// The current master and how to log in to it.
-    pub fn master(&self) -> Arc<Endpoint> {
-        self.topology.master()
+    pub fn master(&self) -> Option<Arc<Endpoint>> {
+        self.topology.borrow().master.clone()
     }
 
     /// The address of the current master, without its password.
     pub fn address(&self) -> String {
-        self.topology.master().to_string()
+        let master = self.master();
+        master.map_or_else(|| "no master".to_owned(), |master| master.to_string())
     }
 
     /// Whether the monitor's connection is up.
@@ -320,7 +461,7 @@ mod tests {
     #[test]
     fn who_watches_late_hears_what_is_known() {
         let endpoint = "redis://localhost".parse().expect("a URL");
-        let backing = Backing::new(Topology::single(endpoint), None);
+        let backing = Backing::new(endpoint, None);
         assert!(!backing.watch().has_changed().expect("the sender lives"));
         let (value, _) = parse_reply(HELLO_RESP2).expect("valid").expect("whole");
         let hello = ServerHello::from_reply(&value).map(Arc::new);

@@ -10,6 +10,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::backing::ServerHello;
 use super::error::UpstreamError;
+use super::open_conns::MasterStream;
 use crate::config::{Address, Endpoint};
 use crate::resp::{Proto, Value, parse_reply, write_command};
 use crate::stream::Stream;
@@ -25,7 +26,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Conn {
     /// The socket; nothing is left unread on it.
-    pub stream: Stream,
+    pub stream: MasterStream,
     /// The protocol version in force.
     pub proto: Proto,
     /// The selected database.
@@ -54,11 +55,11 @@ pub struct ConnectOptions<'a> {
 ///
 /// # Errors
 /// When the socket, TLS or the handshake fails, or `options.timeout` passes first.
-pub async fn connect(
+pub(super) async fn connect(
     endpoint: &Endpoint,
     tls: Option<&TlsConnector>,
     options: ConnectOptions<'_>,
-) -> Result<Conn, UpstreamError> {
+) -> Result<(Stream, ServerHello), UpstreamError> {
     timeout(options.timeout, open(endpoint, tls, options))
         .await
         .unwrap_or_else(|_| {
@@ -73,7 +74,7 @@ async fn open(
     endpoint: &Endpoint,
     tls: Option<&TlsConnector>,
     options: ConnectOptions<'_>,
-) -> Result<Conn, UpstreamError> {
+) -> Result<(Stream, ServerHello), UpstreamError> {
     let mut stream = open_socket(endpoint, tls)
         .await
         .map_err(|error| UpstreamError::Connect {
@@ -123,12 +124,7 @@ async fn open(
             return Err(refused(String::from_utf8_lossy(text).into_owned()));
         }
     }
-    Ok(Conn {
-        stream,
-        proto: options.proto,
-        db: options.db,
-        hello,
-    })
+    Ok((stream, hello))
 }
 
 /// Opens the socket, and TLS over it where the endpoint wants it.

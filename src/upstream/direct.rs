@@ -103,6 +103,12 @@ impl std::fmt::Debug for Dialer {
 }
 
 impl DirectConn {
+    /// Hands over the socket.
+    #[must_use]
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     async fn handshake(&mut self, command: &[&[u8]]) -> Result<Vec<u8>, UpstreamError> {
         self.ask(command, HANDSHAKE_BYTES, 0).await
     }

@@ -35,6 +35,15 @@ pub enum UpstreamError {
     /// No reply within `timeouts.reply`.
     #[error("no reply from the backing within timeouts.reply")]
     ReplyTimeout,
+    /// Nobody has named the master.
+    #[error("the master is not known")]
+    NoMaster,
+    /// The server that was named says that it is a replica.
+    #[error("{address} is not a master")]
+    NotMaster {
+        /// Who says so.
+        address: String,
+    },
     /// There is no connection and no newer reason why.
     #[error("no connection to the backing")]
     NotReady,

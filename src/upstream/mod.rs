@@ -14,13 +14,15 @@ mod error;
 mod fill_link;
 mod link;
 mod link_task;
+mod open_conns;
 mod out_queue;
 mod pool;
+pub mod sentinel;
 mod tls;
 mod topology;
 
 pub use backing::{Backing, BackingState, ServerHello};
-pub use connect::{Conn, ConnectOptions, connect};
+pub use connect::{Conn, ConnectOptions};
 pub use control_link::{ControlError, ControlLink, ControlScript};
 pub use direct::{Dialer, DirectConn};
 pub use error::{Sent, UpstreamError};

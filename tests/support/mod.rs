@@ -5,6 +5,7 @@
 //!
 //! - [`RedisServer`]: a real redis-server on a port of its own
 //! - [`Respite`]: the real binary in front of it; unannounced WARN and ERROR lines fail the test
+//! - [`SentinelSet`]: a master with replicas, and the sentinels that watch over them
 //! - [`Certificates`]: a certificate authority and what it signed
 //! - [`FakeServer`]: a server that answers `INFO` as wrongly as a test wants
 //! - [`Client`], [`Reply`]: raw bytes out, exact bytes or a parsed reply back
@@ -32,6 +33,7 @@ mod reply;
 mod respite;
 mod scripted;
 mod selftest;
+mod sentinels;
 mod wait;
 
 pub(crate) use certificates::Certificates;
@@ -45,4 +47,5 @@ pub(crate) use relay::{Connection, Direction, Relay};
 pub(crate) use reply::{Reply, escape};
 pub(crate) use respite::{Respite, RespiteBuilder, Stopped, respite_command};
 pub(crate) use scripted::{Asked, Fetch, Scripted, Wire};
+pub(crate) use sentinels::{MASTER, Sentinel, SentinelSet};
 pub(crate) use wait::{DEADLINE, wait_until};

@@ -1,20 +1,16 @@
 //! Finds the backing itself.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::super::target::{Target, check_id};
 use super::{TargetSink, Watcher, Watching};
 use crate::config::{Address, Endpoint};
-use crate::upstream::Backing;
+use crate::upstream::{Backing, Topology};
 
 /// The name and kind of this watcher, and the id of a backing without host and port.
 pub(in super::super) const BACKING: &str = "backing";
 
-/// How often it looks where the backing's master is.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// Emits the backing's master. Its id is `HOST:PORT`, or `backing` on a unix socket.
+/// Emits the backing's master, and the replicas and sentinels that belong to it. An id is `HOST:PORT`, or `backing` on a unix socket.
 #[derive(Debug)]
 pub struct BackingWatcher {
     backing: Arc<Backing>,
@@ -39,17 +35,28 @@ impl Watcher for BackingWatcher {
 
     fn watch(self: Arc<Self>, sink: TargetSink) -> Watching {
         Box::pin(async move {
+            let mut topologies = self.backing.watch_topology();
             loop {
-                let endpoint = Endpoint::clone(&self.backing.master());
-                sink.set(vec![Target {
-                    id: shard_id(&endpoint),
-                    endpoint,
-                    labels: Default::default(),
-                }]);
-                tokio::time::sleep(LOOK).await;
+                let topology = Arc::clone(&topologies.borrow_and_update());
+                sink.set(targets(&topology));
+                if topologies.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
             }
         })
     }
+}
+
+/// All servers of a topology. The master comes first: of two with one id the first wins.
+fn targets(topology: &Topology) -> Vec<Target> {
+    let master = topology.master.iter().map(|master| &**master);
+    let all = master.chain(&topology.replicas).chain(&topology.sentinels);
+    all.map(|endpoint| Target {
+        id: shard_id(endpoint),
+        endpoint: endpoint.clone(),
+        labels: Default::default(),
+    })
+    .collect()
 }
 
 /// The id of the backing at this address.

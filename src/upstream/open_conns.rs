@@ -1,0 +1,153 @@
+//! The open connections to the master, so that all of them can be given up at once.
+//!
+//! Who reads or writes one then finds it closed, whatever thread it is on and whatever it waits for. What
+//! the server had sent before is still read.
+
+use std::collections::HashMap;
+use std::net::Shutdown;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::{fmt, io};
+
+use parking_lot::Mutex;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::stream::Stream;
+
+/// The connections of one backing.
+#[derive(Default)]
+pub(super) struct OpenConns {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The topology's version: connections are opened for it.
+    version: u64,
+    next: u64,
+    /// A second descriptor of each socket, only to shut it down.
+    sockets: HashMap<u64, OwnedFd>,
+}
+
+/// A connection that is given up when the master becomes another one.
+pub struct MasterStream {
+    stream: Stream,
+    _entry: Entry,
+}
+
+/// A place among the open connections.
+struct Entry {
+    conns: Arc<OpenConns>,
+    id: u64,
+}
+
+// === impl OpenConns ===
+
+impl OpenConns {
+    /// Adds a connection that was opened for `version`; none when that is over.
+    pub(super) fn add(
+        self: &Arc<Self>,
+        stream: Stream,
+        version: u64,
+    ) -> io::Result<Option<MasterStream>> {
+        let socket = stream.try_clone_fd()?;
+        let mut inner = self.inner.lock();
+        if inner.version != version {
+            return Ok(None);
+        }
+        let id = inner.next;
+        inner.next += 1;
+        inner.sockets.insert(id, socket);
+        drop(inner);
+        let entry = Entry {
+            conns: Arc::clone(self),
+            id,
+        };
+        Ok(Some(MasterStream {
+            stream,
+            _entry: entry,
+        }))
+    }
+
+    /// Gives up every connection that was opened for another version than this one.
+    pub(super) fn give_up(&self, version: u64) {
+        let mut inner = self.inner.lock();
+        inner.version = version;
+        for (_, socket) in inner.sockets.drain() {
+            // One that the server has closed already cannot be shut down, and need not be.
+            let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.conns.inner.lock().sockets.remove(&self.id);
+    }
+}
+
+// === impl MasterStream ===
+
+impl fmt::Debug for MasterStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stream.fmt(f)
+    }
+}
+
+impl Deref for MasterStream {
+    type Target = Stream;
+
+    fn deref(&self) -> &Stream {
+        &self.stream
+    }
+}
+
+impl DerefMut for MasterStream {
+    fn deref_mut(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+}
+
+impl AsyncRead for MasterStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for MasterStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
