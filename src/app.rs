@@ -236,7 +236,7 @@ impl App {
             timeouts: config.timeouts.clone(),
             access,
             protected_mode: config.access.protected_mode,
-            table: Arc::new(Table::builtin()),
+            table: Arc::new(Table::shipped()),
             hello: None,
         };
         let shared = Arc::new(Shared::new(

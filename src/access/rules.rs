@@ -154,17 +154,13 @@ impl DenyList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Flags, Handling, Keys};
 
     fn row(name: &str, categories: Categories) -> Row {
         Row {
             name: name.into(),
             arity: -1,
-            flags: Flags::empty(),
             categories,
-            keys: Keys::None,
-            handling: Handling::Forward,
-            subcommands: Default::default(),
+            ..Row::default()
         }
     }
 

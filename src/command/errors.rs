@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn errors_are_worded_as_by_redis_7() {
-        let table = Table::builtin();
+        let table = Table::shipped();
         let client = table.get(b"CLIENT").expect("built in");
         assert_eq!(
             arity_error(client),

@@ -80,9 +80,10 @@ impl Span {
 }
 
 /// Where the keys of a command are.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub enum Keys {
     /// It has none.
+    #[default]
     None,
     /// At fixed positions.
     Span(Span),

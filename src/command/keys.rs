@@ -3,7 +3,6 @@
 //! Does not judge whether the command is valid: for one that Redis refuses it gives what it
 //! finds, and never less than what Redis would use.
 
-use super::flags::Flags;
 use super::key_rules::{Counted, KeyAccess, Keys, Span};
 use super::row::Row;
 use crate::resp::Args;
@@ -25,7 +24,7 @@ pub struct KeyRef<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeyList<'a> {
     /// All keys that the command can touch by name. Commands that touch keys without naming any
-    /// (`FLUSHALL`) have none: see [`touches_unknown`].
+    /// (`FLUSHALL`) have none: see [`super::Effects`].
     Known(Vec<KeyRef<'a>>),
     /// The command may touch other keys than these (scripts, `SORT` with `BY` or `GET`, modules
     /// whose keys move).
@@ -87,45 +86,6 @@ pub fn first_key<'a>(row: &Row, args: Args<'a>) -> Option<&'a [u8]> {
             first
         }
     }
-}
-
-/// Tells whether a command may modify keys that its arguments do not name: scripts, `FLUSHALL`,
-/// `SWAPDB`, `DEBUG`, module commands whose keys are not to be known. True of a container when it
-/// is true of any of its subcommands.
-#[must_use]
-pub fn touches_unknown(row: &Row) -> bool {
-    if row.subcommands.values().any(touches_unknown) {
-        return true;
-    }
-    let name = &*row.name;
-    if matches!(name, "debug" | "replicaof" | "slaveof" | "failover") {
-        return true;
-    }
-    let (container, sub) = name.split_once('|').unwrap_or((name, ""));
-    match container {
-        // Libraries are no keys.
-        "function" => return false,
-        // These drop the data set, or a part of it.
-        "cluster" => {
-            let drops = [
-                "reset",
-                "failover",
-                "replicate",
-                "setslot",
-                "flushslots",
-                "flushslot",
-            ];
-            return drops.contains(&sub);
-        }
-        _ => {}
-    }
-    if row.flags.contains(Flags::READONLY) {
-        return false;
-    }
-    row.keys.is_open()
-        || (row.flags.contains(Flags::WRITE) && row.keys == Keys::None)
-        // A module that does not say that it only reads may do anything behind its own name.
-        || (row.is_module() && !row.flags.contains(Flags::WRITE))
 }
 
 /// Tells whether `XREAD` or `XREADGROUP` has a `BLOCK` option.
@@ -322,10 +282,11 @@ fn visit_streams<'a>(access: KeyAccess, args: Args<'a>, each: &mut impl FnMut(Ke
 
 /// `MIGRATE host port key|"" db timeout [COPY] [REPLACE] [AUTH p] [AUTH2 u p] [KEYS k …]`
 fn visit_migrate<'a>(args: Args<'a>, each: &mut impl FnMut(KeyRef<'a>)) -> Seen {
-    let mut at = 6;
+    let (mut at, mut listed) = (6, false);
     while let Some(option) = args.get(at) {
         at += if option.eq_ignore_ascii_case(b"keys") {
             (at + 1..args.len()).for_each(|at| visit_one(at, KeyAccess::Modify, args, each));
+            listed = true;
             break;
         } else if option.eq_ignore_ascii_case(b"auth") {
             2
@@ -335,7 +296,8 @@ fn visit_migrate<'a>(args: Args<'a>, each: &mut impl FnMut(KeyRef<'a>)) -> Seen 
             1
         };
     }
-    if args.get(3).is_some_and(|key| !key.is_empty()) {
+    // Without a list, an empty word is the key whose name is empty.
+    if !listed || args.get(3).is_some_and(|key| !key.is_empty()) {
         visit_one(3, KeyAccess::Modify, args, each);
     }
     Seen::All

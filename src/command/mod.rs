@@ -2,13 +2,14 @@
 //! that describe them (`COMMAND`, `COMMAND DOCS`, `HELP`).
 //!
 //! The rows come from the backing's `COMMAND` reply, so that modules and newer servers are
-//! covered; what Respite answers or pins ([`Handling`]) and the keys of core commands ([`Keys`])
+//! covered, and from a shipped list until there is one; what Respite answers or pins ([`Handling`]) and the keys of core commands ([`Keys`])
 //! are written down here. A family of Respite's own declares its commands as [`OwnRow`]s.
 //!
 //! Does no I/O and executes no command.
 
 mod builtin;
 mod docs;
+mod effects;
 mod errors;
 mod family;
 mod flags;
@@ -17,11 +18,13 @@ mod key_rules;
 mod key_spec;
 mod keys;
 mod lower;
+mod options;
 mod own;
 mod read_rows;
 mod reading;
 mod reply;
 mod row;
+mod shipped;
 mod split;
 mod table;
 
@@ -29,15 +32,15 @@ mod table;
 mod testdata;
 
 pub use docs::{help, merge_docs};
+pub use effects::Effects;
 pub use errors::{arity_error, unknown_subcommand};
 pub use family::{Answer, Call, Caller, Family, Pending};
 pub use flags::{Categories, Flags};
 pub use info::{AboutRespite, InfoAnswer, InfoSource};
 pub use key_rules::{Counted, KeyAccess, Keys, Span};
 pub use key_spec::KeySpec;
-pub use keys::{
-    KeyList, KeyRef, Seen, each_key, first_key, has_block_option, keys, touches_unknown,
-};
+pub use keys::{KeyList, KeyRef, Seen, each_key, first_key, has_block_option, keys};
+pub use options::{other_database, sort_reads_others};
 pub use own::{ArgKind, OwnArg, OwnRow};
 pub use reply::{EntryLen, merge_all, merge_count, merge_list, own_getkeys};
 pub use row::{Channel, Handling, Local, Pin, Row, arity_ok};

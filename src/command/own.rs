@@ -167,7 +167,7 @@ impl OwnRow {
             categories: self.categories,
             keys: Keys::range(self.first_key, self.last_key, self.key_step, self.flags),
             handling: Handling::Family(family),
-            subcommands: Default::default(),
+            ..Row::default()
         }
     }
 

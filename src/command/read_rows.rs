@@ -35,12 +35,17 @@ pub(super) fn read_row(entry: &Value<'_>) -> Result<Option<Row>, TableError> {
         .filter_map(Flags::by_name)
         .collect();
     let range = (int(first)?, int(last)?, int(step)?);
-    let categories = match rest.first() {
-        Some(names) => strings(names)
-            .into_iter()
-            .filter_map(Categories::by_name)
-            .collect(),
-        None => Categories::implied_by(flags),
+    let named: Categories = rest
+        .first()
+        .map(strings)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(Categories::by_name)
+        .collect();
+    // Redis 5 names none, and Redis 8 none that is known for the commands of its modules.
+    let categories = match named.is_empty() {
+        true => Categories::implied_by(flags),
+        false => named,
     };
     let mut row = Row {
         keys: keys(&name, flags, range, values.get(SPECS_AT)),
@@ -49,7 +54,7 @@ pub(super) fn read_row(entry: &Value<'_>) -> Result<Option<Row>, TableError> {
         arity: int(arity)?,
         flags,
         categories,
-        subcommands: Default::default(),
+        ..Row::default()
     };
     let subcommands = values
         .get(SUBCOMMANDS_AT)
@@ -63,7 +68,7 @@ pub(super) fn read_row(entry: &Value<'_>) -> Result<Option<Row>, TableError> {
     Ok(Some(row))
 }
 
-fn handling(name: &str, flags: Flags) -> Handling {
+pub(super) fn handling(name: &str, flags: Flags) -> Handling {
     match handling_of(name) {
         Some(handling) => handling,
         // A module's, or one of a newer server's.
@@ -72,7 +77,12 @@ fn handling(name: &str, flags: Flags) -> Handling {
     }
 }
 
-fn keys(name: &str, flags: Flags, range: (i32, i32, i32), specs: Option<&Value<'_>>) -> Keys {
+pub(super) fn keys(
+    name: &str,
+    flags: Flags,
+    range: (i32, i32, i32),
+    specs: Option<&Value<'_>>,
+) -> Keys {
     if let Some(rule) = static_rule(name) {
         return rule;
     }

@@ -5,15 +5,17 @@
 
 use hashbrown::HashMap;
 
+use super::effects::Effects;
 use super::flags::{Categories, Flags};
 use super::key_rules::Keys;
 use super::lower::Lower;
 use crate::resp::Args;
 
 /// What Respite does with a command.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Handling {
     /// Goes to the backing on the shared link.
+    #[default]
     Forward,
     /// Is answered by the session.
     Local(Local),
@@ -93,7 +95,7 @@ pub enum Channel {
 }
 
 /// One command, or one subcommand.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Row {
     /// The name in lower case, `container|sub` for a subcommand.
     pub name: Box<str>,
@@ -107,11 +109,19 @@ pub struct Row {
     pub keys: Keys,
     /// What Respite does with the command.
     pub handling: Handling,
+    /// What it may do, worked out from the above when the row is taken into a table.
+    pub effects: Effects,
     /// The subcommands by their short names in lower case; mostly empty.
     pub subcommands: HashMap<Box<[u8]>, Row>,
 }
 
 impl Row {
+    /// Works out the effects of the command and of its subcommands.
+    pub(super) fn settle(&mut self) {
+        self.subcommands.values_mut().for_each(Self::settle);
+        self.effects = Effects::of(self);
+    }
+
     /// Tells whether the command may modify the data set.
     #[must_use]
     pub fn is_write(&self) -> bool {

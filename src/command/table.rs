@@ -3,15 +3,17 @@
 //! Immutable once made; a new one replaces it when the backing changes. Does no I/O: the caller
 //! asks the backing for `COMMAND`.
 
+use std::sync::LazyLock;
+
 use hashbrown::HashMap;
 
-use super::builtin;
 use super::flags::Flags;
 use super::lower::{Lower, ShortName};
 use super::own::OwnRow;
 use super::read_rows::read_row;
 use super::reply::EntryLen;
-use super::row::Row;
+use super::row::{Handling, Row};
+use super::shipped;
 use crate::resp::Value;
 
 /// The commands that are known.
@@ -22,6 +24,9 @@ pub struct Table {
     long: HashMap<Box<[u8]>, Row>,
     entry_len: EntryLen,
 }
+
+/// The commands that Redis is known to have.
+static SHIPPED: LazyLock<Table> = LazyLock::new(|| Table::of(shipped::rows()));
 
 /// Why a reply to `COMMAND` is no table.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -38,22 +43,27 @@ pub enum TableError {
 }
 
 impl Table {
-    /// Makes the table of the commands that Respite answers or pins, for the time before the
-    /// backing has been reached. It knows no other command.
+    /// Makes the table of the commands that Redis is known to have, for the time before the backing
+    /// has been reached, and for one that does not list its commands.
     #[must_use]
-    pub fn builtin() -> Self {
+    pub fn shipped() -> Self {
+        SHIPPED.clone()
+    }
+
+    fn of(rows: impl IntoIterator<Item = Row>) -> Self {
         let mut table = Self {
             short: HashMap::new(),
             long: HashMap::new(),
             entry_len: EntryLen::default(),
         };
-        builtin::rows().for_each(|row| drop(table.insert(row)));
+        rows.into_iter().for_each(|row| drop(table.insert(row)));
         table
     }
 
     /// Makes the table from the backing's reply to `COMMAND`, in either protocol version.
     ///
-    /// Respite's handling is applied by name, commands that only Respite knows are kept, and the
+    /// Respite's handling is applied by name, commands that it answers itself are there in any case
+    /// (others that the backing does not list are unknown), and the
     /// families' own commands (their position is the index in
     /// [`Handling::Family`](super::Handling::Family)) replace any of the same name.
     ///
@@ -70,7 +80,7 @@ impl Table {
             ));
         }
         let entries = reply.as_array().ok_or(TableError::NotAnArray)?;
-        let mut table = Self::builtin();
+        let mut table = Self::of(SHIPPED.rows().filter(|row| is_handled(row)).cloned());
         if let Some(first) = entries.first().and_then(Value::as_array) {
             table.entry_len = EntryLen::of(first.len());
         }
@@ -95,10 +105,10 @@ impl Table {
 
     /// Takes over a row of the backing's, with what Respite knows better.
     fn adopt(&mut self, mut row: Row) {
-        if let Some(builtin) = self.get(row.name.as_bytes()) {
-            // Access rules and the session rely on these.
-            row.flags |= builtin.flags & Flags::NO_AUTH;
-            for (short, sub) in &builtin.subcommands {
+        if let Some(shipped) = SHIPPED.get(row.name.as_bytes()) {
+            // Access rules and the session rely on these. Redis 6 lists no subcommands.
+            row.flags |= shipped.flags & Flags::NO_AUTH;
+            for (short, sub) in &shipped.subcommands {
                 row.subcommands
                     .entry(short.clone())
                     .or_insert_with(|| sub.clone());
@@ -108,7 +118,8 @@ impl Table {
     }
 
     /// Puts a row in; gives the one of the same name that it replaces.
-    fn insert(&mut self, row: Row) -> Option<Row> {
+    fn insert(&mut self, mut row: Row) -> Option<Row> {
+        row.settle();
         match ShortName::of(row.name.as_bytes()) {
             Some(name) => self.short.insert(name, row),
             None => self.long.insert(row.name.as_bytes().into(), row),
@@ -146,6 +157,11 @@ impl Table {
     pub fn entry_len(&self) -> EntryLen {
         self.entry_len
     }
+}
+
+/// Whether Respite answers or pins a command, or one of its subcommands.
+fn is_handled(row: &Row) -> bool {
+    row.handling != Handling::Forward || row.subcommands.values().any(is_handled)
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::dispatch::{Request, subcommand};
+use super::dispatch::Request;
 use super::run::Session;
 use super::shared::Shared;
 use super::worker::ToWorker;
 use crate::cache::{Cache, Guard, Mutant, is_active};
-use crate::command::{Handling, Pin, Row, each_key, has_block_option, touches_unknown};
+use crate::command::{
+    Effects, Handling, Pin, each_key, has_block_option, other_database, sort_reads_others,
+};
 use crate::config::CacheMode;
 use crate::resp::Args;
 
@@ -76,20 +78,22 @@ impl Session {
         }
         let mut cover = Cover::default();
         let mut guard = Guard::new(Arc::clone(&cache));
-        let blocks = may_block(request);
-        match request.row {
+        let tracking = cache.mode() == CacheMode::Tracking;
+        if tracking && may_block(request) {
             // It may be under way for long: better to wait for a fence at its end.
-            _ if blocks && cache.mode() == CacheMode::Tracking => cover.fence = true,
-            Some(row) if is_flush(row) => guard.protect_all(),
-            _ if self.selected.len() > MOST_SELECTED => guard.protect_all(),
-            _ => dbs.iter().for_each(|db| {
+            cover.fence = true;
+        } else if changes_every_key(request) || self.selected.len() > MOST_SELECTED {
+            guard.protect_all();
+        } else {
+            dbs.iter().for_each(|db| {
                 protect_keys(request, *db, |db, key| guard.protect(db, key));
-            }),
+            });
         }
-        if changes_unknown_keys(request) {
-            match cache.mode() {
-                CacheMode::Tracking => cover.fence = true,
-                _ => guard.protect_all(),
+        if touches_unknown_keys(request) {
+            if tracking {
+                cover.fence = true;
+            } else {
+                guard.protect_all();
             }
         }
         cover.fence &= !is_active(Mutant::NoFence);
@@ -117,8 +121,8 @@ impl Session {
     pub(super) fn note_queued(&mut self, request: Request<'_>) {
         let dbs = self.databases();
         let queued = &mut self.queued;
-        queued.all |= request.row.is_some_and(is_flush) || self.selected.len() > MOST_SELECTED;
-        queued.unknown |= changes_unknown_keys(request);
+        queued.all |= changes_every_key(request) || self.selected.len() > MOST_SELECTED;
+        queued.unknown |= touches_unknown_keys(request);
         for db in dbs {
             protect_keys(request, db, |db, key| {
                 if queued.keys.len() < MOST_QUEUED_KEYS {
@@ -167,7 +171,7 @@ impl QueuedKeys {
 
 /// Calls `protect` for each key that a command names, in the database where it has it.
 pub(super) fn protect_keys(request: Request<'_>, db: u32, mut protect: impl FnMut(u32, &[u8])) {
-    let Some(row) = request.row else { return };
+    let Some(row) = request.leaf() else { return };
     if is_active(Mutant::BypassReadKeepsEntry) && row.is_readonly() {
         return;
     }
@@ -176,49 +180,36 @@ pub(super) fn protect_keys(request: Request<'_>, db: u32, mut protect: impl FnMu
         protect(db, key.key);
         last = Some(key.key);
     });
-    if let (Some(other), Some(key)) = (other_database(row, request.args), last) {
+    if let (Some(other), Some(key)) = (other_database(row.effects, request.args), last) {
         protect(other, key);
     }
 }
 
-/// The other database that `MOVE` and `COPY` name.
-fn other_database(row: &Row, args: Args<'_>) -> Option<u32> {
-    let text = match &*row.name {
-        "move" => args.get(2)?,
-        "copy" => {
-            let option = args
-                .iter()
-                .position(|word| word.eq_ignore_ascii_case(b"DB"))?;
-            args.get(option + 1)?
-        }
-        _ => return None,
-    };
-    std::str::from_utf8(text).ok()?.parse().ok()
+/// Whether a command may touch keys that it does not name: what it changes is pushed, and what it
+/// shows may be newer than what is here, so its reply has to wait for the pushes.
+pub(super) fn touches_unknown_keys(request: Request<'_>) -> bool {
+    let effects = request.effects();
+    effects.intersects(Effects::WRITES_UNKNOWN | Effects::READS_UNKNOWN)
+        || (effects.contains(Effects::READS_BY_OPTION)
+            && (request.leaf()).is_some_and(|row| sort_reads_others(row, request.args)))
 }
 
-/// Whether a command may change keys that it does not name.
-pub(super) fn changes_unknown_keys(request: Request<'_>) -> bool {
-    let sub = subcommand(request.row, request.args);
-    sub.or(request.row)
-        .is_none_or(|row| touches_unknown(row) && !is_flush(row))
-}
-
-/// Whether a command changes every key.
-pub(super) fn is_flush(row: &Row) -> bool {
-    matches!(&*row.name, "flushall" | "flushdb" | "swapdb")
+/// Whether every key may be another after a command.
+pub(super) fn changes_every_key(request: Request<'_>) -> bool {
+    request.effects().intersects(Effects::EVERY_KEY)
 }
 
 fn may_block(request: Request<'_>) -> bool {
-    match request.handling() {
-        Handling::Pin(Pin::Block) => true,
-        Handling::Pin(Pin::BlockIfOption) => has_block_option(request.args),
-        _ => false,
-    }
+    let effects = request.effects();
+    effects.contains(Effects::BLOCKS)
+        || (effects.contains(Effects::BLOCKS_BY_OPTION) && has_block_option(request.args))
 }
 
 /// Whether a run of forwarded commands may take this one up, as far as the cache is concerned.
 pub(super) fn needs_care(request: Request<'_>) -> bool {
-    request.row.is_none_or(is_flush) || changes_unknown_keys(request)
+    let effects = request.effects();
+    effects.intersects(Effects::BEYOND_ITS_KEYS.difference(Effects::READS_BY_OPTION))
+        || touches_unknown_keys(request)
 }
 
 /// Whether a command is a `GET` that the cache can answer.

@@ -5,7 +5,7 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use super::client_filter::ClientFilter;
-use super::dispatch::{Flow, Request, subcommand};
+use super::dispatch::{Flow, Request};
 use super::hello::{BAD_NAME, is_name, number};
 use super::pause::Paused;
 use super::pinned::Expect;
@@ -214,9 +214,8 @@ impl Session {
         settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
-        let Request { args, raw, row } = request;
-        let sub_row = subcommand(row, args);
-        if let Some(row) = sub_row.filter(|row| !arity_ok(row, args.len())) {
+        let Request { args, raw, sub, .. } = request;
+        if let Some(row) = sub.filter(|row| !arity_ok(row, args.len())) {
             return self.answer_error(arity_error(row));
         }
         let sub = args[1].to_ascii_uppercase();
@@ -244,7 +243,7 @@ impl Session {
                     self.forward(raw, Then::Pass, cx)
                 }
             }
-            _ if sub_row.is_some() => {
+            _ if request.sub.is_some() => {
                 let name = String::from_utf8_lossy(&sub).to_lowercase();
                 self.answer_error(format!(
                     "ERR 'client|{name}' is not available through Respite"

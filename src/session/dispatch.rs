@@ -16,7 +16,7 @@ use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
 use crate::cache::Guard;
-use crate::command::{Handling, Local, Pin, Row, arity_ok};
+use crate::command::{Effects, Handling, Local, Pin, Row, Table, arity_ok};
 use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits, RequestParser, plain_get};
 use crate::upstream::ReplySink;
 
@@ -35,24 +35,48 @@ pub(super) struct Request<'a> {
     pub(super) args: Args<'a>,
     /// Its bytes, multi-bulk.
     pub(super) raw: &'a [u8],
+    /// The row of its name; none for a command of which nothing is known.
     pub(super) row: Option<&'a Row>,
+    /// The row of the subcommand that it names, if it names one that has a row.
+    pub(super) sub: Option<&'a Row>,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    #[inline]
+    fn new(args: Args<'a>, raw: &'a [u8], table: &'a Table) -> Self {
+        let row = table.get(&args[0]);
+        let sub = row
+            .filter(|row| !row.subcommands.is_empty())
+            .and_then(|row| row.subcommand(args.get(1)?));
+        Request {
+            args,
+            raw,
+            row,
+            sub,
+        }
+    }
+
+    /// What is known best about it: the subcommand's row, else the command's.
+    #[inline]
+    pub(super) fn leaf(&self) -> Option<&'a Row> {
+        self.sub.or(self.row)
+    }
+
     /// What is done with it; unknown commands are the backing's.
+    #[inline]
     pub(super) fn handling(&self) -> Handling {
-        self.row
-            .map_or(Handling::Forward, |row| self.handling_of(row))
+        self.leaf().map_or(Handling::Forward, |row| row.handling)
+    }
+
+    /// What it may do.
+    #[inline]
+    pub(super) fn effects(&self) -> Effects {
+        self.leaf().map_or(Effects::ANYTHING, |row| row.effects)
     }
 
     /// Whether it has as many arguments as its command takes.
     pub(super) fn arity_ok(&self) -> bool {
-        let row = subcommand(self.row, self.args).or(self.row);
-        row.is_none_or(|row| arity_ok(row, self.args.len()))
-    }
-
-    fn handling_of(&self, row: &Row) -> Handling {
-        subcommand(Some(row), self.args).map_or(row.handling, |sub| sub.handling)
+        self.leaf().is_none_or(|row| arity_ok(row, self.args.len()))
     }
 }
 
@@ -147,11 +171,9 @@ impl Session {
             }
             Ok(Parsed::Request { len }) => {
                 let raw = &rest[..len];
-                let args = parser.args(raw);
-                let row = settings.table.get(&args[0]);
-                let request = Request { args, raw, row };
+                let request = Request::new(parser.args(raw), raw, &settings.table);
                 if self.is_cacheable(request, &batch.run, settings) {
-                    return self.read(&args[1], len, batch, cx);
+                    return self.read(&request.args[1], len, batch, cx);
                 }
                 let run = &mut batch.run;
                 if self.may_join(run, request, settings, cx) {
@@ -164,10 +186,7 @@ impl Session {
             }
             Ok(Parsed::Inline { len, encoded }) => {
                 self.flush_run(input, &mut batch.run);
-                let args = parser.args(&encoded);
-                let row = settings.table.get(&args[0]);
-                let raw = &encoded;
-                let request = Request { args, raw, row };
+                let request = Request::new(parser.args(&encoded), &encoded, &settings.table);
                 (len, self.handle(request, settings, cx))
             }
             Err(error) => {
@@ -214,8 +233,11 @@ impl Session {
         settings: &Settings,
         cx: &Context<'_>,
     ) -> bool {
-        let plain = match request.row {
-            Some(row) => request.handling_of(row) == Handling::Forward && !loads_module(request),
+        let plain = match request.leaf() {
+            Some(row) => {
+                row.handling == Handling::Forward
+                    && !row.effects.contains(Effects::CHANGES_COMMANDS)
+            }
             None => !is_http(&request.args[0]),
         };
         plain
@@ -237,8 +259,7 @@ impl Session {
     }
 
     fn is_allowed(&self, request: Request<'_>, settings: &Settings) -> bool {
-        let Request { args, row, .. } = request;
-        let sub = subcommand(row, args);
+        let Request { args, row, sub, .. } = request;
         settings
             .access
             .check(self.state.user_id(), row, &args[0], sub, args)
@@ -283,7 +304,7 @@ impl Session {
         let Some(cache) = &self.worker.cache else {
             return;
         };
-        run.wrote |= request.row.is_none_or(|row| !row.is_readonly());
+        run.wrote |= !request.effects().contains(Effects::READ_ONLY);
         let guard = run
             .guard
             .get_or_insert_with(|| Guard::new(Arc::clone(cache)));
@@ -383,13 +404,12 @@ impl Session {
     }
 
     fn route(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {
-        let Request { args, row, .. } = request;
+        let Request { args, row, sub, .. } = request;
         if row.is_none() && is_http(&args[0]) {
             self.replies.cut_off(Cut::Http);
             self.closing = true;
             return Flow::Done;
         }
-        let sub = subcommand(row, args);
         let user = self.state.user_id();
         if let Err(denied) = settings.access.check(user, row, &args[0], sub, args) {
             return self.reject(request, &denied, cx);
@@ -404,7 +424,7 @@ impl Session {
             return self.route_pinned(request, settings, cx);
         }
         match request.handling() {
-            Handling::Forward if loads_module(request) => {
+            Handling::Forward if request.effects().contains(Effects::CHANGES_COMMANDS) => {
                 let backing = Arc::clone(&self.worker.shared.backing);
                 let learn = move |reply: &[u8], out: &mut Vec<u8>| {
                     out.extend_from_slice(reply);
@@ -425,7 +445,7 @@ impl Session {
         if matches!(handling, Handling::Local(_) | Handling::Family(_)) {
             return;
         }
-        self.wrote |= request.row.is_none_or(|row| !row.is_readonly());
+        self.wrote |= !request.effects().contains(Effects::READ_ONLY);
         let queueing = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
         if queueing && handling != Handling::Pin(Pin::Exec) {
             self.note_queued(request);
@@ -446,23 +466,6 @@ impl Session {
             .unwrap_or(name.len());
         self.state.entry.touch(&name[..end], bytes);
     }
-}
-
-/// The row of the subcommand that the arguments name.
-pub(super) fn subcommand<'a>(row: Option<&'a Row>, args: Args<'_>) -> Option<&'a Row> {
-    let row = row.filter(|row| !row.subcommands.is_empty())?;
-    row.subcommand(args.get(1)?)
-}
-
-/// Whether a command may change which commands the backing has.
-fn loads_module(request: Request<'_>) -> bool {
-    let row = request.row.filter(|row| !row.subcommands.is_empty());
-    let asks = |name: &[u8]| {
-        [&b"LOAD"[..], b"LOADEX", b"UNLOAD"]
-            .iter()
-            .any(|word| name.eq_ignore_ascii_case(word))
-    };
-    row.is_some_and(|row| &*row.name == "module") && request.args.get(1).is_some_and(asks)
 }
 
 /// Whether a command is the beginning of an HTTP request, as Redis tells them.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::cached::QueuedKeys;
-use super::dispatch::{Flow, Request, backing_answers, subcommand};
+use super::dispatch::{Flow, Request, backing_answers};
 use super::pinned::{Expect, Opening, Pinned, Queued};
 use super::replies::Then;
 use super::run::Session;
@@ -224,8 +224,8 @@ impl Session {
 
     /// A command of ours, of a RESP2 client that has subscriptions: the backing refuses it too.
     fn refuse_subscriber(&mut self, request: Request<'_>, cx: &mut Context<'_>) -> Flow {
-        let Request { args, row, .. } = request;
-        let checked = subcommand(row, args).or(row);
+        let args = request.args;
+        let checked = request.leaf();
         if let Some(row) = checked.filter(|row| !arity_ok(row, args.len())) {
             return self.answer_error(arity_error(row));
         }
@@ -345,8 +345,10 @@ impl Session {
         denied: &Denied,
         cx: &mut Context<'_>,
     ) -> Flow {
-        let checked = subcommand(request.row, request.args).or(request.row);
-        let text = match checked.filter(|row| !arity_ok(row, request.args.len())) {
+        let text = match request
+            .leaf()
+            .filter(|row| !arity_ok(row, request.args.len()))
+        {
             Some(row) => arity_error(row),
             None => denied.to_string(),
         };

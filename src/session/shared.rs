@@ -98,7 +98,7 @@ impl Shared {
         mut settings: Settings,
     ) -> Self {
         let rows: Vec<_> = families.iter().map(|family| family.rows()).collect();
-        settings.table = Arc::new(Table::builtin().with_families(&rows));
+        settings.table = Arc::new(Table::shipped().with_families(&rows));
         Shared {
             backing,
             cache,

@@ -1,6 +1,6 @@
 use super::*;
+use crate::command::Table;
 use crate::command::testdata::{KEYS_7_0, REDIS_6_0, REDIS_7_0, args, parsed, table, table_of};
-use crate::command::{Categories, Handling, Table};
 use crate::resp::Value;
 
 /// The keys of a line as `key=RW` (may be written) or `key=RO`, and a `?` if there may be others.
@@ -156,6 +156,9 @@ fn what_the_recording_does_not_show() {
         ("eval x", "?"),
         ("get", ""),
         ("migrate h 1 a 0 5 KEYS b c", "b=RW c=RW a=RW"),
+        ("migrate h 1 \"\" 0 5", "=RW"),
+        ("migrate h 1 \"\" 0 5 KEYS b", "b=RW"),
+        ("migrate h 1 \"\" 0 5 AUTH keys", "=RW"),
         ("xread STREAMS", ""),
         ("xread STREAMS a b c", "a=RO"),
         ("xreadgroup GROUP g c CLAIM 5 STREAMS a >", "a=RW"),
@@ -196,77 +199,6 @@ fn the_first_key_is_the_first_of_the_keys() {
         let want = keys(row, args).named().first().map(|key| key.key);
         assert_eq!(first_key(row, args), want, "{line}");
     }
-}
-
-#[test]
-fn commands_that_write_unnamed_keys() {
-    let seven = table(REDIS_7_0);
-    let is = |name: &str| touches_unknown(seven.get(name.as_bytes()).expect("a known command"));
-    for name in [
-        "flushall",
-        "flushdb",
-        "swapdb",
-        "eval",
-        "evalsha",
-        "fcall",
-        "debug",
-        "replicaof",
-    ] {
-        assert!(is(name), "{name}");
-    }
-    let none = [
-        "get",
-        "set",
-        "del",
-        "sort",
-        "migrate",
-        "eval_ro",
-        "fcall_ro",
-        "keys",
-        "function",
-        "ping",
-        "script",
-        "publish",
-        "config",
-        "xreadgroup",
-        "georadius",
-        "mset",
-        "acl",
-        "info",
-        "dbsize",
-    ];
-    for name in none {
-        assert!(!is(name), "{name}");
-    }
-    let cluster = seven.get(b"cluster").expect("a known command");
-    assert!(touches_unknown(
-        seven
-            .get_sub(cluster, b"reset")
-            .expect("a known subcommand")
-    ));
-    assert!(!touches_unknown(
-        seven.get_sub(cluster, b"info").expect("a known subcommand")
-    ));
-    let six = table(REDIS_6_0);
-    let is = |name: &str| touches_unknown(six.get(name.as_bytes()).expect("a known command"));
-    assert!(is("mod.moved") && is("eval"));
-    assert!(!is("ft.search") && !is("json.set"));
-}
-
-#[test]
-fn a_module_that_declares_nothing_may_write_anything() {
-    let mut row = Row {
-        name: "m.do".into(),
-        arity: -1,
-        flags: Flags::MODULE,
-        categories: Categories::empty(),
-        keys: Keys::None,
-        handling: Handling::Forward,
-        subcommands: Default::default(),
-    };
-    assert!(touches_unknown(&row));
-    row.flags |= Flags::READONLY;
-    assert!(!touches_unknown(&row));
 }
 
 #[test]
