@@ -79,6 +79,7 @@ impl Bench {
             key: &self.keys[key],
             proto: Proto::Resp2,
             now: self.now,
+            awaited: None,
         };
         self.out.clear();
         let (full_key, out) = (&mut self.full_key, &mut self.out);

@@ -67,6 +67,7 @@ impl Server {
             key: &args[1],
             proto: Proto::Resp2,
             now,
+            awaited: None,
         };
         let waiter = || Waiter {
             worker: 0,

@@ -85,7 +85,7 @@ impl CacheFamily {
 
     fn stats(&self, reply: &mut ReplyWriter<'_>) {
         let figures = self.cache.figures();
-        reply.map(16);
+        reply.map(figures.numbers.len() + 3);
         for (name, text) in [("mode", figures.mode), ("state", figures.state)] {
             reply.bulk(name);
             reply.bulk(text);

@@ -12,7 +12,7 @@ use crate::config::CacheMode;
 pub(super) struct Figures {
     pub(super) mode: &'static str,
     pub(super) state: &'static str,
-    pub(super) numbers: [(&'static str, u64); 13],
+    pub(super) numbers: [(&'static str, u64); 14],
     pub(super) hit_ratio: f64,
 }
 
@@ -46,6 +46,7 @@ impl Cache {
                 ("evictions", get(&stats.evictions)),
                 ("expired", get(&stats.expired)),
                 ("flushes", get(&stats.flushes)),
+                ("effective_max_entries", self.most_entries() as u64),
             ],
             hit_ratio: match asked {
                 0 => 0.0,

@@ -1,5 +1,6 @@
 //! Applies what one fill link receives, in the order of the wire.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ pub struct Filler {
     lease: Arc<Lease>,
     db: u32,
     deliver: Box<Deliver>,
+    /// Whether the connection that is there tracks; none is there: absent.
+    tracks: Cell<Option<bool>>,
 }
 
 impl Filler {
@@ -30,6 +33,7 @@ impl Filler {
             cache,
             db,
             deliver,
+            tracks: Cell::new(None),
         }
     }
 
@@ -43,6 +47,16 @@ impl Filler {
         (self.cache.settings().mode == CacheMode::Tracking).then_some(command)
     }
 
+    /// δ: what is asked of a link that is alive is answered within this.
+    pub fn patience(&self) -> Duration {
+        self.cache.settings().staleness_max
+    }
+
+    /// The largest value that is kept.
+    pub fn max_value_bytes(&self) -> usize {
+        self.cache.settings().max_value_bytes
+    }
+
     /// How often the link has to prove that it is alive.
     pub fn heartbeat(&self) -> Duration {
         (self.cache.settings().staleness_max / 4).max(Duration::from_millis(5))
@@ -51,8 +65,37 @@ impl Filler {
     /// The link is connected; returns the epoch of what it will bring. `tracking` says whether the
     /// backing tells what changes.
     pub fn connected(&self, tracking: bool) -> u64 {
+        self.tracks.set(Some(tracking));
+        self.cache.links.up(tracking);
         self.lease.set_endless(!tracking);
         self.lease.epoch()
+    }
+
+    /// Nobody waits for the pushes that the connection owes: what it brought in `epoch` is not served from
+    /// now on. Returns the epoch of what it will bring.
+    pub fn renounced(&self, epoch: u64) -> u64 {
+        if is_active(Mutant::FenceGivenUpAlone) {
+            return epoch;
+        }
+        let next = self.lease.succeed(epoch);
+        if next != epoch {
+            self.lease.set_endless(self.tracks.get() == Some(false));
+            self.cache.epoch_ended();
+        }
+        next
+    }
+
+    fn end_epoch(&self) {
+        self.lease.end();
+        self.cache.epoch_ended();
+    }
+
+    /// A fence has reached a link that does not hear what changes: nothing that is there, or on its way,
+    /// may be what somebody has changed without naming it.
+    pub fn doubted(&self) {
+        if !is_active(Mutant::FenceTrustsUntracked) {
+            self.cache.flush();
+        }
     }
 
     /// The backing answered a request that was sent at `sent`.
@@ -136,12 +179,39 @@ impl Filler {
 
     /// The connection is gone: nothing that it brought is served from now on.
     pub fn lost(&self) {
-        self.lease.end();
+        self.end_epoch();
+        if let Some(tracked) = self.tracks.take() {
+            self.cache.links.down(tracked);
+        }
     }
 
     /// A fetch will not be answered.
     pub fn failed(&self, key: &[u8], token: u64) {
-        let fill = Fill {
+        let waiters = self.cache.land(&self.nothing(key, token));
+        self.send_on(waiters, key);
+    }
+
+    /// What a fetch is about to bring is too large to be kept, and so to be held for everybody who waits.
+    pub fn oversized(&self, key: &[u8], token: u64) {
+        let waiters = self.cache.land_oversized(&self.nothing(key, token));
+        self.send_on(waiters, key);
+    }
+
+    /// A value that was too large has so many bytes now; `None` when that was not to be learnt.
+    pub fn measured(&self, key: &[u8], bytes: Option<u64>) {
+        self.cache.measured(self.db, key, bytes);
+    }
+
+    /// Who waits has to ask in another way.
+    fn send_on(&self, waiters: Vec<Waiter>, key: &[u8]) {
+        for waiter in waiters {
+            (self.deliver)(waiter, key, None);
+        }
+    }
+
+    /// A fetch that brings nothing.
+    fn nothing<'a>(&'a self, key: &'a [u8], token: u64) -> Fill<'a> {
+        Fill {
             db: self.db,
             key,
             token,
@@ -150,9 +220,14 @@ impl Filler {
             sent: Instant::now(),
             lease: &self.lease,
             epoch: 0,
-        };
-        for waiter in self.cache.land(&fill) {
-            (self.deliver)(waiter, key, None);
+        }
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        if let Some(tracked) = self.tracks.take() {
+            self.cache.links.down(tracked);
         }
     }
 }

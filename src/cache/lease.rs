@@ -20,6 +20,17 @@ pub(super) fn ticks(at: Instant) -> u64 {
     since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
 }
 
+/// What a lease says of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It may be served.
+    Good,
+    /// Not now: its link has not shown for δ that it is alive.
+    Unproven,
+    /// Never again: its epoch is over.
+    Ended,
+}
+
 /// The state of one fill link, as the entries that it brought see it.
 #[derive(Debug, Default)]
 pub struct Lease {
@@ -57,6 +68,54 @@ impl Lease {
         self.until.store(0, Ordering::Release);
     }
 
+    /// Ends `epoch` alone and returns the next; returns `epoch` itself when somebody else has ended it: what
+    /// is brought in it is not served, whatever follows on the connection.
+    pub fn succeed(&self, epoch: u64) -> u64 {
+        let next = epoch + 1;
+        let ended = self
+            .epoch
+            .compare_exchange(epoch, next, Ordering::AcqRel, Ordering::Acquire);
+        if ended.is_err() {
+            return epoch;
+        }
+        self.until.store(0, Ordering::Release);
+        next
+    }
+
+    /// Whether an entry of `epoch` may be served at `now`, in ticks.
+    ///
+    /// The proof is read first and the epoch after it. A reader may be held up between the two for as long
+    /// as it takes to lose the link, to come back and to prove the new connection alive: with the epoch read
+    /// first, the new connection's proof would vouch for what the old one brought. In this order whoever
+    /// sees the new proof sees the new epoch as well, because the task that renews has ended the old epoch
+    /// before. And a proof that is older than the entry's epoch is not seen: it was taken back before the
+    /// entry was put in, under the lock that the reader holds.
+    #[inline]
+    pub(super) fn standing(&self, epoch: u64, now: u64) -> Standing {
+        self.standing_with(epoch, now, || ())
+    }
+
+    /// As [`Lease::standing`]; `between` happens between the two looks.
+    #[inline]
+    fn standing_with(&self, epoch: u64, now: u64, between: impl FnOnce()) -> Standing {
+        if is_active(Mutant::EpochBeforeLease) {
+            let current = self.is_current(epoch);
+            between();
+            return match (current, self.is_good(now)) {
+                (false, _) => Standing::Ended,
+                (true, true) => Standing::Good,
+                (true, false) => Standing::Unproven,
+            };
+        }
+        let good = self.is_good(now);
+        between();
+        match self.is_current(epoch) {
+            true if good => Standing::Good,
+            true => Standing::Unproven,
+            false => Standing::Ended,
+        }
+    }
+
     /// Whether what was brought in `epoch` belongs to the connection that is there now.
     #[inline]
     pub fn is_current(&self, epoch: u64) -> bool {
@@ -91,5 +150,26 @@ mod tests {
         let epoch = lease.epoch();
         lease.end();
         assert!(!is_good(sent) && !lease.is_current(epoch));
+    }
+
+    /// The reader is held up between its two looks while the link is lost, comes back and is proved alive.
+    #[test]
+    fn a_new_connections_proof_does_not_vouch_for_what_the_old_one_brought() {
+        let lease = Lease::default();
+        let (sent, delta) = (*START + Duration::from_secs(1), Duration::from_secs(5));
+        let epoch = lease.epoch();
+        let reconnect = || {
+            lease.end();
+            lease.set_endless(false);
+            lease.renew(sent, delta);
+        };
+        // The link hung before it was lost: there was no proof at the first look.
+        let standing = lease.standing_with(epoch, ticks(sent), reconnect);
+        assert_eq!(standing, Standing::Ended);
+        // There was one.
+        let epoch = lease.epoch();
+        let standing = lease.standing_with(epoch, ticks(sent), reconnect);
+        assert_eq!(standing, Standing::Ended);
+        assert_eq!(lease.standing(lease.epoch(), ticks(sent)), Standing::Good);
     }
 }

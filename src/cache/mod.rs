@@ -6,11 +6,11 @@
 //!
 //! # Layout
 //!
-//! - `store` is the whole: lookups, flights, fills, invalidations. `segment` is one lock's worth of
+//! - `store` is the whole: lookups, flights, fills; `removal` is what takes entries away. `segment` is one lock's worth of
 //!   it, `entry` one value, `full_key` what it goes by.
 //! - `guard` keeps keys from being served or admitted while a command on them is under way.
-//! - `lease` says whether what a fill link brought may still be served.
-//! - `admission` decides which keys are worth a place. `fill` applies a fill link's replies.
+//! - `lease` says whether what a fill link brought may still be served; `links` what the links can do, all together.
+//! - `layout` divides the room among the segments; `admission` decides which keys are worth a place. `fill` applies a fill link's replies.
 //! - `view` and `figures` are what can be seen of it, `hotkeys` which keys are hit most, `commands` is `CACHE.*`. `mutant` breaks
 //!   single rules on purpose, in test builds only.
 //!
@@ -24,9 +24,12 @@ mod fill;
 mod full_key;
 mod guard;
 mod hotkeys;
+mod layout;
 mod lease;
+mod links;
 mod metrics;
 mod mutant;
+mod removal;
 mod segment;
 mod stats;
 mod store;

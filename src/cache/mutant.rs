@@ -25,6 +25,14 @@ pub enum Mutant {
     EpochNotChecked,
     /// A guard is released when its command is sent.
     WriteGuardReleasedEarly,
+    /// The epoch is looked at before the lease.
+    EpochBeforeLease,
+    /// A reply that a fence held back past δ goes out, and the link's entries stay.
+    FenceGivenUpAlone,
+    /// A read passes a fetch of the same client for the same key.
+    ReadPassesOwnFetch,
+    /// A fence asks a link without tracking for a `PING`, like any other.
+    FenceTrustsUntracked,
 }
 
 /// Whether this rule is broken in this process.
@@ -50,6 +58,10 @@ pub fn is_active(mutant: Mutant) -> bool {
             "no_fence" => Mutant::NoFence,
             "epoch_not_checked" => Mutant::EpochNotChecked,
             "write_guard_released_early" => Mutant::WriteGuardReleasedEarly,
+            "epoch_before_lease" => Mutant::EpochBeforeLease,
+            "fence_given_up_alone" => Mutant::FenceGivenUpAlone,
+            "read_passes_own_fetch" => Mutant::ReadPassesOwnFetch,
+            "fence_trusts_untracked" => Mutant::FenceTrustsUntracked,
             _ => return None,
         })
     });

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use lru::LruCache;
 
 use super::admission::Ghosts;
 use super::entry::{Entry, Waiter};
-use super::full_key::{FullKey, HashInFront};
+use super::full_key::{FullKey, HashInFront, hash_of};
 use super::guard::Version;
 use super::hotkeys::HotKeys;
 
@@ -19,16 +19,42 @@ const OVERSIZED_KEYS: usize = 1024;
 pub(super) struct Segment {
     pub(super) entries: LruCache<FullKey, Entry, HashInFront>,
     pub(super) bytes: usize,
-    most_entries: usize,
-    most_bytes: usize,
+    room: Room,
     pub(super) hits: u64,
     pub(super) misses: u64,
     pub(super) hot: HotKeys,
-    pub(super) ghosts: Ghosts,
+    ghosts: Ghosts,
     flights: HashMap<FullKey, Flight, HashInFront>,
     /// Waiters of flights that were voided: they still get their reply, it is just not kept.
-    voided: HashMap<u64, Vec<Waiter>>,
-    oversized: HashSet<FullKey, HashInFront>,
+    voided: HashMap<u64, Voided>,
+    oversized: HashMap<FullKey, Size, HashInFront>,
+}
+
+/// What a segment may hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Room {
+    pub(super) entries: usize,
+    pub(super) bytes: usize,
+    /// Whether a full segment lets in only what is asked for again before long. A small cache is one order
+    /// of use and nothing else.
+    pub(super) selective: bool,
+}
+
+/// A flight of which nothing is kept.
+#[derive(Debug)]
+pub(super) struct Voided {
+    token: u64,
+    pub(super) hash: u64,
+    waiters: Vec<Waiter>,
+}
+
+/// What is known of a value that was too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// It still is.
+    TooLarge,
+    /// The key has changed since: it is worth asking how long the value is now.
+    Unknown,
 }
 
 /// One fetch, for everybody who wants the key meanwhile.
@@ -45,7 +71,7 @@ struct Flight {
 #[derive(Debug)]
 pub(super) enum Joined<'a> {
     /// By whoever adds a waiter.
-    Yes(&'a mut Vec<Waiter>),
+    Yes(u64, &'a mut Vec<Waiter>),
     NoFlight,
     TooOld,
 }
@@ -59,20 +85,19 @@ pub(super) struct Landed {
 }
 
 impl Segment {
-    /// An empty segment for at most so many entries and bytes.
-    pub(super) fn new(most_entries: usize, most_bytes: usize) -> Self {
+    /// An empty segment with so much room.
+    pub(super) fn new(room: Room) -> Self {
         Segment {
             entries: LruCache::unbounded_with_hasher(HashInFront::default()),
             bytes: 0,
-            most_entries,
-            most_bytes,
+            room,
             hits: 0,
             misses: 0,
             hot: HotKeys::default(),
-            ghosts: Ghosts::new(most_entries.min(most_bytes / 256)),
+            ghosts: room.ghosts(),
             flights: HashMap::default(),
             voided: HashMap::new(),
-            oversized: HashSet::default(),
+            oversized: HashMap::default(),
         }
     }
 
@@ -81,14 +106,21 @@ impl Segment {
         self.entries.is_empty() && self.flights.is_empty() && self.oversized.is_empty()
     }
 
-    /// Puts new limits in force, at the next insertion.
-    pub(super) fn set_limits(&mut self, most_entries: usize, most_bytes: usize) {
-        (self.most_entries, self.most_bytes) = (most_entries, most_bytes);
+    /// Puts new limits in force. The segment has to be empty.
+    pub(super) fn set_room(&mut self, room: Room) {
+        debug_assert!(self.entries.is_empty(), "emptied before");
+        self.room = room;
+        self.ghosts = room.ghosts();
+    }
+
+    /// Whether a key that is missed is worth a place.
+    pub(super) fn admits(&mut self, hash: u64) -> bool {
+        !self.room.selective || !self.is_full() || self.ghosts.is_known(hash)
     }
 
     /// Whether an entry of an ordinary size would drive another one out.
-    pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= self.most_entries || self.bytes >= self.most_bytes / 32 * 31
+    fn is_full(&self) -> bool {
+        self.entries.len() >= self.room.entries || self.bytes >= self.room.bytes / 32 * 31
     }
 
     /// Takes an entry away.
@@ -101,21 +133,39 @@ impl Segment {
         Some(entry)
     }
 
-    /// Puts an entry in; then drops the least recently used ones beyond the limits. Returns how
-    /// many.
-    pub(super) fn insert(&mut self, key: FullKey, entry: Entry) -> u64 {
+    /// Drops the least recently used entries until there is room for another, and puts it in. Returns
+    /// how many went; none when it is larger than all that the segment may hold.
+    pub(super) fn insert(&mut self, key: FullKey, entry: Entry) -> Option<u64> {
         self.remove(&key);
-        self.bytes += entry.bytes(key.len());
-        self.entries.put(key, entry);
+        let bytes = entry.bytes(key.len());
+        if bytes > self.room.bytes || self.room.entries == 0 {
+            return None;
+        }
         let mut evicted = 0;
-        while self.entries.len() > self.most_entries || self.bytes > self.most_bytes {
+        while self.entries.len() >= self.room.entries || self.bytes + bytes > self.room.bytes {
             let Some((key, entry)) = self.entries.pop_lru() else {
                 break;
             };
             self.bytes -= entry.bytes(key.len());
             evicted += 1;
         }
-        evicted
+        self.bytes += bytes;
+        self.entries.put(key, entry);
+        Some(evicted)
+    }
+
+    /// Drops the entries whose epoch is over.
+    pub(super) fn sweep(&mut self) {
+        let ended = |(_, entry): &(&FullKey, &Entry)| !entry.lease.is_current(entry.epoch);
+        let keys: Vec<FullKey> = self
+            .entries
+            .iter()
+            .filter(ended)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in keys {
+            self.remove(&key);
+        }
     }
 
     /// Whether anything is being fetched.
@@ -129,7 +179,26 @@ impl Segment {
         match self.flights.get_mut(key) {
             None => Joined::NoFlight,
             Some(flight) if after.is_some_and(|after| flight.since < after) => Joined::TooOld,
-            Some(flight) => Joined::Yes(&mut flight.waiters),
+            Some(flight) => Joined::Yes(flight.token, &mut flight.waiters),
+        }
+    }
+
+    /// Joins one more waiter to a flight with this token, if it is still valid and began `after`.
+    pub(super) fn rejoin(
+        &mut self,
+        key: &[u8],
+        token: u64,
+        after: Option<Instant>,
+        waiter: impl FnOnce() -> Waiter,
+    ) -> bool {
+        match self.flights.get_mut(key) {
+            Some(flight)
+                if flight.token == token && after.is_none_or(|after| flight.since >= after) =>
+            {
+                flight.waiters.push(waiter());
+                true
+            }
+            _ => false,
         }
     }
 
@@ -149,7 +218,7 @@ impl Segment {
             waiters: vec![waiter],
         };
         if let Some(old) = self.flights.insert(key.into(), flight) {
-            self.voided.insert(old.token, old.waiters);
+            self.put_voided(old.void(key));
         }
     }
 
@@ -159,8 +228,18 @@ impl Segment {
             return;
         }
         if let Some(flight) = self.flights.remove(key) {
-            self.voided.insert(flight.token, flight.waiters);
+            self.put_voided(flight.void(key));
         }
+    }
+
+    /// Takes over a voided flight.
+    pub(super) fn put_voided(&mut self, voided: Voided) {
+        self.voided.insert(voided.token, voided);
+    }
+
+    /// Hands over all voided flights.
+    pub(super) fn take_voided(&mut self) -> impl Iterator<Item = Voided> {
+        std::mem::take(&mut self.voided).into_values()
     }
 
     /// Ends a flight.
@@ -174,10 +253,13 @@ impl Segment {
                     version,
                 }
             }
-            _ => Landed {
-                waiters: self.voided.remove(&token).unwrap_or_default(),
-                version: None,
-            },
+            _ => {
+                let voided = self.voided.remove(&token);
+                Landed {
+                    waiters: voided.map(|v| v.waiters).unwrap_or_default(),
+                    version: None,
+                }
+            }
         }
     }
 
@@ -187,8 +269,9 @@ impl Segment {
         self.entries.clear();
         self.bytes = 0;
         self.oversized.clear();
-        for (_, flight) in self.flights.drain() {
-            self.voided.insert(flight.token, flight.waiters);
+        for (key, flight) in self.flights.drain() {
+            let voided = flight.void(&key);
+            self.voided.insert(voided.token, voided);
         }
         entries
     }
@@ -198,18 +281,42 @@ impl Segment {
         if self.oversized.len() >= OVERSIZED_KEYS {
             self.oversized.clear();
         }
-        self.oversized.insert(key.into());
+        self.oversized.insert(key.into(), Size::TooLarge);
     }
 
-    /// Whether a key's value is known to be too large.
-    pub(super) fn is_oversized(&self, key: &[u8]) -> bool {
-        !self.oversized.is_empty() && self.oversized.contains(key)
+    /// What is known of a key whose value was too large.
+    pub(super) fn oversized(&mut self, key: &[u8]) -> Option<&mut Size> {
+        if self.oversized.is_empty() {
+            return None;
+        }
+        self.oversized.get_mut(key)
+    }
+
+    /// Notes that a key has changed: its value may be smaller now.
+    pub(super) fn doubt_oversized(&mut self, key: &[u8]) {
+        if let Some(size) = self.oversized(key) {
+            *size = Size::Unknown;
+        }
     }
 
     /// Forgets that a key's value was too large.
     pub(super) fn forget_oversized(&mut self, key: &[u8]) {
-        if !self.oversized.is_empty() {
-            self.oversized.remove(key);
+        self.oversized.remove(key);
+    }
+}
+
+impl Room {
+    fn ghosts(&self) -> Ghosts {
+        Ghosts::new(self.entries.min(self.bytes / 256))
+    }
+}
+
+impl Flight {
+    fn void(self, key: &[u8]) -> Voided {
+        Voided {
+            token: self.token,
+            hash: hash_of(key),
+            waiters: self.waiters,
         }
     }
 }

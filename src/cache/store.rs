@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -10,31 +10,37 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::entry::{Entry, Waiter};
-use super::full_key::{FullKey, db_of, key_of, write_full_key};
+use super::full_key::write_full_key;
 use super::guard::{Guard, Stripes, Version};
-use super::lease::{Lease, ticks};
+use super::layout::{MOST_SEGMENTS, rooms};
+use super::lease::{Lease, Standing, ticks};
+use super::links::Links;
 use super::mutant::{Mutant, is_active};
-use super::segment::{Joined, Landed, Segment};
+use super::segment::{Joined, Landed, Segment, Size};
 use super::stats::{Stats, count};
-use crate::config::{CacheMode, CacheSettings};
+use crate::config::CacheSettings;
 use crate::resp::{Proto, glob_match};
 
-const SEGMENTS: usize = 64;
 /// Redis counts expiry in whole milliseconds of a clock that it reads now and then.
 const CLOCK_SLACK: Duration = Duration::from_millis(1);
 
 /// The cache of all workers.
 pub struct Cache {
     pub(super) segments: Box<[Part]>,
+    /// Which bits of a hash choose the segment: with fewer segments in use than there are, the others stay empty.
+    pub(super) mask: AtomicUsize,
+    /// How many keys the backing tracks at most; 0: any number, or not known.
+    pub(super) table: AtomicUsize,
+    pub(super) links: Links,
+    /// Segments that may still hold entries of an epoch that is over.
+    pub(super) unswept: AtomicUsize,
     pub(super) stripes: Stripes,
     pub(super) stats: Stats,
-    settings: ArcSwap<CacheSettings>,
+    pub(super) settings: ArcSwap<CacheSettings>,
     hasher: hashbrown::DefaultHashBuilder,
     next_token: AtomicU64,
     /// Those of all fill links.
-    leases: Mutex<Vec<Weak<Lease>>>,
-    /// The backing has no tracking that works.
-    without_tracking: AtomicBool,
+    pub(super) leases: Mutex<Vec<Weak<Lease>>>,
 }
 
 /// A segment behind its lock.
@@ -42,7 +48,7 @@ pub(super) struct Part {
     /// Whether the segment holds anything that a command on a key could concern. Raised before a
     /// flight's version is read, so that whoever protects a key and then finds it down knows that
     /// there is nothing to take away, and needs no lock.
-    occupied: AtomicBool,
+    pub(super) occupied: AtomicBool,
     pub(super) segment: Mutex<Segment>,
 }
 
@@ -57,6 +63,9 @@ pub struct Query<'a> {
     pub proto: Proto,
     /// Now.
     pub now: Instant,
+    /// The fetch of this key, by its token, that the same client still waits for: its reads of one key must
+    /// not pass each other on their ways.
+    pub awaited: Option<u64>,
 }
 
 /// What became of a query.
@@ -66,13 +75,17 @@ pub enum Lookup {
     Hit,
     /// The key is to be fetched with this token; the waiter is noted.
     Lead(u64),
-    /// Somebody fetches it already; the waiter is noted.
-    Joined,
+    /// Somebody fetches it already, with this token; the waiter is noted.
+    Joined(u64),
+    /// The client's own fetch of the key has to be answered first. Nothing was noted.
+    Wait,
     /// The backing has to be asked as for any command, because one on this key is under way. The
     /// key is protected.
     Busy,
     /// The backing has to be asked as for any command. The key is protected.
     Bypass,
+    /// As [`Lookup::Bypass`]; and the value, which was too large to keep, is worth being measured again.
+    Measure,
 }
 
 impl Cache {
@@ -80,20 +93,23 @@ impl Cache {
     pub fn new(settings: CacheSettings) -> Arc<Self> {
         // No time that the cache is told of is before the beginning of its own.
         ticks(Instant::now());
-        let (entries, bytes) = limits(&settings);
-        let part = |_| Part {
+        let rooms = rooms(&settings, 0);
+        let part = |n| Part {
             occupied: AtomicBool::new(false),
-            segment: Mutex::new(Segment::new(entries, bytes)),
+            segment: Mutex::new(Segment::new(rooms.get(n).copied().unwrap_or_default())),
         };
         Arc::new(Cache {
-            segments: (0..SEGMENTS).map(part).collect(),
+            segments: (0..MOST_SEGMENTS).map(part).collect(),
+            mask: AtomicUsize::new(rooms.len() - 1),
+            table: AtomicUsize::new(0),
+            links: Links::default(),
+            unswept: AtomicUsize::new(0),
             stripes: Stripes::default(),
             stats: Stats::default(),
             settings: ArcSwap::from_pointee(settings),
             hasher: hashbrown::DefaultHashBuilder::default(),
             next_token: AtomicU64::new(1),
             leases: Mutex::default(),
-            without_tracking: AtomicBool::new(false),
         })
     }
 
@@ -104,38 +120,24 @@ impl Cache {
 
     /// Puts new settings in force; what is cached goes.
     pub fn set_settings(&self, settings: CacheSettings) {
-        let (entries, bytes) = limits(&settings);
+        count(&self.stats.flushes);
         self.settings.store(Arc::new(settings));
-        for part in &self.segments {
-            part.segment.lock().set_limits(entries, bytes);
-        }
-        self.flush();
+        self.lay_out();
     }
 
-    /// The mode in force: tracking becomes expiry when the backing has none.
-    pub fn mode(&self) -> CacheMode {
-        match self.settings.load().mode {
-            CacheMode::Tracking if self.without_tracking.load(Ordering::Acquire) => {
-                CacheMode::Expiry
-            }
-            mode => mode,
-        }
+    /// Makes the lease of a new fill link.
+    pub(super) fn new_lease(&self) -> Arc<Lease> {
+        let lease = Arc::new(Lease::default());
+        let mut leases = self.leases.lock();
+        leases.retain(|lease| lease.strong_count() > 0);
+        leases.push(Arc::downgrade(&lease));
+        lease
     }
 
-    /// Notes whether the backing can track; true when that is news.
-    pub fn set_without_tracking(&self, without: bool) -> bool {
-        self.without_tracking.swap(without, Ordering::AcqRel) != without
-    }
-
+    /// The hash of a key, whatever its database.
     #[inline]
-    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+    pub fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
-    }
-
-    #[inline]
-    pub(super) fn part(&self, hash: u64) -> &Part {
-        // Bits that neither the tables nor the stripes of a segment lean on.
-        &self.segments[(hash >> 46) as usize % SEGMENTS]
     }
 
     /// Answers a query from memory, or says how it is to be answered. `full_key` is a buffer to be
@@ -148,14 +150,16 @@ impl Cache {
         full_key: &mut Vec<u8>,
         out: &mut Vec<u8>,
         guard: &mut Option<Guard>,
-        can_fill: impl FnOnce() -> bool,
+        can_fill: impl Fn() -> bool,
         waiter: impl FnOnce() -> Waiter,
     ) -> Lookup {
         let hash = self.hash(query.key);
         write_full_key(hash, query.db, query.key, full_key);
-        let part = self.part(hash);
-        let mut segment = part.segment.lock();
+        let (part, mut segment) = self.lock(hash);
         let segment = &mut *segment;
+        if let Some(token) = query.awaited {
+            return self.follow(segment, query, token, full_key, waiter);
+        }
         // An entry that is there may be served whatever is under way: who protects its key takes it
         // away first, and nothing is admitted before that is over.
         let mut good = true;
@@ -164,16 +168,18 @@ impl Cache {
             if now >= entry.deadline {
                 count(&self.stats.expired);
                 segment.remove(full_key);
-            } else if !entry.lease.is_current(entry.epoch) {
-                segment.remove(full_key);
-            } else if entry.lease.is_good(now) {
-                entry.hits += 1;
-                entry.write(query.proto, out);
-                segment.hits += 1;
-                segment.hot.hit(full_key);
-                return Lookup::Hit;
             } else {
-                good = false;
+                match entry.lease.standing(entry.epoch, now) {
+                    Standing::Good => {
+                        entry.hits += 1;
+                        entry.write(query.proto, out);
+                        segment.hits += 1;
+                        segment.hot.hit(full_key);
+                        return Lookup::Hit;
+                    }
+                    Standing::Ended => drop(segment.remove(full_key)),
+                    Standing::Unproven => good = false,
+                }
             }
         }
         segment.misses += 1;
@@ -185,14 +191,43 @@ impl Cache {
                 version,
                 full_key,
             };
-            if let Some(found) = self.miss(part, segment, &missed, can_fill, waiter) {
+            if let Some(found) = self.miss(part, segment, &missed, &can_fill, waiter) {
                 return found;
             }
         }
         self.pass(segment, hash, full_key, guard);
         match version {
             None => Lookup::Busy,
-            Some(_) => Lookup::Bypass,
+            Some(_) => self.bypass(segment, full_key, can_fill),
+        }
+    }
+
+    /// A read of a key that the same client is having fetched: it shares that fetch or waits for it.
+    fn follow(
+        &self,
+        segment: &mut Segment,
+        query: Query<'_>,
+        token: u64,
+        full_key: &[u8],
+        waiter: impl FnOnce() -> Waiter,
+    ) -> Lookup {
+        let after = query.now.checked_sub(self.settings.load().staleness_max);
+        if !segment.rejoin(full_key, token, after, waiter) {
+            return Lookup::Wait;
+        }
+        segment.misses += 1;
+        count(&self.stats.coalesced);
+        Lookup::Joined(token)
+    }
+
+    /// A read that the cache has no place for.
+    fn bypass(&self, segment: &mut Segment, key: &[u8], can_fill: impl FnOnce() -> bool) -> Lookup {
+        match segment.oversized(key) {
+            Some(size) if *size == Size::Unknown && can_fill() => {
+                *size = Size::TooLarge;
+                Lookup::Measure
+            }
+            _ => Lookup::Bypass,
         }
     }
 
@@ -232,17 +267,17 @@ impl Cache {
             // What a fetch brings was current at some time after it was sent.
             let after = query.now.checked_sub(self.settings.load().staleness_max);
             match segment.flight(full_key, after) {
-                Joined::Yes(waiters) => {
+                Joined::Yes(token, waiters) => {
                     waiters.push(waiter());
                     count(&self.stats.coalesced);
-                    return Some(Lookup::Joined);
+                    return Some(Lookup::Joined(token));
                 }
                 Joined::TooOld => return None,
                 Joined::NoFlight => {}
             }
         }
-        if segment.is_full() && !segment.ghosts.is_known(hash)
-            || segment.is_oversized(full_key)
+        if segment.oversized(full_key).is_some()
+            || !segment.admits(hash)
             || !covers(&self.settings.load(), query.key)
             || !can_fill()
         {
@@ -266,7 +301,7 @@ impl Cache {
         let mut full_key = Vec::new();
         write_full_key(hash, fill.db, fill.key, &mut full_key);
         let settings = self.settings.load();
-        let mut segment = self.part(hash).segment.lock();
+        let (_, mut segment) = self.lock(hash);
         let Landed { waiters, version } = segment.land(&full_key, fill.token);
         let unchanged = version.is_some() && self.stripes.version(hash) == version
             || is_active(Mutant::TokenNotVoidedByWrite);
@@ -300,10 +335,37 @@ impl Cache {
             since: fill.sent,
             hits: 0,
         };
+        let Some(evicted) = segment.insert(full_key.as_slice().into(), entry) else {
+            segment.note_oversized(&full_key);
+            count(&self.stats.rejected_fills);
+            return waiters;
+        };
         count(&self.stats.fills);
-        let evicted = segment.insert(full_key.into(), entry);
         self.stats.evictions.fetch_add(evicted, Ordering::Relaxed);
         waiters
+    }
+
+    /// Ends a flight whose value turns out to be too large to keep; returns who waits for it.
+    pub(super) fn land_oversized(&self, fill: &Fill<'_>) -> Vec<Waiter> {
+        let hash = self.hash(fill.key);
+        let mut full_key = Vec::new();
+        write_full_key(hash, fill.db, fill.key, &mut full_key);
+        self.lock(hash).1.note_oversized(&full_key);
+        self.land(fill)
+    }
+
+    /// A value that was too large was measured; `None` when nobody knows.
+    pub(super) fn measured(&self, db: u32, key: &[u8], bytes: Option<u64>) {
+        let hash = self.hash(key);
+        let mut full_key = Vec::new();
+        write_full_key(hash, db, key, &mut full_key);
+        let most = self.settings.load().max_value_bytes as u64;
+        let (_, mut segment) = self.lock(hash);
+        match bytes {
+            None => segment.doubt_oversized(&full_key),
+            Some(bytes) if bytes <= most => segment.forget_oversized(&full_key),
+            Some(_) => {}
+        }
     }
 
     /// Keeps a value without any of the checks of [`Cache::land`].
@@ -322,92 +384,9 @@ impl Cache {
             since: now,
             hits: 0,
         };
-        let part = self.part(hash);
-        let mut segment = part.segment.lock();
+        let (part, mut segment) = self.lock(hash);
         part.occupied.store(true, Ordering::SeqCst);
         segment.insert(full_key.into(), entry);
-    }
-
-    /// Takes a key's entry away and voids its flight, because of a command on it: the key has to be
-    /// protected already.
-    pub(super) fn evict(&self, db: u32, key: &[u8], hash: u64, full_key: &mut Vec<u8>) {
-        let part = self.part(hash);
-        if !part.occupied.load(Ordering::SeqCst) {
-            return;
-        }
-        write_full_key(hash, db, key, full_key);
-        let mut segment = part.segment.lock();
-        segment.remove(full_key);
-        segment.forget_oversized(full_key);
-        if !is_active(Mutant::TokenNotVoidedByWrite) {
-            segment.void(full_key);
-        }
-        if segment.is_bare() {
-            part.occupied.store(false, Ordering::SeqCst);
-        }
-    }
-
-    /// The backing says that a key has changed, on the fill link with this lease.
-    pub(super) fn invalidate(&self, db: u32, key: &[u8], lease: &Arc<Lease>) {
-        let hash = self.hash(key);
-        let mut full_key = Vec::new();
-        write_full_key(hash, db, key, &mut full_key);
-        let mut segment = self.part(hash).segment.lock();
-        count(&self.stats.invalidations);
-        segment.forget_oversized(&full_key);
-        segment.void(&full_key);
-        // An entry that another link brought has a push of its own to come.
-        if segment
-            .entries
-            .peek(&*full_key)
-            .is_some_and(|e| Arc::ptr_eq(&e.lease, lease))
-        {
-            segment.remove(&full_key);
-        }
-    }
-
-    /// Ends the epochs of all fill links: nothing that they brought, or still bring on the connections
-    /// that they have, is served.
-    pub fn end_epochs(&self) {
-        let mut leases = self.leases.lock();
-        leases.retain(|lease| lease.upgrade().inspect(|lease| lease.end()).is_some());
-    }
-
-    /// Makes the lease of a new fill link.
-    pub(super) fn new_lease(&self) -> Arc<Lease> {
-        let lease = Arc::new(Lease::default());
-        let mut leases = self.leases.lock();
-        leases.retain(|lease| lease.strong_count() > 0);
-        leases.push(Arc::downgrade(&lease));
-        lease
-    }
-
-    /// Empties the cache and voids every flight; returns how many entries went.
-    pub fn flush(&self) -> usize {
-        count(&self.stats.flushes);
-        self.segments
-            .iter()
-            .map(|part| part.segment.lock().clear())
-            .sum()
-    }
-
-    /// Drops the entries of a database whose keys match; returns how many.
-    pub fn flush_matching(&self, db: u32, pattern: &[u8]) -> usize {
-        let mut dropped = 0;
-        for part in &self.segments {
-            let mut segment = part.segment.lock();
-            let matching: Vec<FullKey> = segment
-                .entries
-                .iter()
-                .filter(|(key, _)| db_of(key) == db && matches(pattern, key_of(key)))
-                .map(|(key, _)| key.clone())
-                .collect();
-            dropped += matching.len();
-            for key in matching {
-                segment.remove(&key);
-            }
-        }
-        dropped
     }
 }
 
@@ -449,16 +428,8 @@ pub(super) fn is_nil(reply: &[u8]) -> bool {
     reply == b"_\r\n" || reply == b"$-1\r\n"
 }
 
-fn matches(pattern: &[u8], key: &[u8]) -> bool {
+pub(super) fn matches(pattern: &[u8], key: &[u8]) -> bool {
     pattern == b"*" || glob_match(pattern, key, false)
-}
-
-/// The entries and bytes of each segment.
-fn limits(settings: &CacheSettings) -> (usize, usize) {
-    (
-        settings.max_entries.div_ceil(SEGMENTS),
-        settings.max_bytes / SEGMENTS,
-    )
 }
 
 impl fmt::Debug for Cache {

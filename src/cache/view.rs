@@ -27,7 +27,7 @@ impl Cache {
         let hash = self.hash(key);
         let mut full_key = Vec::new();
         write_full_key(hash, db, key, &mut full_key);
-        let segment = self.part(hash).segment.lock();
+        let (_, segment) = self.lock(hash);
         let now = ticks(Instant::now());
         let entry = segment.entries.peek(&*full_key)?;
         (entry.deadline > now && entry.lease.is_current(entry.epoch)).then(|| look(entry))

@@ -253,9 +253,10 @@ impl Session {
     }
 
     /// Whether a command may go to the backing while replies are being fetched into the cache for
-    /// this client: only a `GET` that the cache has no place for.
-    fn may_pass_fetches(&self, request: Request<'_>) -> bool {
-        self.replies.later() == 0 || is_get(request.args)
+    /// this client: only a `GET` that the cache has no place for, of another key.
+    fn may_pass_fetches(&mut self, request: Request<'_>) -> bool {
+        self.replies.later() == 0
+            || (is_get(request.args) && self.own_fetch(&request.args[1]).is_none())
     }
 
     fn is_allowed(&self, request: Request<'_>, settings: &Settings) -> bool {

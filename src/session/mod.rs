@@ -21,6 +21,8 @@ mod client_filter;
 mod command_command;
 mod dispatch;
 mod family;
+mod fetching;
+mod fills;
 mod hello;
 mod info;
 mod input;

@@ -9,7 +9,7 @@ use super::batch::{Batch, Run, Step};
 use super::run::Session;
 use super::shared::Settings;
 use super::state::ReplyMode;
-use crate::cache::{Lookup, Query, Waiter};
+use crate::cache::{Lookup, Mutant, Query, Waiter, is_active};
 use crate::resp::PLAIN_GET_MAX;
 use crate::upstream::Fetch;
 
@@ -52,13 +52,14 @@ impl Session {
             return Step::Wait;
         }
         let slot = self.replies.next_later();
+        let awaited = self.own_fetch(key);
         let mut late = Vec::new();
         let found = if run.requests == 0 {
             let replies = Rc::clone(&self.replies);
-            replies.reply(|out| self.look_up(key, batch.now, run, out, slot))
+            replies.reply(|out| self.look_up(key, awaited, batch.now, run, out, slot))
         } else {
             // What is in the run is answered first.
-            self.look_up(key, batch.now, run, &mut late, slot)
+            self.look_up(key, awaited, batch.now, run, &mut late, slot)
         };
         match found {
             Lookup::Hit => {
@@ -68,14 +69,22 @@ impl Session {
                     self.replies.reply(|out| out.append(&mut late));
                 }
             }
-            Lookup::Joined => self.fetch(None, input, run),
+            Lookup::Joined(token) => {
+                self.note_fetch(slot, key, token);
+                self.fetch(None, input, run);
+            }
             Lookup::Lead(token) => {
+                self.note_fetch(slot, key, token);
                 let key = key.into();
                 self.fetch(Some(Fetch { key, token }), input, run);
             }
+            Lookup::Wait => return Step::Wait,
             // Behind a fetch of this client's own, it might overtake it.
             Lookup::Busy if self.replies.later() > 0 => return Step::Wait,
-            Lookup::Busy | Lookup::Bypass => {
+            Lookup::Busy | Lookup::Bypass | Lookup::Measure => {
+                if let (Lookup::Measure, Some(fill)) = (found, &self.fill) {
+                    fill.measure(key);
+                }
                 if run.requests == 0 && !self.route_to_link(cx) {
                     return Step::Wait;
                 }
@@ -97,6 +106,7 @@ impl Session {
     fn look_up(
         &mut self,
         key: &[u8],
+        awaited: Option<u64>,
         now: Instant,
         run: &mut Run,
         out: &mut Vec<u8>,
@@ -112,6 +122,7 @@ impl Session {
             key,
             proto,
             now,
+            awaited,
         };
         // Also for a hit: another worker's link may have brought it, and this one's is wanted next.
         let fill = self.fill.get_or_insert_with(|| worker.fill_link(db));
@@ -124,6 +135,24 @@ impl Session {
         };
         let mut full_key = worker.full_key.borrow_mut();
         cache.lookup(query, &mut full_key, out, &mut run.guard, can_fill, waiter)
+    }
+
+    /// The fetch of a key that this client still waits for.
+    #[inline]
+    pub(super) fn own_fetch(&mut self, key: &[u8]) -> Option<u64> {
+        if is_active(Mutant::ReadPassesOwnFetch) {
+            return None;
+        }
+        let cache = self.worker.cache.as_ref()?;
+        // Another database's key of that name is taken for the same: it waits for nothing, once.
+        self.fetching.of(|| cache.hash(key), &self.replies)
+    }
+
+    fn note_fetch(&mut self, slot: u64, key: &[u8], token: u64) {
+        if let Some(cache) = &self.worker.cache {
+            self.fetching
+                .note(slot, cache.hash(key), token, &self.replies);
+        }
     }
 
     /// Takes the slot of a reply that is fetched, and sends the fetch unless somebody else has.

@@ -163,12 +163,19 @@ impl Replies {
         inner.later += 1;
         let id = inner.laters;
         inner.laters += 1;
-        inner.slots.push_back(Slot::Later(id));
+        inner.slots.push_back(Slot::Later(id, Vec::new()));
     }
 
     /// Replies that are still being fetched into the cache.
     pub(crate) fn later(&self) -> usize {
         self.inner.borrow().later
+    }
+
+    /// Whether the reply of a slot is still being fetched.
+    pub(crate) fn is_later(&self, id: u64) -> bool {
+        let inner = self.inner.borrow();
+        let mut slots = inner.slots.iter();
+        slots.any(|slot| matches!(slot, Slot::Later(later, _) if *later == id))
     }
 
     /// Replies that are kept back.
@@ -179,13 +186,30 @@ impl Replies {
     /// Brings the reply of a slot that [`Replies::expect_later`] took.
     pub(crate) fn fill(&self, id: u64, bytes: &[u8]) {
         let mut inner = self.inner.borrow_mut();
-        let awaited = |slot: &Slot| matches!(slot, Slot::Later(later) if *later == id);
-        let Some(at) = inner.slots.iter().position(awaited) else {
-            return;
-        };
+        let Some(at) = inner.later_at(id) else { return };
+        inner.measure(bytes.len(), 1);
         inner.later -= 1;
-        inner.ready += bytes.len();
-        inner.slots[at] = Slot::Ready(bytes.to_vec());
+        let mut whole = match &mut inner.slots[at] {
+            Slot::Later(_, early) => std::mem::take(early),
+            _ => Vec::new(),
+        };
+        whole.extend_from_slice(bytes);
+        inner.ready += whole.len();
+        inner.slots[at] = Slot::Ready(whole);
+        inner.settle();
+    }
+
+    /// Brings the beginning of the reply of such a slot; [`Replies::fill`] brings the end.
+    pub(crate) fn fill_part(&self, id: u64, bytes: &[u8]) {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        let Some(at) = inner.later_at(id) else { return };
+        inner.measure(bytes.len(), 0);
+        if at == 0 && !inner.closed && inner.cut.is_none() {
+            inner.out.extend_from_slice(bytes);
+        } else if let Slot::Later(_, early) = &mut inner.slots[at] {
+            early.extend_from_slice(bytes);
+        }
         inner.settle();
     }
 

@@ -15,6 +15,7 @@ use tracing::debug;
 
 use super::cached::{Cover, QueuedKeys};
 use super::family::{AsCaller, Occupied};
+use super::fetching::Fetching;
 use super::input::Input;
 use super::pinned::{Answers, Leftover, Pinned};
 use super::replies::{Cut, Replies};
@@ -41,6 +42,8 @@ pub(super) struct Session {
     pub(super) pinned: Option<Box<Pinned>>,
     /// The link that fetches for the cache from the client's database.
     pub(super) fill: Option<FillLink>,
+    /// The keys that are being fetched for this client.
+    pub(super) fetching: Fetching,
     /// What the command at hand needs so that the cache stays true.
     pub(super) cover: Cover,
     /// The keys of the commands in the transaction at hand.
@@ -134,6 +137,7 @@ impl Session {
             link: None,
             pinned: None,
             fill: None,
+            fetching: Fetching::default(),
             hits,
             cover: Cover::default(),
             queued: QueuedKeys::default(),

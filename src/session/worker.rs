@@ -13,19 +13,17 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
-use tracing::{error, warn};
+use tracing::error;
 
+use super::fills::{Fetched, Fills};
 use super::registry::ClientEntry;
 use super::replies::Replies;
 use super::run;
 use super::shared::{Settings, Shared, WorkerStats};
-use crate::cache::{Cache, Deliver, Filler, Guard, Waiter};
+use crate::cache::{Cache, Waiter};
 use crate::command::Table;
-use crate::resp::{Args, Proto, write_command};
-use crate::upstream::{
-    Fence, Fetch, FillEvents, FillLink, Link, LinkLimits, PinnedPool, ReplySink, Retryable,
-    Scratch, spawn_fill_link, spawn_link,
-};
+use crate::resp::{Args, Proto};
+use crate::upstream::{Fence, Link, LinkLimits, PinnedPool, Retryable, Scratch, spawn_link};
 
 /// All sessions of a worker read into one buffer of this size.
 const READ_BYTES: usize = 64 * 1024;
@@ -65,15 +63,6 @@ pub enum ToWorker {
     Stop,
 }
 
-/// What a fetch into the cache brought for somebody who waits for it.
-#[derive(Debug)]
-pub struct Fetched {
-    db: u32,
-    key: Box<[u8]>,
-    /// The reply; none when the fetch failed.
-    reply: Option<Box<[u8]>>,
-}
-
 /// A client that a worker is to serve.
 pub struct NewClient {
     /// Its socket.
@@ -103,7 +92,7 @@ pub(crate) struct Worker {
     pub(crate) cache: Option<Arc<Cache>>,
     /// A buffer for keys of the cache.
     pub(crate) full_key: RefCell<Vec<u8>>,
-    fills: RefCell<HashMap<u32, FillLink>>,
+    pub(super) fills: Fills,
     settings: RefCell<Rc<Settings>>,
     links: RefCell<HashMap<(u32, Proto), Link>>,
     sessions: RefCell<HashMap<u64, Rc<Replies>>>,
@@ -141,7 +130,7 @@ impl Worker {
             draining: Cell::new(false),
             cache: Some(Arc::clone(&shared.cache)).filter(|cache| !cache.settings().is_off()),
             full_key: RefCell::default(),
-            fills: RefCell::default(),
+            fills: Fills::default(),
             settings: RefCell::new(Rc::new(Settings::clone(&shared.settings()))),
             links: RefCell::default(),
             sessions: RefCell::default(),
@@ -178,20 +167,13 @@ impl Worker {
             }
             ToWorker::WakeAll => self.wake_all(),
             ToWorker::Refresh => self.refresh(),
-            ToWorker::Fence(fence) => {
-                self.fills
-                    .borrow()
-                    .values()
-                    .for_each(|fill| fill.fence(Arc::clone(&fence)));
-            }
+            ToWorker::Fence(fence) => self.fills.fence(&fence),
             ToWorker::Release { session, slot } => {
                 if let Some(replies) = self.sessions.borrow().get(&session) {
                     replies.release(slot);
                 }
             }
-            ToWorker::Filled(waiter, fetched) => {
-                self.deliver(waiter, fetched.db, &fetched.key, fetched.reply.as_deref());
-            }
+            ToWorker::Filled(waiter, fetched) => self.deliver_fetched(waiter, &fetched),
             ToWorker::Drain => {
                 self.draining.set(true);
                 self.wake_all();
@@ -257,6 +239,10 @@ impl Worker {
             }
             keep
         });
+        self.fills.tick(now);
+        if self.index == 0 {
+            self.shared.cache.sweep();
+        }
         // Sessions that have something to do with the clock look at it themselves.
         for replies in self.sessions.borrow().values() {
             if replies.watches_clock() {
@@ -301,66 +287,9 @@ impl Worker {
         link.clone()
     }
 
-    /// The link that fetches for the cache from a database.
-    pub(crate) fn fill_link(self: &Rc<Self>, db: u32) -> FillLink {
-        let mut fills = self.fills.borrow_mut();
-        let fill = fills.entry(db).or_insert_with(|| {
-            let worker = Rc::downgrade(self);
-            let deliver: Box<Deliver> = Box::new(move |waiter, key, reply| {
-                if let Some(worker) = worker.upgrade() {
-                    worker.deliver(waiter, db, key, reply);
-                }
-            });
-            let cache = Arc::clone(&self.shared.cache);
-            let events = FillsCache {
-                filler: Filler::new(Arc::clone(&cache), db, deliver),
-                cache,
-            };
-            let timeout = self.settings().timeouts.connect;
-            let backing = Arc::clone(&self.shared.backing);
-            spawn_fill_link(
-                backing,
-                db,
-                timeout,
-                Rc::new(events),
-                Rc::clone(&self.scratch),
-            )
-        });
-        fill.clone()
-    }
-
-    /// Brings a fetched reply to the session that waits for it. A fetch that failed is made again
-    /// as a command like any other.
-    fn deliver(self: &Rc<Self>, waiter: Waiter, db: u32, key: &[u8], reply: Option<&[u8]>) {
-        if waiter.worker != self.index {
-            let fetched = Fetched {
-                db,
-                key: key.into(),
-                reply: reply.map(Into::into),
-            };
-            return self
-                .shared
-                .tell(waiter.worker, ToWorker::Filled(waiter, fetched));
-        }
-        let Some(replies) = self.sessions.borrow().get(&waiter.session).cloned() else {
-            return;
-        };
-        match reply {
-            Some(reply) => replies.fill(waiter.slot, reply),
-            None => {
-                let mut request = Vec::new();
-                write_command(&mut request, &[b"GET", key]);
-                let mut guard = Guard::new(Arc::clone(&self.shared.cache));
-                guard.protect(db, key);
-                let sink = OneReply {
-                    replies,
-                    slot: waiter.slot,
-                    bytes: RefCell::default(),
-                    guard: Cell::new(Some(guard)),
-                };
-                self.link(db, waiter.proto).push(&request, 1, Rc::new(sink));
-            }
-        }
+    /// The replies of a session that is there.
+    pub(super) fn replies(&self, session: u64) -> Option<Rc<Replies>> {
+        self.sessions.borrow().get(&session).cloned()
     }
 
     pub(crate) fn has_database(&self, db: u32) -> bool {
@@ -369,78 +298,6 @@ impl Worker {
 
     pub(crate) fn note_database(&self, db: u32) {
         self.databases.borrow_mut().insert(db);
-    }
-}
-
-/// Collects one reply of a link for a slot that waits for it.
-struct OneReply {
-    replies: Rc<Replies>,
-    slot: u64,
-    bytes: RefCell<Vec<u8>>,
-    guard: Cell<Option<Guard>>,
-}
-
-impl ReplySink for OneReply {
-    fn deliver(&self, bytes: &[u8], replies: u32) {
-        self.bytes.borrow_mut().extend_from_slice(bytes);
-        if replies > 0 {
-            drop(self.guard.take());
-            self.replies.fill(self.slot, &self.bytes.borrow());
-        }
-    }
-
-    fn abort(&self) {
-        self.replies.abort();
-    }
-}
-
-/// Tells the cache what a fill link hears.
-struct FillsCache {
-    filler: Filler,
-    cache: Arc<Cache>,
-}
-
-impl FillEvents for FillsCache {
-    fn tracking(&self) -> Option<&'static [&'static [u8]]> {
-        self.filler.tracking()
-    }
-
-    fn heartbeat(&self) -> Duration {
-        self.filler.heartbeat()
-    }
-
-    fn connected(&self, refused: Option<&str>) -> u64 {
-        let news = self.cache.set_without_tracking(refused.is_some());
-        if let Some(refused) = refused.filter(|_| news) {
-            warn!("the backing has no tracking that works, the cache is in expiry mode: {refused}");
-        }
-        self.filler
-            .connected(refused.is_none() && self.filler.tracking().is_some())
-    }
-
-    fn answered(&self, sent: Instant) {
-        self.filler.answered(sent);
-    }
-
-    fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], sent: Instant, epoch: u64) {
-        self.filler
-            .filled(&fetch.key, fetch.token, pttl, reply, sent, epoch);
-    }
-
-    fn invalidated(&self, key: &[u8]) {
-        self.filler.invalidated(key);
-    }
-
-    fn flushed(&self) {
-        self.filler.flushed();
-    }
-
-    fn lost(&self) {
-        self.filler.lost();
-    }
-
-    fn failed(&self, fetch: Fetch) {
-        self.filler.failed(&fetch.key, fetch.token);
     }
 }
 

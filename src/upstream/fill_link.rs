@@ -5,31 +5,34 @@
 //! of the wire, so a value that was replaced while it was on its way is never kept. The order
 //! within Redis is described in its "Client-side caching" reference.
 
+//!
+//! ```text
+//!                 tracks, or says that it never will
+//!   Connecting ───────────────────────────────────────▶ Up ◀────────────┐
+//!       ▲                                               │  │ silent for δ │ an answer
+//!       │  back off                                     │  └──────────▶ Stalled
+//!       └──────────── lost, or silent for HUNG_AFTER ◀──┴─────────────────┘
+//! ```
+
+mod receive;
+mod setup;
+mod stall;
+mod task;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Interval, MissedTickBehavior, sleep};
-use tracing::debug;
-
 use super::backing::Backing;
-use super::backoff::Backoff;
-use super::connect::{Conn, ConnectOptions, read_reply};
-use super::error::UpstreamError;
 use super::link_task::Scratch;
-use crate::resp::{Proto, ReplyScanner, Value, parse_reply, write_command};
-use crate::stream::Stream;
+use crate::resp::{ReplyScanner, write_command};
 
-const READS_PER_TURN: usize = 8;
 /// Fetches that may be under way on one link.
 const MOST_FETCHES: usize = 65_536;
-/// A link whose oldest request is unanswered for longer than this is given up.
+/// A link that owes an answer and sends nothing at all for longer than this is given up.
 const HUNG_AFTER: Duration = Duration::from_secs(5);
 
 /// Who is told what a fill link hears. Called while the link works on its queue: must not call
@@ -39,20 +42,46 @@ pub trait FillEvents {
     fn tracking(&self) -> Option<&'static [&'static [u8]]>;
     /// How often to prove that the link is alive.
     fn heartbeat(&self) -> Duration;
-    /// The link is connected; `refused` is what the backing said to `CLIENT TRACKING`.
-    fn connected(&self, refused: Option<&str>) -> u64;
+    /// How long a link may owe an answer and send nothing before nobody waits for it any more.
+    fn patience(&self) -> Duration;
+    /// The largest value that is kept.
+    fn max_value_bytes(&self) -> usize;
+    /// The link is connected; `table` is how many keys the backing tracks at most, 0 for any
+    /// number, if it says so. Returns the epoch of what the link will bring.
+    fn connected(&self, tracking: &Tracking, table: Option<usize>) -> u64;
     /// A request sent at `sent` was answered.
     fn answered(&self, sent: Instant);
     /// A fetch was answered.
     fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], sent: Instant, epoch: u64);
+    /// A fetch brings a value that is too large to be kept; it will not be answered.
+    fn oversized(&self, fetch: Fetch);
+    /// A value has so many bytes; `None` when that was not to be learnt.
+    fn measured(&self, key: &[u8], bytes: Option<u64>);
     /// A key has changed.
     fn invalidated(&self, key: &[u8]);
     /// Everything has changed.
     fn flushed(&self);
+    /// A fence has reached a link that does not track: what is there, and what is on its way, may be
+    /// from before.
+    fn doubted(&self);
+    /// Nobody waits for the pushes that the link owes: what it brought in `epoch` is over. Returns the
+    /// epoch of what it will bring.
+    fn renounced(&self, epoch: u64) -> u64;
     /// The connection is gone; comes before `failed` of what was under way on it.
     fn lost(&self);
     /// A fetch will not be answered.
     fn failed(&self, fetch: Fetch);
+}
+
+/// Whether a link hears what changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tracking {
+    /// It does.
+    On,
+    /// It was not to.
+    NotAsked,
+    /// The backing has no tracking, or not for this user; what it said.
+    Refused(String),
 }
 
 /// A key to be fetched.
@@ -69,8 +98,13 @@ pub type Fence = Arc<dyn Send + Sync>;
 
 enum Asked {
     Pttl,
-    Get(Fetch),
+    /// With the epoch that it was sent in.
+    Get(Fetch, u64),
+    /// The length of a value that was too large.
+    Length(Box<[u8]>),
     Ping(Option<Fence>),
+    /// Nobody waits for it any more.
+    Nothing,
 }
 
 /// A handle to one fill link.
@@ -82,14 +116,24 @@ pub struct FillLink {
 struct Inner {
     up: bool,
     closed: bool,
+    tracks: bool,
+    asked_to_track: bool,
+    /// It was silent for δ while it owed an answer, and has not answered since.
+    stalled: bool,
     out: Vec<u8>,
     written: usize,
     asked: VecDeque<(Asked, Instant)>,
     last_sent: Instant,
+    /// When bytes last came.
+    last_heard: Instant,
+    /// When a session was last seen to hold the link.
+    last_used: Instant,
     pttl: i64,
     epoch: u64,
     held: Vec<u8>,
     scanned: usize,
+    /// The rest of the reply at hand is dropped as it comes.
+    skipping: bool,
     scanner: ReplyScanner,
     task: Option<Waker>,
     events: Rc<dyn FillEvents>,
@@ -103,24 +147,32 @@ pub fn spawn_fill_link(
     events: Rc<dyn FillEvents>,
     scratch: Scratch,
 ) -> FillLink {
+    let now = Instant::now();
     let link = FillLink {
         inner: Rc::new(RefCell::new(Inner {
             up: false,
             closed: false,
+            tracks: false,
+            asked_to_track: false,
+            stalled: false,
             out: Vec::new(),
             written: 0,
             asked: VecDeque::new(),
-            last_sent: Instant::now(),
+            last_sent: now,
+            last_heard: now,
+            last_used: now,
             pttl: -1,
             epoch: 0,
             held: Vec::new(),
             scanned: 0,
+            skipping: false,
             scanner: ReplyScanner::default(),
             task: None,
             events,
         })),
     };
-    tokio::task::spawn_local(run(link.clone(), backing, db, connect_timeout, scratch));
+    let task = task::run(link.clone(), backing, db, connect_timeout, scratch);
+    tokio::task::spawn_local(task);
     link
 }
 
@@ -133,7 +185,7 @@ impl FillLink {
         // A link that answers late would only keep readers waiting.
         let late = || {
             let oldest = inner.asked.front();
-            oldest.is_some_and(|(_, sent)| sent.elapsed() > 4 * inner.events.heartbeat())
+            oldest.is_some_and(|(_, sent)| sent.elapsed() > inner.events.patience())
         };
         inner.up && inner.asked.len() < MOST_FETCHES && !late()
     }
@@ -150,18 +202,41 @@ impl FillLink {
         // PTTL first: when the value comes, what is left of its life is known.
         write_command(&mut inner.out, &[b"PTTL", &fetch.key]);
         write_command(&mut inner.out, &[b"GET", &fetch.key]);
+        let epoch = inner.epoch;
         inner.asked.push_back((Asked::Pttl, now));
-        inner.asked.push_back((Asked::Get(fetch), now));
+        inner.asked.push_back((Asked::Get(fetch, epoch), now));
         inner.wake(now);
     }
 
-    /// Drops `fence` when all that the backing has sent up to now is applied, or the connection
-    /// is lost and with it what it had brought.
-    pub fn fence(&self, fence: Fence) {
+    /// Asks how long a value is that was too large to keep.
+    pub fn measure(&self, key: &[u8]) {
         let mut inner = self.inner.borrow_mut();
-        if inner.up {
-            inner.ping(Some(fence));
+        if !inner.up {
+            let events = Rc::clone(&inner.events);
+            drop(inner);
+            return events.measured(key, None);
         }
+        let now = Instant::now();
+        write_command(&mut inner.out, &[b"STRLEN", key]);
+        inner.asked.push_back((Asked::Length(key.into()), now));
+        inner.wake(now);
+    }
+
+    /// Drops `fence` when all that the backing has sent up to now is applied, or when nothing that
+    /// this link has brought is served any more.
+    pub fn fence(&self, fence: Fence) {
+        self.inner.borrow_mut().fence(fence);
+    }
+
+    /// Notes at `now` whether a session holds the link; returns when one last did.
+    pub fn last_used(&self, now: Instant) -> Instant {
+        // The worker and the task hold it as well.
+        let used = Rc::strong_count(&self.inner) > 2;
+        let mut inner = self.inner.borrow_mut();
+        if used {
+            inner.last_used = now;
+        }
+        inner.last_used
     }
 
     /// Gives the link up.
@@ -191,82 +266,14 @@ impl Inner {
         self.wake(now);
     }
 
-    fn is_hung(&self, now: Instant) -> bool {
-        self.asked
-            .front()
-            .is_some_and(|(_, sent)| now.duration_since(*sent) > HUNG_AFTER)
-    }
-
-    fn receive(&mut self, fresh: &[u8]) -> Result<(), UpstreamError> {
-        if self.held.is_empty() {
-            let done = self.apply(fresh)?;
-            self.held.extend_from_slice(&fresh[done..]);
-            return Ok(());
-        }
-        let mut held = std::mem::take(&mut self.held);
-        held.extend_from_slice(fresh);
-        let done = self.apply(&held)?;
-        held.drain(..done);
-        if !held.is_empty() {
-            self.held = held;
-        }
-        Ok(())
-    }
-
-    /// Applies the whole frames in `data`; returns how much of it is done with.
-    fn apply(&mut self, data: &[u8]) -> Result<usize, UpstreamError> {
-        let broken = |error: crate::resp::ReplyError| UpstreamError::Protocol(error.to_string());
-        let (mut start, mut pos) = (0, self.scanned);
-        while pos < data.len() {
-            let scanned = self.scanner.scan(&data[pos..]).map_err(broken)?;
-            pos += scanned.consumed;
-            if !scanned.complete {
-                break;
-            }
-            self.frame(&data[start..pos])?;
-            start = pos;
-        }
-        self.scanned = pos - start;
-        Ok(start)
-    }
-
-    fn frame(&mut self, frame: &[u8]) -> Result<(), UpstreamError> {
-        if frame.first() == Some(&b'>') {
-            return self.push(frame);
-        }
-        let Some((asked, sent)) = self.asked.pop_front() else {
-            return Err(UpstreamError::Protocol(
-                "a reply that nobody asked for".into(),
-            ));
-        };
-        self.events.answered(sent);
-        match asked {
-            Asked::Pttl => self.pttl = integer(frame).unwrap_or(i64::MIN),
-            Asked::Get(fetch) => self
-                .events
-                .filled(fetch, self.pttl, frame, sent, self.epoch),
-            Asked::Ping(fence) => drop(fence),
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, frame: &[u8]) -> Result<(), UpstreamError> {
-        let parsed = parse_reply(frame).map_err(|e| UpstreamError::Protocol(e.to_string()))?;
-        let Some((Value::Push(parts), _)) = parsed else {
-            return Ok(());
-        };
-        if parts.first().and_then(Value::as_bytes) != Some(b"invalidate") {
-            return Ok(());
-        }
-        match parts.get(1) {
-            Some(Value::Array(keys)) => {
-                keys.iter()
-                    .filter_map(Value::as_bytes)
-                    .for_each(|key| self.events.invalidated(key));
-            }
-            _ => self.events.flushed(),
-        }
-        Ok(())
+    fn connected(&mut self, tracking: &Tracking, table: Option<usize>) {
+        self.epoch = self.events.connected(tracking, table);
+        self.tracks = *tracking == Tracking::On;
+        self.asked_to_track = *tracking != Tracking::NotAsked;
+        self.up = true;
+        self.stalled = false;
+        self.last_heard = Instant::now();
+        self.ping(None);
     }
 
     /// The connection is gone: what it brought is void before anything else happens.
@@ -276,164 +283,15 @@ impl Inner {
         self.written = 0;
         self.held = Vec::new();
         self.scanned = 0;
+        self.skipping = false;
         self.scanner = ReplyScanner::default();
         self.events.lost();
         for (asked, _) in std::mem::take(&mut self.asked) {
-            if let Asked::Get(fetch) = asked {
-                self.events.failed(fetch);
+            match asked {
+                Asked::Get(fetch, _) => self.events.failed(fetch),
+                Asked::Length(key) => self.events.measured(&key, None),
+                Asked::Ping(_) | Asked::Pttl | Asked::Nothing => {}
             }
         }
-    }
-}
-
-fn integer(frame: &[u8]) -> Option<i64> {
-    let digits = frame.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-async fn run(
-    link: FillLink,
-    backing: Arc<Backing>,
-    db: u32,
-    connect_timeout: Duration,
-    scratch: Scratch,
-) {
-    let mut backoff = Backoff::default();
-    let events = Rc::clone(&link.inner.borrow().events);
-    loop {
-        let options = ConnectOptions {
-            proto: Proto::Resp3,
-            db,
-            name: "respite-fill",
-            timeout: connect_timeout,
-        };
-        let opened = match backing.connect(options).await {
-            Ok(conn) => track(conn, events.tracking()).await,
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok((mut conn, refused)) => {
-                let epoch = events.connected(refused.as_deref());
-                {
-                    let mut inner = link.inner.borrow_mut();
-                    inner.up = true;
-                    inner.epoch = epoch;
-                    inner.ping(None);
-                }
-                let since = Instant::now();
-                let error = serve(&link, &mut conn.stream, events.heartbeat(), &scratch).await;
-                debug!(db, "fill link lost: {error}");
-                link.inner.borrow_mut().lose();
-                if since.elapsed() > connect_timeout {
-                    backoff.reset();
-                }
-            }
-            Err(error) => debug!(db, "fill link not connected: {error}"),
-        }
-        if link.inner.borrow().closed {
-            return;
-        }
-        sleep(backoff.next()).await;
-    }
-}
-
-/// Asks for tracking; returns what the backing said when it refused.
-async fn track(
-    mut conn: Conn,
-    command: Option<&[&[u8]]>,
-) -> Result<(Conn, Option<String>), UpstreamError> {
-    let Some(command) = command else {
-        return Ok((conn, None));
-    };
-    let mut request = Vec::new();
-    write_command(&mut request, command);
-    conn.stream
-        .write_all(&request)
-        .await
-        .map_err(|e| UpstreamError::lost(&e))?;
-    conn.stream
-        .flush()
-        .await
-        .map_err(|e| UpstreamError::lost(&e))?;
-    let mut buf = Vec::new();
-    let reply = tokio::time::timeout(HUNG_AFTER, read_reply(&mut conn.stream, &mut buf)).await;
-    let reply = reply.map_err(|_| UpstreamError::ReplyTimeout)??;
-    let refused = (reply != b"+OK\r\n").then(|| String::from_utf8_lossy(&reply).trim().to_owned());
-    Ok((conn, refused))
-}
-
-async fn serve(
-    link: &FillLink,
-    stream: &mut Stream,
-    heartbeat: Duration,
-    scratch: &Scratch,
-) -> UpstreamError {
-    let mut clock = tokio::time::interval(heartbeat);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    poll_fn(
-        |cx| match poll(link, stream, &mut clock, heartbeat, scratch, cx) {
-            Ok(()) => Poll::Pending,
-            Err(error) => Poll::Ready(error),
-        },
-    )
-    .await
-}
-
-fn poll(
-    link: &FillLink,
-    stream: &mut Stream,
-    clock: &mut Interval,
-    heartbeat: Duration,
-    scratch: &Scratch,
-    cx: &mut Context<'_>,
-) -> Result<(), UpstreamError> {
-    let mut inner = link.inner.borrow_mut();
-    let inner = &mut *inner;
-    if !inner
-        .task
-        .as_ref()
-        .is_some_and(|task| task.will_wake(cx.waker()))
-    {
-        inner.task = Some(cx.waker().clone());
-    }
-    if inner.closed {
-        return Err(UpstreamError::NotReady);
-    }
-    while clock.poll_tick(cx).is_ready() {
-        let now = Instant::now();
-        if inner.is_hung(now) {
-            return Err(UpstreamError::ReplyTimeout);
-        }
-        if now.duration_since(inner.last_sent) >= heartbeat / 2 {
-            inner.ping(None);
-        }
-    }
-    let mut scratch = scratch.borrow_mut();
-    for turn in 0.. {
-        if turn == READS_PER_TURN {
-            cx.waker().wake_by_ref();
-            break;
-        }
-        let mut buf = ReadBuf::new(&mut scratch);
-        match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
-            Poll::Pending => break,
-            Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
-            Poll::Ready(Ok(())) if buf.filled().is_empty() => return Err(UpstreamError::closed()),
-            Poll::Ready(Ok(())) => inner.receive(buf.filled())?,
-        }
-    }
-    while inner.written < inner.out.len() {
-        match Pin::new(&mut *stream).poll_write(cx, &inner.out[inner.written..]) {
-            Poll::Pending => return Ok(()),
-            Poll::Ready(Ok(0)) => return Err(UpstreamError::closed()),
-            Poll::Ready(Ok(n)) => inner.written += n,
-            Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
-        }
-    }
-    inner.out.clear();
-    inner.written = 0;
-    match Pin::new(stream).poll_flush(cx) {
-        Poll::Ready(Err(error)) => Err(UpstreamError::lost(&error)),
-        _ => Ok(()),
     }
 }

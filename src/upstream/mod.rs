@@ -26,7 +26,7 @@ pub use connect::{Conn, ConnectOptions};
 pub use control_link::{ControlError, ControlLink, ControlScript};
 pub use direct::{Dialer, DirectConn};
 pub use error::{Sent, UpstreamError};
-pub use fill_link::{Fence, Fetch, FillEvents, FillLink, spawn_fill_link};
+pub use fill_link::{Fence, Fetch, FillEvents, FillLink, Tracking, spawn_fill_link};
 pub use link::{Link, LinkLimits, ReplySink, Retryable};
 pub use link_task::{Scratch, spawn_link};
 pub use pool::{PinnedCount, PinnedPool, PooledConn};

@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     KillFills,
     /// The backing executes a slow command.
     Sleep,
+    /// The connections that track are closed, and a script keeps the backing busy while they come back.
+    Busy,
     /// The backing stands still.
     Freeze,
     /// What the backing says on the fill connections comes late: by more than δ.
@@ -28,6 +30,10 @@ pub(crate) enum Fault {
     /// The backing dies and comes back empty.
     Restart,
 }
+
+/// Takes 300 ms, in which others are answered `BUSY` once `lua-time-limit` has passed.
+const BUSY: &str = "local function now() local t = redis.call('TIME') return t[1] * 1000 + t[2] / 1000 end \
+    local stop = now() + 300 while now() < stop do end return 'done'";
 
 /// Delays that last for the whole run: bytes go on in bursts that are so far apart.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,6 +70,10 @@ impl Fault {
             Self::Kill => kill(backing, random, |_| true),
             Self::KillFills => kill(backing, random, |flags| flags.contains('t')),
             Self::Sleep => drop(backing.redis.call(&["DEBUG", "SLEEP", "0.3"])),
+            Self::Busy => {
+                kill(backing, random, |flags| flags.contains('t'));
+                drop(backing.redis.call(&["EVAL", BUSY, "0"]));
+            }
             Self::Freeze => {
                 backing.redis.freeze();
                 std::thread::sleep(Duration::from_millis(random.between(50, 500) as u64));

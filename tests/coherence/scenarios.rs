@@ -96,6 +96,16 @@ fn slow_backing() {
     let _ = holds(&scenario);
 }
 
+/// The backing is busy with a script, also when the fill links ask it to track.
+#[test]
+fn busy_backing() {
+    let mut scenario = scenario("busy backing");
+    scenario.backing = &["--lua-time-limit", "20"];
+    scenario.faults = &[Fault::Busy];
+    scenario.least_hits = 0;
+    let _ = holds(&scenario);
+}
+
 /// The backing is replaced by an empty one.
 #[test]
 fn restarted_backing() {

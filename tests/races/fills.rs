@@ -7,7 +7,11 @@ fn tracking_is_asked_for_in_its_default_mode() {
     let stage = Stage::start();
     let setup = stage.fill.setup();
     assert_eq!(setup[0][..2], ["HELLO", "3"]);
-    assert_eq!(setup[1..], [["CLIENT", "TRACKING", "ON"]]);
+    let wanted = [
+        ["CLIENT", "TRACKING", "ON"],
+        ["config", "get", "tracking-table-max-keys"],
+    ];
+    assert_eq!(setup[1..], wanted);
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod fills;
 mod flushes;
 mod links;
 mod scripts;
+mod stalls;
+mod tracking;
 mod transactions;
 mod writes;
 

@@ -9,6 +9,12 @@ impl Inner {
         (at < self.slots.len()).then_some(at)
     }
 
+    /// Where the slot is that waits for a fetch.
+    pub(super) fn later_at(&self, id: u64) -> Option<usize> {
+        let awaited = |slot: &Slot| matches!(slot, Slot::Later(later, _) if *later == id);
+        self.slots.iter().position(awaited)
+    }
+
     /// Notes the size of what came. A large reply counts at once, also while it is coming.
     pub(super) fn measure(&mut self, bytes: usize, replies: usize) {
         self.begun += bytes;
@@ -105,11 +111,14 @@ impl Inner {
             self.slots.pop_front();
             self.first += 1;
         }
-        if let Some(Slot::Awaited {
-            fate: Fate::Pass,
-            early,
-            ..
-        }) = self.slots.front_mut()
+        if let Some(
+            Slot::Awaited {
+                fate: Fate::Pass,
+                early,
+                ..
+            }
+            | Slot::Later(_, early),
+        ) = self.slots.front_mut()
         {
             // What came before its turn.
             self.out.append(early);

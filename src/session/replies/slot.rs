@@ -12,8 +12,9 @@ pub(super) enum Slot {
         early: Vec<u8>,
         guard: Option<Guard>,
     },
-    /// A reply that somebody fetches into the cache.
-    Later(u64),
+    /// A reply that somebody fetches into the cache, by its name. What comes of it before it is the slot's
+    /// turn waits here.
+    Later(u64, Vec<u8>),
     /// A reply that is in and may not be shown yet.
     Held(Vec<u8>),
     /// Replies made here, waiting for those in front.

@@ -29,6 +29,9 @@ type FullKey = (u32, Vec<u8>);
 struct State {
     connections: Vec<Connection>,
     holds: HashMap<FullKey, Option<Vec<u8>>>,
+    /// What is said to who wants to track a database, and how often it was.
+    refusals: HashMap<u32, String>,
+    refused: usize,
     gone: bool,
 }
 
@@ -104,6 +107,20 @@ impl Scripted {
     pub(crate) fn holds(&self, db: u32, key: &str, value: Option<&str>) {
         let value = value.map(|value| value.as_bytes().to_vec());
         self.shared.lock().holds.insert((db, key.into()), value);
+    }
+
+    /// From now on `CLIENT TRACKING` in this database is refused with this error; `None`: it is not.
+    pub(crate) fn refuses_tracking(&self, db: u32, error: Option<&str>) {
+        let mut state = self.shared.lock();
+        match error {
+            Some(error) => drop(state.refusals.insert(db, error.to_owned())),
+            None => drop(state.refusals.remove(&db)),
+        }
+    }
+
+    /// How often `CLIENT TRACKING` was refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.shared.lock().refused
     }
 
     /// The newest connection that fetches from a database, once there are `count` of them and Respite uses it.

@@ -107,6 +107,7 @@ impl Connection {
         &mut self,
         command: &[Vec<u8>],
         holds: &impl Fn(&FullKey) -> Option<Option<Vec<u8>>>,
+        tracking: &mut impl FnMut(u32) -> Option<String>,
     ) -> Option<Vec<u8>> {
         let word = |at: usize| String::from_utf8_lossy(command.get(at).map_or(b"", |word| word));
         let held = || holds(&(self.db, command.get(1)?.clone()));
@@ -121,7 +122,16 @@ impl Connection {
                 self.db = word(1).parse().expect("a database");
                 Some(b"+OK\r\n".to_vec())
             }
+            ("CLIENT", 3) if word(1) == "TRACKING" => Some(match tracking(self.db) {
+                None => b"+OK\r\n".to_vec(),
+                Some(refusal) => format!("-{refusal}\r\n").into_bytes(),
+            }),
             ("CLIENT", _) => Some(b"+OK\r\n".to_vec()),
+            // how many keys are tracked; may not be asked
+            ("CONFIG", 3) if self.name == "respite-fill" => Some(
+                b"-NOPERM this user has no permissions to run the 'config|get' command\r\n"
+                    .to_vec(),
+            ),
             ("COMMAND", 1) => Some(commands().to_vec()),
             ("PING", 1) => {
                 self.pings += 1;
@@ -242,6 +252,11 @@ impl Wire {
             pttl: self.expect(&["PTTL", key]),
             get: self.expect(&["GET", key]),
         }
+    }
+
+    /// Sends bytes as they are, behind what was answered.
+    pub(crate) fn write(&self, bytes: &str) {
+        self.with(|connection| connection.write(bytes.as_bytes()));
     }
 
     /// Says that a key has changed.
@@ -388,10 +403,19 @@ fn take(state: &mut State, index: usize, command: &Reply) {
     let words = command.items().iter().map(|word| word.as_bytes().to_vec());
     let command: Vec<Vec<u8>> = words.collect();
     let State {
-        connections, holds, ..
+        connections,
+        holds,
+        refusals,
+        refused,
+        ..
     } = state;
     let connection = &mut connections[index];
-    let answer = connection.automatic(&command, &|key| holds.get(key).cloned());
+    let mut tracking = |db| {
+        let refusal: Option<String> = refusals.get(&db).cloned();
+        *refused += usize::from(refusal.is_some());
+        refusal
+    };
+    let answer = connection.automatic(&command, &|key| holds.get(key).cloned(), &mut tracking);
     connection.asked(command, answer);
 }
 

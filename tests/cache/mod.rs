@@ -1,5 +1,10 @@
 //! What `CACHE.*` and the keys of `[cache]` do, seen by a client.
 
+mod capacity;
+mod idle;
+mod large;
+mod tracking;
+
 use crate::support::{Client, DEADLINE, Direction, RedisServer, Relay, Reply, Respite, wait_until};
 
 fn start(config: &str) -> (RedisServer, Respite, Client) {
@@ -29,6 +34,15 @@ fn warm(client: &mut Client, key: &str) {
 /// How many `GET`s the backing has executed.
 fn gets(redis: &RedisServer) -> String {
     redis.info("commandstats", "cmdstat_get")
+}
+
+/// The number in a line of `commandstats`.
+fn calls(stats: &str) -> u64 {
+    let calls = stats
+        .split(',')
+        .next()
+        .and_then(|part| part.strip_prefix("calls="));
+    calls.and_then(|calls| calls.parse().ok()).expect("calls")
 }
 
 #[test]
@@ -157,13 +171,6 @@ fn misses_of_one_key_are_one_fetch() {
     for client in &mut clients {
         client.read_reply().assert_str("value");
     }
-    let calls = |stats: &str| -> u64 {
-        let calls = stats
-            .split(',')
-            .next()
-            .and_then(|part| part.strip_prefix("calls="));
-        calls.and_then(|calls| calls.parse().ok()).expect("calls")
-    };
     assert_eq!(calls(&gets(&redis)), calls(&before) + 1);
     assert!(matches!(
         admin.call(&["CACHE.INSPECT", "k"]),

@@ -1,0 +1,223 @@
+//! The fill links of a worker: who opens and closes them, and how what they bring comes to its sessions.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::replies::Replies;
+use super::worker::{ToWorker, Worker};
+use crate::cache::{Cache, Deliver, Filler, Guard, Waiter};
+use crate::resp::write_command;
+use crate::upstream::{Fence, Fetch, FillEvents, FillLink, ReplySink, Tracking, spawn_fill_link};
+
+/// A fill link whose database no client here has read from for so long is closed. It costs the backing
+/// several commands a second, and what it brought costs memory there as here.
+const FILL_IDLE: Duration = Duration::from_secs(10);
+
+/// The fill links of one worker, by database.
+#[derive(Default)]
+pub(crate) struct Fills {
+    links: RefCell<HashMap<u32, FillLink>>,
+}
+
+/// What a fetch into the cache brought for somebody who waits for it.
+#[derive(Debug)]
+pub struct Fetched {
+    db: u32,
+    key: Box<[u8]>,
+    /// The reply; none when the fetch failed.
+    reply: Option<Box<[u8]>>,
+}
+
+// === impl Fills ===
+
+impl Fills {
+    /// Has every link drop `fence` when it has caught up.
+    pub(super) fn fence(&self, fence: &Fence) {
+        for fill in self.links.borrow().values() {
+            fill.fence(Arc::clone(fence));
+        }
+    }
+
+    /// Closes the links that nobody uses.
+    pub(super) fn tick(&self, now: Instant) {
+        self.links.borrow_mut().retain(|_, fill| {
+            let keep = now.saturating_duration_since(fill.last_used(now)) <= FILL_IDLE;
+            if !keep {
+                fill.close();
+            }
+            keep
+        });
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// The link that fetches for the cache from a database.
+    pub(crate) fn fill_link(self: &Rc<Self>, db: u32) -> FillLink {
+        let mut links = self.fills.links.borrow_mut();
+        let fill = links.entry(db).or_insert_with(|| {
+            let worker = Rc::downgrade(self);
+            let deliver: Box<Deliver> = Box::new(move |waiter, key, reply| {
+                if let Some(worker) = worker.upgrade() {
+                    worker.deliver(waiter, db, key, reply);
+                }
+            });
+            let cache = Arc::clone(&self.shared.cache);
+            let events = FillsCache {
+                filler: Filler::new(Arc::clone(&cache), db, deliver),
+                cache,
+            };
+            let timeout = self.settings().timeouts.connect;
+            let backing = Arc::clone(&self.shared.backing);
+            let scratch = Rc::clone(&self.scratch);
+            spawn_fill_link(backing, db, timeout, Rc::new(events), scratch)
+        });
+        fill.clone()
+    }
+
+    pub(super) fn deliver_fetched(self: &Rc<Self>, waiter: Waiter, fetched: &Fetched) {
+        self.deliver(waiter, fetched.db, &fetched.key, fetched.reply.as_deref());
+    }
+
+    /// Brings a fetched reply to the session that waits for it. A fetch that failed is made again
+    /// as a command like any other.
+    fn deliver(self: &Rc<Self>, waiter: Waiter, db: u32, key: &[u8], reply: Option<&[u8]>) {
+        if waiter.worker != self.index {
+            let fetched = Fetched {
+                db,
+                key: key.into(),
+                reply: reply.map(Into::into),
+            };
+            return self
+                .shared
+                .tell(waiter.worker, ToWorker::Filled(waiter, fetched));
+        }
+        let Some(replies) = self.replies(waiter.session) else {
+            return;
+        };
+        match reply {
+            Some(reply) => replies.fill(waiter.slot, reply),
+            None => {
+                let mut request = Vec::new();
+                write_command(&mut request, &[b"GET", key]);
+                let mut guard = Guard::new(Arc::clone(&self.shared.cache));
+                guard.protect(db, key);
+                let sink = OneReply {
+                    replies,
+                    slot: waiter.slot,
+                    guard: Cell::new(Some(guard)),
+                };
+                self.link(db, waiter.proto).push(&request, 1, Rc::new(sink));
+            }
+        }
+    }
+}
+
+/// Passes one reply of a link on to a slot that waits for it, as it comes.
+struct OneReply {
+    replies: Rc<Replies>,
+    slot: u64,
+    guard: Cell<Option<Guard>>,
+}
+
+impl ReplySink for OneReply {
+    fn deliver(&self, bytes: &[u8], replies: u32) {
+        if replies > 0 {
+            drop(self.guard.take());
+            self.replies.fill(self.slot, bytes);
+        } else {
+            self.replies.fill_part(self.slot, bytes);
+        }
+    }
+
+    fn abort(&self) {
+        self.replies.abort();
+    }
+}
+
+/// Tells the cache what a fill link hears.
+struct FillsCache {
+    filler: Filler,
+    cache: Arc<Cache>,
+}
+
+impl FillEvents for FillsCache {
+    fn tracking(&self) -> Option<&'static [&'static [u8]]> {
+        self.filler.tracking()
+    }
+
+    fn heartbeat(&self) -> Duration {
+        self.filler.heartbeat()
+    }
+
+    fn patience(&self) -> Duration {
+        self.filler.patience()
+    }
+
+    fn max_value_bytes(&self) -> usize {
+        self.filler.max_value_bytes()
+    }
+
+    fn connected(&self, tracking: &Tracking, table: Option<usize>) -> u64 {
+        if let Tracking::Refused(said) = tracking
+            && self.cache.note_refused()
+        {
+            warn!("the backing has no tracking that works, the cache is in expiry mode: {said}");
+        }
+        let limit = table.and_then(|keys| self.cache.set_table_limit(keys));
+        if let Some(limit) = limit {
+            warn!(
+                "cache.max_entries is more than the backing tracks: at most {limit} entries are kept, \
+                 raise its tracking-table-max-keys or lower cache.max_entries"
+            );
+        }
+        self.filler.connected(*tracking == Tracking::On)
+    }
+
+    fn answered(&self, sent: Instant) {
+        self.filler.answered(sent);
+    }
+
+    fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], sent: Instant, epoch: u64) {
+        self.filler
+            .filled(&fetch.key, fetch.token, pttl, reply, sent, epoch);
+    }
+
+    fn oversized(&self, fetch: Fetch) {
+        self.filler.oversized(&fetch.key, fetch.token);
+    }
+
+    fn measured(&self, key: &[u8], bytes: Option<u64>) {
+        self.filler.measured(key, bytes);
+    }
+
+    fn invalidated(&self, key: &[u8]) {
+        self.filler.invalidated(key);
+    }
+
+    fn flushed(&self) {
+        self.filler.flushed();
+    }
+
+    fn doubted(&self) {
+        self.filler.doubted();
+    }
+
+    fn renounced(&self, epoch: u64) -> u64 {
+        self.filler.renounced(epoch)
+    }
+
+    fn lost(&self) {
+        self.filler.lost();
+    }
+
+    fn failed(&self, fetch: Fetch) {
+        self.filler.failed(&fetch.key, fetch.token);
+    }
+}

@@ -1,0 +1,131 @@
+//! Takes what comes on a fill link apart and applies it, in the order of the wire.
+
+use super::{Asked, Inner};
+use crate::resp::{ReplyError, Value, parse_reply};
+use crate::upstream::error::UpstreamError;
+
+/// Up to this size a value is held and handed on whole, also when it is too large to be kept.
+const HELD_BYTES: usize = 64 * 1024;
+
+impl Inner {
+    pub(super) fn receive(&mut self, fresh: &[u8]) -> Result<(), UpstreamError> {
+        if self.held.is_empty() {
+            let done = self.apply(fresh)?;
+            self.held.extend_from_slice(&fresh[done..]);
+            return Ok(());
+        }
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(fresh);
+        let done = self.apply(&held)?;
+        held.drain(..done);
+        if !held.is_empty() {
+            self.held = held;
+        }
+        Ok(())
+    }
+
+    /// Applies the whole frames in `data`; returns how much of it is done with.
+    fn apply(&mut self, data: &[u8]) -> Result<usize, UpstreamError> {
+        let broken = |error: ReplyError| UpstreamError::Protocol(error.to_string());
+        let (mut start, mut pos) = (0, self.scanned);
+        while pos < data.len() {
+            let scanned = self.scanner.scan(&data[pos..]).map_err(broken)?;
+            pos += scanned.consumed;
+            if !scanned.complete {
+                if !self.skipping {
+                    self.look_at_header(&data[start..pos]);
+                }
+                if self.skipping {
+                    start = pos;
+                }
+                break;
+            }
+            if self.skipping {
+                self.skipping = false;
+                self.next_asked()?;
+            } else {
+                self.frame(&data[start..pos])?;
+            }
+            start = pos;
+        }
+        self.scanned = pos - start;
+        Ok(start)
+    }
+
+    /// Whether a reply that has begun is worth being held is told by its header: a value that is too
+    /// large would be held once here, and once for everybody who waits.
+    fn look_at_header(&mut self, begun: &[u8]) {
+        let most = self.events.max_value_bytes().max(HELD_BYTES);
+        let Some((asked @ Asked::Get(..), _)) = self.asked.front_mut() else {
+            return;
+        };
+        if bulk_length(begun).is_none_or(|length| length <= most) {
+            return;
+        }
+        self.skipping = true;
+        if let Asked::Get(fetch, _) = std::mem::replace(asked, Asked::Nothing) {
+            self.events.oversized(fetch);
+        }
+    }
+
+    /// What the reply at hand answers.
+    fn next_asked(&mut self) -> Result<(Asked, std::time::Instant), UpstreamError> {
+        let Some((asked, sent)) = self.asked.pop_front() else {
+            return Err(UpstreamError::Protocol(
+                "a reply that nobody asked for".into(),
+            ));
+        };
+        self.stalled = false;
+        self.events.answered(sent);
+        Ok((asked, sent))
+    }
+
+    fn frame(&mut self, frame: &[u8]) -> Result<(), UpstreamError> {
+        if frame.first() == Some(&b'>') {
+            return self.push(frame);
+        }
+        let (asked, sent) = self.next_asked()?;
+        match asked {
+            Asked::Pttl => self.pttl = integer(frame).unwrap_or(i64::MIN),
+            Asked::Get(fetch, epoch) => self.events.filled(fetch, self.pttl, frame, sent, epoch),
+            Asked::Length(key) => {
+                let bytes = integer(frame).and_then(|bytes| u64::try_from(bytes).ok());
+                self.events.measured(&key, bytes);
+            }
+            Asked::Ping(fence) => drop(fence),
+            Asked::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, frame: &[u8]) -> Result<(), UpstreamError> {
+        let parsed = parse_reply(frame).map_err(|e| UpstreamError::Protocol(e.to_string()))?;
+        let Some((Value::Push(parts), _)) = parsed else {
+            return Ok(());
+        };
+        if parts.first().and_then(Value::as_bytes) != Some(b"invalidate") {
+            return Ok(());
+        }
+        match parts.get(1) {
+            Some(Value::Array(keys)) => {
+                keys.iter()
+                    .filter_map(Value::as_bytes)
+                    .for_each(|key| self.events.invalidated(key));
+            }
+            _ => self.events.flushed(),
+        }
+        Ok(())
+    }
+}
+
+fn integer(frame: &[u8]) -> Option<i64> {
+    let digits = frame.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The length of the bulk string that begins here.
+fn bulk_length(begun: &[u8]) -> Option<usize> {
+    let header = begun.strip_prefix(b"$")?;
+    let end = memchr::memchr(b'\r', header)?;
+    std::str::from_utf8(&header[..end]).ok()?.parse().ok()
+}

@@ -1,0 +1,168 @@
+//! The socket side of a fill link: connects, writes what is queued, reads, reconnects.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Interval, MissedTickBehavior, sleep};
+use tracing::debug;
+
+use super::setup::set_up;
+use super::{FillLink, Inner};
+use crate::resp::Proto;
+use crate::stream::Stream;
+use crate::upstream::backing::Backing;
+use crate::upstream::backoff::Backoff;
+use crate::upstream::connect::{Conn, ConnectOptions};
+use crate::upstream::error::UpstreamError;
+use crate::upstream::link_task::Scratch;
+
+const READS_PER_TURN: usize = 8;
+
+/// Connects again and again, until the link is given up.
+pub(super) async fn run(
+    link: FillLink,
+    backing: Arc<Backing>,
+    db: u32,
+    connect_timeout: Duration,
+    scratch: Scratch,
+) {
+    let mut backoff = Backoff::default();
+    while !link.inner.borrow().closed {
+        let options = ConnectOptions {
+            proto: Proto::Resp3,
+            db,
+            name: "respite-fill",
+            timeout: connect_timeout,
+        };
+        match backing.connect(options).await {
+            Ok(mut conn) => {
+                let since = Instant::now();
+                let error = serve(&link, &mut conn, &scratch).await;
+                debug!(db, "fill link lost: {error}");
+                if since.elapsed() > connect_timeout {
+                    backoff.reset();
+                }
+            }
+            Err(error) => debug!(db, "fill link not connected: {error}"),
+        }
+        if !link.inner.borrow().closed {
+            sleep(backoff.next()).await;
+        }
+    }
+}
+
+/// Uses a connection until it is lost.
+async fn serve(link: &FillLink, conn: &mut Conn, scratch: &Scratch) -> UpstreamError {
+    let events = Rc::clone(&link.inner.borrow().events);
+    let command = events.tracking();
+    let setup = match set_up(conn, command).await {
+        Ok(setup) => setup,
+        Err(error) => return error,
+    };
+    if link.inner.borrow().closed {
+        return UpstreamError::NotReady;
+    }
+    link.inner
+        .borrow_mut()
+        .connected(&setup.tracking, setup.table);
+    let heartbeat = events.heartbeat();
+    let mut clock = tokio::time::interval(heartbeat);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stream = &mut conn.stream;
+    let error = poll_fn(|cx| {
+        let polled = poll(link, stream, &mut clock, scratch, cx);
+        polled.map_or_else(Poll::Ready, |()| Poll::Pending)
+    })
+    .await;
+    link.inner.borrow_mut().lose();
+    error
+}
+
+fn poll(
+    link: &FillLink,
+    stream: &mut Stream,
+    clock: &mut Interval,
+    scratch: &Scratch,
+    cx: &mut Context<'_>,
+) -> Result<(), UpstreamError> {
+    let mut inner = link.inner.borrow_mut();
+    let inner = &mut *inner;
+    if !inner
+        .task
+        .as_ref()
+        .is_some_and(|task| task.will_wake(cx.waker()))
+    {
+        inner.task = Some(cx.waker().clone());
+    }
+    if inner.closed {
+        return Err(UpstreamError::NotReady);
+    }
+    // What has come already is heard before the clock is looked at.
+    inner.poll_read(stream, scratch, cx)?;
+    while clock.poll_tick(cx).is_ready() {
+        if inner.is_outdated(clock.period()) {
+            return Err(UpstreamError::NotReady);
+        }
+        inner.tick(Instant::now(), clock.period())?;
+    }
+    inner.poll_write(stream, cx)
+}
+
+impl Inner {
+    /// Whether the settings want another link than this one.
+    fn is_outdated(&self, heartbeat: Duration) -> bool {
+        self.asked_to_track != self.events.tracking().is_some()
+            || heartbeat != self.events.heartbeat()
+    }
+
+    fn poll_read(
+        &mut self,
+        stream: &mut Stream,
+        scratch: &Scratch,
+        cx: &mut Context<'_>,
+    ) -> Result<(), UpstreamError> {
+        let mut scratch = scratch.borrow_mut();
+        for _ in 0..READS_PER_TURN {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+                    return Err(UpstreamError::closed());
+                }
+                Poll::Ready(Ok(())) => {
+                    self.last_heard = Instant::now();
+                    self.receive(buf.filled())?;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    fn poll_write(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Result<(), UpstreamError> {
+        while self.written < self.out.len() {
+            match Pin::new(&mut *stream).poll_write(cx, &self.out[self.written..]) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) => return Err(UpstreamError::closed()),
+                Poll::Ready(Ok(n)) => self.written += n,
+                Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        match Pin::new(stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Err(UpstreamError::lost(&error)),
+            _ => Ok(()),
+        }
+    }
+}
