@@ -1,9 +1,10 @@
 //! `[credentials.NAME]`: logins for other servers.
 
-use super::{Secret, error::Problems, raw};
+use super::{MeantFor, Secret, error::Problems, raw};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// One login. Never prints its password.
@@ -15,6 +16,8 @@ pub struct Credential {
     pub password: Secret,
     /// The file that the password was read from.
     pub password_file: Option<PathBuf>,
+    /// Where it may be sent besides to what the configuration itself names.
+    pub meant_for: Arc<MeantFor>,
 }
 
 impl Credential {
@@ -39,10 +42,15 @@ impl Credential {
                 raw.password
             }
         };
+        let meant_for = MeantFor::new(&raw.meant_for).unwrap_or_else(|reason| {
+            problems.invalid(key("for"), reason);
+            MeantFor::default()
+        });
         Self {
             user: raw.user,
             password,
             password_file: file,
+            meant_for: Arc::new(meant_for),
         }
     }
 }

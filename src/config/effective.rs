@@ -90,6 +90,7 @@ fn credential(credential: &Credential) -> raw::Credential {
             None => credential.password.clone(),
         },
         password_file: text(credential.password_file.as_ref()),
+        meant_for: credential.meant_for.texts(),
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
              workers = 4\nlog_format = \"json\"\n[http]\nlisten = \"\"\n[limits]\nclient_output_bytes = \"3MB\"\n\
              [timeouts]\nreply = 0\nidle = \"90s\"\n[access]\ndeny = [\"keys\"]\n\
              [tls]\ncert = \"c\"\nkey = \"k\"\nclient_ca = \"ca\"\nupstream_ca = \"up\"\n\
-             [credentials.a]\nuser = \"u\"\npassword_file = '{}'",
+             [credentials.a]\nuser = \"u\"\npassword_file = '{}'\nfor = [\"10.0.0.0/8:1\"]",
             password.path().display()
         );
         let config = file(&text).expect("valid");

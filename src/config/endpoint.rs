@@ -1,8 +1,8 @@
 //! One Redis server, as a URL names it.
 
-use super::{Secret, secret::MASK};
+use super::{MeantFor, Secret, secret::MASK};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 use url::{Host, Url};
 
 /// One Redis server and how to log in to it. Displays as its URL without the password.
@@ -18,6 +18,9 @@ pub struct Endpoint {
     pub password: Option<Secret>,
     /// The database to select.
     pub db: u32,
+    /// Where the password may be sent, when that depends on where the name of the host leads: a
+    /// connection to elsewhere is given up before a byte is sent.
+    pub only_at: Option<Arc<MeantFor>>,
 }
 
 /// Where a server listens.
@@ -138,6 +141,7 @@ fn tcp(url: &Url, tls: bool) -> Result<Endpoint, String> {
             _ => None,
         },
         db: database(url.path().trim_start_matches('/'))?,
+        only_at: None,
     })
 }
 
@@ -158,6 +162,7 @@ fn unix(url: &Url) -> Result<Endpoint, String> {
         user: None,
         password: None,
         db: database(db)?,
+        only_at: None,
     })
 }
 

@@ -9,6 +9,9 @@ const MIN_INTERVAL: Duration = Duration::from_millis(10);
 /// The most polls under way at the same time.
 const MAX_POLLS: usize = 10_000;
 
+/// The most that `max_added` can be: all of them are one reply of the backing.
+const MAX_ADDED: usize = 100_000;
+
 /// What a bare `INFO` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InfoMode {
@@ -37,6 +40,8 @@ pub struct FleetSettings {
     pub grace: u32,
     /// Polls under way at the same time, all shards together.
     pub max_concurrent_polls: usize,
+    /// The most shards that `SHARD.ADD` adds.
+    pub max_added: usize,
     /// What a bare `INFO` shows.
     pub info: InfoMode,
 }
@@ -77,6 +82,7 @@ pub(super) fn validate(raw: &raw::Fleet, problems: &mut Problems) -> FleetSettin
         MAX_POLLS as u64,
         problems,
     );
+    let max_added = number("max_added", raw.max_added, 0, MAX_ADDED as u64, problems);
     let info = match raw.info.as_str() {
         "cached" => InfoMode::Cached,
         "live" => InfoMode::Live,
@@ -94,6 +100,7 @@ pub(super) fn validate(raw: &raw::Fleet, problems: &mut Problems) -> FleetSettin
         timeout,
         grace: u32::try_from(grace).unwrap_or(u32::MAX),
         max_concurrent_polls: usize::try_from(max_concurrent_polls).unwrap_or(MAX_POLLS),
+        max_added: usize::try_from(max_added).unwrap_or(MAX_ADDED),
         info,
     }
 }
@@ -111,6 +118,7 @@ pub(super) fn to_raw(fleet: &FleetSettings, targets: &FleetTargets) -> raw::Flee
         timeout: Period(fleet.timeout),
         grace: i64::from(fleet.grace),
         max_concurrent_polls: integer(fleet.max_concurrent_polls as u64),
+        max_added: integer(fleet.max_added as u64),
         info: fleet.info.name().to_owned(),
         listed: sources.listed,
         file: sources.file,
@@ -143,7 +151,7 @@ mod tests {
         assert_eq!(
             problems(
                 "[fleet]\ninterval_min = \"1ms\"\ninterval_max = 0\ntimeout = 0\nactive_ops = -1\n\
-                 inactive_ops = 1\ngrace = 0\nmax_concurrent_polls = 10001\ninfo = \"old\""
+                 inactive_ops = 1\ngrace = 0\nmax_concurrent_polls = 10001\nmax_added = -1\ninfo = \"old\""
             ),
             [
                 "fleet.interval_min: must be at least 10ms",
@@ -153,6 +161,7 @@ mod tests {
                 "fleet.inactive_ops: must be at most active_ops",
                 "fleet.grace: must be from 1 to 4294967295",
                 "fleet.max_concurrent_polls: must be from 1 to 10000",
+                "fleet.max_added: must be from 0 to 100000",
                 "fleet.info: must be \"cached\" or \"live\"",
             ]
         );

@@ -22,6 +22,8 @@ pub struct GatewaySettings {
     pub connect: Duration,
     /// Without a byte from an instance or to a client; more than zero.
     pub timeout: Duration,
+    /// Without a byte either way over a connection that has switched protocols; more than zero.
+    pub idle: Duration,
     /// Bytes of a body that is kept in case it has to be sent again.
     pub retry_bytes: usize,
     /// Bytes of a body in `GATEWAY.FORWARD` and of its response.
@@ -50,6 +52,7 @@ pub(super) fn validate(raw: &raw::Gateway, problems: &mut Problems) -> GatewaySe
     for (key, Period(period)) in [
         ("gateway.connect", raw.connect),
         ("gateway.timeout", raw.timeout),
+        ("gateway.idle", raw.idle),
     ] {
         if period.is_zero() {
             problems.invalid(key, "must be more than 0");
@@ -63,6 +66,7 @@ pub(super) fn validate(raw: &raw::Gateway, problems: &mut Problems) -> GatewaySe
         connections,
         connect: raw.connect.0,
         timeout: raw.timeout.0,
+        idle: raw.idle.0,
         retry_bytes: bytes(raw.retry_bytes),
         forward_bytes: bytes(raw.forward_bytes),
     }
@@ -83,6 +87,7 @@ pub(super) fn to_raw(gateway: &GatewaySettings) -> raw::Gateway {
         connections: integer(gateway.connections),
         connect: Period(gateway.connect),
         timeout: Period(gateway.timeout),
+        idle: Period(gateway.idle),
         retry_bytes: size(gateway.retry_bytes),
         forward_bytes: size(gateway.forward_bytes),
     }
@@ -96,7 +101,7 @@ mod tests {
     fn impossible_values_are_refused() {
         assert_eq!(
             problems(
-                "[gateway]\nlisten = \"8081\"\nthreads = -1\nconnections = 0\nconnect = 0\ntimeout = \"0s\""
+                "[gateway]\nlisten = \"8081\"\nthreads = -1\nconnections = 0\nconnect = 0\ntimeout = \"0s\"\nidle = 0"
             ),
             [
                 "gateway.listen: \"8081\" is not HOST:PORT: it has no port",
@@ -104,6 +109,7 @@ mod tests {
                 "gateway.connections: must be from 1 to 10000000",
                 "gateway.connect: must be more than 0",
                 "gateway.timeout: must be more than 0",
+                "gateway.idle: must be more than 0",
             ]
         );
     }

@@ -157,7 +157,11 @@ fn set_credential(merged: &mut Table, name: &str, field: &str, text: &str) -> Re
         .entry(name)
         .or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(credential) = credential {
-        credential.insert(field.to_owned(), Value::String(text.to_owned()));
+        let value = match field {
+            "for" => Value::Array(split_list(text).into_iter().map(Value::String).collect()),
+            _ => Value::String(text.to_owned()),
+        };
+        credential.insert(field.to_owned(), value);
     }
     Ok(())
 }
@@ -260,7 +264,10 @@ mod tests {
             let lines: Vec<_> = keys.iter().map(|key| format!("{key} = {value}")).collect();
             lines.join("\n").parse().expect("TOML")
         };
-        let credential = table(&CREDENTIAL_KEYS, "\"x\"").try_into::<raw::Credential>();
+        let (texts, lists) = CREDENTIAL_KEYS.split_at(3);
+        let mut credential = table(texts, "\"x\"");
+        credential.extend(table(lists, "[]"));
+        let credential = credential.try_into::<raw::Credential>();
         assert!(credential.is_ok(), "{:?}", credential.err());
         let (texts, lists) = USER_KEYS.split_at(2);
         let mut user = table(texts, "\"x\"");

@@ -11,7 +11,7 @@
 //! - One file per section with its type and its rules: `access`, `bus`, `credential`, `fleet`,
 //!   `gateway`, `http`, `limits`, `tls`, `upstream` with `endpoint`, `fleet_targets` with `targets` and
 //!   `tracked_service`; `model` holds the whole. `services` reads the gateway's services file.
-//! - `listen`, `period`, `secret`, `size`: single values. `effective` prints a [`Config`] as TOML.
+//! - `listen`, `meant_for`, `period`, `secret`, `size`: single values. `effective` prints a [`Config`] as TOML.
 
 mod access;
 mod bus;
@@ -28,6 +28,7 @@ mod http;
 mod limits;
 mod listen;
 mod load;
+mod meant_for;
 mod merge;
 mod model;
 mod period;
@@ -58,6 +59,7 @@ pub use http::Http;
 pub use limits::{Limits, Timeouts};
 pub use listen::ListenAddr;
 pub use load::{Source, is_named, load};
+pub use meant_for::{AddressPattern, Meant, MeantFor};
 pub use model::{Config, LogFormat};
 pub use secret::Secret;
 pub use sentinel::SentinelSet;

@@ -70,35 +70,17 @@ impl Default for Config {
 impl Config {
     /// Returns the keys that differ in `new` and take effect at the next start only.
     pub fn changes_needing_restart(&self, new: &Self) -> Vec<&'static str> {
-        let server = |config: &Self| config.tls.server.clone();
-        let cert = |config: &Self| server(config).map(|tls| tls.cert);
-        let key = |config: &Self| server(config).map(|tls| tls.key);
-        let client_ca = |config: &Self| server(config).and_then(|tls| tls.client_ca);
         let changes = [
-            ("listen", self.listen != new.listen),
-            ("upstream", self.upstream_url() != new.upstream_url()),
-            (
-                "upstream_credential",
-                self.login(self.upstream_credential.as_ref())
-                    != new.login(new.upstream_credential.as_ref()),
-            ),
-            (
-                "sentinel_credential",
-                self.login(self.sentinel_credential.as_ref())
-                    != new.login(new.sentinel_credential.as_ref()),
-            ),
+            ("upstream", !self.upstream.may_become(&new.upstream)),
             ("workers", self.workers != new.workers),
             ("data_dir", self.data_dir != new.data_dir),
             ("log_format", self.log_format != new.log_format),
-            ("http.listen", self.http.listen != new.http.listen),
-            ("gateway", self.gateway != new.gateway),
-            ("bus", self.bus != new.bus),
-            ("tls.cert", cert(self) != cert(new)),
-            ("tls.key", key(self) != key(new)),
-            ("tls.client_ca", client_ca(self) != client_ca(new)),
+            ("cache.mode", self.cache.mode != new.cache.mode),
             (
                 "tls.upstream_ca",
-                self.tls.upstream_ca != new.tls.upstream_ca,
+                // Whoever asks the sentinels knows one.
+                matches!(self.upstream, Upstream::Sentinel(_))
+                    && self.tls.upstream_ca != new.tls.upstream_ca,
             ),
         ];
         changes
@@ -118,19 +100,6 @@ impl Config {
             set.sentinel_password = None;
         }
         upstream
-    }
-
-    /// Returns a named credential with its name.
-    fn login<'a>(
-        &'a self,
-        name: Option<&'a String>,
-    ) -> Option<(&'a String, Option<(&'a str, &'a str)>)> {
-        let name = name?;
-        let credential = self.credentials.get(name);
-        Some((
-            name,
-            credential.map(|c| (c.user.as_str(), c.password.expose())),
-        ))
     }
 }
 
@@ -164,36 +133,21 @@ mod tests {
     #[test]
     fn only_what_a_reload_cannot_change_needs_a_restart() {
         let cred = |password: &str| format!("[credentials.a]\npassword = \"{password}\"");
-        let named = |password: &str| {
-            format!(
-                "upstream = \"redis://h\"\nupstream_credential = \"a\"\n{}",
-                cred(password)
-            )
-        };
         for (old, new, expected) in [
             (String::new(), String::new(), &[][..]),
-            (String::new(), "listen = \"h:1\"".into(), &["listen"]),
             (String::new(), "upstream = \"redis://h\"".into(), &["upstream"]),
-            ("upstream = \"redis://:a@h\"".into(), "upstream = \"redis://:b@h\"".into(), &["upstream"]),
-            (named("a"), named("b"), &["upstream_credential"]),
-            (named("a"), "upstream = \"redis://h\"".into(), &["upstream_credential"]),
+            ("upstream = \"redis://:a@h\"".into(), "upstream = \"redis://:b@i\"".into(), &[]),
+            ("upstream = \"redis://h\"".into(), "upstream = \"redis://h/1\"".into(), &["upstream"]),
             (cred("a"), cred("b"), &[]),
             (String::new(), "workers = 1".into(), &["workers"]),
             (String::new(), "data_dir = \"d\"".into(), &["data_dir"]),
             (String::new(), "log_format = \"json\"".into(), &["log_format"]),
-            (String::new(), "http.listen = \"\"".into(), &["http.listen"]),
-            (String::new(), "bus.worker_ttl = 5".into(), &["bus"]),
-            (String::new(), "tls.upstream_ca = \"u\"".into(), &["tls.upstream_ca"]),
-            (String::new(), "gateway.services = \"s\"".into(), &["gateway"]),
+            (String::new(), "cache.mode = \"off\"".into(), &["cache.mode"]),
+            (String::new(), "tls.upstream_ca = \"u\"".into(), &[]),
             (String::new(), "http.token = \"t\"".into(), &[]),
             (
-                "tls = { cert = \"a\", key = \"a\", client_ca = \"a\" }".into(),
-                "tls = { cert = \"b\", key = \"b\", client_ca = \"b\" }".into(),
-                &["tls.cert", "tls.key", "tls.client_ca"],
-            ),
-            (
                 String::new(),
-                "log_level = \"warn\"\nlimits.clients = 1\ntimeouts.idle = 1\naccess.deny = [\"x\"]".into(),
+                "listen = \"h:1\"\nhttp.listen = \"\"\nbus.worker_ttl = 5\ngateway.services = \"s\"\ncache.max_bytes = 1\nlog_level = \"warn\"\nlimits.clients = 1\ntimeouts.idle = 1\naccess.deny = [\"x\"]".into(),
                 &[],
             ),
         ] {

@@ -92,6 +92,7 @@ pub(super) struct Fleet {
     pub(super) timeout: Period,
     pub(super) grace: i64,
     pub(super) max_concurrent_polls: i64,
+    pub(super) max_added: i64,
     pub(super) info: String,
     #[serde(rename = "static")]
     pub(super) listed: Vec<StaticTarget>,
@@ -163,6 +164,7 @@ pub(super) struct Gateway {
     pub(super) connections: i64,
     pub(super) connect: Period,
     pub(super) timeout: Period,
+    pub(super) idle: Period,
     pub(super) retry_bytes: Size,
     pub(super) forward_bytes: Size,
 }
@@ -201,7 +203,7 @@ pub(super) struct User {
 }
 
 /// The keys of [`Credential`].
-pub(super) const CREDENTIAL_KEYS: [&str; 3] = ["user", "password", "password_file"];
+pub(super) const CREDENTIAL_KEYS: [&str; 4] = ["user", "password", "password_file", "for"];
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -212,6 +214,8 @@ pub(super) struct Credential {
     pub(super) password: Secret,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) password_file: String,
+    #[serde(default, rename = "for", skip_serializing_if = "Vec::is_empty")]
+    pub(super) meant_for: Vec<String>,
 }
 
 fn all_commands() -> Vec<String> {

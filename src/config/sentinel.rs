@@ -47,6 +47,7 @@ impl SentinelSet {
             user: self.user.clone(),
             password: self.password.clone(),
             db: self.db,
+            only_at: None,
         }
     }
 
@@ -59,6 +60,7 @@ impl SentinelSet {
             user: self.sentinel_user.clone(),
             password: self.sentinel_password.clone(),
             db: 0,
+            only_at: None,
         }
     }
 

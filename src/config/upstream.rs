@@ -20,6 +20,16 @@ const HELP: &str = "must be \"embedded\", redis://[user:password@]host[:port][/d
 // === impl Upstream ===
 
 impl Upstream {
+    /// Whether a server that was started with this can go on with `new`: both are one server, with the
+    /// same database for clients to begin in.
+    #[must_use]
+    pub fn may_become(&self, new: &Self) -> bool {
+        match (self, new) {
+            (Self::Single(old), Self::Single(new)) => old.db == new.db,
+            (old, new) => old == new,
+        }
+    }
+
     /// The user and password for the servers, to be replaced; none for an embedded one.
     pub(super) fn login(&mut self) -> Option<(&mut Option<String>, &mut Option<Secret>)> {
         match self {

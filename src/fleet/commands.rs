@@ -17,7 +17,7 @@ use crate::resp::{Proto, ReplyWriter};
 const SYNTAX: &str = "ERR syntax error";
 
 /// So many labels has a shard at most.
-const MOST_LABELS: usize = 64;
+pub(super) const MOST_LABELS: usize = 64;
 /// The longest address, user, or name or value of a label, in bytes.
 const LONGEST_TEXT: usize = 1024;
 

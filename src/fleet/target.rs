@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Credential, Endpoint};
+use crate::config::{Credential, Endpoint, Meant};
 
 /// The most shards that are tracked, all sources together.
 pub const MAX_TARGETS: usize = 100_000;
@@ -62,23 +62,51 @@ impl Credentials {
         Self(Arc::new(credentials))
     }
 
-    /// Fills the login of the credential `name` in; `user` takes the place of the credential's own.
+    /// Fills the login of the credential `name` in for a server whose address the configuration itself
+    /// names together with it.
     ///
     /// # Errors
     /// Says that there is no such credential.
-    pub fn log_in(
+    pub fn log_in(&self, endpoint: &mut Endpoint, name: &str) -> Result<(), String> {
+        let credential = self.get(name)?;
+        endpoint.user = Some(credential.user.clone());
+        endpoint.password = Some(credential.password.clone());
+        Ok(())
+    }
+
+    /// Fills the login of the credential `name` in for a server that was found, if the credential is
+    /// meant for its address; `user` takes the place of the credential's own. What names servers at run time
+    /// (files, the backing, processes) can be written by others than those who write the configuration.
+    ///
+    /// # Errors
+    /// Says that there is no such credential, or that it is not meant for the address.
+    pub fn log_in_to_found(
         &self,
         endpoint: &mut Endpoint,
         name: &str,
         user: Option<&str>,
     ) -> Result<(), String> {
-        let credential = self
-            .0
-            .get(name)
-            .ok_or_else(|| format!("there is no [credentials.{name}]"))?;
+        let credential = self.get(name)?;
+        endpoint.only_at = match credential.meant_for.judge(&endpoint.address) {
+            Meant::Yes => None,
+            Meant::AtSome => Some(Arc::clone(&credential.meant_for)),
+            Meant::No => {
+                let address = endpoint.address.to_string();
+                let address = address.escape_debug();
+                return Err(format!(
+                    "[credentials.{name}] is not meant for {address}: see its key \"for\""
+                ));
+            }
+        };
         endpoint.user = Some(user.unwrap_or(&credential.user).to_owned());
         endpoint.password = Some(credential.password.clone());
         Ok(())
+    }
+
+    fn get(&self, name: &str) -> Result<&Credential, String> {
+        let credential = self.0.get(name);
+        // The name may be what anybody has written into the backing.
+        credential.ok_or_else(|| format!("there is no [credentials.{}]", name.escape_debug()))
     }
 }
 
@@ -176,16 +204,19 @@ mod tests {
             user: "u".to_owned(),
             password: crate::config::Secret::new("hush"),
             password_file: None,
+            meant_for: Arc::default(),
         };
         let credentials = Credentials::new([("main".to_owned(), login)].into());
         assert_eq!(
-            credentials.log_in(&mut endpoint, "other", None),
+            credentials.log_in(&mut endpoint, "other"),
             Err("there is no [credentials.other]".to_owned())
         );
-        assert_eq!(credentials.log_in(&mut endpoint, "main", None), Ok(()));
+        assert_eq!(credentials.log_in(&mut endpoint, "main"), Ok(()));
         assert_eq!(endpoint.user.as_deref(), Some("u"));
-        assert_eq!(credentials.log_in(&mut endpoint, "main", Some("v")), Ok(()));
-        assert_eq!(endpoint.user.as_deref(), Some("v"));
+        let refused = credentials.log_in_to_found(&mut endpoint, "main", Some("v"));
+        let reason = "[credentials.main] is not meant for h:6379: see its key \"for\"";
+        assert_eq!(refused, Err(reason.to_owned()));
+        assert_eq!(endpoint.user.as_deref(), Some("u"));
         assert!(!format!("{endpoint:?} {credentials:?}").contains("hush"));
     }
 }

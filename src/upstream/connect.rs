@@ -136,6 +136,15 @@ pub(super) async fn open_socket(
         Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
         Address::Tcp { host, port } => {
             let socket = TcpStream::connect((host.as_str(), *port)).await?;
+            if let Some(only_at) = &endpoint.only_at
+                && endpoint.password.is_some()
+                && !only_at.allows(socket.peer_addr()?)
+            {
+                return Err(std::io::Error::other(format!(
+                    "the credential is not meant for {}",
+                    socket.peer_addr()?
+                )));
+            }
             socket.set_nodelay(true)?;
             keep_alive(&socket)?;
             if !endpoint.tls {

@@ -1,6 +1,7 @@
 //! INFO of many servers from memory: who is tracked, how they are, what they said.
 
 mod added;
+mod credentials;
 mod discovered;
 mod info;
 mod polling;

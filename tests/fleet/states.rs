@@ -13,9 +13,9 @@ use crate::support::{
 
 /// So that a failure is soon one.
 const HASTY: &str = "[fleet]\ntimeout = \"300ms\"\ngrace = 2\n\
-                     [credentials.right]\npassword = \"right\"\n\
-                     [credentials.wrong]\npassword = \"wrong\"\n\
-                     [credentials.reader]\nuser = \"reader\"\npassword = \"right\"";
+                     [credentials.right]\npassword = \"right\"\nfor = [\"127.0.0.1:*\"]\n\
+                     [credentials.wrong]\npassword = \"wrong\"\nfor = [\"127.0.0.1:*\"]\n\
+                     [credentials.reader]\nuser = \"reader\"\npassword = \"right\"\nfor = [\"127.0.0.1:*\"]";
 
 #[track_caller]
 fn hasty(redis: &RedisServer) -> (Respite, Client) {
@@ -70,7 +70,7 @@ fn servers_that_answer_wrongly_harm_nobody() {
             "huge",
             Says::Huge(50 << 20),
             "down",
-            "the reply is longer than 8388608 bytes",
+            "the reply is longer than 1048576 bytes",
         ),
         ("endless", Says::Endless(50 << 20), "down", ""),
         (

@@ -150,7 +150,9 @@ fn servers_are_listed_in_files() {
             .iter()
             .map(|name| dir.join(name).display().to_string());
         let paths: Vec<String> = paths.collect();
-        format!("[fleet.file]\npaths = {paths:?}\n[credentials.main]\npassword = \"hush\"")
+        format!(
+            "[fleet.file]\npaths = {paths:?}\n[credentials.main]\npassword = \"hush\"\nfor = [\"127.0.0.1:*\"]"
+        )
     };
     fs::write(dir.join("targets.json"), listing(&[&a])).expect("written");
     let config_now = config(&["targets.json", "more-*.yml"]);

@@ -5,13 +5,17 @@ use std::time::Instant;
 
 use super::super::shard::Trouble;
 use super::super::snapshot::Snapshot;
+use super::super::watcher::Found;
 use crate::config::Endpoint;
 use crate::resp::{Value, parse_reply};
 use crate::upstream::{Dialer, DirectConn, UpstreamError};
 
-/// The longest INFO that is taken. One of a server with a thousand databases and every command in its
-/// statistics has a tenth of it.
+/// The longest INFO that is taken of a server that the configuration names. One of a server with a
+/// thousand databases and every command in its statistics has a tenth of it.
 const INFO_BYTES: usize = 8 * 1024 * 1024;
+/// The longest that is taken of one that was found: there may be thousands, and who names them can be
+/// somebody else.
+const FOUND_INFO_BYTES: usize = 1024 * 1024;
 /// What most servers answer fits.
 const LIKELY_BYTES: usize = 8 * 1024;
 /// What the servers' `CLIENT LIST` shows.
@@ -47,12 +51,17 @@ pub(super) enum Outcome {
 /// Polls. Sets no limit of time.
 pub(super) async fn poll(
     dialer: Arc<Dialer>,
-    endpoint: Endpoint,
+    found: &Found,
     known: Option<Box<PollConn>>,
 ) -> Outcome {
+    let endpoint = found.target.endpoint.clone();
+    let most = match found.is_configured() {
+        true => INFO_BYTES,
+        false => FOUND_INFO_BYTES,
+    };
     let known = known.filter(|known| known.endpoint == endpoint);
     if let Some(mut known) = known {
-        match known.info().await {
+        match known.info(most).await {
             Ok((snapshot, asked)) => {
                 return Outcome::Answered {
                     snapshot,
@@ -75,7 +84,7 @@ pub(super) async fn poll(
         }),
         Err(error) => return Failure::Upstream(error).outcome(),
     };
-    match conn.info().await {
+    match conn.info(most).await {
         Ok((snapshot, asked)) => Outcome::Answered {
             snapshot,
             asked,
@@ -95,11 +104,11 @@ enum Failure {
 }
 
 impl PollConn {
-    async fn info(&mut self) -> Result<(Snapshot, Instant), Failure> {
+    async fn info(&mut self, most: usize) -> Result<(Snapshot, Instant), Failure> {
         loop {
             let asked = Instant::now();
             let command = FORMS[self.form];
-            let reply = self.conn.ask(command, INFO_BYTES, self.likely).await;
+            let reply = self.conn.ask(command, most, self.likely).await;
             let reply = reply.map_err(Failure::Upstream)?;
             let last = self.form + 1 == FORMS.len();
             match text(reply) {

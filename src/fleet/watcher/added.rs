@@ -11,7 +11,8 @@ use redis::Value;
 use tokio::sync::Mutex;
 
 use super::super::Settings;
-use super::super::target::{Credentials, MAX_TARGETS, Target, parse_addr};
+use super::super::commands::MOST_LABELS;
+use super::super::target::{Credentials, Target, parse_addr};
 use super::{TargetSink, Watcher, Watching};
 use crate::upstream::{ControlError, ControlLink, ControlScript};
 
@@ -24,15 +25,33 @@ const KEY: &str = "respite:f:shards";
 /// The revision is looked at as often as an idle shard is polled, but at least so seldom.
 const SHORTEST_LOOK: Duration = Duration::from_secs(1);
 
-/// KEYS: the hash. ARGV: id, description, a new revision, the most entries. Returns 1, or 0 when
+/// The longest id or description that is read: what `SHARD.ADD` can have written is shorter. The
+/// hash may have been written by others.
+const LONGEST_FIELD: usize = 100 * 1024;
+
+/// KEYS: the hash. ARGV: id, description, a new revision, the most shards. Returns 1, or 0 when
 /// there is no room.
 static ADD: LazyLock<ControlScript> = LazyLock::new(|| {
     ControlScript::new(
-        "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 \
-         and redis.call('HLEN', KEYS[1]) > tonumber(ARGV[4]) then return 0 end \
+        "local n = redis.call('HLEN', KEYS[1]) - redis.call('HEXISTS', KEYS[1], '') \
+         if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 \
+         and n >= tonumber(ARGV[4]) then return 0 end \
          redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], '', ARGV[3]) return 1",
     )
 });
+
+/// KEYS: the hash. Returns its revision, or nothing when it has none that a Respite wrote.
+const REVISION: &str = "if redis.call('HSTRLEN', KEYS[1], '') > 64 then return '' end \
+         return redis.call('HGET', KEYS[1], '')";
+
+/// KEYS: the hash. ARGV: the most shards, the longest field. Returns ids and descriptions in turn, or how
+/// many shards there are when that is too many. What is too long is left out.
+const READ: &str = "local n = redis.call('HLEN', KEYS[1]) - redis.call('HEXISTS', KEYS[1], '') \
+         if n > tonumber(ARGV[1]) then return n end \
+         local longest, all = tonumber(ARGV[2]), {} \
+         for _, id in ipairs(redis.call('HKEYS', KEYS[1])) do \
+         if #id <= longest and redis.call('HSTRLEN', KEYS[1], id) <= longest then \
+         all[#all + 1] = id all[#all + 1] = redis.call('HGET', KEYS[1], id) end end return all";
 
 /// KEYS: the hash. ARGV: id, a new revision. Returns how many were there.
 static DEL: LazyLock<ControlScript> = LazyLock::new(|| {
@@ -95,12 +114,14 @@ impl Added {
     ) -> Result<(), String> {
         // What could not be tracked is not kept.
         self.target(id, description)?;
-        let most = (MAX_TARGETS - 1).to_string();
+        let most = self.settings.load().max_added;
         let (text, revision) = (description.encode(), revision());
-        let args = [id, &text, &revision, &most];
+        let args = [id, &text, &revision, &most.to_string()];
         let added = self.control.script(&ADD, &[KEY], &args).await;
         match added.map_err(|error| error.client_text())? {
-            Value::Int(0) => Err(format!("ERR no more than {MAX_TARGETS} shards are tracked")),
+            Value::Int(0) => Err(format!(
+                "ERR no more than {most} shards can be added: see fleet.max_added"
+            )),
             _ => self.read().await.map_err(|error| error.client_text()),
         }
     }
@@ -119,7 +140,7 @@ impl Added {
         if let Some(name) = &description.credential {
             let user = description.user.as_deref();
             let credentials = self.credentials.load();
-            let logged_in = credentials.log_in(&mut endpoint, name, user);
+            let logged_in = credentials.log_in_to_found(&mut endpoint, name, user);
             logged_in.map_err(|reason| format!("ERR {reason}"))?;
         }
         Ok(Target {
@@ -129,13 +150,31 @@ impl Added {
         })
     }
 
+    /// Executes a script that only reads. It is sent as it is: each Respite looks as soon as it starts, and asking
+    /// for one that the backing does not keep would be an error in its statistics.
+    async fn ask(&self, script: &str, args: &[&str]) -> Result<Value, ControlError> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(script).arg(1).arg(KEY).arg(args);
+        self.control.command(&command).await
+    }
+
     /// Reads the hash and emits what is in it.
     async fn read(&self) -> Result<(), ControlError> {
         let mut known = self.known.lock().await;
-        let all = self.control.command(redis::cmd("HGETALL").arg(KEY)).await?;
+        let most = self.settings.load().max_added.to_string();
+        let args = [most.as_str(), &LONGEST_FIELD.to_string()];
+        let all = self.ask(READ, &args).await?;
         let Some(sink) = known.sink.clone() else {
             return Ok(());
         };
+        if let Value::Int(there) = all {
+            sink.failed(format!(
+                "{KEY} has {there} shards, and fleet.max_added is {most}"
+            ));
+            // It is looked at again, however its revision is.
+            known.revision = None;
+            return Ok(());
+        }
         let mut revision = None;
         let mut targets = Vec::new();
         let mut problem = None;
@@ -164,11 +203,7 @@ impl Added {
 
     /// Reads the hash if it has changed.
     async fn look(&self) -> Result<(), ControlError> {
-        let asked = self
-            .control
-            .command(redis::cmd("HGET").arg(KEY).arg(""))
-            .await?;
-        let revision = match asked {
+        let revision = match self.ask(REVISION, &[]).await? {
             Value::BulkString(revision) => revision,
             _ => Vec::new(),
         };
@@ -274,6 +309,8 @@ impl Description {
                 ("addr", _) => description.addr = value,
                 ("user", _) => description.user = Some(value),
                 ("credential", _) => description.credential = Some(value),
+                // The hash may have been written by others.
+                (_, Some(_)) if description.labels.len() >= MOST_LABELS => {}
                 (_, Some(label)) => {
                     description.labels.insert(label.to_owned(), value);
                 }

@@ -99,6 +99,7 @@ impl DiscoveryWatcher {
             user: None,
             password: None,
             db: 0,
+            only_at: None,
         };
         let target = Target {
             id: format!("{}/{}", self.service, node.name),

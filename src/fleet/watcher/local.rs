@@ -91,12 +91,20 @@ impl LocalWatcher {
             user: None,
             password: None,
             db: 0,
+            only_at: None,
         };
         let mut rules = self.settings.rules.iter();
         if let Some(rule) = rules.find(|rule| rule.fits(&server.name, server.address.port())) {
             endpoint.tls = rule.tls;
             if let Some(name) = &rule.credential {
-                self.credentials.log_in(&mut endpoint, name, None)?;
+                match rule.port {
+                    // The rule names the address: this machine, that port.
+                    Some(_) => self.credentials.log_in(&mut endpoint, name)?,
+                    // Anybody can call a process so.
+                    None => self
+                        .credentials
+                        .log_in_to_found(&mut endpoint, name, None)?,
+                }
             }
         }
         let labels = [

@@ -10,7 +10,9 @@ use tracing::{debug, info, warn};
 
 use super::super::target::{MAX_TARGETS, Target, check_id};
 use super::added::ADDED;
+use super::backing::BACKING;
 use super::discovery::DISCOVERY;
+use super::static_targets::STATIC;
 
 /// A target with the name of the watcher that found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,14 @@ pub struct Found {
     pub target: Arc<Target>,
     /// The name of the watcher.
     pub source: Arc<str>,
+}
+
+impl Found {
+    /// Whether the configuration itself names it: it was not found at run time.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        [BACKING, STATIC].contains(&&*self.source)
+    }
 }
 
 /// How a watcher does, for `SHARD.WATCHERS`.

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::spec::target;
+use super::spec::{Word, target};
 use super::{TargetSink, Watcher, Watching};
 use crate::config::TargetSpec;
 use crate::fleet::Credentials;
+
+/// The name and kind of this watcher.
+pub(super) const STATIC: &str = "static";
 
 /// Emits the configured servers once; a reload makes another of these.
 #[derive(Debug)]
@@ -26,16 +29,19 @@ impl StaticWatcher {
 
 impl Watcher for StaticWatcher {
     fn name(&self) -> String {
-        "static".to_owned()
+        STATIC.to_owned()
     }
 
     fn kind(&self) -> &'static str {
-        "static"
+        STATIC
     }
 
     fn watch(self: Arc<Self>, sink: TargetSink) -> Watching {
         Box::pin(async move {
-            let targets = self.listed.iter().map(|s| target(s, &self.credentials));
+            let targets = self
+                .listed
+                .iter()
+                .map(|s| target(s, Word::Configured, &self.credentials));
             match targets.collect::<Result<Vec<_>, _>>() {
                 Ok(targets) => sink.set(targets),
                 Err(reason) => sink.failed(reason),

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::super::spec::target;
+use super::super::spec::{Word, target};
 use crate::config::{TargetPath, TargetSpec, read_targets};
 use crate::fleet::{Credentials, MAX_TARGETS, Target};
 
@@ -119,7 +119,7 @@ impl FileMemory {
                     break;
                 }
                 owners.insert(&spec.id, file);
-                match target(spec, credentials) {
+                match target(spec, Word::Found, credentials) {
                     Ok(target) => looked.push(target),
                     Err(reason) => {
                         problems.add(format!("{}: {}: {reason}", file.display(), spec.id));

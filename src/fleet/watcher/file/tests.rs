@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::{Credential, Secret, TargetPath};
+use crate::config::{Credential, MeantFor, Secret, TargetPath};
 use crate::fleet::watcher::{Found, Supervisor};
 
 /// Only a failure waits as long.
@@ -125,21 +125,26 @@ fn two_writes_within_one_tick_of_the_clock_are_told_apart() {
 fn credentials_are_named() {
     let folder = folder();
     let (memory, dir) = (FileMemory::default(), folder.path());
-    let text = "- targets: ['a:1']\n  labels: {credential: main}\n- targets: ['b:1']\n";
+    let text = "- targets: ['a:1']\n  labels: {credential: main}\n- targets: ['b:1']\n\
+                - targets: ['c:1']\n  labels: {credential: main}\n";
     write(dir, "a.yml", text);
+    let meant = MeantFor::new(&["a:1".to_owned()]).expect("a pattern");
     let login = Credential {
         user: "u".to_owned(),
         password: Secret::new("hush"),
         password_file: None,
+        meant_for: Arc::new(meant),
     };
     let credentials = Credentials::new([("main".to_owned(), login)].into());
     let looked = memory.look(&[path(dir, "a.yml")], &credentials);
-    assert_eq!(looked.problem, None);
+    let problem = looked.problem.clone().expect("c is not meant");
+    assert!(problem.contains("c:1: [credentials.main] is not meant for c:1"));
+    assert_eq!(looked.targets.len(), 2);
     assert_eq!(looked.targets[0].endpoint.user.as_deref(), Some("u"));
     assert!(!format!("{looked:?}").contains("hush"));
     // The credential goes with a reload, the file stays as it is.
     let without = look(&memory, dir, &["a.yml"]);
-    let problem = "DIR/a.yml: a:1: there is no [credentials.main]";
+    let problem = "DIR/a.yml: a:1: there is no [credentials.main] (and 1 more)";
     assert_eq!(without, ill(&["b:1"], problem));
 }
 
