@@ -55,7 +55,7 @@ impl Progress {
         Arc::new(progress)
     }
 
-    fn note(&self) {
+    pub(super) fn note(&self) {
         self.last.store(clock_ms(), Ordering::Relaxed);
     }
 

@@ -1,8 +1,10 @@
 //! All services, and which of them a path belongs to.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::path;
 use super::service::Service;
 
 /// The services by name and by path.
@@ -20,7 +22,9 @@ impl Catalog {
         let mut paths = HashMap::new();
         for service in services.values() {
             for api in service.apis().iter() {
-                paths.insert(api.clone(), Arc::clone(service));
+                // As the paths of requests are written.
+                let path = path::normal(api).map_or_else(|_| api.clone(), Cow::into_owned);
+                paths.insert(path, Arc::clone(service));
             }
         }
         let segments = |path: &String| path.matches('/').count();

@@ -13,12 +13,14 @@ use super::attempt::{Attempt, Failed};
 use super::body::Watched;
 use super::headers;
 use super::instance::{InFlight, Instance, clock_ms};
+use super::path::{self, Ambiguous};
 use super::pool::{Lent, Pool};
 use super::prepare::Prepared;
 use super::reply::{ReplyBody, Streaming, Trouble};
 use super::service::{Service, count};
 use super::shared::Gateway;
 use super::upgrade;
+use super::worker::Place;
 
 /// Instances that are tried because others could not be connected to.
 const MOST_CONNECTS: usize = 10;
@@ -64,11 +66,11 @@ impl Forwarder {
     pub(super) async fn serve(
         &self,
         request: Request<Incoming>,
-        peer: IpAddr,
+        (peer, place): (IpAddr, Place),
     ) -> Response<ReplyBody> {
         let settings = self.gateway.settings();
         let (keep, limit) = (settings.retry_bytes, settings.timeout);
-        let prepared = Prepared::from_client(request, peer, keep, limit).await;
+        let prepared = Prepared::from_client(request, (peer, place), keep, limit).await;
         let forwarded = match prepared {
             Ok(mut prepared) => self.forward(&mut prepared).await,
             Err(trouble) => Err(trouble),
@@ -84,7 +86,18 @@ impl Forwarder {
 
     /// Forwards a request that is prepared.
     pub(super) async fn forward(&self, prepared: &mut Prepared) -> Result<Forwarded, Trouble> {
-        let Some(service) = self.gateway.route(prepared.path()) else {
+        let routed = self.gateway.route(prepared.path());
+        if let Some(bare) = path::bare(prepared.path()) {
+            let same = match (&routed, self.gateway.route(&bare)) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, &other),
+                (one, other) => one.is_none() && other.is_none(),
+            };
+            // Whoever drops parameters must not see the path of another service.
+            if !same {
+                return Err(Ambiguous::Parameters.into());
+            }
+        }
+        let Some(service) = routed else {
             count(&self.gateway.counts.unrouted);
             return Err(Trouble::NoService);
         };
@@ -168,16 +181,18 @@ impl Forwarder {
             return Err(Failed::Lost("its body was sent already".to_owned()));
         };
         let settings = self.gateway.settings();
+        let connector = self.gateway.connector();
         let attempt = Attempt {
             pool: &self.pool,
-            connector: self.gateway.connector(),
+            connector: &connector,
             connect: settings.connect,
             timeout: settings.timeout,
             progress: prepared.progress.as_deref(),
         };
         let (response, connection, took) = attempt.make(instance, request).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return switch(response, prepared, instance, in_flight, took);
+            let idle = settings.idle;
+            return switch(response, prepared, instance, (in_flight, idle), took);
         }
         self.pass(
             service,
@@ -246,17 +261,19 @@ fn switch(
     mut response: Response<Incoming>,
     prepared: &mut Prepared,
     instance: &Instance,
-    in_flight: InFlight,
+    (in_flight, idle): (InFlight, Duration),
     took: Duration,
 ) -> Result<Response<ReplyBody>, Failed> {
-    let Some(client) = prepared.upgrade.take() else {
+    if !headers::strip(response.headers_mut()) {
+        return Err(Failed::Lost("it switched to another protocol".to_owned()));
+    }
+    let Some((client, place)) = prepared.upgrade.take() else {
         return Err(Failed::Lost("it switched protocols unasked".to_owned()));
     };
     instance.note_success(took);
-    upgrade::pass(client, hyper::upgrade::on(&mut response), in_flight);
+    let served = (in_flight, place);
+    upgrade::pass(client, hyper::upgrade::on(&mut response), served, idle);
     let (mut parts, _) = response.into_parts();
-    if let Some(protocol) = headers::strip(&mut parts.headers) {
-        headers::set_upgrade(&mut parts.headers, protocol);
-    }
+    headers::set_upgrade(&mut parts.headers);
     Ok(Response::from_parts(parts, ReplyBody::Kept(None)))
 }

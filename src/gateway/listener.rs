@@ -4,12 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use super::shared::Gateway;
@@ -27,10 +26,10 @@ pub struct GatewayListener {
 #[derive(Debug)]
 pub struct Running {
     stage: watch::Sender<Stage>,
-    accepting: AbortHandle,
+    accepting: JoinHandle<()>,
     connections: Arc<Semaphore>,
     most: usize,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl GatewayListener {
@@ -67,7 +66,7 @@ impl GatewayListener {
         let accepting = accept(self.socket, mailboxes, Arc::clone(&connections));
         Ok(Running {
             stage,
-            accepting: tokio::spawn(accepting).abort_handle(),
+            accepting: tokio::spawn(accepting),
             connections,
             most,
             threads: handles,
@@ -76,6 +75,13 @@ impl GatewayListener {
 }
 
 impl Running {
+    /// Closes the listener, and returns when that is done.
+    pub async fn close(&mut self) {
+        self.accepting.abort();
+        // It was ended on purpose.
+        let _ = (&mut self.accepting).await;
+    }
+
     /// Accepts no more connections, and ends each after the request that it has.
     pub fn drain(&self) {
         self.accepting.abort();

@@ -28,6 +28,7 @@ mod history;
 mod instance;
 mod listener;
 mod metrics;
+mod path;
 mod pool;
 mod prepare;
 mod probe;

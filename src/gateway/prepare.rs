@@ -1,5 +1,6 @@
 //! A request on its way: what of it is sent to an instance, as often as that takes.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use hyper::{Method, Request, Uri};
 use super::body::{Progress, RequestBody, Watched};
 use super::headers;
 use super::instance::Instance;
+use super::path::{self, Ambiguous};
 use super::reply::Trouble;
+use super::worker::Place;
 
 /// A request to be forwarded.
 pub(super) struct Prepared {
@@ -29,24 +32,33 @@ pub(super) struct Prepared {
     /// How far a body has come that passes through.
     pub(super) progress: Option<Arc<Progress>>,
     /// The client's connection, when it wants to switch protocols.
-    pub(super) upgrade: Option<OnUpgrade>,
+    pub(super) upgrade: Option<(OnUpgrade, Place)>,
 }
 
 impl Prepared {
     /// Takes a request of a client. A small body of a request that may be repeated is read first.
     pub(super) async fn from_client(
         mut request: Request<Incoming>,
-        peer: IpAddr,
+        (peer, place): (IpAddr, Place),
         keep: usize,
         limit: Duration,
     ) -> Result<Self, Trouble> {
-        let protocol = headers::strip(request.headers_mut());
-        let upgrade = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
-        let (parts, body) = request.into_parts();
+        if !headers::is_framed_once(request.headers()) {
+            return Err(Trouble::Framing);
+        }
+        let switches = headers::strip(request.headers_mut());
+        // What a client sends before the other side has agreed is a body, or nothing.
+        let switches =
+            switches && *request.method() == Method::GET && request.body().is_end_stream();
+        let upgrade = switches.then(|| (hyper::upgrade::on(&mut request), place));
+        let (mut parts, body) = request.into_parts();
+        if !headers::set_host(&mut parts.headers, &parts.uri) && parts.method != Method::CONNECT {
+            return Err(Trouble::Host);
+        }
         let mut prepared = Self::new(parts.method, &parts.uri, parts.headers)?;
         headers::forwarded(&mut prepared.headers, peer);
-        if let Some(protocol) = protocol {
-            headers::set_upgrade(&mut prepared.headers, protocol);
+        if switches {
+            headers::set_upgrade(&mut prepared.headers);
         }
         prepared.upgrade = upgrade;
         if body.is_end_stream() {
@@ -84,6 +96,9 @@ impl Prepared {
     ) -> Result<Self, Trouble> {
         headers::strip(&mut given);
         given.remove(hyper::header::CONTENT_LENGTH);
+        if given.contains_key(HOST) && !headers::set_host(&mut given, uri) {
+            return Err(Trouble::Host);
+        }
         let mut prepared = Self::new(method, uri, given)?;
         headers::forwarded(&mut prepared.headers, peer);
         prepared.keep(Some(body).filter(|body| !body.is_empty()));
@@ -95,9 +110,11 @@ impl Prepared {
             return Err(Trouble::Method);
         }
         let target = uri.path_and_query().cloned();
-        let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        if headers::leads_up(target.path()) {
-            return Err(Trouble::Path);
+        let mut target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        if let Cow::Owned(path) = path::normal(target.path())? {
+            let query = target.query().map(|query| format!("?{query}"));
+            let text = path + &query.unwrap_or_default();
+            target = PathAndQuery::try_from(text).map_err(|_| Ambiguous::Encoded)?;
         }
         Ok(Prepared {
             method,

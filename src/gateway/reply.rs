@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::body::{BodyError, Carried, Paused, Progress, Watched};
 use super::instance::{InFlight, Instance};
+use super::path::Ambiguous;
 use super::pool::Lent;
 use super::service::Service;
 
@@ -39,8 +40,14 @@ pub(super) enum Trouble {
     NoAnswer { service: String, why: String },
     #[error("no instance of service {0} has answered in time")]
     Late(String),
-    #[error("the path has a .. segment")]
-    Path,
+    #[error(transparent)]
+    Path(#[from] Ambiguous),
+    #[error("a request has one Host")]
+    Host,
+    #[error(
+        "a request says in one way how long its body is: Content-Length, or Transfer-Encoding: chunked"
+    )]
+    Framing,
     #[error("CONNECT is not forwarded")]
     Method,
     #[error("the body of the request did not come in time")]
@@ -64,7 +71,9 @@ impl Trouble {
             Trouble::NoInstance(_) => StatusCode::SERVICE_UNAVAILABLE,
             Trouble::NoAnswer { .. } => StatusCode::BAD_GATEWAY,
             Trouble::Late(_) => StatusCode::GATEWAY_TIMEOUT,
-            Trouble::Path | Trouble::BadBody => StatusCode::BAD_REQUEST,
+            Trouble::Path(_) | Trouble::Host | Trouble::Framing | Trouble::BadBody => {
+                StatusCode::BAD_REQUEST
+            }
             Trouble::Method => StatusCode::METHOD_NOT_ALLOWED,
             Trouble::SlowClient => StatusCode::REQUEST_TIMEOUT,
         }
@@ -77,6 +86,11 @@ impl Trouble {
         *response.status_mut() = self.status();
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, json);
+        if matches!(self, Trouble::Framing) {
+            // Who sent it may have meant the rest of it for another request.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         response
     }
 }

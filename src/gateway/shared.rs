@@ -23,8 +23,8 @@ const MOST_POLLS: usize = 256;
 
 /// The services, their instances and how to reach them.
 pub struct Gateway {
-    settings: GatewaySettings,
-    connector: Connector,
+    settings: ArcSwap<GatewaySettings>,
+    connector: ArcSwap<Connector>,
     /// Where polls are made.
     control: Handle,
     nodes: Arc<dyn Nodes>,
@@ -59,8 +59,8 @@ impl Gateway {
         nodes: Arc<dyn Nodes>,
     ) -> Arc<Self> {
         Arc::new(Gateway {
-            settings,
-            connector,
+            settings: ArcSwap::from_pointee(settings),
+            connector: ArcSwap::from_pointee(connector),
             control,
             nodes,
             catalog: ArcSwap::default(),
@@ -71,12 +71,19 @@ impl Gateway {
     }
 
     /// `[gateway]`.
-    pub fn settings(&self) -> &GatewaySettings {
-        &self.settings
+    pub fn settings(&self) -> Arc<GatewaySettings> {
+        self.settings.load_full()
     }
 
-    pub(super) fn connector(&self) -> &Connector {
-        &self.connector
+    /// Puts changed settings in force, for the requests that begin from now on; who listens with how many
+    /// threads and connections is not its affair.
+    pub fn set_settings(&self, settings: GatewaySettings, connector: Connector) {
+        self.settings.store(Arc::new(settings));
+        self.connector.store(Arc::new(connector));
+    }
+
+    pub(super) fn connector(&self) -> Arc<Connector> {
+        self.connector.load_full()
     }
 
     pub(super) fn control(&self) -> &Handle {
@@ -137,7 +144,7 @@ impl Gateway {
             let polling = probe::poll_for_ever(
                 Arc::clone(service),
                 Arc::clone(instance),
-                self.connector.clone(),
+                Connector::clone(&self.connector()),
                 Arc::clone(&self.permits),
             );
             instance.set_poller(self.control.spawn(polling).abort_handle());

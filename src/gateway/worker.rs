@@ -127,12 +127,11 @@ impl Worker {
             peer,
             permit,
         } = connection;
-        let left = Left(Arc::clone(&self.connections));
+        let place = Place::new((Left(Arc::clone(&self.connections)), permit));
         let forwarder = Arc::clone(&self.forwarder);
         let stages = self.stages.clone();
         serving.spawn(async move {
-            let _place = (left, permit);
-            if let Err(error) = serve(socket, peer, forwarder, stages).await {
+            if let Err(error) = serve(socket, (peer, place), forwarder, stages).await {
                 debug!("gateway: a client's connection ended: {error}");
             }
         });
@@ -141,7 +140,7 @@ impl Worker {
 
 async fn serve(
     socket: std::net::TcpStream,
-    peer: SocketAddr,
+    (peer, place): (SocketAddr, Place),
     forwarder: Arc<Forwarder>,
     mut stages: watch::Receiver<Stage>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -154,7 +153,8 @@ async fn serve(
     stream.set_write_timeout(Some(limit));
     let service = service_fn(move |request| {
         let forwarder = Arc::clone(&forwarder);
-        async move { Ok::<_, Infallible>(forwarder.serve(request, peer.ip()).await) }
+        let who = (peer.ip(), Arc::clone(&place));
+        async move { Ok::<_, Infallible>(forwarder.serve(request, who).await) }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -173,8 +173,12 @@ async fn serve(
     Ok(connection.await?)
 }
 
+/// A connection's place among all: it is free when the connection has ended, and when what it has switched
+/// to has.
+pub(super) type Place = Arc<(Left, OwnedSemaphorePermit)>;
+
 /// Takes a connection off its thread's count, however it ends.
-struct Left(Arc<AtomicUsize>);
+pub(super) struct Left(Arc<AtomicUsize>);
 
 impl Drop for Left {
     fn drop(&mut self) {

@@ -148,7 +148,7 @@ fn a_request_is_forwarded_for_a_redis_client() {
             ),
             (
                 &["GATEWAY.FORWARD", "GET", "/a/../b"],
-                "ERR the path has a .. segment",
+                "ERR the path has a . or .. segment",
             ),
             (
                 &["GATEWAY.FORWARD", "GET"],
