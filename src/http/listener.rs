@@ -1,5 +1,6 @@
 //! The bound admin listener and its connections.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,20 +12,20 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tower_service::Service;
 use tracing::{debug, warn};
 
-use super::access::Guard;
-use super::pages::{Sources, routes};
+use super::access::{Guard, is_free};
+use super::pages::{Sources, routes, too_many};
+use super::places::{Place, Places};
 use crate::config::ListenAddr;
 
-/// Connections at the same time: scrapers, probes and people.
-const MOST_CONNECTIONS: usize = 512;
 /// How long a connection may be silent.
 const IDLE: Duration = Duration::from_secs(60);
 /// The bytes of a request's head.
 const HEAD_BYTES: usize = 64 * 1024;
+/// How long a connection that has to give way may take to send what it has written.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// The bound admin listener.
 #[derive(Debug)]
@@ -53,18 +54,13 @@ impl HttpListener {
     pub async fn serve(self, guard: Arc<Guard>, sources: Sources) {
         let everywhere = self.addr.ip().is_unspecified();
         let routes = routes(guard, sources, everywhere);
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let places = Places::new();
         loop {
-            // The semaphore is never closed.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
             match self.socket.accept().await {
                 Ok((socket, peer)) => {
-                    let routes = routes.clone();
+                    let (routes, place) = (routes.clone(), places.take());
                     tokio::spawn(async move {
-                        let _place = place;
-                        if let Err(error) = serve(socket, peer, routes).await {
+                        if let Err(error) = serve(socket, peer, place, routes).await {
                             debug!("an HTTP connection ended: {error}");
                         }
                     });
@@ -82,21 +78,39 @@ impl HttpListener {
 async fn serve(
     socket: TcpStream,
     peer: SocketAddr,
+    place: Place,
     routes: axum::Router,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     socket.set_nodelay(true)?;
     let mut stream = tokio_io_timeout::TimeoutStream::new(socket);
     stream.set_write_timeout(Some(IDLE));
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let busy = place.begin();
         let mut request: Request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        routes.clone().call(request)
+        let mut routes = routes.clone();
+        let refused = place.reserved && !is_free(request.uri().path());
+        async move {
+            let response = match refused {
+                true => too_many(),
+                false => routes.call(request).await?,
+            };
+            Ok::<_, Infallible>(response.map(|body| busy.until_sent(body)))
+        }
     });
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service)
-        .await;
-    Ok(served?)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => return Ok(served?),
+        () = place.given_up() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    match tokio::time::timeout(FAREWELL, connection).await {
+        Ok(served) => Ok(served?),
+        Err(_) => Err("it gave way to a newer one".into()),
+    }
 }

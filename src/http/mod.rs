@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - `listener` accepts a bounded number of connections; `access` decides who may ask.
+//! - `listener` accepts connections, `places` says how many and which gives way; `access` decides who may ask.
 //! - `pages` has the routes, the index, `/metrics`, `/health` and `/ready`. A file per group of endpoints: `json`
 //!   (`/stats`, `/dump`), `fleet` (`/scrape`, `/sd`, `/shards`), `backing` (`/services`, `/bus`), `keys`.
 //! - `query` reads what a request says, `pieces` writes long answers; `inventory` is what they are asked of.
@@ -18,6 +18,7 @@ mod keys;
 mod listener;
 mod pages;
 mod pieces;
+mod places;
 mod query;
 
 pub use access::{Guard, Rules};

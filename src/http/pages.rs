@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -219,6 +219,15 @@ pub(super) fn error(status: StatusCode, text: &str) -> Response {
 
 pub(super) fn no_page() -> Response {
     error(StatusCode::NOT_FOUND, "there is no such page")
+}
+
+/// The answer of the reserve of connections to everything but `/health` and `/ready`.
+pub(super) fn too_many() -> Response {
+    let text = "too many connections: all of them wait for an answer";
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, text);
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+    response
 }
 
 pub(super) fn unauthorized() -> Response {

@@ -2,6 +2,7 @@
 
 mod access;
 mod backing;
+mod connections;
 mod exposition;
 mod keys;
 mod metrics;
