@@ -5,5 +5,6 @@
 mod facts;
 pub mod join;
 mod lease;
+mod program;
 mod server;
 pub mod worker;

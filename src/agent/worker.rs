@@ -1,23 +1,19 @@
 //! `respite worker BUS METHOD --exec CMD`: a bus worker that runs a command for each call.
 //!
-//! The command gets the call's
-//! arguments as its own and the payload on its standard input; what it writes to standard output is the reply.
+//! How the command gets the call's arguments and payload is in `program`.
 
 use std::collections::HashMap;
-use std::process::{ExitCode, ExitStatus, Stdio};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisError, Value};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{interval, sleep};
 
+use super::program::{Made, Program};
 use super::server;
 use crate::cli::WorkerArgs;
 use crate::upstream::ControlLink;
@@ -32,10 +28,6 @@ const RETRY: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 /// A connection that held for so long was a good one: the next attempt comes soon again.
 const GOOD: Duration = Duration::from_secs(10);
-/// How much of what a failed command wrote to standard error goes into the error.
-const STDERR_TAIL: usize = 1024;
-/// What the bus takes as a result at most.
-const MOST_OUTPUT: usize = 64 * 1024 * 1024;
 
 /// A call that was fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,19 +39,10 @@ struct Call {
     payload: Vec<u8>,
 }
 
-/// What the command made of a call.
-#[derive(Debug, PartialEq, Eq)]
-enum Made {
-    Reply(Vec<u8>),
-    Failure(String, Vec<u8>),
-    /// Nobody waits for it any more.
-    Nothing,
-}
-
 /// One of the workers of the process.
 struct Worker<'a> {
     args: &'a WorkerArgs,
-    command: &'a [String],
+    command: &'a Program,
     link: Arc<ControlLink>,
     name: String,
     stop: watch::Receiver<bool>,
@@ -71,7 +54,7 @@ struct Worker<'a> {
 #[must_use]
 pub fn run(args: &WorkerArgs) -> ExitCode {
     let command = match shell_words::split(&args.exec) {
-        Ok(words) if !words.is_empty() => words,
+        Ok(words) if !words.is_empty() => Program::new(words, args),
         Ok(_) => return refused("--exec: the command is empty"),
         Err(error) => return refused(&format!("--exec: {error}")),
     };
@@ -96,7 +79,7 @@ fn refused(text: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-async fn work(args: &WorkerArgs, command: &[String], link: &Arc<ControlLink>) -> ExitCode {
+async fn work(args: &WorkerArgs, command: &Program, link: &Arc<ControlLink>) -> ExitCode {
     let (Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -249,15 +232,15 @@ impl Worker<'_> {
         call: &Call,
         conn: &mut MultiplexedConnection,
     ) -> Result<Made, RedisError> {
-        let mut child = match self.start(call) {
+        let mut child = match self.command.start(&call.args) {
             Ok(child) => child,
             Err(error) => {
-                let message = format!("cannot start {}: {error}", self.command[0]);
+                let message = format!("cannot start {}: {error}", self.command.program());
                 return Ok(Made::Failure("EXEC".to_owned(), message.into_bytes()));
             }
         };
         let every = self.beat_every(&call.method, conn).await?;
-        let running = finish(&mut child.0, &call.payload);
+        let running = child.finish(&call.payload);
         tokio::pin!(running);
         let mut beats = interval(every);
         beats.tick().await;
@@ -279,86 +262,6 @@ impl Worker<'_> {
             }
         }
     }
-
-    fn start(&self, call: &Call) -> std::io::Result<Running> {
-        use std::os::unix::ffi::OsStrExt;
-        let mut command = Command::new(&self.command[0]);
-        command
-            .args(&self.command[1..])
-            .args(call.args.iter().map(|arg| std::ffi::OsStr::from_bytes(arg)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        command.spawn().map(Running)
-    }
-}
-
-/// A command that runs. Dropped before it has ended, it is killed with all that it started.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // There is no number any more once it was waited for.
-        if let Some(pid) = self.0.id().and_then(|pid| i32::try_from(pid).ok()) {
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-    }
-}
-
-/// Feeds the command and reads all that it writes.
-async fn finish(child: &mut Child, payload: &[u8]) -> Made {
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let feed = async {
-        if let Some(mut stdin) = stdin {
-            // A command that does not read its input is no failure.
-            let _ = stdin.write_all(payload).await;
-        }
-    };
-    let ((), output, errors) = tokio::join!(feed, read_all(stdout), read_tail(stderr));
-    let failure = |code: &str, text: String| Made::Failure(code.to_owned(), text.into_bytes());
-    match (child.wait().await, output) {
-        (Err(error), _) => failure("EXEC", error.to_string()),
-        (Ok(status), Ok(output)) if status.success() => Made::Reply(output),
-        (Ok(status), Err(error)) if status.success() => failure("EXEC", error),
-        (Ok(status), _) => Made::Failure(code_of(status), errors),
-    }
-}
-
-fn code_of(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("EXIT{code}"),
-        (None, Some(signal)) => format!("SIGNAL{signal}"),
-        (None, None) => "EXIT".to_owned(),
-    }
-}
-
-async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        let mut stream = stream.take(MOST_OUTPUT as u64 + 1);
-        let read = stream.read_to_end(&mut bytes).await;
-        read.map_err(|error| error.to_string())?;
-    }
-    if bytes.len() > MOST_OUTPUT {
-        return Err(format!("the command wrote more than {MOST_OUTPUT} bytes"));
-    }
-    Ok(bytes)
-}
-
-/// Reads to the end and keeps the last bytes.
-async fn read_tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
-    let mut tail = Vec::new();
-    let mut buffer = vec![0; 8 * 1024];
-    if let Some(mut stream) = stream {
-        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-            tail.extend_from_slice(&buffer[..read]);
-            let over = tail.len().saturating_sub(STDERR_TAIL);
-            tail.drain(..over);
-        }
-    }
-    tail.trim_ascii().to_vec()
 }
 
 fn read_calls(reply: Value) -> Vec<Call> {
@@ -423,13 +326,5 @@ mod tests {
         assert_eq!(calls[0].args, [b"1".to_vec()]);
         assert_eq!(calls[0].id, "i");
         assert!(read_calls(Value::Nil).is_empty());
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn the_tail_of_what_went_wrong_is_kept() {
-        let long = [vec![b'x'; 5000], b"the end\n".to_vec()].concat();
-        let tail = read_tail(Some(long.as_slice())).await;
-        assert!(tail.ends_with(b"xthe end") && tail.len() < STDERR_TAIL);
-        assert_eq!(read_all(Some(&b"out\n"[..])).await, Ok(b"out\n".to_vec()));
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::backoff::Backoff;
 use crate::config::{Address, Endpoint};
@@ -102,6 +102,7 @@ impl Embedded {
             user: None,
             password: None,
             db: 0,
+            only_at: None,
         }
     }
 
@@ -188,8 +189,25 @@ fn lock_data_dir(dir: &Path) -> Result<File, EmbeddedError> {
         what: format!("use {}", dir.display()),
         error,
     };
-    std::fs::create_dir_all(dir).map_err(io)?;
-    let file = File::create(dir.join("respite.lock")).map_err(io)?;
+    let mut folders = DirBuilder::new();
+    folders
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(io)?;
+    let mode = dir.metadata().map_err(io)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        // It may be shared on purpose; what is written into it is private all the same.
+        let mode = mode & 0o777;
+        info!(
+            "data_dir {} is open to others (mode {mode:o})",
+            dir.display()
+        );
+    }
+    let lock = dir.join("respite.lock");
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(lock).map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(EmbeddedError::InUse(dir.to_owned())),
@@ -283,6 +301,8 @@ pub fn guard(args: &[std::ffi::OsString]) -> io::Error {
     if let Err(errno) = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM) {
         return errno.into();
     }
+    // Nobody else reads what it writes, least of all its append-only file.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     match args.split_first() {
         Some((program, rest)) => Command::new(program).args(rest).exec(),
         None => io::Error::other("nothing to run"),

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::World;
-use crate::support::{DEADLINE, respite_command, wait_until};
+use crate::support::{Client, DEADLINE, respite_command, wait_until};
 
 struct Worker(Child);
 
@@ -51,6 +51,66 @@ fn a_command_gets_arguments_and_payload_and_its_output_is_the_reply() {
     let workers = client.call(&["BUS.WORKERS", "b"]);
     assert_eq!(workers.items().len(), 2);
     assert_eq!(workers.items()[0].field("patterns").strings(), ["m"]);
+}
+
+#[test]
+fn what_a_caller_says_is_no_option_of_the_command() {
+    let world = World::of(1);
+    world.register("dashes", &[]);
+    world.register("file", &[]);
+    let _one = Worker::start(
+        &world,
+        "dashes",
+        &["--exec", "sh -c 'printf \"%s.\" \"$@\"' x", "--end-options"],
+    );
+    // The script that its argument would be, were it one.
+    let script = "sh -c 'printf \"%s,\" \"$#\"; tr \"\\0\" . < \"$RESPITE_ARGS_FILE\"; ls -l \"$RESPITE_ARGS_FILE\" | cut -c1-10' x";
+    let _two = Worker::start(&world, "file", &["--exec", script, "--args-file"]);
+    let mut client = world.connect();
+    wait_until("both wait", DEADLINE, || {
+        client.call(&["BUS.WORKERS", "b"]).items().len() == 2
+    });
+    let call = |client: &mut Client, method: &str| {
+        client.call(&[
+            "BUS.CALL",
+            "b",
+            method,
+            "ARGS",
+            "--use-compress-program=id",
+            "a b",
+        ])
+    };
+    call(&mut client, "dashes").assert_str("--.--use-compress-program=id.a b.");
+    call(&mut client, "file").assert_str("0,--use-compress-program=id.a b.-rw-------\n");
+}
+
+#[test]
+fn the_environment_of_a_command_is_a_list() {
+    let world = World::of(1);
+    world.register("m", &[]);
+    let server = format!("127.0.0.1:{}", world.respites[0].port());
+    let args = [
+        "worker", "b", "m", "--server", &server, "--exec", "env", "--env", "MINE",
+    ];
+    let mut command: Command = respite_command(&args);
+    command
+        .env("MINE", "seen")
+        .env("A_SECRET", "hush")
+        .env("LC_ALL", "C");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let _worker = Worker(command.spawn().expect("a worker"));
+    let mut client = world.connect();
+    wait_until("the worker waits", DEADLINE, || {
+        !client.call(&["BUS.WORKERS", "b"]).items().is_empty()
+    });
+    let reply = client.call(&["BUS.CALL", "b", "m"]);
+    let names: Vec<&str> = reply
+        .as_str()
+        .lines()
+        .filter_map(|line| line.split('=').next())
+        .collect();
+    assert!(names.contains(&"MINE") && names.contains(&"PATH") && names.contains(&"LC_ALL"));
+    assert!(!reply.as_str().contains("hush"), "{names:?}");
 }
 
 #[test]

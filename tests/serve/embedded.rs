@@ -150,6 +150,28 @@ fn a_data_directory_keeps_the_data() {
 }
 
 #[test]
+fn a_data_directory_is_nobody_elses() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let data = dir.path().join("data");
+    let data_dir = data.display().to_string();
+    let respite = builder().arg("--data-dir").arg(&data_dir).start();
+    respite.call(&["SET", "a", "secret"]).assert_ok();
+    let mut folders = vec![data];
+    let mut seen = 0;
+    while let Some(path) = folders.pop() {
+        let metadata = path.symlink_metadata().expect("there");
+        let mode = metadata.permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} {mode:o}", path.display());
+        if metadata.is_dir() {
+            let entries = path.read_dir().expect("a folder");
+            folders.extend(entries.map(|entry| entry.expect("an entry").path()));
+        }
+        seen += 1;
+    }
+    assert!(seen >= 3, "the folder, the lock, an append-only file");
+}
+
+#[test]
 fn a_data_directory_has_one_respite() {
     let dir = tempfile::tempdir().expect("temp dir");
     let data_dir = dir.path().display().to_string();
