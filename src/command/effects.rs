@@ -44,6 +44,9 @@ bitflags! {
         const REPLICATES = 1 << 13;
         /// Nothing is known of the command.
         const UNKNOWN = 1 << 14;
+        /// Changes what `INFO` tells in a way that people poll for: a save that has begun, a counter that was
+        /// reset, a setting, a role.
+        const TOLD_BY_INFO = 1 << 15;
     }
 }
 
@@ -127,9 +130,40 @@ fn is_no_data(name: &str) -> bool {
     name == "function" || name.starts_with("function|") || name.starts_with("script|")
 }
 
+/// What changes INFO but by writing keys. Where the subcommands are not known, the whole command does.
+fn is_told_by_info(name: &str) -> bool {
+    let (command, sub) = name.split_once('|').unwrap_or((name, ""));
+    match command {
+        "bgsave" | "save" | "bgrewriteaof" | "shutdown" | "replicaof" | "slaveof" | "failover"
+        | "flushall" | "flushdb" | "swapdb" | "debug" | "module" => true,
+        "config" => matches!(sub, "" | "set" | "resetstat" | "rewrite"),
+        "script" => matches!(sub, "" | "load" | "flush"),
+        "function" => matches!(sub, "" | "load" | "delete" | "flush" | "restore"),
+        "memory" => matches!(sub, "" | "purge"),
+        "latency" => matches!(sub, "" | "reset"),
+        "client" => matches!(sub, "kill" | "no-evict" | "pause" | "unpause"),
+        "cluster" => matches!(
+            sub,
+            "" | "meet"
+                | "forget"
+                | "reset"
+                | "failover"
+                | "replicate"
+                | "addslots"
+                | "addslotsrange"
+                | "delslots"
+                | "delslotsrange"
+                | "flushslots"
+                | "setslot"
+        ),
+        _ => false,
+    }
+}
+
 fn own(row: &Row) -> Effects {
     let name = &*row.name;
     let mut effects = by_name(name);
+    effects.set(Effects::TOLD_BY_INFO, is_told_by_info(name));
     if matches!(row.handling, Handling::Local(_) | Handling::Family(_)) {
         return effects;
     }

@@ -1,6 +1,7 @@
 //! `INFO` as the session sees it: somebody answers it from memory, or the backing is to be asked.
 
 use std::fmt::Display;
+use std::task::Waker;
 
 use super::family::Call;
 
@@ -15,12 +16,18 @@ pub enum InfoAnswer {
         /// Respite's own section, when it is wanted.
         own: Option<String>,
     },
+    /// What is known is older than a command that has changed it; nothing was appended.
+    Wait,
 }
 
 /// Knows `INFO` of servers.
 pub trait InfoSource: Send + Sync {
-    /// Answers `INFO [shard] [section …]`: appends its one reply to `reply`, or has the backing asked.
-    fn info(&self, call: &Call<'_>, reply: &mut Vec<u8>) -> InfoAnswer;
+    /// Answers `INFO [shard] [section …]`: appends its one reply to `reply`, or has the backing asked. `waker`
+    /// is woken when an answer that has to wait may be there.
+    fn info(&self, call: &Call<'_>, waker: &Waker, reply: &mut Vec<u8>) -> InfoAnswer;
+
+    /// A command was answered that changes what `INFO` of the backing tells: what is known is out of date.
+    fn changed(&self);
 }
 
 /// Knows what the section `# Respite` says of the process.

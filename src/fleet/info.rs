@@ -2,11 +2,13 @@
 
 use std::fmt::{Display, Write};
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::Fleet;
 use super::shard::{Shard, Status};
 use super::snapshot::{GAP, Wanted};
+use super::standing::Standing;
 use crate::command::{Call, InfoAnswer, InfoSource};
 use crate::config::InfoMode;
 use crate::resp::ReplyWriter;
@@ -192,7 +194,7 @@ impl Fleet {
 }
 
 impl InfoSource for Fleet {
-    fn info(&self, call: &Call<'_>, out: &mut Vec<u8>) -> InfoAnswer {
+    fn info(&self, call: &Call<'_>, waker: &Waker, out: &mut Vec<u8>) -> InfoAnswer {
         let mut reply = ReplyWriter::new(out, call.proto);
         let named = call.args.get(1).and_then(|id| std::str::from_utf8(id).ok());
         if let Some(shard) = named.and_then(|id| self.shard(id)) {
@@ -210,18 +212,32 @@ impl InfoSource for Fleet {
             return InfoAnswer::Given;
         }
         let shard = self.backing_shard();
-        let live = self.settings.load().info == InfoMode::Live;
-        match &shard {
-            Some(shard) if asked.only_own() || !live && shard.latest().is_some() => {
+        let settings = self.settings.load();
+        let live = settings.info == InfoMode::Live;
+        let standing = |shard: &Arc<Shard>| match asked.only_own() {
+            true => Standing::Good,
+            false if live => Standing::Old,
+            false => shard.standing(&settings, *self.changed.lock(), (call.caller.id, waker)),
+        };
+        match (&shard, shard.as_ref().map(standing)) {
+            (Some(shard), Some(Standing::Good)) => {
                 self.give(&self.status(shard), &asked, &mut reply);
                 InfoAnswer::Given
             }
-            None if asked.only_own() => {
+            (Some(shard), Some(Standing::Due)) => {
+                self.poller.poll_now(Arc::clone(shard));
+                InfoAnswer::Wait
+            }
+            (None, _) if asked.only_own() => {
                 reply.verbatim("txt", self.own_section(None, None, true).as_bytes());
                 InfoAnswer::Given
             }
             // INFO always works, also before the first poll.
             _ => self.ask(shard.as_ref(), &asked),
         }
+    }
+
+    fn changed(&self) {
+        *self.changed.lock() = Some(Instant::now());
     }
 }

@@ -28,6 +28,7 @@ mod poller;
 mod rows;
 mod shard;
 mod snapshot;
+mod standing;
 mod table;
 mod target;
 pub mod watcher;
@@ -36,6 +37,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 pub use commands::ShardFamily;
@@ -68,6 +70,8 @@ pub struct Fleet {
     configured: ConfiguredWatchers,
     added: Arc<Added>,
     about: OnceLock<Weak<dyn AboutRespite>>,
+    /// When a command was last answered that changes what INFO of the backing tells.
+    changed: Mutex<Option<Instant>>,
     /// What `about` said of late, and when.
     recent: ArcSwapOption<(Instant, String)>,
 }
@@ -98,6 +102,7 @@ impl Fleet {
             table,
             poller: Arc::clone(&poller),
             about: OnceLock::new(),
+            changed: Mutex::default(),
             recent: ArcSwapOption::empty(),
         });
         fleet.watch(config);
@@ -114,6 +119,8 @@ impl Fleet {
     /// Puts a changed configuration in force.
     pub fn reload(&self, config: &Config) {
         self.settings.store(Arc::new(config.fleet.clone()));
+        let dialer = Dialer::new(config.tls.upstream_ca.clone());
+        self.poller.set_dialer(Arc::new(dialer));
         self.watch(config);
     }
 

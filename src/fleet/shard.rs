@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::interval::{backoff, next_interval, others};
 use super::snapshot::Snapshot;
+use super::standing::{Polls, Standing};
 use super::target::Target;
 use super::watcher::Found;
 use crate::config::FleetSettings;
@@ -76,6 +78,7 @@ pub struct Shard {
     found: ArcSwap<Found>,
     latest: ArcSwapOption<Latest>,
     health: Mutex<Health>,
+    polls: Polls,
 }
 
 /// Locked for moments, never across an `.await`.
@@ -130,6 +133,7 @@ impl Shard {
             id: found.target.id.as_str().into(),
             found: ArcSwap::from_pointee(found),
             latest: ArcSwapOption::empty(),
+            polls: Polls::default(),
             health: Mutex::new(Health {
                 interval: settings.interval_min,
                 failures: 0,
@@ -176,6 +180,26 @@ impl Shard {
             latest,
             age,
         }
+    }
+
+    /// Whether what it said last may stand for what it would say now; see [`Polls::standing`].
+    pub(super) fn standing(
+        &self,
+        settings: &FleetSettings,
+        changed: Option<Instant>,
+        waiter: (u64, &Waker),
+    ) -> Standing {
+        // As long as one poll can fail and the next one answer in time: what is older than that is of a
+        // server that is not there.
+        let interval = self.health.lock().interval;
+        let most = interval + interval / 10 + backoff(1) + 2 * settings.timeout;
+        let asked = || self.latest.load().as_ref().map(|latest| latest.asked);
+        self.polls.standing(asked, most, changed, waiter)
+    }
+
+    /// A poll that began then has ended, however it did.
+    pub(super) fn polled(&self, began: Instant) {
+        self.polls.ended(began);
     }
 
     /// Takes over where the watchers found it now. True when it has to be asked anew: it was

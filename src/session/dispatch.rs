@@ -20,6 +20,9 @@ use crate::command::{Effects, Handling, Local, Pin, Row, Table, arity_ok};
 use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits, RequestParser, plain_get};
 use crate::upstream::ReplySink;
 
+/// Something has to be done when such a command is answered: it goes in no run.
+const APART: Effects = Effects::CHANGES_COMMANDS.union(Effects::TOLD_BY_INFO);
+
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -234,10 +237,7 @@ impl Session {
         cx: &Context<'_>,
     ) -> bool {
         let plain = match request.leaf() {
-            Some(row) => {
-                row.handling == Handling::Forward
-                    && !row.effects.contains(Effects::CHANGES_COMMANDS)
-            }
+            Some(row) => row.handling == Handling::Forward && !row.effects.intersects(APART),
             None => !is_http(&request.args[0]),
         };
         plain
@@ -418,6 +418,7 @@ impl Session {
         if self.state.transaction_lost {
             return self.after_lost_transaction(request, settings, cx);
         }
+        self.changes_info |= request.effects().contains(Effects::TOLD_BY_INFO);
         if self.worker.cache.is_some() {
             self.prepare_cover(request);
         }

@@ -13,7 +13,25 @@ use crate::command::{AboutRespite, Call, InfoAnswer};
 use crate::resp::{Proto, ReplyWriter, parse_reply};
 
 impl Session {
+    /// Tells that `INFO` is out of date, as long as commands that change what it tells are answered. It is told
+    /// before what came meanwhile is written, so nobody can have seen a reply of which this does not know.
+    pub(super) fn note_changed_info(&mut self) {
+        if !self.changes_info {
+            return;
+        }
+        self.worker.shared.info.changed();
+        let queued = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
+        self.changes_info = queued || self.replies.outstanding() + self.replies.held() > 0;
+    }
+
     pub(super) fn info(&mut self, request: Request<'_>, cx: &mut Context<'_>) -> Flow {
+        if self.changes_info {
+            self.note_changed_info();
+            if self.changes_info {
+                // What the client itself has asked for comes first.
+                return Flow::Wait;
+            }
+        }
         let proto = self.state.proto;
         let call = Call {
             args: request.args,
@@ -22,13 +40,15 @@ impl Session {
             caller: &self.as_caller.caller,
         };
         let source = &self.worker.shared.info;
+        let waker = cx.waker();
         let answer = if self.is_silent() {
-            source.info(&call, &mut Vec::new())
+            source.info(&call, waker, &mut Vec::new())
         } else {
-            self.replies.reply(|out| source.info(&call, out))
+            self.replies.reply(|out| source.info(&call, waker, out))
         };
         let own = match answer {
             InfoAnswer::Given => return Flow::Done,
+            InfoAnswer::Wait => return Flow::Wait,
             InfoAnswer::Ask { own: None } => return self.ask(request.raw, Then::Pass, cx),
             InfoAnswer::Ask { own: Some(own) } => own,
         };

@@ -54,6 +54,8 @@ pub(super) struct Session {
     pub(super) hits: Option<Arc<AtomicU64>>,
     /// A command of the client's that is not answered yet may have written.
     pub(super) wrote: bool,
+    /// A command of the client's that changes what `INFO` tells is not answered yet, or was not noted since.
+    pub(super) changes_info: bool,
     /// A family's command whose reply is to come. Goes before the families hear of it.
     pub(super) occupied: Option<Occupied>,
     pub(super) as_caller: AsCaller,
@@ -143,6 +145,7 @@ impl Session {
             queued: QueuedKeys::default(),
             selected: Vec::new(),
             wrote: false,
+            changes_info: false,
             parser: RequestParser::default(),
             closing: false,
             waiting: false,
@@ -163,6 +166,7 @@ impl Session {
             return Poll::Ready(End::UserGone);
         }
         self.heed_unblock();
+        self.note_changed_info();
         for _ in 0..TURNS {
             if self.state.entry.is_killed() && !self.killed_itself {
                 return Poll::Ready(End::Killed);

@@ -138,7 +138,7 @@ fn a_lost_backing_keeps_what_was_added() {
     wait_state(&mut client, "fake", "live");
     // INFO of the lost backing is there, growing older.
     wait_state(&mut client, &redis.addr(), "down");
-    let info = client.call(&["INFO"]);
+    let info = client.call(&["INFO", &redis.addr()]);
     assert_eq!(field(info.as_str(), "shard_state"), "down");
     redis.restart();
     wait_until("the watcher is well", DEADLINE, || {

@@ -1,7 +1,7 @@
 //! `INFO`: as Redis gives it, from memory.
 
 use super::{ONE_POLL, add, add_fake, field, headers, start, wait_state};
-use crate::support::{Direction, RedisServer, Relay, Respite};
+use crate::support::{Client, DEADLINE, Direction, RedisServer, Relay, Respite, wait_until};
 
 /// The section headers and the names of the fields, in order; values differ from moment to moment.
 fn form(text: &str) -> Vec<&str> {
@@ -224,4 +224,116 @@ fn clients_cause_no_info_on_a_shard() {
         }
     }
     assert_eq!(fake.count("INFO"), 1);
+}
+
+#[test]
+fn info_of_a_dead_backing_is_an_error_soon() {
+    let mut redis = RedisServer::start();
+    let config =
+        "[fleet]\ntimeout = \"200ms\"\ninterval_max = \"500ms\"\n[timeouts]\nconnect = \"200ms\"";
+    let (mut respite, mut client) = start(&redis, config);
+    respite.allow_log("backing not usable");
+    respite.allow_log("link lost");
+    let role = client.call(&["INFO", "replication"]);
+    assert_eq!(field(role.as_str(), "role"), "master");
+    redis.kill();
+    // For the time of two polls it is told from memory, then no more.
+    wait_until("nobody says that it is a master", DEADLINE, || {
+        let mut client = respite.connect();
+        client.send(&["INFO", "replication"]);
+        match client.try_read_reply_raw() {
+            Ok(reply) => reply.starts_with(b"-UPSTREAM "),
+            Err(_) => true,
+        }
+    });
+    // What it said last can be read all the same, for what it is.
+    let info = client.call(&["INFO", &redis.addr()]);
+    assert_eq!(field(info.as_str(), "role"), "master");
+    assert!(
+        client
+            .call(&["INFO", "respite"])
+            .as_str()
+            .contains("shard_state:")
+    );
+}
+
+#[test]
+fn info_is_never_older_than_a_command_that_changes_it() {
+    let redis = RedisServer::start();
+    // Nothing is polled by itself.
+    let (respite, mut client) = start(&redis, ONE_POLL);
+    let mut other = respite.connect();
+    let told = |client: &mut Client, section: &str, name: &str| {
+        let info = client.call(&["INFO", section]);
+        field(info.as_str(), name).to_owned()
+    };
+    for bytes in ["100000001", "100000002"] {
+        client
+            .call(&["CONFIG", "SET", "maxmemory", bytes])
+            .assert_ok();
+        assert_eq!(told(&mut client, "memory", "maxmemory"), bytes);
+    }
+    // In one packet, and seen by another client.
+    let replies = client.pipeline(&[
+        &["SET", "a", "1"][..],
+        &["CONFIG", "SET", "maxmemory", "100000003"],
+        &["INFO", "memory"],
+        &["GET", "a"],
+    ]);
+    assert_eq!(field(replies[2].as_str(), "maxmemory"), "100000003");
+    replies[3].assert_str("1");
+    client
+        .call(&["CONFIG", "SET", "maxmemory", "100000004"])
+        .assert_ok();
+    assert_eq!(told(&mut other, "memory", "maxmemory"), "100000004");
+    // In a transaction, and by a client with a connection of its own.
+    client.call(&["MULTI"]).assert_ok();
+    client
+        .call(&["CONFIG", "SET", "maxmemory", "100000005"])
+        .assert_str("QUEUED");
+    client.call(&["EXEC"]).items()[0].assert_ok();
+    assert_eq!(told(&mut other, "memory", "maxmemory"), "100000005");
+    client.call(&["WATCH", "a"]).assert_ok();
+    client
+        .call(&["CONFIG", "SET", "maxmemory", "0"])
+        .assert_ok();
+    assert_eq!(told(&mut client, "memory", "maxmemory"), "0");
+    client.call(&["UNWATCH"]).assert_ok();
+    // What people poll for.
+    client
+        .call(&["CONFIG", "SET", "rdb-key-save-delay", "300000"])
+        .assert_ok();
+    for n in 0..50 {
+        client.call(&["SET", &format!("k{n}"), "x"]).assert_ok();
+    }
+    assert!(!client.call(&["BGSAVE"]).is_error());
+    assert_eq!(
+        told(&mut client, "persistence", "rdb_bgsave_in_progress"),
+        "1"
+    );
+    client
+        .call(&["CONFIG", "SET", "rdb-key-save-delay", "0"])
+        .assert_ok();
+    client.call(&["FLUSHALL"]).assert_ok();
+    assert!(!client.call(&["INFO", "keyspace"]).as_str().contains("db0:"));
+    client.call(&["REPLICAOF", "127.0.0.1", "1"]).assert_ok();
+    assert_eq!(told(&mut other, "replication", "role"), "slave");
+    client.call(&["REPLICAOF", "NO", "ONE"]).assert_ok();
+    assert_eq!(told(&mut other, "replication", "role"), "master");
+    // And nothing else causes a poll.
+    let asked = redis.info("commandstats", "cmdstat_info");
+    for _ in 0..20 {
+        told(&mut client, "memory", "maxmemory");
+        client.call(&["CONFIG", "GET", "maxmemory"]).items();
+    }
+    let after = redis.info("commandstats", "cmdstat_info");
+    let calls = |text: &str| {
+        let calls = text
+            .strip_prefix("calls=")
+            .and_then(|text| text.split(',').next());
+        calls
+            .and_then(|calls| calls.parse::<u64>().ok())
+            .expect("a number")
+    };
+    assert_eq!(calls(&after) - calls(&asked), 1, "that is the test's own");
 }

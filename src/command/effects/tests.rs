@@ -7,10 +7,11 @@ fn effects(table: &Table, name: &str) -> Effects {
     let (container, sub) = name.split_once('|').unwrap_or((name, ""));
     let row = table.get(container.as_bytes()).expect("a known command");
     if sub.is_empty() {
-        return row.effects;
+        return row.effects.difference(Effects::TOLD_BY_INFO);
     }
     let row = table.get_sub(row, sub.as_bytes());
-    row.expect("a known subcommand").effects
+    let row = row.expect("a known subcommand");
+    row.effects.difference(Effects::TOLD_BY_INFO)
 }
 
 const UNKNOWN_KEYS: Effects = Effects::WRITES_UNKNOWN.union(Effects::READS_UNKNOWN);
@@ -120,5 +121,34 @@ fn only_modules_change_the_commands() {
     for row in Table::shipped().rows() {
         let changes = row.effects.contains(Effects::CHANGES_COMMANDS);
         assert_eq!(changes, &*row.name == "module", "{}", row.name);
+    }
+}
+
+#[test]
+fn what_info_tells_is_changed_by_some() {
+    let (seven, six) = (table(REDIS_7_0), table(REDIS_6_0));
+    let tells = |table: &Table, name: &str, sub: &str| {
+        let row = table.get(name.as_bytes()).expect("a known command");
+        let leaf = table.get_sub(row, sub.as_bytes()).unwrap_or(row);
+        leaf.effects.contains(Effects::TOLD_BY_INFO)
+    };
+    for (name, sub) in [
+        ("bgsave", ""),
+        ("flushall", ""),
+        ("config", "set"),
+        ("script", "load"),
+    ] {
+        assert!(
+            tells(&seven, name, sub) && tells(&six, name, sub),
+            "{name} {sub}"
+        );
+    }
+    for (name, sub) in [
+        ("set", ""),
+        ("info", ""),
+        ("config", "get"),
+        ("slowlog", "get"),
+    ] {
+        assert!(!tells(&seven, name, sub), "{name} {sub}");
     }
 }

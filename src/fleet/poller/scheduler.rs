@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -35,7 +36,7 @@ const RESTART: Duration = Duration::from_secs(1);
 pub(in super::super) struct Poller {
     table: Arc<Table>,
     settings: Settings,
-    dialer: Arc<Dialer>,
+    dialer: ArcSwap<Dialer>,
     /// What others want; each shard is in it once.
     orders: Mutex<Orders>,
     ordered: Notify,
@@ -49,6 +50,8 @@ struct Orders {
     ask: HashMap<Arc<str>, Arc<Shard>>,
     /// Shards to be polled as soon as `interval_min` allows.
     refresh: HashMap<Arc<str>, Arc<Shard>>,
+    /// Shards to be polled at once: somebody has seen that they have changed.
+    now: HashMap<Arc<str>, Arc<Shard>>,
     gone: HashMap<Arc<str>, Arc<Shard>>,
 }
 
@@ -92,6 +95,7 @@ struct Known {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Again {
     Refresh,
+    Now,
     Anew,
 }
 
@@ -106,7 +110,7 @@ impl Poller {
         Arc::new(Poller {
             table,
             settings,
-            dialer,
+            dialer: ArcSwap::new(dialer),
             orders: Mutex::default(),
             ordered: Notify::new(),
             counters: Counters {
@@ -117,6 +121,11 @@ impl Poller {
                 lateness: Mutex::new(Lateness::new(Instant::now())),
             },
         })
+    }
+
+    /// Connects with this from now on.
+    pub(in super::super) fn set_dialer(&self, dialer: Arc<Dialer>) {
+        self.dialer.store(dialer);
     }
 
     /// Takes notice of changed targets.
@@ -139,6 +148,12 @@ impl Poller {
         let mut orders = self.orders.lock();
         orders.refresh.insert(Arc::clone(shard.id()), shard);
         drop(orders);
+        self.ordered.notify_one();
+    }
+
+    /// Has a shard polled at once. A poll that is under way does not count: it may have been answered before.
+    pub(in super::super) fn poll_now(&self, shard: Arc<Shard>) {
+        self.orders.lock().now.insert(Arc::clone(shard.id()), shard);
         self.ordered.notify_one();
     }
 
@@ -262,6 +277,14 @@ impl Scheduler {
                 self.queue.put(shard, now + spread.mul_f64(fastrand::f64()));
             }
         }
+        for (id, shard) in orders.now {
+            let known = self.known.entry(id).or_default();
+            if !known.polling {
+                self.queue.put(shard, now);
+            } else if known.again != Some(Again::Anew) {
+                known.again = Some(Again::Now);
+            }
+        }
         for (id, shard) in orders.refresh {
             let known = self.known.entry(id).or_default();
             if known.polling {
@@ -289,10 +312,10 @@ impl Scheduler {
         known.polling = true;
         let conn = known.conn.take();
         let limit = self.poller.settings.load().timeout;
-        let dialer = Arc::clone(&self.poller.dialer);
+        let dialer = self.poller.dialer.load_full();
         self.polls.spawn(async move {
-            let endpoint = shard.found().target.endpoint.clone();
-            let polled = timeout(limit, guarded(poll(dialer, endpoint, conn)));
+            let found = shard.found();
+            let polled = timeout(limit, guarded(poll(dialer, &found, conn)));
             let outcome = polled.await.unwrap_or_else(|_| {
                 let text = format!("no answer within {limit:?}");
                 Some(Outcome::Failed(Trouble::Other, text))
@@ -345,9 +368,13 @@ impl Scheduler {
                 (Instant::now() + wait.mul_f64(factor), news)
             }
         };
+        shard.polled(began);
         let mut due = wait.max(Instant::now());
         if again == Some(Again::Refresh) {
             due = due.min(began + settings.interval_min);
+        }
+        if again == Some(Again::Now) {
+            due = Instant::now();
         }
         self.queue.put(Arc::clone(shard), due);
         tell(shard, news, &settings);
