@@ -3,6 +3,7 @@
 mod bound;
 mod family;
 mod gateway;
+mod listening;
 mod nodes;
 mod pages;
 mod reload;
@@ -14,17 +15,17 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::{error, info, warn};
 
-use self::bound::Bound;
 use self::family::RespiteFamily;
 use self::gateway::PreparedGateway;
+use self::listening::{Listening, Served, Wanted};
 use self::pages::Shown;
-use self::reload::Reloader;
+use self::reload::{Parts, Reloader};
 use self::service_nodes::ServiceNodes;
 use crate::access::AccessList;
 use crate::bus::{BusFamily, Hub};
@@ -34,7 +35,7 @@ use crate::config::{Config, Endpoint, SentinelSet, Source, Upstream, environment
 use crate::discovery::{Discovery, DiscoveryFamily};
 use crate::fleet::watcher::check_listed;
 use crate::fleet::{self, Fleet, ShardFamily};
-use crate::gateway::{Gateway, GatewayFamily, Running};
+use crate::gateway::{Gateway, GatewayFamily};
 use crate::session::listener::acceptor;
 use crate::session::shared::{Settings, Shared};
 use crate::session::worker::{self, ToWorker};
@@ -58,6 +59,11 @@ enum Failure {
 }
 
 impl Failure {
+    /// Whether an address is in use already.
+    fn is_taken(&self) -> bool {
+        matches!(self, Failure::Io { error, .. } if error.kind() == io::ErrorKind::AddrInUse)
+    }
+
     fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Refused(_) => ExitCode::from(2),
@@ -196,8 +202,7 @@ struct App {
     shared: Arc<Shared>,
     reloader: Arc<Reloader>,
     workers: Vec<JoinHandle<()>>,
-    accepting: JoinSet<()>,
-    gateway: Option<Running>,
+    listening: Arc<tokio::sync::Mutex<Listening>>,
     bus: Arc<Hub>,
     embedded: Option<Embedded>,
 }
@@ -210,16 +215,20 @@ impl App {
             connector,
             gateway: prepared_gateway,
         } = prepared;
+        let wanted = Wanted {
+            clients: config.listen.clone(),
+            http: prepared_gateway.addresses(source, &config),
+            gateway: (config.gateway.threads, config.gateway.connections),
+        };
         // Ports first: nothing else is worth starting when they are taken.
-        let bound = bound::bind(&config, &prepared_gateway.addresses(source, &config)).await?;
+        let bound = bound::bind(&wanted.clients, &wanted.http).await?;
         let (backing, embedded) = reach(&config, connector).await?;
         tokio::spawn(Arc::clone(&backing).monitor(config.timeouts.connect));
 
         let threads = worker_threads(config.workers);
         let access = Arc::new(access);
         let guard = gateway::http_guard(&config, &access);
-        let reloader = Reloader::new(source.clone(), config.clone(), Arc::clone(&guard));
-        let reloader = Arc::new(reloader);
+        let reloader = Arc::new(Reloader::new(source.clone(), config.clone()));
         let cache = Cache::new(config.cache.clone());
         let told = Arc::clone(&cache);
         backing.set_on_switch(move || told.end_epochs());
@@ -227,8 +236,8 @@ impl App {
         let discovery = Discovery::start(Arc::clone(&control), &Handle::current());
         let bus = Hub::new(Arc::clone(&control), config.bus.worker_ttl);
         let nodes = Arc::new(ServiceNodes::new(Arc::clone(&discovery)));
-        let fleet = Fleet::start(&config, control, nodes);
-        let gateway = prepared_gateway.build(&config, &discovery);
+        let fleet = Fleet::start(&config, Arc::clone(&control), nodes);
+        let (gateway, services) = prepared_gateway.build(&config, &discovery);
         let families = families(&reloader, &cache, &fleet, &discovery, &bus, &gateway);
         let settings = Settings {
             generation: 0,
@@ -248,7 +257,6 @@ impl App {
             settings,
         ));
         fleet.attach(Arc::downgrade(&shared) as Weak<dyn AboutRespite>);
-        reloader.attach(&shared, Arc::clone(&fleet));
         learn_from_backing(&shared, config.timeouts.connect).await;
 
         let mut workers = Vec::new();
@@ -267,35 +275,47 @@ impl App {
             ""
         };
         let behind = format!("{}{kind}", backing.address());
-        bound.announce(&behind, threads, tls.is_some());
-        let Bound {
-            listeners,
-            http,
-            requests,
-        } = bound;
-        let mut accepting = JoinSet::new();
-        for listener in listeners {
-            accepting.spawn(listener.accept(Arc::clone(&shared), tls.clone()));
+        info!(
+            "respite {} with {threads} workers",
+            env!("CARGO_PKG_VERSION")
+        );
+        info!("backing:  {behind}");
+        if wanted.http.admin.is_none() {
+            info!("http:     off");
         }
-        if let Some(http) = http {
-            let shown = Shown {
-                shared: Arc::clone(&shared),
-                fleet,
-                discovery,
-                bus: Arc::clone(&bus),
-                gateway: Arc::clone(&gateway),
-            };
-            tokio::spawn(http.serve(guard, shown.sources()));
-        }
-        let forwarding = worker_threads(config.gateway.threads);
-        let gateway = requests.map(|requests| gateway::start(requests, &gateway, forwarding));
-        let gateway = gateway.transpose().map_err(cannot("start the gateway"))?;
+        let shown = Shown {
+            shared: Arc::clone(&shared),
+            fleet: Arc::clone(&fleet),
+            discovery,
+            bus: Arc::clone(&bus),
+            gateway: Arc::clone(&gateway),
+        };
+        let tls = Arc::new(ArcSwapOption::from_pointee(tls));
+        let served = Served {
+            shared: Arc::clone(&shared),
+            tls: Arc::clone(&tls),
+            guard: Arc::clone(&guard),
+            sources: shown.sources(),
+            gateway: Arc::clone(&gateway),
+        };
+        let listening = Listening::new(served, wanted, bound)?;
+        let listening = Arc::new(tokio::sync::Mutex::new(listening));
+        reloader.attach(Parts {
+            shared: Arc::clone(&shared),
+            fleet,
+            bus: Arc::clone(&bus),
+            gateway,
+            services,
+            control,
+            guard,
+            tls,
+            listening: Arc::clone(&listening),
+        });
         Ok(App {
             shared,
             reloader,
             workers,
-            accepting,
-            gateway,
+            listening,
             bus,
             embedded,
         })
@@ -307,7 +327,7 @@ impl App {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hangup.recv() => {
-                    if let Err(error) = self.reloader.reload() {
+                    if let Err(error) = self.reloader.reload().await {
                         warn!("the old configuration stays in force: {error}");
                     }
                 }
@@ -318,17 +338,13 @@ impl App {
     }
 
     /// Whether nobody is owed anything.
-    fn is_idle(&self) -> bool {
-        let requests = self.gateway.as_ref().map_or(0, Running::connections);
-        self.shared.clients.is_empty() && requests == 0
+    async fn is_idle(&self) -> bool {
+        self.shared.clients.is_empty() && self.listening.lock().await.connections() == 0
     }
 
     /// Stops accepting, lets clients finish, ends the workers, then the embedded server.
-    async fn drain(mut self, mut signals: Signals) {
-        self.accepting.shutdown().await;
-        if let Some(gateway) = &self.gateway {
-            gateway.drain();
-        }
+    async fn drain(self, mut signals: Signals) {
+        self.listening.lock().await.drain().await;
         let limit = self.shared.settings().timeouts.drain;
         let clients = self.shared.clients.len();
         info!(
@@ -337,7 +353,7 @@ impl App {
         );
         self.shared.broadcast(|| ToWorker::Drain);
         let end = Instant::now() + limit;
-        while !self.is_idle() && Instant::now() < end {
+        while !self.is_idle().await && Instant::now() < end {
             tokio::select! {
                 () = tokio::time::sleep(DRAIN_LOOK) => {}
                 () = signals.stop() => break,
@@ -348,9 +364,10 @@ impl App {
             warn!(clients = left, "closing clients that are not done");
         }
         self.shared.broadcast(|| ToWorker::Stop);
-        let (workers, embedded, gateway) = (self.workers, self.embedded, self.gateway);
+        let gateways = self.listening.lock().await.take_gateways();
+        let (workers, embedded) = (self.workers, self.embedded);
         let ended = tokio::task::spawn_blocking(move || {
-            gateway::end(gateway);
+            gateways.into_iter().for_each(gateway::end);
             for worker in workers {
                 if worker.join().is_err() {
                     error!("a worker panicked");
@@ -395,9 +412,14 @@ async fn reach(
 
 /// How Respite's own commands reach the backing.
 fn control_link(backing: &Arc<Backing>, config: &Config) -> Arc<ControlLink> {
-    let connect = config.timeouts.connect;
-    let reply = config.timeouts.reply.unwrap_or(connect);
+    let (connect, reply) = control_patience(config);
     ControlLink::new(Arc::clone(backing), connect, reply)
+}
+
+/// How long Respite's own commands wait, to connect and for a reply.
+fn control_patience(config: &Config) -> (Duration, Duration) {
+    let connect = config.timeouts.connect;
+    (connect, config.timeouts.reply.unwrap_or(connect))
 }
 
 /// Respite's own commands: a line for each family.

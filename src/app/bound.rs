@@ -1,10 +1,8 @@
 //! Everything that listens: bound before anything else starts.
 
-use tracing::info;
-
 use super::gateway::HttpAddresses;
 use super::{Failure, cannot};
-use crate::config::Config;
+use crate::config::ListenAddr;
 use crate::gateway::GatewayListener;
 use crate::http::HttpListener;
 use crate::session::listener::Listener;
@@ -12,7 +10,7 @@ use crate::session::listener::Listener;
 /// The bound listeners.
 pub(super) struct Bound {
     /// For Redis clients.
-    pub(super) listeners: Vec<Listener>,
+    pub(super) listeners: Vec<(ListenAddr, Listener)>,
     /// The admin pages.
     pub(super) http: Option<HttpListener>,
     /// Requests to be forwarded.
@@ -20,11 +18,15 @@ pub(super) struct Bound {
 }
 
 /// Binds every address.
-pub(super) async fn bind(config: &Config, addresses: &HttpAddresses) -> Result<Bound, Failure> {
+pub(super) async fn bind(
+    clients: &[ListenAddr],
+    addresses: &HttpAddresses,
+) -> Result<Bound, Failure> {
     let mut listeners = Vec::new();
-    for addr in &config.listen {
+    for addr in clients {
         let listener = Listener::bind(addr).await;
-        listeners.push(listener.map_err(cannot(format!("listen on {addr}")))?);
+        let listener = listener.map_err(cannot(format!("listen on {addr}")))?;
+        listeners.push((addr.clone(), listener));
     }
     let http = match &addresses.admin {
         None => None,
@@ -45,26 +47,4 @@ pub(super) async fn bind(config: &Config, addresses: &HttpAddresses) -> Result<B
         http,
         requests,
     })
-}
-
-impl Bound {
-    /// Says who listens where. `backing` is what stands behind.
-    pub(super) fn announce(&self, backing: &str, workers: usize, tls: bool) {
-        info!(
-            "respite {} with {workers} workers",
-            env!("CARGO_PKG_VERSION")
-        );
-        for listener in &self.listeners {
-            let scheme = if tls { "rediss" } else { "redis" };
-            info!("clients:  {scheme}://{}", listener.addr());
-        }
-        info!("backing:  {backing}");
-        match &self.http {
-            Some(http) => info!("http:     http://{}", http.addr()),
-            None => info!("http:     off"),
-        }
-        if let Some(gateway) = &self.requests {
-            info!("gateway:  http://{}", gateway.addr());
-        }
-    }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::reload::Reloader;
 use crate::command::{Answer, Call, Categories, Family, Flags, OwnRow, help};
 use crate::resp::ReplyWriter;
@@ -36,11 +38,16 @@ const ROWS: &[OwnRow] = &[
 #[derive(Debug)]
 pub(super) struct RespiteFamily {
     reloader: Arc<Reloader>,
+    control: Handle,
 }
 
 impl RespiteFamily {
+    /// Must be called on the control runtime.
     pub(super) fn new(reloader: Arc<Reloader>) -> Self {
-        RespiteFamily { reloader }
+        RespiteFamily {
+            reloader,
+            control: Handle::current(),
+        }
     }
 }
 
@@ -54,11 +61,24 @@ impl Family for RespiteFamily {
             help(ROWS, reply);
             return Answer::Given;
         }
-        let mut writer = ReplyWriter::new(reply, call.proto);
-        match self.reloader.reload() {
-            Ok(()) => writer.ok(),
-            Err(error) => writer.error(format!("ERR the old configuration stays: {error}")),
-        }
-        Answer::Given
+        let (reloader, proto) = (Arc::clone(&self.reloader), call.proto);
+        // Listeners belong to the control runtime.
+        let reloading = self.control.spawn(async move { reloader.reload().await });
+        Answer::Later(Box::pin(async move {
+            let mut reply = Vec::new();
+            let mut writer = ReplyWriter::new(&mut reply, proto);
+            match reloading.await {
+                Ok(Ok(waiting)) if waiting.is_empty() => writer.ok(),
+                Ok(Ok(waiting)) => {
+                    writer.array(waiting.len());
+                    waiting.iter().for_each(|key| writer.bulk(key));
+                }
+                Ok(Err(error)) => {
+                    writer.error(format!("ERR the old configuration stays: {error}"));
+                }
+                Err(_) => writer.error("ERR the server is stopping"),
+            }
+            reply
+        }))
     }
 }

@@ -1,9 +1,11 @@
 //! The gateway and the admin listener, wired.
 
-use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tracing::warn;
 
@@ -13,7 +15,7 @@ use crate::config::{
     Config, InstancesSpec, ListenAddr, MetaInfo, Services, Source, environment, is_named,
 };
 use crate::discovery::Discovery;
-use crate::gateway::{Connector, Gateway, GatewayListener, Running, follow_file};
+use crate::gateway::{Connector, Gateway, Running, follow_file};
 use crate::http::{Guard, Rules};
 use crate::upstream::client_connector;
 
@@ -24,6 +26,7 @@ pub(super) struct PreparedGateway {
 }
 
 /// Where the two HTTP listeners are.
+#[derive(Debug, Clone, Default)]
 pub(super) struct HttpAddresses {
     pub(super) admin: Option<ListenAddr>,
     pub(super) gateway: Option<ListenAddr>,
@@ -82,31 +85,48 @@ impl PreparedGateway {
         }
     }
 
+    /// What `https://` servers are checked with.
+    pub(super) fn tls(&self) -> Option<TlsConnector> {
+        self.tls.clone()
+    }
+
     /// Builds the gateway and begins to poll.
-    pub(super) fn build(self, config: &Config, discovery: &Arc<Discovery>) -> Arc<Gateway> {
-        let connector = Connector::new(self.tls);
+    pub(super) fn build(
+        self,
+        config: &Config,
+        discovery: &Arc<Discovery>,
+    ) -> (Arc<Gateway>, FollowedFile) {
+        let connector = Connector::new(self.tls.clone());
         let control = Handle::current();
         let nodes = Arc::new(DiscoveredNodes::new(discovery, control.clone()));
         let gateway = Gateway::new(config.gateway.clone(), connector, control, nodes);
-        if let Some(file) = &config.gateway.services {
-            gateway.apply(&self.services);
-            tokio::spawn(follow_file(
-                Arc::clone(&gateway),
-                file.clone(),
-                self.services,
-            ));
-        }
-        gateway
+        let followed = FollowedFile::default();
+        followed.follow(&gateway, config, self);
+        (gateway, followed)
     }
 }
 
-/// Starts the threads of the gateway.
-pub(super) fn start(
-    listener: GatewayListener,
-    gateway: &Arc<Gateway>,
-    threads: usize,
-) -> io::Result<Running> {
-    listener.start(gateway, threads)
+/// The services file that is followed.
+#[derive(Debug, Default)]
+pub(super) struct FollowedFile(Mutex<Option<(PathBuf, AbortHandle)>>);
+
+impl FollowedFile {
+    /// Puts the services in force that were read, and follows their file from now on.
+    pub(super) fn follow(&self, gateway: &Arc<Gateway>, config: &Config, read: PreparedGateway) {
+        let mut followed = self.0.lock();
+        let file = config.gateway.services.as_ref();
+        gateway.apply(&read.services);
+        if followed.as_ref().map(|(file, _)| file) == file {
+            return;
+        }
+        if let Some((_, task)) = followed.take() {
+            task.abort();
+        }
+        if let Some(file) = file {
+            let task = follow_file(Arc::clone(gateway), file.clone(), read.services);
+            *followed = Some((file.clone(), tokio::spawn(task).abort_handle()));
+        }
+    }
 }
 
 /// Who may use the admin listener.
@@ -124,8 +144,7 @@ pub(super) fn http_guard(config: &Config, access: &Arc<AccessList>) -> Arc<Guard
 }
 
 /// Ends the threads of the gateway; what is not done is cut off.
-pub(super) fn end(running: Option<Running>) {
-    let Some(running) = running else { return };
+pub(super) fn end(running: Running) {
     let left = running.connections();
     if left > 0 {
         warn!(

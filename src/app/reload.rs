@@ -1,75 +1,141 @@
 //! Replacing the configuration of a running server.
+//!
+//! Everything that can refuse is asked first (the file, the rules, certificates, the services file, ports to be
+//! bound), then all of it is put in force. What cannot be changed while serving is told to whoever asked.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use tokio::sync::Mutex;
+use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use super::gateway::http_rules;
+use super::gateway::{FollowedFile, http_rules};
+use super::listening::{Listening, Wanted};
+use super::{control_patience, prepare, raise_descriptor_limit};
 use crate::access::{AccessList, UserSpec};
-use crate::config::{Config, Source, environment, load};
+use crate::bus::Hub;
+use crate::config::{CacheSettings, Config, Source, Upstream, environment, load};
 use crate::fleet::Fleet;
-use crate::fleet::watcher::check_listed;
+use crate::gateway::{Connector, Gateway};
 use crate::http::Guard;
 use crate::session::shared::Shared;
 use crate::telemetry;
+use crate::upstream::ControlLink;
 
 /// Loads the configuration again from where it came and puts it in force.
-#[derive(Debug)]
 pub(super) struct Reloader {
     source: Source,
+    /// What the server was started with.
+    started: Config,
+    /// What is in force. Held for a whole reload, so that one follows the other.
     current: Mutex<Config>,
-    /// Who may use the admin listener.
-    guard: Arc<Guard>,
-    running: OnceLock<(Weak<Shared>, Arc<Fleet>)>,
+    running: OnceLock<Parts>,
+}
+
+/// What a reload changes.
+pub(super) struct Parts {
+    pub(super) shared: Arc<Shared>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) bus: Arc<Hub>,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) services: FollowedFile,
+    pub(super) control: Arc<ControlLink>,
+    pub(super) guard: Arc<Guard>,
+    pub(super) tls: Arc<arc_swap::ArcSwapOption<TlsAcceptor>>,
+    pub(super) listening: Arc<Mutex<Listening>>,
 }
 
 impl Reloader {
-    pub(super) fn new(source: Source, config: Config, guard: Arc<Guard>) -> Self {
+    pub(super) fn new(source: Source, config: Config) -> Self {
         Reloader {
             source,
+            started: config.clone(),
             current: Mutex::new(config),
-            guard,
             running: OnceLock::new(),
         }
     }
 
     /// Names the server to be changed.
-    pub(super) fn attach(&self, shared: &Arc<Shared>, fleet: Arc<Fleet>) {
-        let already = self.running.set((Arc::downgrade(shared), fleet)).is_err();
+    pub(super) fn attach(&self, parts: Parts) {
+        let already = self.running.set(parts).is_err();
         debug_assert!(!already, "attached once");
     }
 
-    /// Loads and applies; the error says why nothing was changed.
-    pub(super) fn reload(&self) -> Result<(), String> {
+    /// Loads and applies; returns the keys that wait for a restart. The error says why nothing was changed.
+    pub(super) async fn reload(&self) -> Result<Vec<&'static str>, String> {
+        let Some(parts) = self.running.get() else {
+            return Err("the server is starting".to_owned());
+        };
+        let mut current = self.current.lock().await;
         let config = load(&self.source, environment());
         // One line, however many problems there are: for the log and for an error reply.
         let config = config.map_err(|error| error.to_string().replace('\n', "; "))?;
-        let access = access_list(&config)?;
-        check_listed(&config.targets)?;
-        let Some((shared, fleet)) = self.running.get() else {
-            return Ok(());
+        let one_line = |error: super::Failure| error.to_string().replace('\n', "; ");
+        let prepared = prepare(&config).map_err(one_line)?;
+        let wanted = Wanted {
+            clients: config.listen.clone(),
+            http: prepared.gateway.addresses(&self.source, &config),
+            gateway: (config.gateway.threads, config.gateway.connections),
         };
-        let Some(shared) = shared.upgrade() else {
-            return Ok(());
-        };
-        let mut current = self.current.lock();
         telemetry::set_level(&config.log_level).map_err(|error| error.to_string())?;
-        for key in current.changes_needing_restart(&config) {
-            warn!("{key} has changed: it takes effect at the next start");
+        let mut listening = parts.listening.lock().await;
+        let bound = listening.bind(&wanted).await.map_err(one_line)?;
+        let access = Arc::new(prepared.access);
+        raise_descriptor_limit(&config);
+        parts.tls.store(prepared.acceptor.map(Arc::new));
+        parts.guard.set_rules(http_rules(&config, &access));
+        let (connect, reply) = control_patience(&config);
+        parts.control.set_patience(connect, reply);
+        let backing = &parts.shared.backing;
+        if self.started.upstream.may_become(&config.upstream) {
+            match &config.upstream {
+                Upstream::Single(to) if current.upstream != config.upstream => {
+                    backing.suspend();
+                    backing.set_tls(prepared.connector);
+                    backing.switch(to.clone());
+                }
+                _ => backing.set_tls(prepared.connector),
+            }
         }
-        let access = Arc::new(access);
-        self.guard.set_rules(http_rules(&config, &access));
-        shared.replace_settings(|settings| {
+        parts.bus.set_worker_ttl(config.bus.worker_ttl);
+        let connector = Connector::new(prepared.gateway.tls());
+        parts
+            .gateway
+            .set_settings(config.gateway.clone(), connector);
+        parts
+            .services
+            .follow(&parts.gateway, &config, prepared.gateway);
+        parts.fleet.reload(&config);
+        let cache = &parts.shared.cache;
+        let mode = cache.settings().mode;
+        if current.cache != config.cache {
+            let settings = CacheSettings {
+                mode,
+                ..config.cache.clone()
+            };
+            cache.set_settings(settings);
+        }
+        parts.shared.replace_settings(|settings| {
             settings.limits = config.limits.clone();
             settings.timeouts = config.timeouts.clone();
             settings.access = access;
             settings.protected_mode = config.access.protected_mode;
         });
-        fleet.reload(&config);
+        // Last: who comes in by a new door is judged by the new rules.
+        listening.change(wanted, bound).await.map_err(one_line)?;
+        let waiting = self.started.changes_needing_restart(&config);
+        for key in &waiting {
+            warn!("{key} has changed: it takes effect at the next start");
+        }
         *current = config;
         info!("configuration reloaded");
-        Ok(())
+        Ok(waiting)
+    }
+}
+
+impl std::fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reloader").finish_non_exhaustive()
     }
 }
 

@@ -82,7 +82,7 @@ impl fmt::Debug for Bus {
 
 impl Bus {
     pub(super) fn new(hub: Arc<Hub>, name: &str) -> Arc<Self> {
-        let touched = TouchedWorkers::new(hub.worker_ttl);
+        let touched = TouchedWorkers::new(hub.shared_worker_ttl());
         Arc::new(Bus {
             hub,
             touched,

@@ -18,6 +18,7 @@ use super::held::{Held, HeldCalls};
 use super::homes::Asked;
 use super::order::Order;
 use super::store::Store;
+use super::touched::WorkerTtl;
 use super::{hints, upkeep};
 use crate::upstream::ControlLink;
 
@@ -34,7 +35,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(1);
 pub struct Hub {
     pub(super) store: Store,
     /// How long a worker is alive after it was heard of.
-    pub(super) worker_ttl: Duration,
+    worker_ttl: Arc<WorkerTtl>,
     pub(super) held: Mutex<HeldCalls>,
     /// What was counted since the start, for metrics.
     pub(super) counts: KeptCounts,
@@ -64,7 +65,7 @@ impl Hub {
     pub fn new(link: Arc<ControlLink>, worker_ttl: Duration) -> Arc<Self> {
         Arc::new(Hub {
             store: Store::new(link),
-            worker_ttl,
+            worker_ttl: WorkerTtl::new(worker_ttl),
             held: Mutex::default(),
             counts: KeptCounts::default(),
             buses: Mutex::default(),
@@ -76,6 +77,21 @@ impl Hub {
             asked: Mutex::default(),
             born: Instant::now(),
         })
+    }
+
+    /// How long a worker is alive after it was heard of.
+    pub(super) fn worker_ttl(&self) -> Duration {
+        self.worker_ttl.get()
+    }
+
+    /// The same, for those who look at it often.
+    pub(super) fn shared_worker_ttl(&self) -> Arc<WorkerTtl> {
+        Arc::clone(&self.worker_ttl)
+    }
+
+    /// Changes how long a worker is alive after it was heard of.
+    pub fn set_worker_ttl(&self, ttl: Duration) {
+        self.worker_ttl.set(ttl);
     }
 
     /// Waits, for a moment, until what clients left behind has been told to the backing.
@@ -136,7 +152,7 @@ impl Hub {
 
     /// The buses in use; those that nothing happens on are forgotten.
     pub(super) fn used_buses(&self) -> Vec<Arc<Bus>> {
-        let idle = self.worker_ttl * IDLE;
+        let idle = self.worker_ttl() * IDLE;
         let mut buses = self.buses.lock();
         // One that somebody still has (a command, or a call that a worker holds) must not come to be twice.
         buses.retain(|_, bus| Arc::strong_count(bus) > 1 || !bus.is_idle(idle));

@@ -1,6 +1,8 @@
 //! The workers that fetch here: what they serve, as the backing knows it, and whether it had nothing for them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -17,11 +19,32 @@ const MOST_TOUCHED: usize = 10_000;
 /// No more of them are looked at for one that serves a method.
 const MOST_LOOKED_AT: usize = 64;
 
+/// How long a worker is alive after it was heard of; a reload may change it.
+#[derive(Debug)]
+pub(super) struct WorkerTtl(AtomicU64);
+
+impl WorkerTtl {
+    pub(super) fn new(ttl: Duration) -> Arc<Self> {
+        let new = WorkerTtl(AtomicU64::new(0));
+        new.set(ttl);
+        Arc::new(new)
+    }
+
+    pub(super) fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set(&self, ttl: Duration) {
+        let ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        self.0.store(ms, Ordering::Relaxed);
+    }
+}
+
 /// The workers, by name.
 #[derive(Debug)]
 pub(super) struct TouchedWorkers {
     /// How long one is alive after it was noted.
-    ttl: Duration,
+    ttl: Arc<WorkerTtl>,
     workers: Mutex<HashMap<String, Touched>>,
 }
 
@@ -59,7 +82,7 @@ impl Touched {
 }
 
 impl TouchedWorkers {
-    pub(super) fn new(ttl: Duration) -> Self {
+    pub(super) fn new(ttl: Arc<WorkerTtl>) -> Self {
         TouchedWorkers {
             ttl,
             workers: Mutex::default(),
@@ -74,7 +97,7 @@ impl TouchedWorkers {
             remember(&mut workers, worker, patterns, now);
             return write_patterns(patterns);
         };
-        if known.ask(patterns, now, self.ttl / TOUCHES) {
+        if known.ask(patterns, now, self.ttl.get() / TOUCHES) {
             return write_patterns(&known.noted);
         }
         Vec::new()
@@ -94,7 +117,7 @@ impl TouchedWorkers {
 
     /// How long a worker is alive after it was noted: what is not noted at once counts as well.
     pub(super) fn alive_ms(&self) -> u64 {
-        u64::try_from((self.ttl + self.ttl / TOUCHES).as_millis())
+        u64::try_from((self.ttl.get() + self.ttl.get() / TOUCHES).as_millis())
             .unwrap_or(u64::MAX)
             .max(1)
     }
@@ -122,7 +145,7 @@ impl TouchedWorkers {
         let workers = self.workers.lock();
         let known = workers.get(&slot.worker)?;
         let quiet = known.quiet.as_ref()?;
-        let holds = known.at.elapsed() < self.ttl / TOUCHES
+        let holds = known.at.elapsed() < self.ttl.get() / TOUCHES
             && quiet.patterns == slot.patterns
             && (!slot.globs || quiet.stamp == stamp);
         holds.then_some(quiet.news)
@@ -131,8 +154,9 @@ impl TouchedWorkers {
     /// A worker that serves a method, as far as a look at a few tells: this one, or another.
     pub(super) fn serving(&self, method: &str, candidate: &str) -> Option<String> {
         let workers = self.workers.lock();
-        let serves =
-            |known: &Touched| known.at.elapsed() < self.ttl && any_matches(&known.noted, method);
+        let serves = |known: &Touched| {
+            known.at.elapsed() < self.ttl.get() && any_matches(&known.noted, method)
+        };
         if workers.get(candidate).is_some_and(serves) {
             return Some(candidate.to_owned());
         }

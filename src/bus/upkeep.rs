@@ -33,15 +33,15 @@ const MOST_ORDERS: usize = 500;
 pub(super) async fn tend(hub: Arc<Hub>) {
     let mut clock = tokio::time::interval(TICK);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let every = EVERY.min(hub.worker_ttl / 3);
     let mut pruned = Instant::now();
     loop {
         clock.tick().await;
+        let every = EVERY.min(hub.worker_ttl() / 3);
         let now = hub.age_ms();
         let due = |bus: &Arc<Bus>| bus.due.load(Ordering::Relaxed) <= now;
         let buses: Vec<Arc<Bus>> = hub.used_buses().into_iter().filter(due).collect();
         join_all(buses.iter().map(|bus| tend_bus(&hub, bus, every))).await;
-        if pruned.elapsed() > PRUNE.min(hub.worker_ttl) {
+        if pruned.elapsed() > PRUNE.min(hub.worker_ttl()) {
             pruned = Instant::now();
             if let Some(before) = pruned.checked_sub(REMEMBERED) {
                 hub.held.lock().prune(before);
@@ -115,7 +115,7 @@ fn alive(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
         workers.entry(worker).or_default();
     }
     bus.touched
-        .forget(now.checked_sub(hub.worker_ttl * 10).unwrap_or(now));
+        .forget(now.checked_sub(hub.worker_ttl() * 10).unwrap_or(now));
     let touch = |(worker, patterns): (String, Vec<String>)| {
         let encoded = if patterns.is_empty() {
             Vec::new()

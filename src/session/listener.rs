@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::AsyncWriteExt;
@@ -59,12 +60,15 @@ impl Listener {
         self.addr
     }
 
-    /// Accepts clients, for ever.
-    pub async fn accept(self, shared: Arc<Shared>, tls: Option<TlsAcceptor>) {
+    /// Accepts clients, for ever; with TLS when there is an acceptor at that moment.
+    pub async fn accept(self, shared: Arc<Shared>, tls: Arc<ArcSwapOption<TlsAcceptor>>) {
         let everywhere = self.addr.ip().is_unspecified();
         loop {
             match self.socket.accept().await {
-                Ok((socket, peer)) => admit(socket, peer, everywhere, &shared, tls.as_ref()).await,
+                Ok((socket, peer)) => {
+                    let tls = tls.load_full();
+                    admit(socket, peer, everywhere, &shared, tls.as_deref()).await;
+                }
                 Err(error) => {
                     // Out of descriptors or memory: what is connected has to go first.
                     warn!("cannot accept a connection: {error}");

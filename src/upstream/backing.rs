@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, watch};
@@ -70,7 +71,7 @@ pub struct Backing {
     follows: bool,
     /// Somebody has seen that the master is none any more.
     doubted: Notify,
-    tls: Option<TlsConnector>,
+    tls: ArcSwapOption<TlsConnector>,
     state: watch::Sender<BackingState>,
     ready: AtomicBool,
     /// Since when the monitor has found it unusable.
@@ -165,7 +166,7 @@ impl Backing {
             on_switch: OnceLock::new(),
             follows,
             doubted: Notify::new(),
-            tls,
+            tls: ArcSwapOption::from_pointee(tls),
             state: watch::Sender::default(),
             ready: AtomicBool::new(false),
             away_since: Mutex::default(),
@@ -186,7 +187,8 @@ impl Backing {
                 timeout: end.saturating_duration_since(Instant::now()),
                 ..options
             };
-            let (stream, hello) = connect(&master, self.tls.as_ref(), options).await?;
+            let (stream, hello) =
+                connect(&master, self.tls.load_full().as_deref(), options).await?;
             if self.follows && matches!(hello.role.as_str(), "slave" | "replica") {
                 self.doubt();
                 return Err(UpstreamError::NotMaster {
@@ -242,6 +244,12 @@ impl Backing {
         let named = self.topology().with_master(master);
         self.topology.send_replace(Arc::new(named));
         self.look_again.notify_one();
+    }
+
+    /// Checks the certificates of connections that are opened from now on with this. Before another master
+    /// has other certificates, the one before is given up ([`Backing::suspend`]).
+    pub fn set_tls(&self, tls: Option<TlsConnector>) {
+        self.tls.store(tls.map(Arc::new));
     }
 
     /// Gives the master up without another one at hand: commands wait for one.

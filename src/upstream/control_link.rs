@@ -36,9 +36,15 @@ pub enum ControlError {
 /// Connections for Respite's own commands; shared by all threads.
 pub struct ControlLink {
     backing: Arc<Backing>,
+    /// What one command waits for, at most.
+    patience: Mutex<Patience>,
+    threads: Mutex<HashMap<ThreadId, Slot>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Patience {
     connect: Duration,
     reply: Duration,
-    threads: Mutex<HashMap<ThreadId, Slot>>,
 }
 
 /// A script for the backing.
@@ -91,10 +97,19 @@ impl ControlLink {
     pub fn new(backing: Arc<Backing>, connect: Duration, reply: Duration) -> Arc<Self> {
         Arc::new(ControlLink {
             backing,
-            connect,
-            reply,
+            patience: Mutex::new(Patience { connect, reply }),
             threads: Mutex::default(),
         })
+    }
+
+    /// Changes what one command waits for. Connections that are open know the old limits: they are used no more.
+    pub fn set_patience(&self, connect: Duration, reply: Duration) {
+        *self.patience.lock() = Patience { connect, reply };
+        self.threads.lock().clear();
+    }
+
+    fn patience(&self) -> Patience {
+        *self.patience.lock()
     }
 
     /// The backing that is asked.
@@ -109,7 +124,8 @@ impl ControlLink {
     /// The backing's error reply, or why it could not be asked. A command is never sent twice.
     pub async fn command(&self, command: &Cmd) -> Result<Value, ControlError> {
         let slot = self.slot();
-        let opened = slot.get_or_try_init(|| self.open("respite-control", Some(self.reply)));
+        let opened =
+            slot.get_or_try_init(|| self.open("respite-control", Some(self.patience().reply)));
         let mut conn = opened
             .await
             .map_err(|error| ControlError::Upstream(error, Sent::No))?
@@ -170,7 +186,7 @@ impl ControlLink {
             pubsub.subscribe(channel).await?;
             Ok(pubsub)
         };
-        match tokio::time::timeout(self.reply, subscribed).await {
+        match tokio::time::timeout(self.patience().reply, subscribed).await {
             Ok(subscribed) => subscribed.map_err(|error| {
                 server_error(&error)
                     .unwrap_or_else(|| not_sent(UpstreamError::Lost(error.to_string())))
@@ -212,7 +228,7 @@ impl ControlLink {
             proto: Proto::Resp2,
             db: self.backing.first_db(),
             name,
-            timeout: self.connect,
+            timeout: self.patience().connect,
         };
         self.backing.connect_patiently(options).await
     }

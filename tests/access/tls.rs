@@ -130,3 +130,56 @@ fn files_that_are_none_are_refused_before_a_port_is_bound() {
     std::fs::write(&empty, "-----BEGIN CERTIFICATE-----\n!\n").expect("written");
     refused(&empty);
 }
+
+#[test]
+fn certificates_are_renewed_in_place() {
+    let redis = RedisServer::start();
+    let certificates = Certificates::make();
+    let toml = tls_config(&certificates, false);
+    let mut respite = start(&redis, &toml);
+    let talk_to = |ca: &str| {
+        let arguments = ["-CAfile", ca];
+        talk(
+            &certificates,
+            respite.port(),
+            &arguments,
+            "PING\r\nQUIT\r\n",
+        )
+    };
+    assert!(talk_to("ca.pem").stdout.starts_with(b"+PONG"));
+    for (new, old) in [
+        ("stranger.pem", "server.pem"),
+        ("stranger.key", "server.key"),
+    ] {
+        std::fs::copy(certificates.path(new), certificates.path(old)).expect("copied");
+    }
+    assert!(
+        talk_to("ca.pem").stdout.starts_with(b"+PONG"),
+        "not before the reload"
+    );
+    respite.reload(&toml);
+    respite.expect_log("configuration reloaded");
+    let talk_to = |ca: &str| {
+        let arguments = ["-CAfile", ca];
+        talk(
+            &certificates,
+            respite.port(),
+            &arguments,
+            "PING\r\nQUIT\r\n",
+        )
+    };
+    assert!(talk_to("stranger-ca.pem").stdout.starts_with(b"+PONG"));
+    assert!(!talk_to("ca.pem").stdout.starts_with(b"+PONG"));
+    // What is not a certificate leaves the one that serves.
+    std::fs::write(certificates.path("server.pem"), "nonsense").expect("written");
+    respite.reload(&toml);
+    respite.expect_log("the old configuration stays in force");
+    let arguments = ["-CAfile", "stranger-ca.pem"];
+    let output = talk(
+        &certificates,
+        respite.port(),
+        &arguments,
+        "PING\r\nQUIT\r\n",
+    );
+    assert!(output.stdout.starts_with(b"+PONG"));
+}

@@ -3,6 +3,7 @@
 mod embedded;
 mod http;
 mod reload;
+mod reloaded;
 mod start;
 mod stop;
 

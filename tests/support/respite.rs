@@ -40,9 +40,17 @@ pub(crate) struct RespiteBuilder {
     env: Vec<(String, String)>,
     allowed: Vec<String>,
     tls: bool,
+    only_file: bool,
 }
 
 impl RespiteBuilder {
+    /// Everything is in the configuration file, where `$PORT` is a free port to listen on: a flag would win
+    /// over what a reload says.
+    pub(crate) fn only_file(mut self, toml: &str) -> Self {
+        self.only_file = true;
+        self.config(toml)
+    }
+
     /// The backing Redis. Without one Respite starts its embedded server.
     pub(crate) fn upstream(mut self, url: &str) -> Self {
         self.upstream = Some(url.to_owned());
@@ -148,7 +156,13 @@ impl RespiteBuilder {
                 .into_iter()
                 .flat_map(|url| ["--upstream".to_owned(), url]),
         );
-        let config = self.config.map(|text| config_file(&text));
+        if self.only_file {
+            args.truncate(1);
+        }
+        let own = port.get().to_string();
+        let config = self
+            .config
+            .map(|text| config_file(&text.replace("$PORT", &own)));
         if let Some(file) = &config {
             args.extend(["--config".to_owned(), file.path().display().to_string()]);
         }

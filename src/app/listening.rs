@@ -1,0 +1,262 @@
+//! Everything that listens, while the server runs: a reload opens and closes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+
+use super::bound::{self, Bound};
+use super::gateway::HttpAddresses;
+use super::{Failure, cannot, worker_threads};
+use crate::config::ListenAddr;
+use crate::gateway::{Gateway, GatewayListener, Running};
+use crate::http::{Guard, Sources};
+use crate::session::listener::Listener;
+use crate::session::shared::Shared;
+
+/// What connections are served with.
+pub(super) struct Served {
+    pub(super) shared: Arc<Shared>,
+    /// TLS for clients, as it is now.
+    pub(super) tls: Arc<ArcSwapOption<TlsAcceptor>>,
+    pub(super) guard: Arc<Guard>,
+    pub(super) sources: Sources,
+    pub(super) gateway: Arc<Gateway>,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    /// For Redis clients.
+    pub(super) clients: Vec<ListenAddr>,
+    /// The two of HTTP.
+    pub(super) http: HttpAddresses,
+    /// Threads of the gateway, and its connections.
+    pub(super) gateway: (usize, usize),
+}
+
+/// The open listeners.
+pub(super) struct Listening {
+    served: Served,
+    wanted: Wanted,
+    clients: Vec<Open>,
+    pages: Option<Open>,
+    gateway: Option<Running>,
+    /// Gateways whose listener is closed and whose connections have not all ended.
+    ending: Vec<Running>,
+}
+
+/// One that accepts connections.
+struct Open {
+    wanted: ListenAddr,
+    addr: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Open {
+    /// Closes the listener; its connections go on.
+    async fn close(self) {
+        self.task.abort();
+        // It was ended on purpose.
+        let _ = self.task.await;
+        info!("closed:   {}", self.addr);
+    }
+}
+
+impl Listening {
+    /// Serves on what is bound.
+    pub(super) fn new(served: Served, wanted: Wanted, bound: Bound) -> Result<Self, Failure> {
+        let mut listening = Listening {
+            served,
+            wanted: Wanted {
+                clients: Vec::new(),
+                http: HttpAddresses::default(),
+                gateway: wanted.gateway,
+            },
+            clients: Vec::new(),
+            pages: None,
+            gateway: None,
+            ending: Vec::new(),
+        };
+        listening.serve(bound, &wanted)?;
+        listening.wanted = wanted;
+        Ok(listening)
+    }
+
+    /// Binds what has to be opened for `wanted`; [`Listening::change`] serves on it. After an error it
+    /// listens where it did.
+    pub(super) async fn bind(&mut self, wanted: &Wanted) -> Result<Bound, Failure> {
+        let missing = self.missing(wanted);
+        match bound::bind(&missing.clients, &missing.http).await {
+            // An address may be taken by one that is to be closed: all of a host's, and one of them.
+            Err(error) if error.is_taken() => {}
+            bound => return bound,
+        }
+        let before = self.wanted.clone();
+        self.close_all_but(wanted).await;
+        let bound = bound::bind(&missing.clients, &missing.http).await;
+        if bound.is_err() {
+            self.restore(&before).await;
+        }
+        bound
+    }
+
+    /// Listens there and nowhere else. Listeners that stay where they are lose nothing; connections of
+    /// those that are closed go on.
+    pub(super) async fn change(&mut self, wanted: Wanted, bound: Bound) -> Result<(), Failure> {
+        self.close_all_but(&wanted).await;
+        self.serve(bound, &wanted)?;
+        self.wanted = wanted;
+        Ok(())
+    }
+
+    async fn restore(&mut self, before: &Wanted) {
+        let missing = self.missing(before);
+        let served = match bound::bind(&missing.clients, &missing.http).await {
+            Ok(bound) => self.serve(bound, before),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            warn!("{error}: it was closed for another listener and is not open again");
+        }
+    }
+
+    /// What has to be opened.
+    fn missing(&self, wanted: &Wanted) -> Missing {
+        let mut open: Vec<&ListenAddr> = self.clients.iter().map(|open| &open.wanted).collect();
+        let is_new = |addr: &&ListenAddr| match open.iter().position(|open| open == addr) {
+            Some(at) => {
+                open.swap_remove(at);
+                false
+            }
+            None => true,
+        };
+        let pages = self.pages.as_ref().map(|open| &open.wanted);
+        let admin = wanted.http.admin.clone();
+        let gateway = wanted.http.gateway.clone();
+        Missing {
+            clients: wanted.clients.iter().filter(is_new).cloned().collect(),
+            http: HttpAddresses {
+                admin: admin.filter(|addr| pages != Some(addr)),
+                gateway: gateway.filter(|_| !self.keeps_gateway(wanted)),
+            },
+        }
+    }
+
+    fn keeps_gateway(&self, wanted: &Wanted) -> bool {
+        self.gateway.is_some()
+            && self.wanted.http.gateway == wanted.http.gateway
+            && self.wanted.gateway == wanted.gateway
+    }
+
+    async fn close_all_but(&mut self, wanted: &Wanted) {
+        let stays = |open: &Open| wanted.clients.contains(&open.wanted);
+        let (stay, leave): (Vec<_>, Vec<_>) = self.clients.drain(..).partition(stays);
+        self.clients = stay;
+        for open in leave {
+            open.close().await;
+        }
+        let leaves = |open: &mut Open| wanted.http.admin.as_ref() != Some(&open.wanted);
+        if let Some(pages) = self.pages.take_if(leaves) {
+            pages.close().await;
+        }
+        let keeps = self.keeps_gateway(wanted);
+        if let Some(mut gateway) = self.gateway.take_if(|_| !keeps) {
+            gateway.close().await;
+            gateway.drain();
+            self.ending.push(gateway);
+        }
+        for gateway in self
+            .ending
+            .extract_if(.., |gateway| gateway.connections() == 0)
+        {
+            // Its threads take a moment to end.
+            tokio::task::spawn_blocking(|| gateway.end());
+        }
+    }
+
+    /// Serves on what was bound for `wanted`.
+    fn serve(&mut self, bound: Bound, wanted: &Wanted) -> Result<(), Failure> {
+        let Bound {
+            listeners,
+            http,
+            requests,
+        } = bound;
+        for (wanted, listener) in listeners {
+            self.serve_clients(wanted, listener);
+        }
+        if let (Some(http), Some(wanted)) = (http, &wanted.http.admin) {
+            let addr = http.addr();
+            let (guard, sources) = (Arc::clone(&self.served.guard), self.served.sources.clone());
+            self.pages = Some(Open {
+                wanted: wanted.clone(),
+                addr,
+                task: tokio::spawn(http.serve(guard, sources)),
+            });
+            info!("http:     http://{addr}");
+        }
+        if let Some(requests) = requests {
+            self.gateway = Some(self.serve_requests(requests, wanted.gateway)?);
+        }
+        Ok(())
+    }
+
+    fn serve_clients(&mut self, wanted: ListenAddr, listener: Listener) {
+        let addr = listener.addr();
+        let shared = Arc::clone(&self.served.shared);
+        let tls = Arc::clone(&self.served.tls);
+        let scheme = if tls.load().is_some() {
+            "rediss"
+        } else {
+            "redis"
+        };
+        info!("clients:  {scheme}://{addr}");
+        let task = tokio::spawn(listener.accept(shared, tls));
+        self.clients.push(Open { wanted, addr, task });
+    }
+
+    fn serve_requests(
+        &self,
+        listener: GatewayListener,
+        (threads, _): (usize, usize),
+    ) -> Result<Running, Failure> {
+        info!("gateway:  http://{}", listener.addr());
+        let running = listener.start(&self.served.gateway, worker_threads(threads));
+        running.map_err(cannot("start the gateway"))
+    }
+
+    /// Accepts no more connections but those of the admin pages, and lets the gateway's end.
+    pub(super) async fn drain(&mut self) {
+        for open in self.clients.drain(..) {
+            open.task.abort();
+            let _ = open.task.await; // ended on purpose
+        }
+        if let Some(gateway) = &self.gateway {
+            gateway.drain();
+        }
+    }
+
+    /// Connections of the gateway now.
+    pub(super) fn connections(&self) -> usize {
+        let running = self.gateway.iter().chain(&self.ending);
+        running.map(Running::connections).sum()
+    }
+
+    /// The gateway's threads, to be ended.
+    pub(super) fn take_gateways(&mut self) -> Vec<Running> {
+        self.gateway
+            .take()
+            .into_iter()
+            .chain(self.ending.drain(..))
+            .collect()
+    }
+}
+
+/// What has to be bound.
+struct Missing {
+    clients: Vec<ListenAddr>,
+    http: HttpAddresses,
+}
