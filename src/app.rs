@@ -259,15 +259,7 @@ impl App {
         fleet.attach(Arc::downgrade(&shared) as Weak<dyn AboutRespite>);
         learn_from_backing(&shared, config.timeouts.connect).await;
 
-        let mut workers = Vec::new();
-        let mut mailboxes = Vec::new();
-        for index in 0..threads {
-            let (mailbox, thread) =
-                worker::spawn(index, Arc::clone(&shared)).map_err(cannot("start a worker"))?;
-            mailboxes.push(mailbox);
-            workers.push(thread);
-        }
-        shared.set_workers(mailboxes);
+        let workers = spawn_workers(&shared, threads)?;
 
         let kind = if embedded.is_some() {
             " (embedded, private)"
@@ -408,6 +400,19 @@ async fn reach(
             Ok((backing, None))
         }
     }
+}
+
+fn spawn_workers(shared: &Arc<Shared>, threads: usize) -> Result<Vec<JoinHandle<()>>, Failure> {
+    let mut workers = Vec::new();
+    let mut mailboxes = Vec::new();
+    for index in 0..threads {
+        let spawned = worker::spawn(index, Arc::clone(shared));
+        let (mailbox, thread) = spawned.map_err(cannot("start a worker"))?;
+        mailboxes.push(mailbox);
+        workers.push(thread);
+    }
+    shared.set_workers(mailboxes);
+    Ok(workers)
 }
 
 /// How Respite's own commands reach the backing.
