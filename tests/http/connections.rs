@@ -1,6 +1,6 @@
 //! Probes are answered however many connections there are.
 
-use crate::support::{DEADLINE, HttpClient, RedisServer, Respite, get, wait_until};
+use crate::support::{HttpClient, RedisServer, Respite, get};
 
 #[test]
 fn idle_connections_shut_nobody_out() {
@@ -22,37 +22,4 @@ fn idle_connections_shut_nobody_out() {
     );
     let end = idle[0].read("GET");
     assert!(end.is_err(), "the oldest gave way: {end:?}");
-}
-
-#[test]
-fn connections_that_are_busy_leave_room_for_probes() {
-    let redis = RedisServer::start();
-    let respite = Respite::builder()
-        .upstream(&redis.url())
-        .http()
-        .allow_log("backing not usable")
-        .allow_log("link lost")
-        .start();
-    let port = respite.http_port();
-    assert_eq!(get(port, "/services").0, 200);
-    // The backing answers nobody, so these are under way for as long as it likes: the
-    // connection that asks it is open.
-    redis.freeze();
-    let mut busy = Vec::new();
-    for _ in 0..512 {
-        let mut client = HttpClient::connect(port);
-        client.send("GET", "/services", &[], b"").expect("sent");
-        busy.push(client);
-    }
-    wait_until("all places are taken", DEADLINE, || {
-        get(port, "/stats").0 == 503
-    });
-    assert_eq!(get(port, "/health").0, 200);
-    let mut more: Vec<HttpClient> = (0..100).map(|_| HttpClient::connect(port)).collect();
-    assert_eq!(get(port, "/health").0, 200);
-    assert!(more[0].read("GET").is_err(), "the reserve is bounded, too");
-    redis.thaw();
-    for client in &mut busy {
-        client.read("GET").expect("an answer");
-    }
 }
