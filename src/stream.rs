@@ -3,7 +3,7 @@
 //! It moves bytes and knows nothing of what they mean.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -24,6 +24,11 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// The number of its descriptor.
+    pub fn descriptor(&self) -> i32 {
+        self.fd().as_raw_fd()
+    }
+
     /// Whether the peer has closed its side, even when there is input in front of the end that
     /// nobody has read.
     pub fn is_closed_by_peer(&self) -> bool {

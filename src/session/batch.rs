@@ -23,6 +23,8 @@ pub(super) struct Batch<'a> {
     pub(super) settings: &'a Settings,
     pub(super) now: Instant,
     pub(super) run: Run,
+    /// Whether somebody is shown what clients send.
+    pub(super) monitored: bool,
     /// Whether plain reads may use the cache; looked at again after anything else.
     pub(super) reads: Option<bool>,
 }

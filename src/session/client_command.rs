@@ -5,20 +5,30 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use super::client_filter::ClientFilter;
+use super::client_line::{LineFormat, version};
 use super::dispatch::{Flow, Request};
 use super::hello::{BAD_NAME, is_name, number};
 use super::pause::Paused;
 use super::pinned::Expect;
-use super::registry::Unblock;
 use super::replies::Then;
 use super::run::Session;
 use super::shared::Settings;
-use super::state::{ConnState, ReplyMode, SameClient};
+use super::state::{ConnState, ReplyMode};
 use super::worker::{ToWorker, Worker};
 use crate::command::{arity_error, arity_ok, unknown_subcommand};
-use crate::resp::{Args, ReplyWriter, write_command};
+use crate::resp::{Args, ReplyWriter};
 
-const SYNTAX: &str = "ERR syntax error";
+pub(super) const SYNTAX: &str = "ERR syntax error";
+
+/// Whether the backing's version has this subcommand, given in upper case.
+pub(super) fn exists(sub: &[u8], settings: &Settings) -> bool {
+    let since = match sub {
+        b"NO-EVICT" => (7, 0),
+        b"SETINFO" | b"NO-TOUCH" => (7, 2),
+        _ => return true,
+    };
+    version(settings.hello.as_deref()).is_none_or(|version| version >= since)
+}
 
 /// Whether [`answer`] answers this subcommand, given in upper case.
 pub(super) fn answers(sub: &[u8]) -> bool {
@@ -40,6 +50,8 @@ pub(super) fn answers(sub: &[u8]) -> bool {
 /// Answers a subcommand that needs nothing of the backing.
 pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out: &mut Vec<u8>) {
     let mut reply = ReplyWriter::new(out, state.proto);
+    let settings = worker.settings();
+    let format = LineFormat::of(&settings);
     let sub = args.get(1).unwrap_or_default().to_ascii_uppercase();
     let result = match sub.as_slice() {
         b"ID" => {
@@ -47,7 +59,7 @@ pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out
             Ok(())
         }
         b"INFO" => {
-            reply.verbatim("txt", format!("{}\n", state.entry.line()).as_bytes());
+            reply.verbatim("txt", format!("{}\n", format.line(&state.entry)).as_bytes());
             Ok(())
         }
         b"GETNAME" => {
@@ -57,7 +69,7 @@ pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out
             }
             Ok(())
         }
-        b"LIST" => list(worker, args, &mut reply),
+        b"LIST" => list(worker, args, &format, &mut reply),
         b"KILL" => kill(state, worker, args, &mut reply),
         _ => set(state, worker, &sub, args).map(|()| reply.ok()),
     };
@@ -66,12 +78,17 @@ pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out
     }
 }
 
-fn list(worker: &Worker, args: Args<'_>, reply: &mut ReplyWriter<'_>) -> Result<(), String> {
+fn list(
+    worker: &Worker,
+    args: Args<'_>,
+    format: &LineFormat<'_>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<(), String> {
     let filter = ClientFilter::for_list(args)?;
     let mut text = String::new();
     for client in worker.shared.clients.all() {
         if filter.matches(&client) {
-            text.push_str(&client.line());
+            text.push_str(&format.line(&client));
             text.push('\n');
         }
     }
@@ -197,7 +214,7 @@ fn wake_all_at(worker: &Worker, end: Instant) {
     });
 }
 
-fn on_or_off(word: &[u8]) -> Result<bool, &'static str> {
+pub(super) fn on_or_off(word: &[u8]) -> Result<bool, &'static str> {
     if word.eq_ignore_ascii_case(b"ON") {
         Ok(true)
     } else if word.eq_ignore_ascii_case(b"OFF") {
@@ -215,11 +232,19 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Flow {
         let Request { args, raw, sub, .. } = request;
+        if args
+            .get(1)
+            .is_some_and(|sub| !exists(&sub.to_ascii_uppercase(), settings))
+        {
+            return self.answer_error(unknown_subcommand(&args[0], &args[1]));
+        }
         if let Some(row) = sub.filter(|row| !arity_ok(row, args.len())) {
             return self.answer_error(arity_error(row));
         }
         let sub = args[1].to_ascii_uppercase();
         if answers(&sub) {
+            // What is shown of this client is this command.
+            self.state.entry.update(|facts| facts.set_request(raw));
             let mut out = Vec::new();
             answer(&mut self.state, &self.worker, args, &mut out);
             self.answer(|reply| reply.raw(&out));
@@ -229,7 +254,7 @@ impl Session {
         }
         match sub.as_slice() {
             b"REPLY" => self.client_reply(args),
-            b"UNBLOCK" => self.client_unblock(args, cx),
+            b"UNBLOCK" => self.client_unblock(args),
             b"TRACKING" => self.client_tracking(request, settings, cx),
             b"NO-TOUCH" => match on_or_off(args.get(2).unwrap_or_default()) {
                 Ok(on) => self.on_own_connection(raw, Expect::NoTouch(on), settings, cx),
@@ -237,8 +262,7 @@ impl Session {
             },
             b"CACHING" | b"TRACKINGINFO" | b"GETREDIR" | b"HELP" => {
                 if self.pinned.is_some() {
-                    let redirect = self.state.redirect.filter(|_| sub != b"CACHING");
-                    self.send(raw, redirect.map_or(Expect::Plain, Expect::ShowsId), cx)
+                    self.send(raw, Expect::ShowsId, cx)
                 } else {
                     self.forward(raw, Then::Pass, cx)
                 }
@@ -275,96 +299,8 @@ impl Session {
         Flow::Done
     }
 
-    /// The client named may wait on a connection of its own: the backing unblocks that one. Or it
-    /// waits in a command of a family.
-    fn client_unblock(&mut self, args: Args<'_>, cx: &mut Context<'_>) -> Flow {
-        let Some(id) = args.get(2).and_then(number) else {
-            return self.answer_error("ERR value is not an integer or out of range");
-        };
-        let reason = args.get(3).unwrap_or(b"TIMEOUT");
-        if !reason.eq_ignore_ascii_case(b"TIMEOUT") && !reason.eq_ignore_ascii_case(b"ERROR") {
-            return self.answer_error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
-        }
-        let client = u64::try_from(id)
-            .ok()
-            .and_then(|id| self.worker.shared.clients.get(id));
-        let blocked = client.filter(|client| client.facts().blocked);
-        let Some(client) = blocked else {
-            self.answer(|reply| reply.integer(0));
-            return Flow::Done;
-        };
-        let Some(backing_id) = client.pinned() else {
-            // It waits in a command of ours.
-            let is_error = reason.eq_ignore_ascii_case(b"ERROR");
-            client.unblock(if is_error {
-                Unblock::Error
-            } else {
-                Unblock::Timeout
-            });
-            let wake = ToWorker::Wake(client.id);
-            self.worker.shared.tell(client.worker, wake);
-            self.answer(|reply| reply.integer(1));
-            return Flow::Done;
-        };
-        let mut request = Vec::new();
-        let backing_id = backing_id.to_string();
-        write_command(
-            &mut request,
-            &[b"CLIENT", b"UNBLOCK", backing_id.as_bytes(), reason],
-        );
-        self.ask(&request, Then::Pass, cx)
-    }
-
-    fn client_tracking(
-        &mut self,
-        request: Request<'_>,
-        settings: &Settings,
-        cx: &mut Context<'_>,
-    ) -> Flow {
-        let on = match on_or_off(request.args.get(2).unwrap_or_default()) {
-            Ok(on) => on,
-            Err(text) => return self.answer_error(text),
-        };
-        if !on && self.pinned.is_none() {
-            return self.forward(request.raw, Then::Pass, cx);
-        }
-        match self.with_backing_redirect(request.args) {
-            Ok(Some(translated)) => {
-                self.on_own_connection(&translated, Expect::Tracking(on), settings, cx)
-            }
-            Ok(None) => self.on_own_connection(request.raw, Expect::Tracking(on), settings, cx),
-            Err(text) => self.answer_error(text),
-        }
-    }
-
-    /// `REDIRECT` names a client of ours: the backing knows its connection under another id.
-    fn with_backing_redirect(&mut self, args: Args<'_>) -> Result<Option<Vec<u8>>, &'static str> {
-        let mut words: Vec<&[u8]> = args.iter().collect();
-        let option = words
-            .iter()
-            .position(|word| word.eq_ignore_ascii_case(b"REDIRECT"));
-        let Some((at, id)) = option.and_then(|at| Some((at + 1, words.get(at + 1)?))) else {
-            return Ok(None);
-        };
-        let Some(id) = number(id) else {
-            return Ok(None);
-        };
-        let client = u64::try_from(id)
-            .ok()
-            .and_then(|id| self.worker.shared.clients.get(id));
-        let (own, backing) = client
-            .and_then(|client| Some((client.id, client.pinned()?)))
-            .ok_or("ERR The client ID you want redirect to does not exist")?;
-        self.state.redirect = Some(SameClient { own, backing });
-        let backing_id = backing.to_string();
-        words[at] = backing_id.as_bytes();
-        let mut request = Vec::new();
-        write_command(&mut request, &words);
-        Ok(Some(request))
-    }
-
     /// Sends a command that changes its connection, on one that is this session's own.
-    fn on_own_connection(
+    pub(super) fn on_own_connection(
         &mut self,
         raw: &[u8],
         expect: Expect,

@@ -16,7 +16,7 @@ use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
 use crate::cache::Guard;
-use crate::command::{Effects, Handling, Local, Pin, Row, Table, arity_ok};
+use crate::command::{Effects, Handling, Pin, Row, Table, arity_ok};
 use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits, RequestParser, plain_get};
 use crate::upstream::ReplySink;
 
@@ -30,6 +30,16 @@ pub(super) enum Flow {
     Done,
     /// It has to wait; try it again when the session is woken.
     Wait,
+}
+
+impl Flow {
+    /// The same for a request of `len` bytes.
+    fn step(self, len: usize) -> Step {
+        match self {
+            Flow::Done => Step::Done { len },
+            Flow::Wait => Step::Wait,
+        }
+    }
 }
 
 /// A request with what is known about it.
@@ -98,6 +108,7 @@ impl Session {
             settings: &settings,
             now: Instant::now(),
             run: Run::default(),
+            monitored: self.worker.shared.is_monitored(),
             reads: None,
         };
         let mut requests = 0;
@@ -123,7 +134,7 @@ impl Session {
         self.flush_run(input, &mut batch.run);
         let pos = batch.pos;
         if let Some(at) = last {
-            self.note_activity(&input[at..], pos);
+            self.state.entry.touch(&input[at..], pos, requests);
             WorkerStats::add(&self.worker.stats().commands, requests);
         }
         self.parser = parser;
@@ -140,7 +151,7 @@ impl Session {
     ) -> Option<Step> {
         let rest = &batch.input[batch.pos..];
         let get = plain_get(rest)?;
-        if !parser.is_between_requests() {
+        if !parser.is_between_requests() || batch.monitored {
             return None;
         }
         let may = match batch.reads {
@@ -175,22 +186,18 @@ impl Session {
             Ok(Parsed::Request { len }) => {
                 let raw = &rest[..len];
                 let request = Request::new(parser.args(raw), raw, &settings.table);
-                if self.is_cacheable(request, &batch.run, settings) {
-                    return self.read(&request.args[1], len, batch, cx);
-                }
-                let run = &mut batch.run;
-                if self.may_join(run, request, settings, cx) {
-                    self.protect(request, run);
-                    run.add(batch.pos, len);
-                    return Step::Done { len };
-                }
-                self.flush_run(input, run);
-                (len, self.handle(request, settings, cx))
+                return self.step_request(request, len, batch, cx);
             }
             Ok(Parsed::Inline { len, encoded }) => {
                 self.flush_run(input, &mut batch.run);
                 let request = Request::new(parser.args(&encoded), &encoded, &settings.table);
-                (len, self.handle(request, settings, cx))
+                let shown = batch.monitored && self.is_shown(request, settings);
+                let in_multi = self.is_in_multi();
+                let flow = self.handle(request, settings, cx);
+                if shown && flow == Flow::Done {
+                    self.show_request(request, in_multi);
+                }
+                (len, flow)
             }
             Err(error) => {
                 self.flush_run(input, &mut batch.run);
@@ -202,10 +209,34 @@ impl Session {
                 return Step::Incomplete;
             }
         };
-        match flow {
-            Flow::Done => Step::Done { len },
-            Flow::Wait => Step::Wait,
+        flow.step(len)
+    }
+
+    /// Handles a request of `len` bytes at the front of the batch.
+    fn step_request(
+        &mut self,
+        request: Request<'_>,
+        len: usize,
+        batch: &mut Batch<'_>,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        let (input, settings) = (batch.input, batch.settings);
+        let shown = batch.monitored && self.is_shown(request, settings);
+        let in_multi = shown && self.is_in_multi();
+        let step = if self.is_cacheable(request, &batch.run, settings) {
+            self.read(&request.args[1], len, batch, cx)
+        } else if self.may_join(&batch.run, request, settings, cx) {
+            self.protect(request, &mut batch.run);
+            batch.run.add(batch.pos, len);
+            Step::Done { len }
+        } else {
+            self.flush_run(input, &mut batch.run);
+            self.handle(request, settings, cx).step(len)
+        };
+        if shown && matches!(step, Step::Done { .. }) {
+            self.show_request(request, in_multi);
         }
+        step
     }
 
     fn request_limits(&self, settings: &Settings) -> RequestLimits {
@@ -243,7 +274,8 @@ impl Session {
         plain
             && self.pinned.is_none()
             && self.state.reply == ReplyMode::On
-            && !self.state.transaction_lost
+            && self.state.broken.is_none()
+            && self.monitoring.is_none()
             && self.worker.shared.pause.current().is_none()
             && self.is_allowed(request, settings)
             && self.has_room(run.requests as usize, settings)
@@ -259,7 +291,7 @@ impl Session {
             || (is_get(request.args) && self.own_fetch(&request.args[1]).is_none())
     }
 
-    fn is_allowed(&self, request: Request<'_>, settings: &Settings) -> bool {
+    pub(super) fn is_allowed(&self, request: Request<'_>, settings: &Settings) -> bool {
         let Request { args, row, sub, .. } = request;
         settings
             .access
@@ -379,7 +411,7 @@ impl Session {
     }
 
     fn handle(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {
-        if !self.has_room(0, settings) || self.is_paused(request) {
+        if !self.has_room(0, settings) || self.is_paused(request, settings) {
             return Flow::Wait;
         }
         let ours = matches!(request.handling(), Handling::Local(_) | Handling::Family(_));
@@ -399,11 +431,6 @@ impl Session {
         flow
     }
 
-    fn is_paused(&self, request: Request<'_>) -> bool {
-        let pause = self.worker.shared.pause.current();
-        pause.is_some_and(|(_, paused)| paused.holds(request.row))
-    }
-
     fn route(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {
         let Request { args, row, sub, .. } = request;
         if row.is_none() && is_http(&args[0]) {
@@ -411,12 +438,20 @@ impl Session {
             self.closing = true;
             return Flow::Done;
         }
+        if self.awaits_transaction() {
+            return Flow::Wait;
+        }
         let user = self.state.user_id();
         if let Err(denied) = settings.access.check(user, row, &args[0], sub, args) {
             return self.reject(request, &denied, cx);
         }
-        if self.state.transaction_lost {
-            return self.after_lost_transaction(request, settings, cx);
+        if let Some(broken) = self.state.broken
+            && let Some(flow) = self.in_broken_transaction(broken, request, settings, cx)
+        {
+            return flow;
+        }
+        if self.is_barred(request) && request.arity_ok() {
+            return self.refuse_with("ERR Replica can't interact with the keyspace");
         }
         self.changes_info |= request.effects().contains(Effects::TOLD_BY_INFO);
         if self.worker.cache.is_some() {
@@ -455,30 +490,9 @@ impl Session {
             self.cover = self.cover(request);
         }
     }
-
-    fn note_activity(&self, input: &[u8], bytes: usize) {
-        // The name of the last command, for CLIENT LIST; cheap, not exact for odd spellings.
-        let name = input
-            .split(|byte| *byte == b'\n')
-            .find(|line| !line.starts_with(b"*") && !line.starts_with(b"$"))
-            .unwrap_or_default();
-        let end = name
-            .iter()
-            .position(|b| matches!(b, b'\r' | b' '))
-            .unwrap_or(name.len());
-        self.state.entry.touch(&name[..end], bytes);
-    }
 }
 
 /// Whether a command is the beginning of an HTTP request, as Redis tells them.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
-}
-
-/// Whether a local command is one that a `+QUEUED` connection of the backing can answer as well.
-pub(super) fn backing_answers(local: Local) -> bool {
-    matches!(
-        local,
-        Local::Ping | Local::Echo | Local::Command | Local::Info
-    )
 }

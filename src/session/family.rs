@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -10,11 +11,12 @@ use tokio::task::AbortHandle;
 use tracing::error;
 
 use super::dispatch::{Flow, Request};
-use super::registry::{ClientEntry, Unblock};
+use super::registry::{ClientEntry, Wish};
 use super::replies::Replies;
 use super::run::Session;
 use super::shared::Shared;
-use crate::command::{Answer, Call, Caller, Pending, arity_error, arity_ok};
+use super::worker::ToWorker;
+use crate::command::{Answer, Call, Caller, arity_error, arity_ok};
 use crate::resp::ReplyWriter;
 
 /// A family's command that is under way: the client's next command waits for it.
@@ -27,7 +29,10 @@ pub(super) struct Occupied {
 }
 
 /// What a client waits for, here to be dropped at once when it goes.
-type Wait = Rc<RefCell<Option<Pending>>>;
+type Wait = Rc<RefCell<Option<LocalPending>>>;
+
+/// As [`crate::command::Pending`], on this thread.
+type LocalPending = Pin<Box<dyn Future<Output = Vec<u8>>>>;
 
 impl Drop for Occupied {
     fn drop(&mut self) {
@@ -125,13 +130,18 @@ impl Session {
         };
         match answer {
             Answer::Given => {}
-            Answer::Later(pending) => self.occupy(pending, false),
-            Answer::Blocked(pending) => self.occupy(pending, true),
+            Answer::Later(pending) => self.occupy(pending),
+            Answer::Blocked(pending) => self.occupy_with(pending, true),
         }
         Flow::Done
     }
 
-    fn occupy(&mut self, pending: Pending, blocks: bool) {
+    /// Lets the client's next command wait for this one's reply.
+    pub(super) fn occupy(&mut self, pending: LocalPending) {
+        self.occupy_with(pending, false);
+    }
+
+    fn occupy_with(&mut self, pending: LocalPending, blocks: bool) {
         let slot = (!self.is_silent()).then(|| {
             let slot = self.replies.next_later();
             self.replies.expect_later();
@@ -152,10 +162,10 @@ impl Session {
             });
             owed.give(&reply.await);
         });
-        self.state.entry.update(|facts| facts.blocked = blocks);
-        self.replies.watch_clock(true);
         // What was asked before this command began is not meant for it.
-        self.state.entry.take_unblock();
+        self.heed_wishes();
+        self.state.entry.update(|facts| facts.blocked_here = blocks);
+        self.replies.watch_clock(true);
         self.occupied = Some(Occupied {
             done,
             slot,
@@ -173,31 +183,53 @@ impl Session {
         let done = self.occupied.as_ref().is_some_and(|o| o.done.get());
         if done {
             self.occupied = None;
-            self.state.entry.update(|facts| facts.blocked = false);
+            self.state.entry.update(|facts| facts.blocked_here = false);
         }
         done
     }
 
-    /// Ends the wait of the client's command, if `CLIENT UNBLOCK` says so.
-    pub(super) fn heed_unblock(&mut self) {
-        if !self.is_blocked_in_family() {
-            return;
+    /// Does what other clients want of this session.
+    pub(super) fn heed_wishes(&mut self) {
+        for wish in self.state.entry.take_wishes() {
+            match wish {
+                Wish::Unblock { error, done } => {
+                    // Who asked may be gone.
+                    let _ = done.send(self.unblock(error));
+                }
+                Wish::Keep { worker, session } => {
+                    let settings = self.worker.settings();
+                    if self.keep_connection(&settings) {
+                        self.worker.shared.tell(worker, ToWorker::Wake(session));
+                    } else {
+                        // Later: replies are outstanding, or the connection is being opened.
+                        let _ = self.state.entry.wish(wish);
+                    }
+                }
+            }
         }
-        let how = self.state.entry.take_unblock();
-        let Some(occupied) = self.occupied.take_if(|_| how != Unblock::Not) else {
-            return;
+    }
+
+    /// Ends the wait of the client's command. False when it does not wait.
+    fn unblock(&mut self, error: bool) -> bool {
+        if !self.is_blocked_in_family() {
+            return false;
+        }
+        let Some(occupied) = self.occupied.take() else {
+            return false;
         };
         occupied.done.set(true);
-        self.state.entry.update(|facts| facts.blocked = false);
+        self.state.entry.update(|facts| facts.blocked_here = false);
         let mut reply = Vec::new();
         let mut writer = ReplyWriter::new(&mut reply, self.state.proto);
-        match how {
-            Unblock::Error => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
-            _ => writer.null_array(),
+        if error {
+            writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        } else {
+            writer.null_array();
         }
         if let Some(slot) = occupied.slot {
             self.replies.fill(slot, &reply);
         }
+        true
     }
 
     /// Whether the client waits for something to happen.

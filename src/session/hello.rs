@@ -3,6 +3,8 @@
 use super::shared::Settings;
 use super::state::ConnState;
 use super::worker::Worker;
+use crate::access::UserId;
+use crate::command::Local;
 use crate::resp::{Args, Proto, ReplyWriter};
 
 const WRONGPASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -61,6 +63,17 @@ impl<'a> Hello<'a> {
 /// The version that a valid `HELLO` switches to.
 pub(super) fn switches_to(args: Args<'_>) -> Option<Proto> {
     Hello::parse(args).ok().and_then(|hello| hello.proto)
+}
+
+/// The user that a command makes the client, if it does and there are users.
+pub(super) fn logs_in(local: Local, args: Args<'_>, settings: &Settings) -> Option<UserId> {
+    let (user, password) = match (local, args.len()) {
+        (Local::Hello, _) => Hello::parse(args).ok()?.auth?,
+        (Local::Auth, 2) => (&b"default"[..], args.get(1)?),
+        (Local::Auth, 3) => (args.get(1)?, args.get(2)?),
+        _ => return None,
+    };
+    settings.access.authenticate(user, password)
 }
 
 /// Answers `HELLO`.

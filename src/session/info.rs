@@ -95,7 +95,8 @@ impl AboutRespite for Shared {
         put("rejected_connections", &self.clients.total_rejected());
         put("total_commands_processed", &total(|stats| &stats.commands));
         put("total_commands_forwarded", &total(|stats| &stats.forwarded));
-        put("pinned_connections", &self.pinned.get());
+        put("pinned_connections", &self.pinned.used());
+        put("idle_pinned_connections", &self.pinned.idle());
         for (name, number) in self.cache.summary() {
             put(name, &number);
         }

@@ -125,7 +125,8 @@ impl Session {
         self.forget_pinned();
         self.link = None;
         self.fill = None;
-        self.state.transaction_lost = false;
+        self.state.broken = None;
+        self.monitoring = None;
         self.state.watch_lost = false;
         *self.as_caller.caller.shard.lock() = None;
         self.state.reply = ReplyMode::On;
@@ -135,6 +136,7 @@ impl Session {
         self.state.entry.update(|facts| {
             facts.name.clear();
             facts.no_evict = false;
+            facts.monitor = false;
         });
         debug_assert!(settings.generation >= self.generation);
         self.answer(|reply| reply.simple("RESET"));

@@ -15,7 +15,8 @@ impl Shared {
         out.value(&metrics::REJECTED, self.clients.total_rejected());
         out.value(&metrics::COMMANDS, self.total(|stats| &stats.commands));
         out.value(&metrics::FORWARDED, self.total(|stats| &stats.forwarded));
-        out.value(&metrics::PINNED, self.pinned.get());
+        out.value(&metrics::PINNED, self.pinned.used());
+        out.value(&metrics::PINNED_IDLE, self.pinned.idle());
         out.value(&metrics::PINS, self.total(|stats| &stats.pins));
         out.value(
             &metrics::PINS_OPENED,

@@ -7,17 +7,23 @@
 //! - `run` is a session's loop: read, answer, write. `dispatch` takes requests apart and sends
 //!   each where it belongs; `replies` keeps the answers in order.
 //! - `pinning` moves a session to a connection of its own and back; `pinned` is that connection.
+//!   `queueing` is what happens between `MULTI` and `EXEC`, `broken` what after a refusal.
 //! - `read` answers a `GET` from the cache; `cached` keeps the cache true to what the session's
 //!   commands do. `batch` is what was read and is handled at once.
 //! - `family` calls Respite's own commands, which may answer later.
-//! - `local`, `client_command`, `command_command`, `info` answer what the backing does not.
+//! - `monitor` shows what clients send to those who ask for it.
+//! - `local`, `client_…`, `command_command`, `info` answer what the backing does not.
 //! - [`internal`] is a client inside the process.
 //! - [`registry`] and [`shared`] are what all workers share.
 
 mod batch;
+mod broken;
 mod cached;
 mod client_command;
 mod client_filter;
+mod client_line;
+mod client_tracking;
+mod client_unblock;
 mod command_command;
 mod dispatch;
 mod family;
@@ -30,9 +36,11 @@ pub mod internal;
 pub mod listener;
 mod local;
 mod metrics;
+mod monitor;
 mod pause;
 mod pinned;
 mod pinning;
+mod queueing;
 mod read;
 pub mod registry;
 mod replies;

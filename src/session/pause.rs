@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::command::{Flags, Handling, Pin, Row};
+use super::dispatch::Request;
+use super::run::Session;
+use super::shared::Settings;
+use crate::command::{Effects, Handling, Pin};
 
 /// What is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,17 +64,48 @@ impl Pause {
     }
 }
 
-impl Paused {
-    /// Whether this command has to wait.
-    pub fn holds(self, row: Option<&Row>) -> bool {
-        match (self, row) {
-            (Paused::All, _) | (_, None) => true,
-            (Paused::Writes, Some(row)) => {
-                row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
-                    || row.handling == Handling::Pin(Pin::Exec)
+impl Session {
+    /// Whether `CLIENT PAUSE` holds a request. What is refused is refused at once, as in Redis.
+    pub(super) fn is_paused(&self, request: Request<'_>, settings: &Settings) -> bool {
+        let Some((_, paused)) = self.worker.shared.pause.current() else {
+            return false;
+        };
+        let held = match paused {
+            Paused::All => true,
+            Paused::Writes if request.handling() == Handling::Pin(Pin::Exec) => {
+                let pinned = self.pinned.as_ref();
+                pinned.is_some_and(|pinned| pinned.queued_writes())
             }
-        }
+            Paused::Writes => may_replicate(request),
+        };
+        held && request.row.is_some()
+            && request.arity_ok()
+            && self.monitoring.is_none()
+            && self.is_allowed(request, settings)
     }
+}
+
+/// Whether a command may write or be replicated, as far as Redis asks when it pauses writes.
+pub(super) fn may_replicate(request: Request<'_>) -> bool {
+    let Some(row) = request.leaf() else {
+        return false;
+    };
+    let is_eval = row.name.eq_ignore_ascii_case("eval");
+    row.effects.contains(Effects::REPLICATES)
+        && !(is_eval && request.args.get(1).is_some_and(only_reads))
+}
+
+/// Whether a script says of itself that it does not write: `#!lua flags=no-writes`.
+fn only_reads(script: &[u8]) -> bool {
+    let line = script.split(|byte| *byte == b'\n').next();
+    let mut words = line.unwrap_or_default().split(|byte| *byte == b' ');
+    words.next().is_some_and(|engine| engine.starts_with(b"#!"))
+        && words.any(|word| {
+            let flags = word.strip_prefix(b"flags=").unwrap_or_default();
+            flags
+                .split(|byte| *byte == b',')
+                .any(|flag| flag == b"no-writes")
+        })
 }
 
 #[cfg(test)]
@@ -91,5 +125,19 @@ mod tests {
         assert_eq!(pause.current(), None);
         pause.set(Instant::now(), Paused::Writes);
         assert_eq!(pause.current(), None);
+    }
+
+    #[test]
+    fn scripts_say_that_they_only_read() {
+        assert!(only_reads(b"#!lua flags=no-writes\nreturn 1"));
+        assert!(only_reads(b"#!lua name=x flags=allow-stale,no-writes"));
+        for script in [
+            "return 1 -- flags=no-writes",
+            "#!lua\n-- flags=no-writes",
+            "#!lua flags=allow-oom",
+            "",
+        ] {
+            assert!(!only_reads(script.as_bytes()), "{script}");
+        }
     }
 }

@@ -4,21 +4,16 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::cached::QueuedKeys;
-use super::dispatch::{Flow, Request, backing_answers};
+use super::dispatch::{Flow, Request};
 use super::pinned::{Expect, Opening, Pinned, Queued};
+use super::registry::{Facts, Kept};
 use super::replies::Then;
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
-use crate::access::Denied;
+use super::state::Broken;
 use crate::command::{Handling, Local, Pin, arity_error, arity_ok, has_block_option};
-use crate::resp::{ArgVec, Args, Proto, ReplyWriter, write_command};
+use crate::resp::{Args, Proto};
 use crate::upstream::{ConnectOptions, PooledConn};
-
-/// A command that no Redis has: sent in place of one that is not allowed in a transaction, so that
-/// the backing refuses to execute the transaction.
-const SPOILER: &[u8] = b"*1\r\n$19\r\nRESPITE.NOT-ALLOWED\r\n";
-const NOT_IN_TRANSACTION: &[u8] = b"-ERR Command not allowed inside a transaction\r\n";
-const TRANSACTION_LOST: &str = "UPSTREAM the transaction was lost with its connection to the backing; nothing of it was executed";
 
 impl Session {
     /// A command that leaves state in a connection, while the session has none of its own.
@@ -31,6 +26,7 @@ impl Session {
     ) -> Flow {
         match pin {
             Pin::Replication | Pin::Debugger => self.refuse(request),
+            Pin::Monitor => self.begin_monitoring(request, settings),
             _ if !request.arity_ok() => self.forward(request.raw, Then::Pass, cx),
             Pin::Cluster | Pin::Exec | Pin::Discard => self.forward(request.raw, Then::Pass, cx),
             Pin::Unwatch => {
@@ -43,7 +39,10 @@ impl Session {
             _ => match self.take_connection(settings) {
                 Ok(true) => self.send_pinned(pin, request, cx),
                 Ok(false) => Flow::Wait,
-                Err(text) => self.answer_error(text),
+                Err(text) => {
+                    self.note_refused(pin);
+                    self.answer_error(text)
+                }
             },
         }
     }
@@ -103,9 +102,9 @@ impl Session {
         let expect = match pin {
             _ if !request.arity_ok() => Expect::Plain,
             Pin::Multi => Expect::Multi,
-            Pin::Exec => Expect::Exec,
+            Pin::Exec => Expect::Exec(Vec::new()),
             Pin::Discard => Expect::Discard,
-            Pin::Watch => Expect::Watch,
+            Pin::Watch => Expect::Watch(u32::try_from(names).unwrap_or(u32::MAX)),
             Pin::Unwatch => Expect::Unwatch,
             Pin::Block => Expect::Blocking,
             Pin::BlockIfOption if has_block_option(request.args) => Expect::Blocking,
@@ -114,7 +113,6 @@ impl Session {
                 let left = Some(names).filter(|names| *names > 0);
                 Expect::Unsubscribe { kind, left }
             }
-            Pin::Monitor => Expect::Monitor,
             Pin::Wait => {
                 // WAIT counts the writes of its own connection: a command makes it catch up with
                 // what this client wrote elsewhere.
@@ -127,7 +125,7 @@ impl Session {
         self.send(request.raw, expect, cx)
     }
 
-    fn with_pinned(&mut self, act: impl FnOnce(&mut Pinned)) {
+    pub(super) fn with_pinned(&mut self, act: impl FnOnce(&mut Pinned)) {
         if let Some(pinned) = &mut self.pinned {
             act(pinned);
         }
@@ -154,7 +152,11 @@ impl Session {
             Expect::Select(db) | Expect::Queued(Queued::Select(db)) => self.note_selected(*db),
             Expect::Discard => self.queued = QueuedKeys::default(),
             // Before the backing can show that it waits.
-            Expect::Blocking => self.state.entry.update(|facts| facts.blocked = true),
+            Expect::Blocking => self.state.entry.update(|facts| {
+                facts.blocked = true;
+                facts.blocks += 1;
+            }),
+            Expect::Multi => self.begin_queueing(),
             _ => {}
         }
         if let Some(pinned) = &mut self.pinned {
@@ -211,6 +213,7 @@ impl Session {
             Handling::Pin(Pin::Exec | Pin::Discard) if self.state.watch_lost => {
                 self.send(request.raw, Expect::Plain, cx)
             }
+            Handling::Pin(Pin::Monitor) => self.begin_monitoring(request, settings),
             Handling::Pin(pin) => {
                 if pin == Pin::Unwatch {
                     self.state.watch_lost = false;
@@ -242,181 +245,20 @@ impl Session {
         ))
     }
 
-    /// Any command between `MULTI` and `EXEC`.
-    fn route_multi(
-        &mut self,
-        request: Request<'_>,
-        settings: &Settings,
-        cx: &mut Context<'_>,
-    ) -> Flow {
-        let Request { args, raw, .. } = request;
-        let queued = |what| Expect::Queued(what);
-        if !request.arity_ok() {
-            // The backing refuses it, and the transaction with it.
-            return self.send(raw, queued(Queued::Plain), cx);
-        }
-        match request.handling() {
-            Handling::Local(local @ (Local::Quit | Local::Reset)) => {
-                self.local(local, request, settings, cx)
-            }
-            Handling::Local(Local::Select) => {
-                let what = database(args).map_or(Queued::Plain, Queued::Select);
-                self.send(raw, queued(what), cx)
-            }
-            Handling::Local(Local::Client) => self.queue_client(args, raw, cx),
-            Handling::Local(local) if backing_answers(local) => {
-                self.send(raw, queued(Queued::Plain), cx)
-            }
-            Handling::Local(local) => self.queue_local(local, args, cx),
-            Handling::Family(_) | Handling::Pin(Pin::Replication | Pin::Debugger) => {
-                self.refuse_queueing(cx)
-            }
-            Handling::Pin(Pin::Exec) if self.state.watch_lost => {
-                self.state.watch_lost = false;
-                let mut aborted = Vec::new();
-                ReplyWriter::new(&mut aborted, self.state.proto).null_array();
-                let mut discard = Vec::new();
-                write_command(&mut discard, &[b"DISCARD"]);
-                self.with_pinned(Pinned::leave_multi);
-                self.send(&discard, Expect::Instead(aborted), cx)
-            }
-            Handling::Pin(Pin::Exec) => self.send(raw, Expect::Exec, cx),
-            Handling::Pin(Pin::Discard) => {
-                self.state.watch_lost = false;
-                self.send(raw, Expect::Discard, cx)
-            }
-            Handling::Pin(Pin::Multi | Pin::Watch) => self.send(raw, Expect::Plain, cx),
-            Handling::Pin(Pin::Subscribe(_) | Pin::Unsubscribe(_) | Pin::Monitor) => {
-                self.send(raw, queued(Queued::Subscription), cx)
-            }
-            Handling::Forward | Handling::Pin(_) => self.send(raw, queued(Queued::Plain), cx),
-        }
-    }
-
-    /// A command that the session answers itself, when `EXEC` runs. Something harmless stands in
-    /// for it at the backing.
-    fn queue_local(&mut self, local: Local, args: Args<'_>, cx: &mut Context<'_>) -> Flow {
-        let version = match local {
-            // The replies behind it come in the new version.
-            Local::Hello => super::hello::switches_to(args),
-            _ => None,
-        };
-        let mut stand_in = Vec::new();
-        match version {
-            Some(proto) => {
-                let version = proto.number().to_string();
-                write_command(&mut stand_in, &[b"HELLO", version.as_bytes()]);
-            }
-            None => write_command(&mut stand_in, &[b"PING"]),
-        }
-        let args: ArgVec = args.to_owned();
-        self.send(&stand_in, Expect::Queued(Queued::Local(local, args)), cx)
-    }
-
-    /// `CLIENT` in a transaction: what concerns the backing's connection is queued there, the
-    /// rest is answered here when `EXEC` runs.
-    fn queue_client(&mut self, args: Args<'_>, raw: &[u8], cx: &mut Context<'_>) -> Flow {
-        match args
-            .get(1)
-            .unwrap_or_default()
-            .to_ascii_uppercase()
-            .as_slice()
-        {
-            sub if super::client_command::answers(sub) => self.queue_local(Local::Client, args, cx),
-            b"REPLY" | b"UNBLOCK" => self.refuse_queueing(cx),
-            b"TRACKING" | b"CACHING" | b"NO-TOUCH" => {
-                self.send(raw, Expect::Queued(Queued::Subscription), cx)
-            }
-            _ => self.send(raw, Expect::Queued(Queued::Plain), cx),
-        }
-    }
-
-    /// Refuses a command that cannot be part of a transaction, and the transaction with it.
-    fn refuse_queueing(&mut self, cx: &mut Context<'_>) -> Flow {
-        self.send(SPOILER, Expect::Instead(NOT_IN_TRANSACTION.to_vec()), cx)
-    }
-
-    /// Answers a command that the client may not run. As in Redis, a wrong number of arguments is
-    /// found first, a refused command keeps its transaction from being executed, and a refused
-    /// `EXEC` ends it.
-    pub(super) fn reject(
-        &mut self,
-        request: Request<'_>,
-        denied: &Denied,
-        cx: &mut Context<'_>,
-    ) -> Flow {
-        let text = match request
-            .leaf()
-            .filter(|row| !arity_ok(row, request.args.len()))
-        {
-            Some(row) => arity_error(row),
-            None => denied.to_string(),
-        };
-        let in_multi = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
-        if request.handling() != Handling::Pin(Pin::Exec) {
-            if in_multi {
-                self.with_pinned(|pinned| pinned.send_unseen(SPOILER));
-            }
-            return self.answer_error(text);
-        }
-        let text = format!("EXECABORT Transaction discarded because of: {text}");
-        if !in_multi {
-            return self.answer_error(text);
-        }
-        let mut discard = Vec::new();
-        write_command(&mut discard, &[b"DISCARD"]);
-        self.with_pinned(Pinned::leave_multi);
-        self.send(
-            &discard,
-            Expect::Instead(format!("-{text}\r\n").into_bytes()),
-            cx,
-        )
-    }
-
-    /// The client believes that it is in a transaction whose connection is gone.
-    pub(super) fn after_lost_transaction(
-        &mut self,
-        request: Request<'_>,
-        settings: &Settings,
-        cx: &mut Context<'_>,
-    ) -> Flow {
-        match Some(request.handling()) {
-            Some(Handling::Local(local @ (Local::Quit | Local::Reset))) => {
-                self.local(local, request, settings, cx)
-            }
-            Some(Handling::Pin(Pin::Discard)) => {
-                self.state.transaction_lost = false;
-                self.state.watch_lost = false;
-                self.answer(|reply| reply.ok());
-                Flow::Done
-            }
-            Some(Handling::Pin(Pin::Exec)) => {
-                self.state.transaction_lost = false;
-                self.state.watch_lost = false;
-                self.answer_error(TRANSACTION_LOST)
-            }
-            _ => self.answer_error(TRANSACTION_LOST),
-        }
-    }
-
     /// Takes over what the pinned connection has learnt, and gives it back when nothing is left.
     pub(super) fn note_pinned(&mut self) {
-        let Some(pinned) = &self.pinned else { return };
-        let (subscriptions, multi) = pinned.shown();
-        let (blocked, monitor) = (pinned.is_blocked(), pinned.is_monitor());
-        let (tracking, db) = (pinned.is_tracking(), pinned.db());
+        let Some(pinned) = &mut self.pinned else {
+            return;
+        };
+        if pinned.take_refused_multi() {
+            self.state.broken = Some(Broken::Refused);
+        }
+        let db = pinned.db();
         let backing_id = pinned.backing_id().unwrap_or(0);
         let free = pinned.is_free();
-        self.state
-            .entry
-            .set_pinned(if free { 0 } else { backing_id });
-        self.state.entry.update(|facts| {
-            facts.subscriptions = subscriptions;
-            facts.multi = multi;
-            facts.blocked = blocked && !free;
-            facts.monitor = monitor;
-            facts.tracking = tracking;
-        });
+        let entry = &self.state.entry;
+        entry.set_pinned(if free { 0 } else { backing_id });
+        entry.update(|facts| pinned.show(facts));
         // What is selected in a transaction holds when `EXEC` runs, however long that takes.
         if pinned.is_quiet() && !pinned.in_multi() {
             self.selected.clear();
@@ -438,13 +280,8 @@ impl Session {
     /// Clears what others see of a pinned connection that is gone.
     pub(super) fn forget_pinned(&mut self) {
         self.state.entry.set_pinned(0);
-        self.state.entry.update(|facts| {
-            facts.subscriptions = [0; 3];
-            facts.multi = None;
-            facts.blocked = false;
-            facts.monitor = false;
-            facts.tracking = false;
-        });
+        self.state.entry.set_kept(Kept::NotYet);
+        self.state.entry.update(Facts::forget_pinned);
     }
 }
 

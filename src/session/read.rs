@@ -19,7 +19,8 @@ impl Session {
         self.worker.cache.is_some()
             && self.pinned.is_none()
             && self.state.reply == ReplyMode::On
-            && !self.state.transaction_lost
+            && self.state.broken.is_none()
+            && self.monitoring.is_none()
             && !run.wrote
             && !self.writes_pending()
             && self.worker.shared.pause.current().is_none()

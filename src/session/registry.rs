@@ -1,17 +1,21 @@
 //! All connected clients, across workers: what `CLIENT LIST` shows and `CLIENT KILL` acts on.
+//!
+//! Not here: how a client is shown ([`super::client_line`]).
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::resp::Proto;
 
-/// Commands longer than this are cut in `CLIENT LIST`.
-const COMMAND_BYTES: usize = 40;
+/// The beginning of a request that is kept for `CLIENT LIST`: enough for a command and its subcommand.
+const REQUEST_BYTES: usize = 64;
+/// In the place of a backing connection's id: there is none to be had.
+const NONE_TO_BE_HAD: u64 = u64::MAX;
 
 /// Every connected client by its id.
 #[derive(Debug, Default)]
@@ -34,11 +38,46 @@ pub struct ClientEntry {
     created: Instant,
     facts: Mutex<Facts>,
     killed: AtomicBool,
-    /// What `CLIENT UNBLOCK` asked for.
-    unblock: AtomicU8,
+    /// What other clients want of its session; it answers when it looks.
+    wishes: Mutex<Vec<Wish>>,
+    has_wishes: AtomicBool,
     /// The backing's id of the connection pinned for it, 0 for none.
     pinned: AtomicU64,
+    /// The same, of a connection that it keeps because others redirect invalidations to it.
+    kept: AtomicU64,
     bytes_in: AtomicU64,
+    commands: AtomicU64,
+}
+
+/// What another client wants of a session.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// `CLIENT UNBLOCK`: to end its wait in a command of Respite's own. Whether it did is the answer.
+    Unblock {
+        /// With an error instead of as if its time were up.
+        error: bool,
+        /// Where the answer goes.
+        done: oneshot::Sender<bool>,
+    },
+    /// `CLIENT TRACKING … REDIRECT`: to keep a connection at the backing that can be named there.
+    /// The session that asks is woken when [`ClientEntry::kept`] tells.
+    Keep {
+        /// The worker of the session that asks.
+        worker: usize,
+        /// Its id.
+        session: u64,
+    },
+}
+
+/// What there is of the connection that a client keeps for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Nobody has asked for one yet, or it is being opened.
+    NotYet,
+    /// The backing's id of it.
+    Id(u64),
+    /// It cannot have one.
+    Refused,
 }
 
 /// What changes in the life of a client.
@@ -60,29 +99,31 @@ pub struct Facts {
     pub subscriptions: [u32; 3],
     /// In a transaction: the commands queued.
     pub multi: Option<u32>,
-    /// Waits in a blocking command.
+    /// Waits in a blocking command at the backing, sent or about to be.
     pub blocked: bool,
+    /// How many blocking commands it has sent to the backing.
+    pub blocks: u64,
+    /// Waits in a blocking command of Respite's own.
+    pub blocked_here: bool,
+    /// Keys that it watches.
+    pub watching: u32,
     /// Is a `MONITOR`.
     pub monitor: bool,
     /// `CLIENT NO-EVICT on`.
     pub no_evict: bool,
+    /// `CLIENT NO-TOUCH on`.
+    pub no_touch: bool,
     /// Keeps client-side caching state at the backing.
     pub tracking: bool,
+    /// Of that, by prefixes.
+    pub broadcast: bool,
+    /// The client that its invalidations are redirected to.
+    pub redirect: Option<u64>,
+    /// The descriptor of its socket.
+    pub fd: i32,
     last_active: Instant,
-    command: [u8; COMMAND_BYTES],
-    command_len: usize,
-}
-
-/// How a client that waits in a command of Respite's own is woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Unblock {
-    /// It is not.
-    Not,
-    /// As if its time were up.
-    Timeout,
-    /// With an error.
-    Error,
+    request: [u8; REQUEST_BYTES],
+    request_len: usize,
 }
 
 // === impl Registry ===
@@ -107,26 +148,40 @@ impl Registry {
                 subscriptions: [0; 3],
                 multi: None,
                 blocked: false,
+                blocks: 0,
+                blocked_here: false,
+                watching: 0,
                 monitor: false,
                 no_evict: false,
+                no_touch: false,
                 tracking: false,
+                broadcast: false,
+                redirect: None,
+                fd: -1,
                 last_active: now,
-                command: [0; COMMAND_BYTES],
-                command_len: 0,
+                request: [0; REQUEST_BYTES],
+                request_len: 0,
             }),
             killed: AtomicBool::new(false),
-            unblock: AtomicU8::new(Unblock::Not as u8),
+            wishes: Mutex::default(),
+            has_wishes: AtomicBool::new(false),
             pinned: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
         });
         self.clients.lock().insert(entry.id, Arc::clone(&entry));
         self.connected.fetch_add(1, Ordering::Relaxed);
         entry
     }
 
-    /// Removes a client.
-    pub fn remove(&self, id: u64) {
-        self.clients.lock().remove(&id);
+    /// Removes a client; gives back what others still want of it.
+    pub(super) fn remove(&self, id: u64) -> Vec<Wish> {
+        let entry = self.clients.lock().remove(&id);
+        entry.map_or_else(Vec::new, |entry| {
+            entry.kill();
+            entry.take_wishes()
+        })
     }
 
     /// Counts a client that was turned away.
@@ -154,14 +209,17 @@ impl Registry {
         self.rejected.load(Ordering::Relaxed)
     }
 
-    /// One client.
+    /// One client. One that was killed is gone, as in Redis, however long its session takes to end.
     pub fn get(&self, id: u64) -> Option<Arc<ClientEntry>> {
-        self.clients.lock().get(&id).cloned()
+        let client = self.clients.lock().get(&id).cloned();
+        client.filter(|client| !client.is_killed())
     }
 
-    /// All clients, by id.
+    /// All clients, by id, without those that were killed.
     pub fn all(&self) -> Vec<Arc<ClientEntry>> {
-        self.clients.lock().values().cloned().collect()
+        let clients = self.clients.lock();
+        let live = clients.values().filter(|client| !client.is_killed());
+        live.cloned().collect()
     }
 }
 
@@ -183,14 +241,24 @@ impl ClientEntry {
         self.created.elapsed().as_secs()
     }
 
-    /// Notes activity: the command that was last accepted and the bytes that came.
-    pub(super) fn touch(&self, command: &[u8], bytes: usize) {
+    /// Seconds since it last sent a request.
+    pub fn idle_secs(&self) -> u64 {
+        self.facts.lock().last_active.elapsed().as_secs()
+    }
+
+    /// Bytes and requests that have come from it.
+    pub fn received(&self) -> (u64, u64) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (count(&self.bytes_in), count(&self.commands))
+    }
+
+    /// Notes activity: the request that was last accepted, and how many bytes and requests came.
+    pub(super) fn touch(&self, request: &[u8], bytes: usize, requests: u64) {
         let mut facts = self.facts.lock();
         facts.last_active = Instant::now();
-        let n = command.len().min(COMMAND_BYTES);
-        facts.command[..n].copy_from_slice(&command[..n]);
-        facts.command_len = n;
+        facts.set_request(request);
         self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.commands.fetch_add(requests, Ordering::Relaxed);
     }
 
     /// Changes what is known.
@@ -218,17 +286,57 @@ impl ClientEntry {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// Asks for its blocked command to end; its worker must be told to look.
-    pub(super) fn unblock(&self, how: Unblock) {
-        self.unblock.store(how as u8, Ordering::Release);
+    /// Leaves a wish; its worker must be told to look. Comes back when the client is gone.
+    pub(super) fn wish(&self, wish: Wish) -> Result<(), Wish> {
+        let mut wishes = self.wishes.lock();
+        if self.is_killed() {
+            return Err(wish);
+        }
+        if let Wish::Keep { session, .. } = &wish {
+            let same =
+                |old: &Wish| matches!(old, Wish::Keep { session: old, .. } if old == session);
+            wishes.retain(|old| !same(old));
+        }
+        wishes.push(wish);
+        self.has_wishes.store(true, Ordering::Release);
+        Ok(())
     }
 
-    /// Whether its blocked command is to end, once.
-    pub(super) fn take_unblock(&self) -> Unblock {
-        match self.unblock.swap(Unblock::Not as u8, Ordering::AcqRel) {
-            1 => Unblock::Timeout,
-            2 => Unblock::Error,
-            _ => Unblock::Not,
+    /// Whether somebody wants something of its session.
+    #[inline]
+    pub(super) fn has_wishes(&self) -> bool {
+        self.has_wishes.load(Ordering::Acquire)
+    }
+
+    /// What others want of its session. Each has one wish at most: it waits for the answer.
+    pub(super) fn take_wishes(&self) -> Vec<Wish> {
+        let mut wishes = self.wishes.lock();
+        self.has_wishes.store(false, Ordering::Release);
+        std::mem::take(&mut *wishes)
+    }
+
+    /// The number of the blocking command that it waits in at the backing.
+    pub(super) fn blocked_in(&self) -> Option<u64> {
+        let facts = self.facts.lock();
+        facts.blocked.then_some(facts.blocks)
+    }
+
+    /// Tells what there is of the connection that it keeps for others.
+    pub(super) fn set_kept(&self, kept: Kept) {
+        let id = match kept {
+            Kept::NotYet => 0,
+            Kept::Id(id) => id,
+            Kept::Refused => NONE_TO_BE_HAD,
+        };
+        self.kept.store(id, Ordering::Release);
+    }
+
+    /// What there is of the connection that it keeps for others.
+    pub(super) fn kept(&self) -> Kept {
+        match self.kept.load(Ordering::Acquire) {
+            0 => Kept::NotYet,
+            NONE_TO_BE_HAD => Kept::Refused,
+            id => Kept::Id(id),
         }
     }
 
@@ -251,57 +359,33 @@ impl ClientEntry {
             "normal"
         }
     }
+}
 
-    /// Its line in `CLIENT LIST`, in the format of Redis 7.
-    pub fn line(&self) -> String {
-        let facts = self.facts();
-        let mut flags = String::new();
-        for (flag, set) in [
-            ('O', facts.monitor),
-            ('P', facts.subscriptions.iter().any(|n| *n > 0)),
-            ('x', facts.multi.is_some()),
-            ('b', facts.blocked),
-            ('t', facts.tracking),
-            ('e', facts.no_evict),
-        ] {
-            if set {
-                flags.push(flag);
-            }
-        }
-        if flags.is_empty() {
-            flags.push('N');
-        }
-        let command = String::from_utf8_lossy(&facts.command[..facts.command_len]).to_lowercase();
-        let command = if command.is_empty() {
-            "NULL".to_owned()
-        } else {
-            command
-        };
-        let mut line = String::with_capacity(256);
-        // Writing to a string cannot fail.
-        let _ = write!(
-            line,
-            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub={} \
-             psub={} ssub={} multi={} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 \
-             oll=0 omem=0 tot-mem=0 events=r cmd={command} user={} redir=-1 resp={} lib-name={} \
-             lib-ver={}",
-            self.id,
-            self.addr,
-            self.laddr,
-            facts.name,
-            self.age_secs(),
-            facts.last_active.elapsed().as_secs(),
-            facts.db,
-            facts.subscriptions[0],
-            facts.subscriptions[1],
-            facts.subscriptions[2],
-            facts.multi.map_or(-1, i64::from),
-            facts.user,
-            facts.proto.number(),
-            facts.lib_name,
-            facts.lib_ver,
-        );
-        line
+// === impl Facts ===
+
+impl Facts {
+    /// Clears what a pinned connection had.
+    pub(super) fn forget_pinned(&mut self) {
+        self.subscriptions = [0; 3];
+        self.multi = None;
+        self.watching = 0;
+        self.blocked = false;
+        self.no_touch = false;
+        self.tracking = false;
+        self.broadcast = false;
+        self.redirect = None;
+    }
+
+    /// Notes the request that was last accepted.
+    pub(super) fn set_request(&mut self, request: &[u8]) {
+        let n = request.len().min(REQUEST_BYTES);
+        self.request[..n].copy_from_slice(&request[..n]);
+        self.request_len = n;
+    }
+
+    /// The beginning of the request that was last accepted.
+    pub(super) fn request(&self) -> &[u8] {
+        &self.request[..self.request_len]
     }
 }
 
@@ -310,15 +394,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_not_reused_and_lines_are_redis_like() {
+    fn ids_are_not_reused_and_the_killed_are_gone() {
         let registry = Registry::default();
         let first = registry.add(0, "127.0.0.1:5".into(), "127.0.0.1:7379".into(), 0);
         registry.remove(first.id);
         let second = registry.add(1, "127.0.0.1:6".into(), "127.0.0.1:7379".into(), 3);
         assert_eq!((second.id, registry.len()), (2, 1));
-        second.touch(b"GET", 30);
-        let line = second.line();
-        assert!(line.starts_with("id=2 addr=127.0.0.1:6 laddr=127.0.0.1:7379 fd=-1 name= "));
-        assert!(line.contains(" flags=N db=3 ") && line.contains(" cmd=get user=default "));
+        second.kill();
+        assert_eq!((registry.all().len(), registry.len()), (0, 1));
+        assert!(registry.get(2).is_none());
+    }
+
+    #[test]
+    fn a_wish_comes_back_from_who_is_gone() {
+        let registry = Registry::default();
+        let client = registry.add(0, "127.0.0.1:5".into(), "127.0.0.1:7379".into(), 0);
+        let keep = || Wish::Keep {
+            worker: 0,
+            session: 9,
+        };
+        assert!(client.wish(keep()).is_ok() && client.wish(keep()).is_ok());
+        assert_eq!(client.take_wishes().len(), 1, "one of each session");
+        assert!(client.wish(keep()).is_ok());
+        assert_eq!(registry.remove(client.id).len(), 1);
+        assert!(client.wish(keep()).is_err() && !client.has_wishes());
     }
 }

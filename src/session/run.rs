@@ -17,9 +17,11 @@ use super::cached::{Cover, QueuedKeys};
 use super::family::{AsCaller, Occupied};
 use super::fetching::Fetching;
 use super::input::Input;
+use super::monitor::Monitoring;
 use super::pinned::{Answers, Leftover, Pinned};
+use super::queueing::Queue;
 use super::replies::{Cut, Replies};
-use super::state::ConnState;
+use super::state::{Broken, ConnState};
 use super::worker::{NewClient, Socket, Worker};
 use crate::resp::{ArgVec, RequestParser};
 use crate::stream::Stream;
@@ -48,6 +50,12 @@ pub(super) struct Session {
     pub(super) cover: Cover,
     /// The keys of the commands in the transaction at hand.
     pub(super) queued: QueuedKeys,
+    /// The transaction at hand.
+    pub(super) queue: Queue,
+    /// An `EXEC` without a reply yet may make the client another user.
+    pub(super) awaits_login: bool,
+    /// Its place among those who monitor.
+    pub(super) monitoring: Option<Monitoring>,
     /// Databases that were asked for and not confirmed yet, those of a transaction included.
     pub(super) selected: Vec<u32>,
     /// Where the hits of a client inside the process are counted.
@@ -132,6 +140,8 @@ impl Session {
         };
         let generation = worker.settings().generation;
         let first_db = worker.shared.backing.first_db();
+        let fd = stream.descriptor();
+        client.entry.update(|facts| facts.fd = fd);
         Ok(Session {
             occupied: None,
             as_caller: AsCaller::new(&client.entry, Arc::clone(&worker.shared)),
@@ -143,6 +153,9 @@ impl Session {
             hits,
             cover: Cover::default(),
             queued: QueuedKeys::default(),
+            queue: Queue::default(),
+            awaits_login: false,
+            monitoring: None,
             selected: Vec::new(),
             wrote: false,
             changes_info: false,
@@ -165,7 +178,9 @@ impl Session {
         if self.worker.generation() != self.generation && !self.adopt() {
             return Poll::Ready(End::UserGone);
         }
-        self.heed_unblock();
+        if self.state.entry.has_wishes() {
+            self.heed_wishes();
+        }
         self.note_changed_info();
         for _ in 0..TURNS {
             if self.state.entry.is_killed() && !self.killed_itself {
@@ -198,6 +213,7 @@ impl Session {
 
     fn poll_once(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut progress = self.poll_pinned(cx)?;
+        progress |= self.take_monitored();
         if self.closing {
             progress |= self.poll_discard(cx)?;
         } else {
@@ -335,12 +351,20 @@ impl Session {
         let mut answers = Answers {
             replies: &self.replies,
             local: &mut local,
+            shared: &worker.shared,
         };
         let moved = pinned.poll(&mut scratch, &mut answers, cx);
         drop(scratch);
         match moved {
             Ok(moved) => {
+                if moved {
+                    // What the backing says unasked is activity, too.
+                    self.busy = Instant::now();
+                }
                 self.note_pinned();
+                if self.state.entry.has_wishes() {
+                    self.heed_wishes();
+                }
                 Ok(moved)
             }
             Err(error) => self.lose_pinned(&error),
@@ -363,7 +387,8 @@ impl Session {
         }
         match leftover {
             Leftover::Nothing => {}
-            Leftover::Transaction => self.state.transaction_lost = true,
+            Leftover::Transaction => self.state.broken = Some(Broken::Lost),
+            Leftover::RefusedMulti => self.state.broken = Some(Broken::Refused),
             Leftover::Watch => self.state.watch_lost = true,
             Leftover::Stream => return Err(End::StreamLost),
         }
@@ -392,8 +417,8 @@ impl Session {
         if waits && !self.input.is_empty() && self.stream.is_closed_by_peer() {
             return Some(End::Closed);
         }
-        let busy = self.pinned.is_some() || !self.replies.is_settled();
-        if busy {
+        // As in Redis: not who is blocked, subscribed or monitors; but who left something open and went.
+        if waits || self.monitoring.is_some() || !self.replies.is_settled() {
             self.busy = now;
             return None;
         }

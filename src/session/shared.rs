@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 
+use super::monitor::Monitors;
 use super::pause::Pause;
 use super::registry::Registry;
 use super::worker::ToWorker;
@@ -65,6 +66,8 @@ pub struct Shared {
     pub clients: Registry,
     /// `CLIENT PAUSE`.
     pub pause: Pause,
+    /// Who is shown what clients send.
+    pub(super) monitors: Monitors,
     /// Pinned connections of all workers.
     pub pinned: Arc<PinnedCount>,
     /// Respite's own commands; [`Handling::Family`](crate::command::Handling) is an index here.
@@ -104,6 +107,7 @@ impl Shared {
             cache,
             clients: Registry::default(),
             pause: Pause::default(),
+            monitors: Monitors::default(),
             pinned: Arc::default(),
             families,
             info,

@@ -18,6 +18,16 @@ pub(crate) enum ReplyMode {
     SkipNext,
 }
 
+/// Why a transaction that the client began cannot be executed. Nothing behind its `MULTI` is, until
+/// `EXEC` or `DISCARD` ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// Its connection to the backing was lost.
+    Lost,
+    /// Its `MULTI` was refused. The client may have sent the rest before it knew.
+    Refused,
+}
+
 /// A client's id, and that of its connection at the backing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SameClient {
@@ -33,12 +43,10 @@ pub(crate) struct ConnState {
     pub(crate) db: u32,
     pub(crate) user: Option<(UserId, String)>,
     pub(crate) reply: ReplyMode,
-    /// The connection was lost between `MULTI` and `EXEC`.
-    pub(crate) transaction_lost: bool,
+    /// The client believes that it is in a transaction, and it is in none.
+    pub(crate) broken: Option<Broken>,
     /// The connection was lost while keys were watched.
     pub(crate) watch_lost: bool,
-    /// Where `CLIENT TRACKING` redirected last.
-    pub(crate) redirect: Option<SameClient>,
 }
 
 impl ConnState {
@@ -49,9 +57,8 @@ impl ConnState {
             db,
             user: None,
             reply: ReplyMode::On,
-            transaction_lost: false,
+            broken: None,
             watch_lost: false,
-            redirect: None,
         }
     }
 

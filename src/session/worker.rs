@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::error;
 
 use super::fills::{Fetched, Fills};
-use super::registry::ClientEntry;
+use super::registry::{ClientEntry, Wish};
 use super::replies::Replies;
 use super::run;
 use super::shared::{Settings, Shared, WorkerStats};
@@ -313,7 +313,11 @@ impl Drop for Registered {
             error!(client = self.id, "a session panicked");
         }
         self.worker.sessions.borrow_mut().remove(&self.id);
-        self.worker.shared.clients.remove(self.id);
+        for wish in self.worker.shared.clients.remove(self.id) {
+            if let Wish::Keep { worker, session } = wish {
+                self.worker.shared.tell(worker, ToWorker::Wake(session));
+            }
+        }
         self.worker.stats().clients.fetch_sub(1, Ordering::Relaxed);
     }
 }

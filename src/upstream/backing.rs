@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::connect::{Conn, ConnectOptions, connect, read_reply_within};
 use super::error::UpstreamError;
+use super::intake::Intake;
 use super::open_conns::OpenConns;
 use super::topology::Topology;
 use crate::config::Endpoint;
@@ -77,6 +78,7 @@ pub struct Backing {
     /// Since when the monitor has found it unusable.
     away_since: Mutex<Option<Instant>>,
     look_again: Notify,
+    intake: Intake,
 }
 
 // === impl ServerHello ===
@@ -171,6 +173,7 @@ impl Backing {
             ready: AtomicBool::new(false),
             away_since: Mutex::default(),
             look_again: Notify::new(),
+            intake: Intake::default(),
         })
     }
 
@@ -179,6 +182,16 @@ impl Backing {
     /// # Errors
     /// As [`connect`], and when no master was named within `options.timeout`.
     pub async fn connect(&self, options: ConnectOptions<'_>) -> Result<Conn, UpstreamError> {
+        let opened = self.open(options).await;
+        if let Err(error) = &opened
+            && self.ready.load(Ordering::Relaxed)
+        {
+            self.intake.failed(error);
+        }
+        opened
+    }
+
+    async fn open(&self, options: ConnectOptions<'_>) -> Result<Conn, UpstreamError> {
         let end = Instant::now() + options.timeout;
         loop {
             // Who waits for the connection should hear that it is the master that is missing.
@@ -360,9 +373,9 @@ impl Backing {
         master.map_or_else(|| "no master".to_owned(), |master| master.to_string())
     }
 
-    /// Whether the monitor's connection is up.
+    /// Whether the monitor's connection is up, and others can be opened.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
+        self.ready.load(Ordering::Relaxed) && self.intake.is_open()
     }
 
     /// Asks for the list of commands again soon, as after `MODULE LOAD`.
@@ -404,7 +417,8 @@ impl Backing {
             name: "respite-monitor",
             timeout: connect_timeout,
         };
-        let mut conn = self.connect(options).await?;
+        let mut conn = self.open(options).await?;
+        self.intake.tried(None);
         let hello = Arc::new(conn.hello.clone());
         loop {
             let commands = ask(&mut conn, &[b"COMMAND"], connect_timeout).await?;
@@ -423,13 +437,19 @@ impl Backing {
             *told = true;
             backoff.reset();
             loop {
-                let asked = timeout(PING_EVERY, self.look_again.notified())
-                    .await
-                    .is_ok();
-                if asked {
-                    break;
+                let doubt = tokio::select! {
+                    () = self.look_again.notified() => break,
+                    () = self.intake.doubted() => true,
+                    () = sleep(PING_EVERY) => self.intake.is_doubtful(),
+                };
+                let limit = connect_timeout.max(PING_EVERY);
+                ask(&mut conn, &[b"PING"], limit).await?;
+                if doubt {
+                    let tried = self.open(options).await.map(drop);
+                    // Not when it is the backing that is away.
+                    ask(&mut conn, &[b"PING"], limit).await?;
+                    self.intake.tried(tried.as_ref().err());
                 }
-                ask(&mut conn, &[b"PING"], connect_timeout.max(PING_EVERY)).await?;
             }
         }
     }
@@ -460,36 +480,4 @@ async fn ask(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resp::parse_reply;
-
-    const HELLO_RESP2: &[u8] = b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:5\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
-
-    #[test]
-    fn who_watches_late_hears_what_is_known() {
-        let endpoint = "redis://localhost".parse().expect("a URL");
-        let backing = Backing::new(endpoint, None);
-        assert!(!backing.watch().has_changed().expect("the sender lives"));
-        let (value, _) = parse_reply(HELLO_RESP2).expect("valid").expect("whole");
-        let hello = ServerHello::from_reply(&value).map(Arc::new);
-        backing.state.send_modify(|state| state.hello = hello);
-        assert!(backing.watch().has_changed().expect("the sender lives"));
-    }
-
-    #[test]
-    fn reads_hello_of_both_versions() {
-        let resp2 = HELLO_RESP2;
-        let resp3 = [b"%7".as_slice(), &resp2[3..]].concat();
-        for reply in [resp2, resp3.as_slice()] {
-            let (value, _) = parse_reply(reply).expect("valid").expect("whole");
-            let hello = ServerHello::from_reply(&value).expect("complete");
-            assert_eq!((hello.version.as_str(), hello.id), ("7.0.15", 5));
-            assert_eq!(
-                (hello.mode.as_str(), hello.role.as_str()),
-                ("standalone", "master")
-            );
-            assert_eq!(hello.modules(Proto::Resp3), b"*0\r\n");
-        }
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ mod direct;
 pub mod embedded;
 mod error;
 mod fill_link;
+mod intake;
 mod link;
 mod link_task;
 mod open_conns;

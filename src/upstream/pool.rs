@@ -23,6 +23,8 @@ pub struct PinnedCount {
     used: AtomicUsize,
     /// Those that exist, used or idle.
     open: AtomicUsize,
+    /// Those that wait for the next session.
+    idle: AtomicUsize,
 }
 
 /// A place among the used connections; dropping it frees the place.
@@ -42,12 +44,17 @@ pub struct PooledConn {
     place: Place,
 }
 
+/// Counts a connection for as long as it waits for the next session.
+#[derive(Debug)]
+struct Waiting(Arc<PinnedCount>);
+
 /// A connection that waits for the next session.
 #[derive(Debug)]
 struct Idle {
     conn: Conn,
     opened: Opened,
     since: Instant,
+    _counted: Waiting,
 }
 
 /// The idle pinned connections of one worker.
@@ -60,9 +67,20 @@ pub struct PinnedPool {
 // === impl PinnedCount ===
 
 impl PinnedCount {
-    /// Connections that exist.
-    pub fn get(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+    /// Connections that sessions have, those that are being opened included.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Connections that wait for the next session.
+    pub fn idle(&self) -> usize {
+        self.idle.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.idle.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -163,11 +181,13 @@ impl PinnedPool {
             place,
         } = pooled;
         drop(place);
-        if self.count.get() <= limit {
+        if self.count.open.load(Ordering::Relaxed) <= limit {
+            self.count.idle.fetch_add(1, Ordering::Relaxed);
             self.idle.borrow_mut().push(Idle {
                 conn,
                 opened,
                 since: Instant::now(),
+                _counted: Waiting(Arc::clone(&self.count)),
             });
         }
     }

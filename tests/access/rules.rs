@@ -305,3 +305,52 @@ fn the_deny_list_is_for_everybody() {
         client.call(&["GET", "a"]).assert_str("1");
     }
 }
+
+#[test]
+fn rights_are_judged_again_when_a_transaction_is_executed() {
+    const RO: User = User {
+        name: "ro",
+        password: "ro",
+        commands: &["@read", "+@connection", "+@transaction"],
+        keys: &["app:*"],
+    };
+    let pair = Pair::with(&[ROOT, RO]);
+    let lines: &[&str] = &[
+        "AUTH root toor",
+        "SET app:1 x",
+        "MULTI",
+        "SET app:1 before",
+        "AUTH ro ro",
+        "SET app:1 after",
+        "GET app:1",
+        "GET other",
+        "AUTH ro wrong",
+        "DEL app:1",
+        "CLIENT KILL ID 123456",
+        "SET app:1 y",
+        "EXEC",
+        "GET app:1",
+        "SET app:1 z",
+        "MULTI",
+        "GET app:1",
+        "HELLO 3 AUTH root toor",
+        "EXEC",
+        "AUTH root toor",
+        "MULTI",
+        "AUTH ro ro",
+        "DISCARD",
+        "SET app:1 z",
+        "MULTI",
+        "SET app:1 again",
+        "EXEC",
+    ];
+    // HELLO tells of each side what is its own.
+    let lines: Vec<&str> = lines
+        .iter()
+        .copied()
+        .filter(|line| !line.starts_with("HELLO"))
+        .collect();
+    for one_packet in [false, true] {
+        same_replies(&mut pair.connect(), one_packet, &lines);
+    }
+}

@@ -184,3 +184,31 @@ fn list_shows_the_clients_of_all_workers() {
         assert!(line.contains(&format!(" flags={flags} ")), "{line}");
     }
 }
+
+#[test]
+fn a_killed_client_is_gone_when_its_killer_is_told() {
+    let redis = RedisServer::start();
+    let respite = Respite::builder().upstream(&redis.url()).workers(2).start();
+    let mut killer = respite.connect();
+    let mut rounds = 0;
+    while rounds < 300 {
+        let mut victims: Vec<Client> = (0..4).map(|_| respite.connect()).collect();
+        for victim in &mut victims {
+            let id = id(victim);
+            let shown = format!("id={id} ");
+            let replies = killer.pipeline(&[
+                &["CLIENT", "KILL", "ID", &id][..],
+                &["CLIENT", "LIST"],
+                &["CLIENT", "KILL", "ID", &id],
+                &["CLIENT", "UNBLOCK", &id],
+                &["CLIENT", "TRACKING", "ON", "REDIRECT", &id],
+            ]);
+            assert_eq!(replies[0].int(), 1);
+            let list = replies[1].as_str();
+            assert!(!list.lines().any(|line| line.starts_with(&shown)), "{list}");
+            assert_eq!((replies[2].int(), replies[3].int()), (0, 0));
+            replies[4].assert_error("ERR The client ID you want redirect to does not exist");
+            rounds += 1;
+        }
+    }
+}

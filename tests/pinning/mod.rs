@@ -2,10 +2,16 @@
 
 mod clients;
 mod gone;
+mod idle;
 mod isolation;
+mod list;
+mod monitor;
+mod pause;
 mod pool;
+mod refused;
 mod tracking;
 mod transactions;
+mod unblock;
 mod wait;
 
 use crate::support::{Client, DEADLINE, RedisServer, wait_until};

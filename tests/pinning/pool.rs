@@ -17,10 +17,13 @@ fn the_limit_is_a_clear_error_and_passes() {
     for refused in [2, 3] {
         let reply = clients[refused].call(&["MULTI"]);
         assert!(reply.error().contains("limits.pinned"), "{reply:?}");
-        clients[refused].call(&["SET", "k", "1"]).assert_ok();
+        clients[refused]
+            .call(&["SET", "k", "0"])
+            .assert_error("EXECABORT ");
         clients[refused]
             .call(&["EXEC"])
-            .assert_error("ERR EXEC without MULTI");
+            .assert_error("EXECABORT Transaction discarded because of previous errors.");
+        clients[refused].call(&["SET", "k", "1"]).assert_ok();
     }
     clients[0].call(&["DISCARD"]).assert_ok();
     clients[1].call(&["UNWATCH"]).assert_ok();
@@ -86,4 +89,35 @@ fn a_pooled_connection_is_brought_to_the_clients_state() {
     let mut client = respite.connect();
     client.call(&["BLPOP", "none", "0.01"]);
     assert_eq!(connections_received(&mut admin), before);
+}
+
+#[test]
+fn those_in_use_and_those_that_wait_are_counted_apart() {
+    let redis = RedisServer::start();
+    let respite = Respite::builder().upstream(&redis.url()).workers(1).start();
+    let mut client = respite.connect();
+    let counted = || {
+        let info = respite.call(&["INFO", "respite"]);
+        let value = |name: &str| {
+            let lines = info
+                .as_str()
+                .lines()
+                .filter_map(|line| line.split_once(':'));
+            let found: Vec<&str> = lines
+                .filter_map(|(field, value)| (field == name).then_some(value))
+                .collect();
+            found.join(" ")
+        };
+        (
+            value("pinned_connections"),
+            value("idle_pinned_connections"),
+        )
+    };
+    let expected = |used: &str, idle: &str| (used.to_owned(), idle.to_owned());
+    client.call(&["MULTI"]).assert_ok();
+    assert_eq!(counted(), expected("1", "0"));
+    client.call(&["EXEC"]);
+    assert_eq!(counted(), expected("0", "1"));
+    client.call(&["WATCH", "k"]).assert_ok();
+    assert_eq!(counted(), expected("1", "0"));
 }

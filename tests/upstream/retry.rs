@@ -145,7 +145,7 @@ fn commands_wait_for_a_backing_that_comes_back_in_time() {
     clients[1].send(&["INCR", "n"]);
     clients[2].send_raw(b"MULTI\r\nINCR n\r\nEXEC\r\n");
     clients[3].send(&["BLPOP", "list", "0"]);
-    for taken in ["get", "incr", "exec", "blpop"] {
+    for taken in ["get", "incr", "multi", "blpop"] {
         wait_until_taken(&respite, taken);
     }
     relay.accept();

@@ -1,13 +1,24 @@
 //! What a reply changes in the state of a pinned connection.
 
-use super::expect::{Expect, Queued, Transaction};
+use super::expect::{Expect, Queued, Tracking, Transaction};
 use super::{Answers, Pinned, exec};
+use crate::resp::Proto;
 use crate::upstream::ReplySink;
 
 impl Pinned {
     fn apply_exec(&mut self, frame: &[u8], transaction: &Transaction, answers: &mut Answers<'_>) {
         let mut out = Vec::with_capacity(frame.len());
-        let done = exec::apply(frame, transaction, answers.local, &mut out);
+        let tracking = &mut self.tracking;
+        let mut apply = |queued: &Queued, element: &[u8], out: &mut Vec<u8>| match queued {
+            Queued::Tracking(now) => {
+                if element == b"+OK\r\n" {
+                    *tracking = *now;
+                }
+                out.extend_from_slice(element);
+            }
+            _ => show_own_id(*tracking, element, out),
+        };
+        let done = exec::apply(frame, transaction, answers.local, &mut apply, &mut out);
         self.db = done.db.unwrap_or(self.db);
         self.proto = done.switched.unwrap_or(self.proto);
         for element in done.subscriptions {
@@ -43,9 +54,16 @@ impl Pinned {
                 }
             }
             Expect::Multi if ok => self.transaction = Some(Transaction::default()),
-            Expect::Exec => {
+            Expect::Exec(lines) => {
+                // What was queued first, and in any case the EXEC itself.
+                let from = if exec::was_executed(frame) {
+                    0
+                } else {
+                    lines.len().saturating_sub(1)
+                };
+                answers.shared.show(&lines[from..]);
                 if let Some(transaction) = self.transaction.take() {
-                    self.watching = false;
+                    self.watching = 0;
                     if !transaction.special.is_empty() {
                         return self.apply_exec(frame, &transaction, answers);
                     }
@@ -53,43 +71,56 @@ impl Pinned {
             }
             Expect::Discard if ok => {
                 self.transaction = None;
-                self.watching = false;
+                self.watching = 0;
             }
-            Expect::Watch if ok => self.watching = true,
-            Expect::Unwatch if ok => self.watching = false,
+            Expect::Watch(keys) if ok => self.watching = self.watching.saturating_add(keys),
+            Expect::Unwatch if ok => self.watching = 0,
             Expect::Select(db) if ok => self.db = db,
-            Expect::Tracking(on) if ok => self.tracking = on,
+            Expect::Tracking(now) if ok => self.tracking = now,
             Expect::NoTouch(on) if ok => self.no_touch = on,
-            Expect::Monitor if ok => self.monitor = true,
-            Expect::ShowsId(id) => {
-                let shown = format!(":{}\r\n", id.backing);
-                if let Some(at) = memchr::memmem::find(frame, shown.as_bytes()) {
-                    let ours = format!(":{}\r\n", id.own);
-                    let rest = &frame[at + shown.len()..];
-                    let frame = [&frame[..at], ours.as_bytes(), rest].concat();
-                    answers.replies.deliver(&frame, 1);
-                    return;
-                }
+            Expect::ShowsId => {
+                let mut shown = Vec::with_capacity(frame.len());
+                show_own_id(self.tracking, frame, &mut shown);
+                answers.replies.deliver(&shown, 1);
+                return;
             }
             Expect::Instead(text) => {
                 if ok {
                     // What was replaced is a DISCARD.
                     self.transaction = None;
-                    self.watching = false;
+                    self.watching = 0;
                 }
                 answers.replies.deliver(&text, 1);
                 return;
             }
-            // A subscriber may not begin one.
-            Expect::Multi => self.sent_multi = self.transaction.is_some(),
+            Expect::Multi => {
+                self.sent_multi = false;
+                // A subscriber may not begin one, as it may do nothing else.
+                self.refused_multi = self.proto == Proto::Resp3 || !self.is_subscriber();
+            }
             Expect::Discard
-            | Expect::Watch
+            | Expect::Watch(_)
             | Expect::Unwatch
             | Expect::Select(_)
             | Expect::Tracking(_)
-            | Expect::NoTouch(_)
-            | Expect::Monitor => {}
+            | Expect::NoTouch(_) => {}
         }
         answers.replies.deliver(frame, 1);
     }
+}
+
+/// Writes a reply that may show the backing's id of where invalidations go, with ours in its place.
+fn show_own_id(tracking: Option<Tracking>, reply: &[u8], out: &mut Vec<u8>) {
+    let redirect = tracking.and_then(|tracking| tracking.redirect);
+    let found = redirect.and_then(|id| {
+        let shown = format!(":{}\r\n", id.backing);
+        let at = memchr::memmem::find(reply, shown.as_bytes())?;
+        Some((at..at + shown.len(), id.own))
+    });
+    let Some((at, own)) = found else {
+        return out.extend_from_slice(reply);
+    };
+    out.extend_from_slice(&reply[..at.start]);
+    out.extend_from_slice(format!(":{own}\r\n").as_bytes());
+    out.extend_from_slice(&reply[at.end..]);
 }

@@ -10,6 +10,9 @@ use crate::session::hello;
 /// Answers a command of the session's own; returns the protocol version after it.
 pub(crate) type LocalAnswer<'a> = dyn FnMut(Local, &ArgVec, &mut Vec<u8>) -> Proto + 'a;
 
+/// Applies and writes the reply of a command about tracking.
+type Track<'a> = dyn FnMut(&Queued, &[u8], &mut Vec<u8>) + 'a;
+
 /// What a transaction changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Executed {
@@ -29,6 +32,7 @@ pub(crate) fn apply(
     reply: &[u8],
     transaction: &Transaction,
     answer: &mut LocalAnswer<'_>,
+    track: &mut Track<'_>,
     out: &mut Vec<u8>,
 ) -> Executed {
     let mut executed = Executed::default();
@@ -59,16 +63,25 @@ pub(crate) fn apply(
                 executed.subscriptions.push(range);
                 out.extend_from_slice(element);
             }
+            Some((_, queued @ (Queued::Tracking(_) | Queued::ShowsId))) => {
+                track(queued, element, out)
+            }
+            Some((_, Queued::Answer(answer))) => out.extend_from_slice(answer),
             Some((_, Queued::Plain)) | None => out.extend_from_slice(element),
         }
     }
     executed
 }
 
+/// Whether the reply of `EXEC` says that the commands were executed.
+pub(super) fn was_executed(reply: &[u8]) -> bool {
+    reply.first() == Some(&b'*') && reply.get(1) != Some(&b'-')
+}
+
 /// Where the elements of an array reply are; none when it is no array.
 fn elements(reply: &[u8]) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
-    if reply.first() != Some(&b'*') || reply.get(1) == Some(&b'-') {
+    if !was_executed(reply) {
         return ranges;
     }
     let Some(header) = memchr::memchr(b'\n', reply) else {
@@ -92,6 +105,10 @@ fn elements(reply: &[u8]) -> Vec<Range<usize>> {
 mod tests {
     use super::*;
 
+    fn pass(_: &Queued, element: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(element);
+    }
+
     fn local() -> ArgVec {
         let mut args = ArgVec::default();
         args.push(b"CLIENT");
@@ -101,24 +118,25 @@ mod tests {
     #[test]
     fn puts_in_own_replies_and_notes_the_database() {
         let transaction = Transaction {
-            queued: 4,
+            queued: 5,
             special: vec![
                 (1, Queued::Local(Local::Client, local())),
                 (2, Queued::Select(7)),
                 (3, Queued::Select(9)),
+                (4, Queued::Answer(b"-NOPERM no\r\n".to_vec())),
             ],
         };
-        let reply = b"*4\r\n*2\r\n:1\r\n$1\r\nx\r\n+PONG\r\n+OK\r\n-ERR no\r\n";
+        let reply = b"*5\r\n*2\r\n:1\r\n$1\r\nx\r\n+PONG\r\n+OK\r\n-ERR no\r\n+PONG\r\n";
         let mut out = Vec::new();
         let mut answer = |_, _: &ArgVec, out: &mut Vec<u8>| {
             out.extend_from_slice(b":42\r\n");
             Proto::Resp2
         };
-        let executed = apply(reply, &transaction, &mut answer, &mut out);
+        let executed = apply(reply, &transaction, &mut answer, &mut pass, &mut out);
         assert_eq!((executed.db, executed.proto), (Some(7), Some(Proto::Resp2)));
         assert_eq!(
             out,
-            b"*4\r\n*2\r\n:1\r\n$1\r\nx\r\n:42\r\n+OK\r\n-ERR no\r\n"
+            b"*5\r\n*2\r\n:1\r\n$1\r\nx\r\n:42\r\n+OK\r\n-ERR no\r\n-NOPERM no\r\n"
         );
     }
 
@@ -137,7 +155,13 @@ mod tests {
             Proto::Resp2
         };
         let mut out = Vec::new();
-        let executed = apply(b"*1\r\n%0\r\n", &transaction, &mut refuse, &mut out);
+        let executed = apply(
+            b"*1\r\n%0\r\n",
+            &transaction,
+            &mut refuse,
+            &mut pass,
+            &mut out,
+        );
         assert_eq!(executed.proto, Some(Proto::Resp2));
         assert_eq!(executed.switched, Some(Proto::Resp3));
         assert_eq!(out, b"*1\r\n-WRONGPASS\r\n");
@@ -158,7 +182,7 @@ mod tests {
         ] {
             let mut out = Vec::new();
             assert_eq!(
-                apply(reply, &transaction, &mut never, &mut out),
+                apply(reply, &transaction, &mut never, &mut pass, &mut out),
                 Executed::default()
             );
             assert_eq!(out, reply);

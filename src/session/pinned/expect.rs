@@ -1,8 +1,18 @@
 //! What a request on a pinned connection makes of its reply.
 
+use super::super::monitor::Lines;
 use super::super::state::SameClient;
 use crate::command::{Channel, Local};
 use crate::resp::ArgVec;
+
+/// Client-side caching state of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Tracking {
+    /// By prefixes, not by what was read.
+    pub(crate) broadcast: bool,
+    /// Who is told of invalidations instead.
+    pub(crate) redirect: Option<SameClient>,
+}
 
 /// The effect that the next reply has.
 #[derive(Debug)]
@@ -18,9 +28,11 @@ pub(crate) enum Expect {
     /// Sent in a transaction: queued, with what it means when `EXEC` runs it.
     Queued(Queued),
     Multi,
-    Exec,
+    /// With the queued commands as `MONITOR` shows them.
+    Exec(Lines),
     Discard,
-    Watch,
+    /// Of so many keys.
+    Watch(u32),
     Unwatch,
     /// On success the connection is in this database.
     Select(u32),
@@ -33,11 +45,11 @@ pub(crate) enum Expect {
         kind: Channel,
         left: Option<usize>,
     },
-    Tracking(bool),
+    /// On success this is tracked; none: nothing.
+    Tracking(Option<Tracking>),
     NoTouch(bool),
-    Monitor,
-    /// Of a command that may show this client's id at the backing: the client gets ours.
-    ShowsId(SameClient),
+    /// Of a command that may show the backing's id of where invalidations go: the client gets ours.
+    ShowsId,
     /// Whatever it says, the client gets this instead.
     Instead(Vec<u8>),
 }
@@ -51,8 +63,14 @@ pub(crate) enum Queued {
     Select(u32),
     /// Something else stands in for it; the session answers it when `EXEC` runs.
     Local(Local, ArgVec),
-    /// It changes subscriptions.
+    /// It changes subscriptions, or what else cannot be followed.
     Subscription,
+    /// Its success changes what is tracked.
+    Tracking(Option<Tracking>),
+    /// It may show the backing's id of where invalidations go.
+    ShowsId,
+    /// Something else stands in for it; this is its reply.
+    Answer(Vec<u8>),
 }
 
 /// The commands queued since `MULTI`, as far as they matter.

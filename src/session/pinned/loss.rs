@@ -8,11 +8,14 @@ use crate::upstream::{ReplySink, Sent, UpstreamError};
 impl Pinned {
     /// What the session has to live with when the connection is lost now.
     pub(crate) fn leftover(&self) -> Leftover {
-        if self.is_subscriber() || self.tracking || self.no_touch || self.monitor || self.sticky {
+        let tracking = self.tracking.is_some();
+        if self.is_subscriber() || tracking || self.no_touch || self.kept || self.sticky {
             Leftover::Stream
-        } else if self.sent_multi && !self.awaits_only_multi() {
+        } else if self.sent_multi && matches!(self.io, Io::Opening(_)) {
+            Leftover::RefusedMulti
+        } else if self.sent_multi {
             Leftover::Transaction
-        } else if self.watching && !self.ends_watch() {
+        } else if self.leaves_watch() {
             Leftover::Watch
         } else {
             Leftover::Nothing

@@ -10,6 +10,7 @@ mod exec;
 mod expect;
 mod loss;
 mod pubsub;
+mod state;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -20,8 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::exec::LocalAnswer;
 use self::expect::Transaction;
-pub(crate) use self::expect::{Expect, Queued};
+pub(crate) use self::expect::{Expect, Queued, Tracking};
 use super::replies::{Replies, Then};
+use super::shared::Shared;
 use crate::cache::Guard;
 use crate::resp::{Proto, ReplyScanner};
 use crate::upstream::{Conn, PooledConn, ReplySink, UpstreamError};
@@ -56,12 +58,18 @@ pub(crate) struct Pinned {
     begun: bool,
     /// Between `MULTI` and `EXEC`, by what was sent.
     sent_multi: bool,
+    /// Something queued since then may write.
+    queued_writes: bool,
+    /// The backing has refused a `MULTI`.
+    refused_multi: bool,
     transaction: Option<Transaction>,
-    watching: bool,
+    /// Keys that are watched.
+    watching: u32,
     subscriptions: [u32; 3],
-    tracking: bool,
+    tracking: Option<Tracking>,
     no_touch: bool,
-    monitor: bool,
+    /// Others redirect invalidations to it.
+    kept: bool,
     /// State that cannot be followed: kept until the session ends.
     sticky: bool,
     since: Instant,
@@ -73,6 +81,8 @@ pub(crate) enum Leftover {
     Nothing,
     /// The client believes that it is in a transaction.
     Transaction,
+    /// It may believe so, since it does not wait for the reply of its `MULTI`.
+    RefusedMulti,
     /// The client believes that its keys are watched.
     Watch,
     /// Messages would be missed: only a new connection of the client's makes it whole.
@@ -84,6 +94,8 @@ pub(crate) struct Answers<'a> {
     pub(crate) replies: &'a Replies,
     /// Answers a command of the session's own inside `EXEC`.
     pub(crate) local: &'a mut LocalAnswer<'a>,
+    /// Those who are shown what was executed.
+    pub(crate) shared: &'a Shared,
 }
 
 // === impl Pinned ===
@@ -121,12 +133,14 @@ impl Pinned {
             expected: VecDeque::new(),
             begun: false,
             sent_multi: false,
+            queued_writes: false,
+            refused_multi: false,
             transaction: None,
-            watching: false,
+            watching: 0,
             subscriptions: [0; 3],
-            tracking: false,
+            tracking: None,
             no_touch: false,
-            monitor: false,
+            kept: false,
             sticky: false,
             since: Instant::now(),
         }
@@ -142,8 +156,11 @@ impl Pinned {
         to: &Replies,
     ) {
         match &expect {
-            Expect::Multi => self.sent_multi = true,
-            Expect::Exec | Expect::Discard => self.sent_multi = false,
+            Expect::Multi => {
+                self.sent_multi = true;
+                self.queued_writes = false;
+            }
+            Expect::Exec(_) | Expect::Discard => self.sent_multi = false,
             _ => {}
         }
         to.expect(1, then, guard);
@@ -162,16 +179,6 @@ impl Pinned {
         self.queue(request, Expect::Ignore, false);
     }
 
-    /// Notes that a `DISCARD` of our own ends the transaction.
-    pub(crate) fn leave_multi(&mut self) {
-        self.sent_multi = false;
-    }
-
-    /// Whether the connection is used to wait for something that may never come.
-    pub(crate) fn waits_for_ever(&self) -> bool {
-        self.is_blocked() || self.is_subscriber() || self.monitor
-    }
-
     fn queue(&mut self, request: &[u8], expect: Expect, asked: bool) {
         if self.expected.is_empty() {
             self.since = Instant::now();
@@ -186,104 +193,6 @@ impl Pinned {
         self.proto = proto;
     }
 
-    /// Whether commands are being queued in a transaction, by what was sent.
-    pub(crate) fn in_multi(&self) -> bool {
-        self.sent_multi
-    }
-
-    /// Whether the client is, or may soon be, restricted to pub/sub commands (RESP2).
-    pub(crate) fn is_subscriber(&self) -> bool {
-        self.subscriptions.iter().any(|n| *n > 0)
-    }
-
-    /// Whether a change of subscriptions is not confirmed yet.
-    pub(crate) fn subscription_pending(&self) -> bool {
-        self.expected.iter().any(|(expect, _)| {
-            matches!(
-                expect,
-                Expect::Subscribe { .. } | Expect::Unsubscribe { .. }
-            )
-        })
-    }
-
-    /// Whether the connection passes on what nobody asks for, one by one.
-    pub(crate) fn is_monitor(&self) -> bool {
-        self.monitor
-    }
-
-    /// Whether it waits for a reply that may never come.
-    pub(crate) fn is_blocked(&self) -> bool {
-        matches!(self.expected.front(), Some((Expect::Blocking, _)))
-    }
-
-    /// Whether the backing has to read before it is sent more.
-    pub(crate) fn is_clogged(&self) -> bool {
-        self.out.len() - self.written >= UNSENT_BYTES
-    }
-
-    /// Whether every reply is in.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.expected.is_empty()
-    }
-
-    /// The state as `CLIENT LIST` shows it: subscriptions and commands queued.
-    pub(crate) fn shown(&self) -> ([u32; 3], Option<u32>) {
-        (
-            self.subscriptions,
-            self.transaction.as_ref().map(|t| t.queued),
-        )
-    }
-
-    /// Whether it keeps client-side caching state.
-    pub(crate) fn is_tracking(&self) -> bool {
-        self.tracking
-    }
-
-    /// The protocol version in force after what was sent.
-    pub(crate) fn proto(&self) -> Proto {
-        self.proto
-    }
-
-    /// The database in force after the replies so far.
-    pub(crate) fn db(&self) -> u32 {
-        self.db
-    }
-
-    /// The backing's id of this connection, once it is open.
-    pub(crate) fn backing_id(&self) -> Option<u64> {
-        match &self.io {
-            Io::Open(pooled) => Some(pooled.conn.hello.id),
-            Io::Opening(_) => None,
-        }
-    }
-
-    /// Whether the front's reply is overdue at `now`, given that it began to count at `since`.
-    pub(crate) fn waits_since(&self) -> Option<Instant> {
-        match self.expected.front() {
-            // Connecting has a limit of its own.
-            _ if matches!(self.io, Io::Opening(_)) => None,
-            None => None,
-            // It may wait for ever to begin, but not in its middle.
-            Some((Expect::Blocking, _)) if self.held.is_empty() && !self.begun => None,
-            Some(_) => Some(self.since),
-        }
-    }
-
-    /// Whether no state is left, so that the connection can serve another session.
-    pub(crate) fn is_free(&self) -> bool {
-        self.expected.is_empty()
-            && self.out.is_empty()
-            && self.held.is_empty()
-            && !self.sent_multi
-            && self.transaction.is_none()
-            && !self.watching
-            && !self.is_subscriber()
-            && !self.tracking
-            && !self.no_touch
-            && !self.monitor
-            && !self.sticky
-    }
-
     /// Gives the connection back, when it was opened at all.
     pub(crate) fn into_pooled(self) -> Option<PooledConn> {
         match self.io {
@@ -295,21 +204,6 @@ impl Pinned {
             }
             Io::Opening(_) => None,
         }
-    }
-
-    /// Whether `MULTI` has no reply and nothing was sent behind it: its error then says all.
-    fn awaits_only_multi(&self) -> bool {
-        matches!(self.expected.back(), Some((Expect::Multi, _)))
-    }
-
-    /// Whether something was sent that ends `WATCH` if it was executed.
-    fn ends_watch(&self) -> bool {
-        self.expected.iter().any(|(expect, _)| {
-            matches!(
-                expect,
-                Expect::Exec | Expect::Discard | Expect::Unwatch | Expect::Instead(_)
-            )
-        })
     }
 
     /// Moves bytes in both directions. True when something moved.
@@ -428,10 +322,13 @@ impl Pinned {
     fn may_stream(&self, data: &[u8]) -> bool {
         let plain = match self.expected.front() {
             Some((Expect::Plain | Expect::Blocking, asked)) => *asked,
-            Some((Expect::Exec, asked)) => *asked && self.executes_only_plain(),
+            Some((Expect::Exec(lines), asked)) if lines.is_empty() => {
+                *asked && self.executes_only_plain()
+            }
             _ => false,
         };
-        let nothing_else = !self.is_subscriber() && !self.tracking && data.first() != Some(&b'>');
+        let nothing_else =
+            !self.is_subscriber() && self.tracking.is_none() && data.first() != Some(&b'>');
         self.begun || (plain && nothing_else)
     }
 

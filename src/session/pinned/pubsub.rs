@@ -16,7 +16,6 @@ impl Pinned {
             Some(b'*') if self.proto == Proto::Resp2 && self.is_subscriber() => {
                 first_word(frame).is_some_and(is_message)
             }
-            Some(b'+') if self.monitor => frame.get(1).is_some_and(u8::is_ascii_digit),
             _ => false,
         }
     }

@@ -1,0 +1,163 @@
+//! What state a pinned connection carries: for its session, for `CLIENT LIST`, and to tell when it is
+//! free of it.
+
+use std::time::Instant;
+
+use super::{Expect, Io, Pinned, UNSENT_BYTES};
+use crate::resp::Proto;
+use crate::session::registry::Facts;
+
+impl Pinned {
+    /// Notes that a `DISCARD` of our own ends the transaction.
+    pub(crate) fn leave_multi(&mut self) {
+        self.sent_multi = false;
+    }
+
+    /// Whether the connection is used to wait for something that may never come.
+    pub(crate) fn waits_for_ever(&self) -> bool {
+        self.is_blocked() || self.is_subscriber()
+    }
+
+    /// Whether commands are being queued in a transaction, by what was sent.
+    pub(crate) fn in_multi(&self) -> bool {
+        self.sent_multi
+    }
+
+    /// Whether the client is, or may soon be, restricted to pub/sub commands (RESP2).
+    pub(crate) fn is_subscriber(&self) -> bool {
+        self.subscriptions.iter().any(|n| *n > 0)
+    }
+
+    /// Whether a change of subscriptions is not confirmed yet.
+    pub(crate) fn subscription_pending(&self) -> bool {
+        self.expected.iter().any(|(expect, _)| {
+            matches!(
+                expect,
+                Expect::Subscribe { .. } | Expect::Unsubscribe { .. }
+            )
+        })
+    }
+
+    /// Whether a `MULTI` has no reply yet. What follows it must not be sent before: it would be
+    /// executed at once if the backing refused the `MULTI`.
+    pub(crate) fn awaits_multi(&self) -> bool {
+        self.sent_multi && matches!(self.expected.back(), Some((Expect::Multi, _)))
+    }
+
+    /// Whether the backing has refused a `MULTI`, once.
+    pub(crate) fn take_refused_multi(&mut self) -> bool {
+        std::mem::take(&mut self.refused_multi)
+    }
+
+    /// Ends `WATCH` for a transaction that is not executed.
+    pub(crate) fn unwatch(&mut self) {
+        if self.leaves_watch() {
+            self.swallow(&[b"UNWATCH"]);
+            self.watching = 0;
+        }
+    }
+
+    /// Notes that what is queued may write.
+    pub(crate) fn note_queued_write(&mut self) {
+        self.queued_writes = true;
+    }
+
+    /// Whether what is queued may write.
+    pub(crate) fn queued_writes(&self) -> bool {
+        self.sent_multi && self.queued_writes
+    }
+
+    /// Keeps the connection to the end of the session, since others redirect invalidations to it.
+    pub(crate) fn keep(&mut self) {
+        self.kept = true;
+    }
+
+    /// Whether it waits for a reply that may never come.
+    pub(crate) fn is_blocked(&self) -> bool {
+        matches!(self.expected.front(), Some((Expect::Blocking, _)))
+    }
+
+    /// Whether the backing has to read before it is sent more.
+    pub(crate) fn is_clogged(&self) -> bool {
+        self.out.len() - self.written >= UNSENT_BYTES
+    }
+
+    /// Whether every reply is in.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.expected.is_empty()
+    }
+
+    /// Shows the state in `CLIENT LIST`.
+    pub(crate) fn show(&self, facts: &mut Facts) {
+        let redirect = self.tracking.and_then(|tracking| tracking.redirect);
+        facts.subscriptions = self.subscriptions;
+        facts.multi = self.transaction.as_ref().map(|t| t.queued);
+        facts.watching = self.watching;
+        facts.blocked = self
+            .expected
+            .iter()
+            .any(|(expect, _)| matches!(expect, Expect::Blocking));
+        facts.tracking = self.tracking.is_some();
+        facts.broadcast = self.tracking.is_some_and(|tracking| tracking.broadcast);
+        facts.redirect = redirect.map(|redirect| redirect.own);
+        facts.no_touch = self.no_touch;
+    }
+
+    /// The protocol version in force after what was sent.
+    pub(crate) fn proto(&self) -> Proto {
+        self.proto
+    }
+
+    /// The database in force after the replies so far.
+    pub(crate) fn db(&self) -> u32 {
+        self.db
+    }
+
+    /// The backing's id of this connection, once it is open.
+    pub(crate) fn backing_id(&self) -> Option<u64> {
+        match &self.io {
+            Io::Open(pooled) => Some(pooled.conn.hello.id),
+            Io::Opening(_) => None,
+        }
+    }
+
+    /// Whether the front's reply is overdue at `now`, given that it began to count at `since`.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        match self.expected.front() {
+            // Connecting has a limit of its own.
+            _ if matches!(self.io, Io::Opening(_)) => None,
+            None => None,
+            // It may wait for ever to begin, but not in its middle.
+            Some((Expect::Blocking, _)) if self.held.is_empty() && !self.begun => None,
+            Some(_) => Some(self.since),
+        }
+    }
+
+    /// Whether no state is left, so that the connection can serve another session.
+    pub(crate) fn is_free(&self) -> bool {
+        !matches!(self.io, Io::Opening(_))
+            && self.expected.is_empty()
+            && self.out.is_empty()
+            && self.held.is_empty()
+            && !self.sent_multi
+            && self.transaction.is_none()
+            && self.watching == 0
+            && !self.is_subscriber()
+            && self.tracking.is_none()
+            && !self.no_touch
+            && !self.kept
+            && !self.sticky
+    }
+
+    /// Whether keys are watched when all replies are in, as far as can be known.
+    pub(super) fn leaves_watch(&self) -> bool {
+        let watched = self.watching > 0;
+        self.expected
+            .iter()
+            .fold(watched, |watched, (expect, _)| match expect {
+                Expect::Watch(_) => true,
+                Expect::Exec(_) | Expect::Discard | Expect::Unwatch | Expect::Instead(_) => false,
+                _ => watched,
+            })
+    }
+}

@@ -1,0 +1,243 @@
+//! What is queued between `MULTI` and `EXEC`, and who may have it executed.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use super::cached::QueuedKeys;
+use super::dispatch::{Flow, Request};
+use super::monitor::Lines;
+use super::pinned::{Expect, Pinned, Queued};
+use super::pinning::database;
+use super::run::Session;
+use super::shared::Settings;
+use super::{client_command, hello, pause};
+use crate::access::{AccessList, Denied, UserId};
+use crate::command::{Handling, Local, Pin};
+use crate::resp::{ArgVec, Args, Proto, ReplyWriter, write_command};
+
+/// A command that no Redis has: sent in place of one that is not allowed in a transaction, so that
+/// the backing refuses to execute the transaction.
+pub(super) const SPOILER: &[u8] = b"*1\r\n$19\r\nRESPITE.NOT-ALLOWED\r\n";
+const NOT_IN_TRANSACTION: &[u8] = b"-ERR Command not allowed inside a transaction\r\n";
+/// Redis' words in the reply of `EXEC`, and why.
+const NO_LONGER: &str = "NOPERM ACLs rules changed between the moment the transaction was \
+    accumulated and the EXEC call. This command is no longer allowed for the following reason: ";
+/// The access rules are new, and what was queued is not known any more command by command.
+const NEW_RULES: &[u8] = b"-EXECABORT Transaction discarded because of: the access rules have \
+    changed since MULTI\r\n";
+
+/// What a session knows of the transaction at hand.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Its commands as `MONITOR` shows them.
+    pub(super) lines: Lines,
+    /// Who the client will be when the next command is executed, when an `AUTH` is queued.
+    user: Option<UserId>,
+    /// The rules that its commands were judged by.
+    access: Option<Arc<AccessList>>,
+    /// It may make the client another user, or change its protocol version.
+    logs_in: bool,
+}
+
+impl Session {
+    /// A `MULTI` is sent.
+    pub(super) fn begin_queueing(&mut self) {
+        self.queued = QueuedKeys::default();
+        self.queue = Queue {
+            access: Some(Arc::clone(&self.worker.settings().access)),
+            ..Queue::default()
+        };
+    }
+
+    /// Whether what follows has to wait for the reply of a `MULTI`, since it would be executed at
+    /// once if that was refused, or of an `EXEC` that may make the client another user.
+    pub(super) fn awaits_transaction(&mut self) -> bool {
+        let Some(pinned) = &self.pinned else {
+            self.awaits_login = false;
+            return false;
+        };
+        self.awaits_login &= !pinned.is_quiet();
+        self.awaits_login || pinned.awaits_multi()
+    }
+
+    /// Any command between `MULTI` and `EXEC`.
+    pub(super) fn route_multi(
+        &mut self,
+        request: Request<'_>,
+        settings: &Settings,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        let Request { args, raw, .. } = request;
+        let queued = |what| Expect::Queued(what);
+        if !request.arity_ok() {
+            // The backing refuses it, and the transaction with it.
+            return self.send(raw, queued(Queued::Plain), cx);
+        }
+        let handling = request.handling();
+        if let Some(denied) = self.denied_at_exec(request, settings) {
+            return self.queue_denied(&denied, cx);
+        }
+        if pause::may_replicate(request) {
+            self.with_pinned(Pinned::note_queued_write);
+        }
+        match handling {
+            Handling::Local(local @ (Local::Quit | Local::Reset)) => {
+                self.local(local, request, settings, cx)
+            }
+            Handling::Local(Local::Select) => {
+                let what = database(args).map_or(Queued::Plain, Queued::Select);
+                self.send(raw, queued(what), cx)
+            }
+            Handling::Local(Local::Client) => self.queue_client(request, settings, cx),
+            Handling::Local(local) if backing_answers(local) => {
+                self.send(raw, queued(Queued::Plain), cx)
+            }
+            Handling::Local(local) => {
+                self.queue.logs_in |= matches!(local, Local::Auth | Local::Hello);
+                if let Some(user) = hello::logs_in(local, args, settings) {
+                    self.queue.user = Some(user);
+                }
+                self.queue_local(local, args, cx)
+            }
+            Handling::Family(_) | Handling::Pin(Pin::Replication | Pin::Debugger) => {
+                self.refuse_queueing(cx)
+            }
+            Handling::Pin(Pin::Exec) => self.send_exec(request, settings, cx),
+            Handling::Pin(Pin::Discard) => {
+                self.state.watch_lost = false;
+                self.send(raw, Expect::Discard, cx)
+            }
+            Handling::Pin(Pin::Multi | Pin::Watch) => self.send(raw, Expect::Plain, cx),
+            Handling::Pin(Pin::Subscribe(_) | Pin::Unsubscribe(_) | Pin::Monitor) => {
+                self.send(raw, queued(Queued::Subscription), cx)
+            }
+            Handling::Forward | Handling::Pin(_) => self.send(raw, queued(Queued::Plain), cx),
+        }
+    }
+
+    /// `EXEC`, or what has to stand in for it.
+    fn send_exec(
+        &mut self,
+        request: Request<'_>,
+        settings: &Settings,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        let lines = self.lines_of_exec(request);
+        let Queue {
+            access: judged,
+            logs_in,
+            ..
+        } = std::mem::take(&mut self.queue);
+        self.awaits_login |= logs_in;
+        let same = judged.is_some_and(|judged| Arc::ptr_eq(&judged, &settings.access));
+        if std::mem::take(&mut self.state.watch_lost) {
+            let mut aborted = Vec::new();
+            ReplyWriter::new(&mut aborted, self.state.proto).null_array();
+            return self.discard_instead(aborted, cx);
+        }
+        if !same && !settings.access.is_unrestricted() {
+            return self.discard_instead(NEW_RULES.to_vec(), cx);
+        }
+        self.send(request.raw, Expect::Exec(lines), cx)
+    }
+
+    /// Ends the transaction; the client gets this for its `EXEC`.
+    pub(super) fn discard_instead(&mut self, reply: Vec<u8>, cx: &mut Context<'_>) -> Flow {
+        let mut discard = Vec::new();
+        write_command(&mut discard, &[b"DISCARD"]);
+        self.with_pinned(Pinned::leave_multi);
+        self.send(&discard, Expect::Instead(reply), cx)
+    }
+
+    /// Why the client will not be allowed to run this when `EXEC` comes to it, although it is now:
+    /// an `AUTH` in front of it is queued.
+    fn denied_at_exec(&self, request: Request<'_>, settings: &Settings) -> Option<Denied> {
+        let user = self.queue.user?;
+        let Request { args, row, sub, .. } = request;
+        let immediate = matches!(
+            request.handling(),
+            Handling::Pin(Pin::Exec | Pin::Discard | Pin::Multi | Pin::Watch)
+                | Handling::Local(Local::Quit | Local::Reset)
+        );
+        let judged = settings.access.check(Some(user), row, &args[0], sub, args);
+        judged.err().filter(|_| !immediate)
+    }
+
+    /// As in Redis, a command that is not allowed any more when `EXEC` comes to it has an error in
+    /// its place, and the others are executed.
+    fn queue_denied(&mut self, denied: &Denied, cx: &mut Context<'_>) -> Flow {
+        let reason = match denied {
+            Denied::Command(_) => "no permission to execute the command or subcommand",
+            Denied::Key => "no permission to touch the specified keys",
+            _ => "no permission",
+        };
+        self.queue_answer(format!("{NO_LONGER}{reason}"), cx)
+    }
+
+    /// Queues an error that is known already.
+    pub(super) fn queue_answer(&mut self, error: impl AsRef<[u8]>, cx: &mut Context<'_>) -> Flow {
+        let mut answer = Vec::new();
+        ReplyWriter::new(&mut answer, self.state.proto).error(error);
+        let mut stand_in = Vec::new();
+        write_command(&mut stand_in, &[b"PING"]);
+        self.send(&stand_in, Expect::Queued(Queued::Answer(answer)), cx)
+    }
+
+    /// A command that the session answers itself, when `EXEC` runs. Something harmless stands in
+    /// for it at the backing.
+    fn queue_local(&mut self, local: Local, args: Args<'_>, cx: &mut Context<'_>) -> Flow {
+        let version = match local {
+            // The replies behind it come in the new version.
+            Local::Hello => hello::switches_to(args),
+            _ => None,
+        };
+        let mut stand_in = Vec::new();
+        match version.map(Proto::number) {
+            Some(version) => {
+                let version = version.to_string();
+                write_command(&mut stand_in, &[b"HELLO", version.as_bytes()]);
+            }
+            None => write_command(&mut stand_in, &[b"PING"]),
+        }
+        let args: ArgVec = args.to_owned();
+        self.send(&stand_in, Expect::Queued(Queued::Local(local, args)), cx)
+    }
+
+    /// `CLIENT` in a transaction: what concerns the backing's connection is queued there, the
+    /// rest is answered here when `EXEC` runs. No id that the client names reaches the backing.
+    fn queue_client(
+        &mut self,
+        request: Request<'_>,
+        settings: &Settings,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        let Request { args, raw, .. } = request;
+        let sub = args.get(1).unwrap_or_default().to_ascii_uppercase();
+        if !client_command::exists(&sub, settings) {
+            // The backing says so.
+            return self.send(raw, Expect::Queued(Queued::Plain), cx);
+        }
+        match sub.as_slice() {
+            sub if client_command::answers(sub) => self.queue_local(Local::Client, args, cx),
+            b"TRACKING" => self.queue_tracking(request, settings, cx),
+            b"CACHING" | b"NO-TOUCH" => self.send(raw, Expect::Queued(Queued::Subscription), cx),
+            b"TRACKINGINFO" | b"GETREDIR" => self.send(raw, Expect::Queued(Queued::ShowsId), cx),
+            b"HELP" => self.send(raw, Expect::Queued(Queued::Plain), cx),
+            _ if request.sub.is_some() => self.refuse_queueing(cx),
+            _ => self.send(raw, Expect::Queued(Queued::Plain), cx),
+        }
+    }
+
+    /// Refuses a command that cannot be part of a transaction, and the transaction with it.
+    pub(super) fn refuse_queueing(&mut self, cx: &mut Context<'_>) -> Flow {
+        self.send(SPOILER, Expect::Instead(NOT_IN_TRANSACTION.to_vec()), cx)
+    }
+}
+
+/// Whether a local command is one that a `+QUEUED` connection of the backing can answer as well.
+fn backing_answers(local: Local) -> bool {
+    matches!(
+        local,
+        Local::Ping | Local::Echo | Local::Command | Local::Info
+    )
+}
