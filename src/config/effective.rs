@@ -39,6 +39,7 @@ fn raw(config: &Config) -> raw::Config {
             request_bytes: size(config.limits.request_bytes),
             bulk_bytes: size(config.limits.bulk_bytes),
             client_output_bytes: size(config.limits.client_output_bytes),
+            memory: size(config.limits.memory),
             client_in_flight: integer(config.limits.client_in_flight),
             upstream_in_flight: integer(config.limits.upstream_in_flight),
             pinned: integer(config.limits.pinned),

@@ -14,6 +14,8 @@ pub struct Limits {
     pub bulk_bytes: usize,
     /// Reply bytes kept for a slow reader.
     pub client_output_bytes: usize,
+    /// Bytes kept for all clients together.
+    pub memory: usize,
     /// Requests of one client waiting for replies.
     pub client_in_flight: usize,
     /// Requests of all clients waiting for the upstream.
@@ -51,6 +53,7 @@ impl Limits {
                 raw.client_output_bytes,
                 problems,
             ),
+            memory: bytes("limits.memory", raw.memory, problems),
             client_in_flight: count("limits.client_in_flight", raw.client_in_flight, problems),
             upstream_in_flight: count(
                 "limits.upstream_in_flight",
@@ -124,6 +127,7 @@ mod tests {
             "request_bytes",
             "bulk_bytes",
             "client_output_bytes",
+            "memory",
             "client_in_flight",
             "upstream_in_flight",
             "pinned",

@@ -47,6 +47,7 @@ pub(super) struct Limits {
     pub(super) request_bytes: Size,
     pub(super) bulk_bytes: Size,
     pub(super) client_output_bytes: Size,
+    pub(super) memory: Size,
     pub(super) client_in_flight: i64,
     pub(super) upstream_in_flight: i64,
     pub(super) pinned: i64,

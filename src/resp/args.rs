@@ -176,6 +176,12 @@ impl ArgVec {
         Args::new(&self.bytes, &self.ranges)
     }
 
+    /// Returns how many bytes they are kept in.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len() + self.ranges.len() * size_of::<Range>()
+    }
+
     /// Appends one argument.
     ///
     /// # Panics

@@ -137,6 +137,13 @@ impl RequestParser {
         }
     }
 
+    /// Returns the bytes that the arguments found so far are noted in.
+    #[must_use]
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.ranges.len() * size_of::<Range>()
+    }
+
     /// Tells whether no request is half read.
     #[must_use]
     #[inline]

@@ -15,8 +15,13 @@ use crate::resp::Args;
 
 /// A transaction with more keys than this protects all keys.
 const MOST_QUEUED_KEYS: usize = 1000;
+/// As does one whose keys have more bytes than this in all.
+const MOST_QUEUED_BYTES: usize = 1024 * 1024;
 /// A client that has selected more databases than this without a confirmation protects all keys.
 const MOST_SELECTED: usize = 16;
+
+/// A longer key has no place in the cache: what looks it up, fetches it and waits for it copies it.
+const LONGEST_KEY: usize = 64 * 1024;
 
 /// What a command needs so that the cache stays true: keys to protect until its reply is in, and
 /// whether the reply has to wait for a fence.
@@ -30,6 +35,8 @@ pub(super) struct Cover {
 #[derive(Debug, Default)]
 pub(super) struct QueuedKeys {
     keys: Vec<(u32, Box<[u8]>)>,
+    /// Bytes of the keys.
+    bytes: usize,
     all: bool,
     unknown: bool,
 }
@@ -125,8 +132,10 @@ impl Session {
         queued.unknown |= touches_unknown_keys(request);
         for db in dbs {
             protect_keys(request, db, |db, key| {
-                if queued.keys.len() < MOST_QUEUED_KEYS {
+                let bytes = queued.bytes + key.len();
+                if queued.keys.len() < MOST_QUEUED_KEYS && bytes <= MOST_QUEUED_BYTES {
                     queued.keys.push((db, key.into()));
+                    queued.bytes = bytes;
                 } else {
                     queued.all = true;
                 }
@@ -153,6 +162,11 @@ impl Session {
 }
 
 impl QueuedKeys {
+    /// Bytes that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn cover(self, cache: &Arc<Cache>) -> Cover {
         let mut guard = Guard::new(Arc::clone(cache));
         let fence = self.unknown && cache.mode() == CacheMode::Tracking;
@@ -214,5 +228,5 @@ pub(super) fn needs_care(request: Request<'_>) -> bool {
 
 /// Whether a command is a `GET` that the cache can answer.
 pub(super) fn is_get(args: Args<'_>) -> bool {
-    args.len() == 2 && args[0].eq_ignore_ascii_case(b"GET")
+    args.len() == 2 && args[0].eq_ignore_ascii_case(b"GET") && args[1].len() <= LONGEST_KEY
 }

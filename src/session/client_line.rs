@@ -1,6 +1,6 @@
 //! A client's line in `CLIENT LIST`, with the fields of the backing's version.
 //!
-//! Sizes of buffers are placeholders: Respite has no such buffers per client.
+//! Sizes of buffers are placeholders but for their sum: what is kept for the client, about.
 
 use std::fmt::Write;
 
@@ -71,7 +71,8 @@ impl<'a> LineFormat<'a> {
         };
         write!(
             line,
-            " obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user={} redir={redirect}",
+            " obl=0 oll=0 omem=0 tot-mem={} events=r cmd={} user={} redir={redirect}",
+            client.memory(),
             self.command(facts.request()),
             facts.user,
         )?;

@@ -10,14 +10,16 @@ use std::time::Instant;
 
 use super::batch::{Batch, Run, Step};
 use super::cached::{Cover, is_get, needs_care, protect_keys};
+use super::input::READ_AHEAD;
 use super::pinned::Expect;
-use super::replies::{Cut, Then};
+use super::replies::{Asks, Cut, Then};
+pub(super) use super::request::Request;
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
 use crate::cache::Guard;
-use crate::command::{Effects, Handling, Pin, Row, Table, arity_ok};
-use crate::resp::{Args, Parsed, ReplyWriter, RequestLimits, RequestParser, plain_get};
+use crate::command::{Effects, Handling, Pin};
+use crate::resp::{Parsed, ReplyWriter, RequestLimits, RequestParser, plain_get};
 use crate::upstream::ReplySink;
 
 /// Something has to be done when such a command is answered: it goes in no run.
@@ -42,57 +44,6 @@ impl Flow {
     }
 }
 
-/// A request with what is known about it.
-#[derive(Clone, Copy)]
-pub(super) struct Request<'a> {
-    pub(super) args: Args<'a>,
-    /// Its bytes, multi-bulk.
-    pub(super) raw: &'a [u8],
-    /// The row of its name; none for a command of which nothing is known.
-    pub(super) row: Option<&'a Row>,
-    /// The row of the subcommand that it names, if it names one that has a row.
-    pub(super) sub: Option<&'a Row>,
-}
-
-impl<'a> Request<'a> {
-    #[inline]
-    fn new(args: Args<'a>, raw: &'a [u8], table: &'a Table) -> Self {
-        let row = table.get(&args[0]);
-        let sub = row
-            .filter(|row| !row.subcommands.is_empty())
-            .and_then(|row| row.subcommand(args.get(1)?));
-        Request {
-            args,
-            raw,
-            row,
-            sub,
-        }
-    }
-
-    /// What is known best about it: the subcommand's row, else the command's.
-    #[inline]
-    pub(super) fn leaf(&self) -> Option<&'a Row> {
-        self.sub.or(self.row)
-    }
-
-    /// What is done with it; unknown commands are the backing's.
-    #[inline]
-    pub(super) fn handling(&self) -> Handling {
-        self.leaf().map_or(Handling::Forward, |row| row.handling)
-    }
-
-    /// What it may do.
-    #[inline]
-    pub(super) fn effects(&self) -> Effects {
-        self.leaf().map_or(Effects::ANYTHING, |row| row.effects)
-    }
-
-    /// Whether it has as many arguments as its command takes.
-    pub(super) fn arity_ok(&self) -> bool {
-        self.leaf().is_none_or(|row| arity_ok(row, self.args.len()))
-    }
-}
-
 impl Session {
     /// Handles the requests in `input`; returns how many bytes are done with.
     pub(super) fn process(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
@@ -113,7 +64,15 @@ impl Session {
         };
         let mut requests = 0;
         let mut last = None;
+        // In front of this as much waits to be handled as is read ahead, so the client may be held
+        // up in sending, and read nothing until it is done.
+        let relief = (input.len() + 1).saturating_sub(READ_AHEAD);
+        let mut pressed = false;
         while batch.pos < input.len() && !self.closing {
+            if pressed && batch.pos >= relief {
+                pressed = false;
+                self.replies.press(false);
+            }
             let step = match self.step_plain_get(&parser, &mut batch, cx) {
                 Some(step) => step,
                 None => self.step(&mut parser, &mut batch, cx),
@@ -124,6 +83,10 @@ impl Session {
                     last = Some(batch.pos);
                     batch.pos += len;
                 }
+                Step::Wait if !pressed && batch.pos < relief => {
+                    pressed = true;
+                    self.replies.press(true);
+                }
                 Step::Wait => {
                     self.waiting = true;
                     break;
@@ -133,6 +96,7 @@ impl Session {
         }
         self.flush_run(input, &mut batch.run);
         let pos = batch.pos;
+        self.replies.press(self.waiting && pos < relief);
         if let Some(at) = last {
             self.state.entry.touch(&input[at..], pos, requests);
             WorkerStats::add(&self.worker.stats().commands, requests);
@@ -278,7 +242,7 @@ impl Session {
             && self.monitoring.is_none()
             && self.worker.shared.pause.current().is_none()
             && self.is_allowed(request, settings)
-            && self.has_room(run.requests as usize, settings)
+            && self.has_room(run.requests as usize, request.asks(), settings)
             && self.may_pass_fetches(request)
             && !(self.worker.cache.is_some() && needs_care(request))
             && (run.requests > 0 || self.route_to_link(cx))
@@ -299,9 +263,9 @@ impl Session {
             .is_ok()
     }
 
-    /// Whether one more reply may be outstanding besides `more`.
-    pub(super) fn has_room(&self, more: usize, settings: &Settings) -> bool {
-        let most = self.replies.window(settings.limits.client_in_flight);
+    /// Whether one more reply of a request that `asks` for this may be outstanding besides `more`.
+    pub(super) fn has_room(&self, more: usize, asks: Asks, settings: &Settings) -> bool {
+        let most = self.replies.window(settings.limits.client_in_flight, asks);
         self.replies.outstanding() + self.replies.later() + more < most
             && !self.replies.is_full()
             && !self.is_clogged()
@@ -411,7 +375,7 @@ impl Session {
     }
 
     fn handle(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {
-        if !self.has_room(0, settings) || self.is_paused(request, settings) {
+        if !self.has_room(0, request.asks(), settings) || self.is_paused(request, settings) {
             return Flow::Wait;
         }
         let ours = matches!(request.handling(), Handling::Local(_) | Handling::Family(_));

@@ -1,5 +1,7 @@
 //! What a client has sent and what is not done with yet.
 
+/// Input that is read ahead while the session waits for something.
+pub(super) const READ_AHEAD: usize = 1024 * 1024;
 /// A buffer that grew beyond this is given back when less than half of it is used.
 const KEEP_BYTES: usize = 1024 * 1024;
 

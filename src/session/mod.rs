@@ -14,6 +14,7 @@
 //! - `monitor` shows what clients send to those who ask for it.
 //! - `local`, `client_…`, `command_command`, `info` answer what the backing does not.
 //! - [`internal`] is a client inside the process.
+//! - `memory` keeps what all clients make Respite hold within its bound.
 //! - [`registry`] and [`shared`] are what all workers share.
 
 mod batch;
@@ -35,6 +36,7 @@ mod input;
 pub mod internal;
 pub mod listener;
 mod local;
+mod memory;
 mod metrics;
 mod monitor;
 mod pause;
@@ -44,6 +46,7 @@ mod queueing;
 mod read;
 pub mod registry;
 mod replies;
+mod request;
 mod run;
 pub mod shared;
 mod state;

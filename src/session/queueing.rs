@@ -19,6 +19,8 @@ use crate::resp::{ArgVec, Args, Proto, ReplyWriter, write_command};
 /// the backing refuses to execute the transaction.
 pub(super) const SPOILER: &[u8] = b"*1\r\n$19\r\nRESPITE.NOT-ALLOWED\r\n";
 const NOT_IN_TRANSACTION: &[u8] = b"-ERR Command not allowed inside a transaction\r\n";
+const TOO_LARGE_TO_QUEUE: &[u8] =
+    b"-ERR the names and ids in this transaction have more than 1 MiB in all\r\n";
 /// Redis' words in the reply of `EXEC`, and why.
 const NO_LONGER: &str = "NOPERM ACLs rules changed between the moment the transaction was \
     accumulated and the EXEC call. This command is no longer allowed for the following reason: ";
@@ -186,6 +188,14 @@ impl Session {
     /// A command that the session answers itself, when `EXEC` runs. Something harmless stands in
     /// for it at the backing.
     fn queue_local(&mut self, local: Local, args: Args<'_>, cx: &mut Context<'_>) -> Flow {
+        // With what it takes to know where each is.
+        let bytes = args.iter().map(|arg| arg.len() + 8).sum();
+        let pinned = self.pinned.as_ref();
+        match pinned.map(|pinned| pinned.may_queue_local(bytes)) {
+            Some(Some(true)) => {}
+            Some(Some(false)) => return self.spoil(TOO_LARGE_TO_QUEUE, cx),
+            _ => return Flow::Wait,
+        }
         let version = match local {
             // The replies behind it come in the new version.
             Local::Hello => hello::switches_to(args),
@@ -230,7 +240,12 @@ impl Session {
 
     /// Refuses a command that cannot be part of a transaction, and the transaction with it.
     pub(super) fn refuse_queueing(&mut self, cx: &mut Context<'_>) -> Flow {
-        self.send(SPOILER, Expect::Instead(NOT_IN_TRANSACTION.to_vec()), cx)
+        self.spoil(NOT_IN_TRANSACTION, cx)
+    }
+
+    /// Answers with an error, and has the backing refuse the transaction.
+    fn spoil(&mut self, error: &[u8], cx: &mut Context<'_>) -> Flow {
+        self.send(SPOILER, Expect::Instead(error.to_vec()), cx)
     }
 }
 

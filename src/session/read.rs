@@ -6,6 +6,7 @@ use std::task::Context;
 use std::time::Instant;
 
 use super::batch::{Batch, Run, Step};
+use super::replies::Asks;
 use super::run::Session;
 use super::shared::Settings;
 use super::state::ReplyMode;
@@ -48,7 +49,7 @@ impl Session {
         }
         let idle = self.replies.is_idle() && run.requests == 0;
         if self.replies.is_full()
-            || (!idle && !self.has_room(run.requests as usize, batch.settings))
+            || (!idle && !self.has_room(run.requests as usize, Asks::Value, batch.settings))
         {
             return Step::Wait;
         }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -41,6 +41,12 @@ pub struct ClientEntry {
     /// What other clients want of its session; it answers when it looks.
     wishes: Mutex<Vec<Wish>>,
     has_wishes: AtomicBool,
+    /// It holds most of all clients, and has to go.
+    evicted: AtomicBool,
+    /// Bytes that are kept for it, about.
+    memory: AtomicUsize,
+    /// Bytes of the names it gave itself.
+    names: AtomicUsize,
     /// The backing's id of the connection pinned for it, 0 for none.
     pinned: AtomicU64,
     /// The same, of a connection that it keeps because others redirect invalidations to it.
@@ -165,6 +171,9 @@ impl Registry {
             killed: AtomicBool::new(false),
             wishes: Mutex::default(),
             has_wishes: AtomicBool::new(false),
+            evicted: AtomicBool::new(false),
+            memory: AtomicUsize::new(0),
+            names: AtomicUsize::new(0),
             pinned: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
@@ -263,7 +272,40 @@ impl ClientEntry {
 
     /// Changes what is known.
     pub(super) fn update(&self, change: impl FnOnce(&mut Facts)) {
-        change(&mut self.facts.lock());
+        let mut facts = self.facts.lock();
+        change(&mut facts);
+        let names = facts.name.len() + facts.lib_name.len() + facts.lib_ver.len();
+        self.names.store(names, Ordering::Relaxed);
+    }
+
+    /// Bytes of the names that it gave itself.
+    pub(super) fn name_bytes(&self) -> usize {
+        self.names.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that are kept for it, about.
+    pub(super) fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many bytes are kept for it.
+    pub(super) fn set_memory(&self, bytes: usize) {
+        self.memory.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Marks it to be cut off for the memory it takes; its worker must be told to look.
+    pub(super) fn evict(&self) {
+        self.evicted.store(true, Ordering::Release);
+    }
+
+    /// Whether it is to be cut off for the memory it takes.
+    pub(super) fn is_evicted(&self) -> bool {
+        self.evicted.load(Ordering::Acquire)
+    }
+
+    /// Whether it may be cut off for the memory it takes: not after `CLIENT NO-EVICT on`.
+    pub(super) fn may_be_evicted(&self) -> bool {
+        !self.facts.lock().no_evict
     }
 
     /// A copy of what is known.

@@ -2,34 +2,38 @@
 //!
 //! Each request takes a slot when it is accepted. Replies that are ready wait behind those that
 //! are not; whatever has no unanswered slot in front of it goes straight into the write buffer.
+//!
+//! A client that reads gets all of it, however large. One that does not is asked for no more once
+//! [`BACKLOG`] waits for it, unless it has to send before it can read: then its requests are
+//! executed until `limits.client_output_bytes` wait.
 
 mod inner;
+mod output;
 mod slot;
+mod window;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWrite;
 
+use self::output::Output;
 use self::slot::{Fate, Slot};
+pub(crate) use self::window::Asks;
+use self::window::Window;
 use crate::cache::Guard;
 use crate::stream::Stream;
 use crate::upstream::ReplySink;
 
-/// Bytes that wait for the client, beyond which nothing more is fetched for it.
+/// Bytes that wait for the client, beyond which nothing more is fetched for one that can read.
 const BACKLOG: usize = 1024 * 1024;
-/// A write buffer that grew beyond this is given back when it is empty.
-const KEEP_BYTES: usize = 4 * 1024;
-/// From this size on, replies are counted by their bytes.
-const LARGE_REPLY: usize = 16 * 1024;
-/// Bytes of large replies that may be on their way to one client.
-const WINDOW_BYTES: usize = 32 * 1024 * 1024;
-
-/// Replies that may be outstanding before anything is known of their size; as many more as have come.
-const FIRST_WINDOW: usize = 32;
+/// A client that more than `limits.client_output_bytes` wait for, and that has taken none of it for
+/// so long, does not read. One that only began something else first does before.
+const STALLED_AFTER: Duration = Duration::from_secs(10);
 
 /// What a reply of the backing is turned into before the client gets it.
 pub(crate) type Rewrite = Box<dyn FnOnce(&[u8], &mut Vec<u8>)>;
@@ -54,12 +58,13 @@ pub(crate) enum Then {
 pub(crate) struct Replies {
     inner: RefCell<Inner>,
     watches_clock: Cell<bool>,
+    /// The client may be unable to read before it has sent what it is sending.
+    pressed: Cell<bool>,
 }
 
 #[derive(Default)]
 struct Inner {
-    out: Vec<u8>,
-    written: usize,
+    out: Output,
     /// Written to the stream, but it may still hold some of it.
     unflushed: bool,
     /// Nobody wants what comes.
@@ -72,23 +77,22 @@ struct Inner {
     /// Fetched replies so far; names the next one.
     laters: u64,
     held: usize,
-    /// Bytes in the slots that are ready.
-    ready: usize,
+    /// Bytes in the slots, of replies that are ready, kept back or still coming.
+    stored: usize,
     task: Option<Waker>,
     limit: usize,
     cut: Option<Cut>,
-    /// Bytes of a reply: the largest of late, forgotten slowly.
-    mean: usize,
-    /// Bytes that have come of the reply at hand.
-    begun: usize,
-    /// Replies that have come.
-    seen: usize,
+    window: Window,
+    /// Bytes that the client has taken so far.
+    taken: u64,
+    /// Since when more than the limit has waited, and what had been taken then.
+    over: Option<(Instant, u64)>,
 }
 
 /// Why a client is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// It reads too slowly for what it asked: `limits.client_output_bytes`.
+    /// It does not read what it is shown of others: `limits.client_output_bytes`.
     SlowReader,
     /// It is an HTTP client: a web page may make a browser send commands.
     Http,
@@ -107,6 +111,22 @@ impl Replies {
         Replies {
             inner,
             watches_clock: Cell::new(false),
+            pressed: Cell::new(false),
+        }
+    }
+
+    /// Says whether the client may be unable to read before it has sent more: then more waits for
+    /// it than for others.
+    pub(crate) fn press(&self, pressed: bool) {
+        self.pressed.set(pressed);
+    }
+
+    /// Bytes that may wait for the client before no more is fetched for it.
+    fn room(&self, inner: &Inner) -> usize {
+        if self.pressed.get() {
+            inner.limit.max(BACKLOG)
+        } else {
+            BACKLOG
         }
     }
 
@@ -187,15 +207,9 @@ impl Replies {
     pub(crate) fn fill(&self, id: u64, bytes: &[u8]) {
         let mut inner = self.inner.borrow_mut();
         let Some(at) = inner.later_at(id) else { return };
-        inner.measure(bytes.len(), 1);
         inner.later -= 1;
-        let mut whole = match &mut inner.slots[at] {
-            Slot::Later(_, early) => std::mem::take(early),
-            _ => Vec::new(),
-        };
-        whole.extend_from_slice(bytes);
-        inner.ready += whole.len();
-        inner.slots[at] = Slot::Ready(whole);
+        inner.window.measure(bytes.len(), 1);
+        inner.fill(at, bytes);
         inner.settle();
     }
 
@@ -204,10 +218,14 @@ impl Replies {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         let Some(at) = inner.later_at(id) else { return };
-        inner.measure(bytes.len(), 0);
-        if at == 0 && !inner.closed && inner.cut.is_none() {
-            inner.out.extend_from_slice(bytes);
+        inner.window.measure(bytes.len(), 0);
+        if inner.closed || inner.cut.is_some() {
+            return;
+        }
+        if at == 0 {
+            inner.out.extend(bytes);
         } else if let Slot::Later(_, early) = &mut inner.slots[at] {
+            inner.stored += bytes.len();
             early.extend_from_slice(bytes);
         }
         inner.settle();
@@ -220,7 +238,6 @@ impl Replies {
         if let Slot::Held(bytes) = &mut inner.slots[at] {
             let bytes = std::mem::take(bytes);
             inner.held -= 1;
-            inner.ready += bytes.len();
             inner.slots[at] = Slot::Ready(bytes);
             inner.settle();
         }
@@ -231,18 +248,18 @@ impl Replies {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         match inner.slots.back_mut() {
-            None => write(&mut inner.out),
+            None => inner.out.write(write),
             Some(Slot::Ready(bytes)) => {
                 let before = bytes.len();
                 let result = write(bytes);
-                inner.ready += bytes.len() - before;
+                inner.stored += bytes.len() - before;
                 result
             }
             Some(_) => {
                 let mut bytes = Vec::new();
                 let result = write(&mut bytes);
                 if !bytes.is_empty() {
-                    inner.ready += bytes.len();
+                    inner.stored += bytes.len();
                     inner.slots.push_back(Slot::Ready(bytes));
                 }
                 result
@@ -250,12 +267,10 @@ impl Replies {
         }
     }
 
-    /// Sends what answers no request (a message, an invalidation) at once. Only right between two
-    /// replies.
+    /// Sends what answers no request (a message, an invalidation) as soon as the replies that came
+    /// before it may be shown. Only right between two replies.
     pub(crate) fn out_of_band(&self, bytes: &[u8]) {
-        let mut inner = self.inner.borrow_mut();
-        inner.out.extend_from_slice(bytes);
-        inner.check_limit();
+        self.inner.borrow_mut().out_of_band(bytes);
     }
 
     /// Replies of the backing that are still to come.
@@ -263,27 +278,56 @@ impl Replies {
         self.inner.borrow().outstanding
     }
 
-    /// Whether the client has to read before more is fetched for it.
+    /// Whether the client has to read, or a fence has to end, before its own connection is read on.
     pub(crate) fn is_backlogged(&self) -> bool {
-        self.inner.borrow().unwritten() >= BACKLOG
+        let inner = self.inner.borrow();
+        // Behind a reply that is still coming the connection has to be read.
+        let stored = match inner.slots.front() {
+            Some(Slot::Held(_)) => inner.stored,
+            _ => 0,
+        };
+        inner.out.unwritten() + stored >= self.room(&inner)
     }
 
-    /// Whether so much is ready for the client, written first or behind replies that are still to
+    /// Whether so much waits for the client, written first or behind replies that are still to
     /// come, that its requests have to wait.
     pub(crate) fn is_full(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.unwritten() + inner.ready >= BACKLOG
+        inner.out.unwritten() + inner.stored >= self.room(&inner)
     }
 
     /// How many replies may be outstanding, at most `most`: fewer when they are large, or not known
     /// yet not to be, so that what is on its way to a client stays bounded.
-    pub(crate) fn window(&self, most: usize) -> usize {
+    pub(crate) fn window(&self, most: usize, asks: Asks) -> usize {
+        self.inner.borrow().window.size(most, asks)
+    }
+
+    /// Bytes that are kept for the client.
+    pub(crate) fn bytes(&self) -> usize {
         let inner = self.inner.borrow();
-        let most = most.min(FIRST_WINDOW + inner.seen);
-        if inner.mean < LARGE_REPLY {
-            most
-        } else {
-            most.min((WINDOW_BYTES / inner.mean).max(2))
+        inner.out.bytes() + inner.stored
+    }
+
+    /// Whether `limits.client_output_bytes` wait for a client that could read.
+    pub(crate) fn is_over(&self) -> bool {
+        self.inner.borrow().is_over()
+    }
+
+    /// Whether the client does not read what is too much to keep: for how long is found out by
+    /// asking now and then.
+    pub(crate) fn has_stalled(&self, now: Instant) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let taken = inner.taken;
+        if !inner.is_over() {
+            inner.over = None;
+            return false;
+        }
+        match inner.over {
+            Some((since, before)) if before == taken => now.duration_since(since) > STALLED_AFTER,
+            _ => {
+                inner.over = Some((now, taken));
+                false
+            }
         }
     }
 
@@ -295,7 +339,7 @@ impl Replies {
     /// Whether everything that was asked is answered and written.
     pub(crate) fn is_settled(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.slots.is_empty() && inner.unwritten() == 0 && !inner.unflushed
+        inner.slots.is_empty() && inner.out.unwritten() == 0 && !inner.unflushed
     }
 
     /// Whether the client has to be cut off, and why.
@@ -307,16 +351,15 @@ impl Replies {
     pub(crate) fn cut_off(&self, why: Cut) {
         let mut inner = self.inner.borrow_mut();
         inner.cut = Some(why);
-        inner.out = Vec::new();
-        inner.written = 0;
+        inner.out = Output::default();
     }
 
     /// Drops what is there and what is still to come: the client is gone.
     pub(crate) fn close(&self) {
         let mut inner = self.inner.borrow_mut();
         inner.closed = true;
-        inner.out = Vec::new();
-        inner.written = 0;
+        inner.out = Output::default();
+        inner.forget_stored();
         inner.task = None;
     }
 
@@ -352,25 +395,19 @@ impl Replies {
     ) -> Poll<io::Result<()>> {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
-        if inner.out.is_empty() && !inner.unflushed {
+        if inner.out.unwritten() == 0 && !inner.unflushed {
             return Poll::Ready(Ok(()));
         }
-        while inner.written < inner.out.len() {
-            match Pin::new(&mut *stream).poll_write(cx, &inner.out[inner.written..]) {
-                Poll::Pending => {
-                    inner.compact();
-                    return Poll::Pending;
-                }
+        while inner.out.unwritten() > 0 {
+            match Pin::new(&mut *stream).poll_write(cx, inner.out.first()) {
+                Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(n)) => inner.written += n,
+                Poll::Ready(Ok(n)) => {
+                    inner.out.advance(n);
+                    inner.taken += n as u64;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             }
-        }
-        inner.written = 0;
-        if inner.out.capacity() > KEEP_BYTES {
-            inner.out = Vec::new();
-        } else {
-            inner.out.clear();
         }
         let flushed = Pin::new(stream).poll_flush(cx);
         inner.unflushed = flushed.is_pending();
@@ -382,12 +419,11 @@ impl ReplySink for Replies {
     fn deliver(&self, bytes: &[u8], replies: u32) {
         let mut inner = self.inner.borrow_mut();
         inner.outstanding -= replies as usize;
-        inner.measure(bytes.len(), replies as usize);
+        inner.window.measure(bytes.len(), replies as usize);
         if inner.closed {
             return;
         }
         inner.deliver(bytes, replies);
-        inner.check_limit();
         if let Some(task) = &inner.task {
             task.wake_by_ref();
         }

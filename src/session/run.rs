@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::cached::{Cover, QueuedKeys};
 use super::family::{AsCaller, Occupied};
 use super::fetching::Fetching;
-use super::input::Input;
+use super::input::{Input, READ_AHEAD};
+use super::memory::Held;
 use super::monitor::Monitoring;
 use super::pinned::{Answers, Leftover, Pinned};
 use super::queueing::Queue;
@@ -29,8 +30,8 @@ use crate::upstream::{FillLink, Link, UpstreamError};
 
 /// Rounds of reading before other sessions get their turn.
 const TURNS: usize = 8;
-/// Input that is read ahead while the session waits for something.
-const READ_AHEAD: usize = 1024 * 1024;
+/// Bytes that are read at once at the least.
+const LEAST_ROOM: usize = 4096;
 /// How long a TLS client may take for its handshake.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -78,6 +79,8 @@ pub(super) struct Session {
     pub(super) generation: u64,
     stream: Stream,
     input: Input,
+    /// What the others know of the bytes that are kept for this client.
+    held: Held,
     eof: bool,
     /// When it was last seen to wait for a reply.
     busy: Instant,
@@ -94,8 +97,10 @@ enum End {
     UserGone,
     #[error("idle for longer than timeouts.idle")]
     Idle,
-    #[error("reads too slowly: limits.client_output_bytes")]
+    #[error("it does not read what waits for it: limits.client_output_bytes")]
     SlowReader,
+    #[error("most is kept for it of all clients: limits.memory")]
+    Evicted,
     #[error("speaks HTTP")]
     Http,
     #[error("the connection to the backing was lost in the middle of a reply")]
@@ -112,7 +117,12 @@ pub(super) async fn serve(worker: Rc<Worker>, client: NewClient, replies: Rc<Rep
     match Session::open(worker, client, replies).await {
         Ok(mut session) => {
             let end = std::future::poll_fn(|cx| session.poll(cx)).await;
-            debug!(client = id, "session ended: {end}");
+            if matches!(end, End::SlowReader | End::Evicted) {
+                let (addr, bytes) = (session.state.entry.addr(), session.bytes());
+                warn!(client = id, addr, bytes, "client cut off: {end}");
+            } else {
+                debug!(client = id, "session ended: {end}");
+            }
             session.finish(&end).await;
         }
         Err(error) => debug!(client = id, "no session: {error}"),
@@ -145,6 +155,7 @@ impl Session {
         Ok(Session {
             occupied: None,
             as_caller: AsCaller::new(&client.entry, Arc::clone(&worker.shared)),
+            held: Held::new(Arc::clone(&client.entry), Arc::clone(&worker.shared)),
             state: ConnState::new(client.entry, first_db),
             link: None,
             pinned: None,
@@ -174,6 +185,23 @@ impl Session {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let end = self.poll_turns(cx);
+        self.held.tell(self.bytes());
+        end
+    }
+
+    /// Bytes that are kept for the client.
+    fn bytes(&self) -> usize {
+        let pinned = self.pinned.as_ref().map_or(0, |pinned| pinned.bytes());
+        self.input.len()
+            + self.parser.bytes()
+            + self.replies.bytes()
+            + self.queued.bytes()
+            + pinned
+            + self.state.entry.name_bytes()
+    }
+
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.replies.set_task(cx);
         if self.worker.generation() != self.generation && !self.adopt() {
             return Poll::Ready(End::UserGone);
@@ -185,6 +213,9 @@ impl Session {
         for _ in 0..TURNS {
             if self.state.entry.is_killed() && !self.killed_itself {
                 return Poll::Ready(End::Killed);
+            }
+            if self.state.entry.is_evicted() {
+                return Poll::Ready(End::Evicted);
             }
             let progress = match self.poll_once(cx) {
                 Ok(progress) => progress,
@@ -223,12 +254,13 @@ impl Session {
                 progress |= self.poll_pinned(cx)?;
             }
         }
-        let backlog = self.replies.is_backlogged();
+        let (backlogged, full) = (self.replies.is_backlogged(), self.replies.is_full());
         if let Poll::Ready(written) = self.replies.poll_write(&mut self.stream, cx) {
             written?;
         }
         // Whoever waited for the client to read has its turn now.
-        progress |= backlog && !self.replies.is_backlogged();
+        progress |= backlogged && !self.replies.is_backlogged();
+        progress |= full && !self.replies.is_full();
         Ok(progress)
     }
 
@@ -273,7 +305,7 @@ impl Session {
             let room = self
                 .room_for(self.input.len())
                 .saturating_sub(self.input.len());
-            let buf = self.input.room(room.clamp(4096, READ_AHEAD));
+            let buf = self.input.room(room.clamp(LEAST_ROOM, READ_AHEAD));
             match poll_read_buf(Pin::new(&mut self.stream), cx, buf) {
                 Poll::Pending => return Ok(progress),
                 Poll::Ready(read) => self.eof = read? == 0,
@@ -302,9 +334,11 @@ impl Session {
             .is_some_and(|pinned| pinned.waits_for_ever())
     }
 
-    /// The buffer that the request at hand asks for, when `have` bytes of it are here.
+    /// The buffer for the request at hand, when `have` bytes of it are here: it grows with what
+    /// came, not to what was announced.
     fn room_for(&self, have: usize) -> usize {
-        self.parser.needed().min(have + READ_AHEAD).max(have)
+        let ahead = have.clamp(LEAST_ROOM, READ_AHEAD);
+        self.parser.needed().min(have + ahead).max(have)
     }
 
     /// Handles what can be handled of the input; returns how many bytes that were.
@@ -400,9 +434,13 @@ impl Session {
     fn check_clock(&mut self) -> Option<End> {
         let settings = self.worker.settings();
         let idle = settings.timeouts.idle;
-        self.replies
-            .watch_clock(self.pinned.is_some() || idle.is_some() || self.is_blocked_in_family());
+        let over = self.replies.is_over();
+        let waits = self.pinned.is_some() || self.is_blocked_in_family();
+        self.replies.watch_clock(waits || over || idle.is_some());
         let now = Instant::now();
+        if self.replies.has_stalled(now) {
+            return Some(End::SlowReader);
+        }
         let waits = self.pinned.as_ref().and_then(|pinned| pinned.waits_since());
         if let (Some(limit), Some(since)) = (settings.timeouts.reply, waits)
             && now.duration_since(since) > limit
@@ -430,6 +468,7 @@ impl Session {
         // A pinned connection is dropped with its state: the backing forgets it with the socket.
         self.pinned = None;
         self.occupied = None;
+        self.input = Input::default();
         self.replies.close();
         if !matches!(end, End::Io(_)) {
             // The client may be gone already.

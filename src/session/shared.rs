@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 
+use super::memory::Memory;
 use super::monitor::Monitors;
 use super::pause::Pause;
 use super::registry::Registry;
@@ -78,6 +79,8 @@ pub struct Shared {
     pub stats: Vec<WorkerStats>,
     /// When the process began to serve.
     pub started: Instant,
+    /// What all clients make Respite keep.
+    pub(super) memory: Memory,
     settings: ArcSwap<Settings>,
     replacing: Mutex<()>,
     workers: OnceLock<Vec<UnboundedSender<ToWorker>>>,
@@ -113,6 +116,7 @@ impl Shared {
             info,
             stats: (0..workers).map(|_| WorkerStats::default()).collect(),
             started: Instant::now(),
+            memory: Memory::default(),
             settings: ArcSwap::from_pointee(settings),
             replacing: Mutex::new(()),
             workers: OnceLock::new(),

@@ -46,6 +46,7 @@ impl Pinned {
                 if let (Some(transaction), true) = (&mut self.transaction, frame == b"+QUEUED\r\n")
                 {
                     if !matches!(what, Queued::Plain) {
+                        transaction.bytes += what.bytes();
                         transaction.special.push((transaction.queued, what));
                     }
                     transaction.queued += 1;

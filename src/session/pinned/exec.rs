@@ -125,6 +125,7 @@ mod tests {
                 (3, Queued::Select(9)),
                 (4, Queued::Answer(b"-NOPERM no\r\n".to_vec())),
             ],
+            bytes: 0,
         };
         let reply = b"*5\r\n*2\r\n:1\r\n$1\r\nx\r\n+PONG\r\n+OK\r\n-ERR no\r\n+PONG\r\n";
         let mut out = Vec::new();
@@ -149,6 +150,7 @@ mod tests {
         let transaction = Transaction {
             queued: 1,
             special: vec![(0, Queued::Local(Local::Hello, hello))],
+            bytes: 0,
         };
         let mut refuse = |_, _: &ArgVec, out: &mut Vec<u8>| {
             out.extend_from_slice(b"-WRONGPASS\r\n");
@@ -172,6 +174,7 @@ mod tests {
         let transaction = Transaction {
             queued: 1,
             special: vec![(0, Queued::Select(7))],
+            bytes: 0,
         };
         let mut never = |_, _: &ArgVec, _: &mut Vec<u8>| Proto::Resp3;
         for reply in [

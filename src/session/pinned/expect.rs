@@ -78,6 +78,23 @@ pub(crate) enum Queued {
 pub(crate) struct Transaction {
     pub(crate) queued: u32,
     pub(crate) special: Vec<(u32, Queued)>,
+    /// Bytes of what the session answers itself.
+    pub(crate) bytes: usize,
+}
+
+impl Queued {
+    /// Bytes that are kept of the command.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Queued::Local(_, args) => args.bytes(),
+            Queued::Answer(reply) => reply.len(),
+            Queued::Plain
+            | Queued::Select(_)
+            | Queued::Subscription
+            | Queued::Tracking(_)
+            | Queued::ShowsId => 0,
+        }
+    }
 }
 
 /// Which out-of-band message a frame of a pinned connection is, if it is one.

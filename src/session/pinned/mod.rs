@@ -9,6 +9,7 @@ mod apply;
 mod exec;
 mod expect;
 mod loss;
+mod memory;
 mod pubsub;
 mod state;
 
@@ -327,9 +328,11 @@ impl Pinned {
             }
             _ => false,
         };
-        let nothing_else =
-            !self.is_subscriber() && self.tracking.is_none() && data.first() != Some(&b'>');
-        self.begun || (plain && nothing_else)
+        let asked = match self.proto {
+            Proto::Resp3 => data.first() != Some(&b'>'),
+            Proto::Resp2 => !self.is_subscriber(),
+        };
+        self.begun || (plain && asked)
     }
 
     /// Whether nothing in the reply of `EXEC` has to be changed or noted.

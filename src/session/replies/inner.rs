@@ -1,7 +1,7 @@
 //! How replies that come move through the slots into the write buffer.
 
+use super::Inner;
 use super::slot::{Fate, Slot};
-use super::{Cut, Inner, KEEP_BYTES};
 
 impl Inner {
     pub(super) fn index(&self, slot: u64) -> Option<usize> {
@@ -13,21 +13,6 @@ impl Inner {
     pub(super) fn later_at(&self, id: u64) -> Option<usize> {
         let awaited = |slot: &Slot| matches!(slot, Slot::Later(later, _) if *later == id);
         self.slots.iter().position(awaited)
-    }
-
-    /// Notes the size of what came. A large reply counts at once, also while it is coming.
-    pub(super) fn measure(&mut self, bytes: usize, replies: usize) {
-        self.begun += bytes;
-        let size = self.begun / replies.max(1);
-        if size > self.mean {
-            self.mean = size;
-        } else if replies > 0 {
-            self.mean = (self.mean * 7 + size) / 8;
-        }
-        if replies > 0 {
-            self.begun = 0;
-            self.seen = self.seen.saturating_add(replies);
-        }
     }
 
     pub(super) fn deliver(&mut self, bytes: &[u8], replies: u32) {
@@ -46,8 +31,11 @@ impl Inner {
             // A reply was broken off: anything more would look like the rest of it.
             _ if self.cut.is_some() => {}
             Fate::Drop => {}
-            Fate::Pass if at == 0 => self.out.extend_from_slice(bytes),
-            _ => early.extend_from_slice(bytes),
+            Fate::Pass if at == 0 => self.out.extend(bytes),
+            _ => {
+                self.stored += bytes.len();
+                early.extend_from_slice(bytes);
+            }
         }
         *left -= replies;
         if *left == 0 {
@@ -72,6 +60,7 @@ impl Inner {
                 if let Some(rewrite) = rewrite.take() {
                     let raw = std::mem::take(&mut bytes);
                     rewrite(&raw, &mut bytes);
+                    self.stored = self.stored - raw.len() + bytes.len();
                 }
             }
             Fate::Hold(hold) => {
@@ -84,21 +73,55 @@ impl Inner {
                 return;
             }
         }
+        self.slots[at] = Slot::Ready(bytes);
         if at == 0 {
-            self.out.append(&mut bytes);
-            self.slots.pop_front();
-            self.first += 1;
             self.release_ready();
+        }
+    }
+
+    /// The reply that a slot was waiting for is in.
+    pub(super) fn fill(&mut self, at: usize, bytes: &[u8]) {
+        let mut ready = match &mut self.slots[at] {
+            Slot::Later(_, early) => std::mem::take(early),
+            _ => Vec::new(),
+        };
+        if at == 0 && ready.is_empty() {
+            self.out.extend(bytes);
         } else {
-            self.ready += bytes.len();
-            self.slots[at] = Slot::Ready(bytes);
+            self.stored += bytes.len();
+            ready.extend_from_slice(bytes);
+        }
+        self.slots[at] = Slot::Ready(ready);
+    }
+
+    /// Puts what the backing said unasked behind the replies that it gave before.
+    pub(super) fn out_of_band(&mut self, bytes: &[u8]) {
+        if self.held == 0 {
+            return self.out.extend(bytes);
+        }
+        let held = |slot: &Slot| matches!(slot, Slot::Held(_));
+        let Some(last) = self.slots.iter().rposition(held) else {
+            return self.out.extend(bytes);
+        };
+        self.stored += bytes.len();
+        let ready = |slot: &&Slot| matches!(slot, Slot::Ready(_));
+        let at = last + 1 + self.slots.range(last + 1..).take_while(ready).count();
+        match self.slots.get_mut(at) {
+            Some(Slot::Awaited { early, .. }) if !early.is_empty() => {
+                return early.extend_from_slice(bytes);
+            }
+            _ => {}
+        }
+        match self.slots.get_mut(at - 1) {
+            Some(Slot::Ready(before)) => before.extend_from_slice(bytes),
+            // The slots behind it are known by what they wait for, not by their number.
+            _ => self.slots.insert(at, Slot::Ready(bytes.to_vec())),
         }
     }
 
     /// Something that was waited for is in.
     pub(super) fn settle(&mut self) {
         self.release_ready();
-        self.check_limit();
         if let Some(task) = &self.task {
             task.wake_by_ref();
         }
@@ -106,7 +129,7 @@ impl Inner {
 
     pub(super) fn release_ready(&mut self) {
         while let Some(Slot::Ready(bytes)) = self.slots.front_mut() {
-            self.ready -= bytes.len();
+            self.stored -= bytes.len();
             self.out.append(bytes);
             self.slots.pop_front();
             self.first += 1;
@@ -121,28 +144,27 @@ impl Inner {
         ) = self.slots.front_mut()
         {
             // What came before its turn.
+            self.stored -= early.len();
             self.out.append(early);
         }
     }
 
-    /// Bytes that the client has not taken yet.
-    pub(super) fn unwritten(&self) -> usize {
-        self.out.len() - self.written
+    /// Whether too much waits for a client whose socket takes no more.
+    pub(super) fn is_over(&self) -> bool {
+        let unwritten = self.out.unwritten();
+        unwritten > 0 && unwritten + self.stored >= self.limit
     }
 
-    pub(super) fn check_limit(&mut self) {
-        if self.unwritten() > self.limit {
-            self.cut = Some(Cut::SlowReader);
-            self.out = Vec::new();
-            self.written = 0;
+    /// Drops the bytes that are kept in slots; guards stay until their replies are in.
+    pub(super) fn forget_stored(&mut self) {
+        for slot in &mut self.slots {
+            match slot {
+                Slot::Awaited { early: bytes, .. }
+                | Slot::Later(_, bytes)
+                | Slot::Held(bytes)
+                | Slot::Ready(bytes) => *bytes = Vec::new(),
+            }
         }
-    }
-
-    /// Drops what was written when that is most of the buffer.
-    pub(super) fn compact(&mut self) {
-        if self.written > KEEP_BYTES && self.written * 2 > self.out.len() {
-            self.out.drain(..self.written);
-            self.written = 0;
-        }
+        self.stored = 0;
     }
 }

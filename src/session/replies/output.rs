@@ -1,0 +1,125 @@
+//! Bytes on their way to the client. Large amounts are kept in pieces, so that they grow and go
+//! without being copied, and what was written is let go.
+
+use std::collections::VecDeque;
+
+/// From this size on, a piece is complete and the next one begins.
+const PIECE_BYTES: usize = 256 * 1024;
+/// A write buffer that grew beyond this is given back when it is empty.
+const KEEP_BYTES: usize = 4 * 1024;
+
+/// A queue of bytes.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// Complete pieces, none of them empty.
+    full: VecDeque<Vec<u8>>,
+    full_bytes: usize,
+    /// What comes behind them.
+    tail: Vec<u8>,
+    /// Bytes of the first piece that were written.
+    written: usize,
+}
+
+impl Output {
+    /// Bytes that are kept.
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.full_bytes + self.tail.len()
+    }
+
+    /// Bytes that were not written yet.
+    #[inline]
+    pub(super) fn unwritten(&self) -> usize {
+        self.bytes() - self.written
+    }
+
+    /// The bytes that are to be written next; empty when there are none.
+    pub(super) fn first(&self) -> &[u8] {
+        &self.full.front().unwrap_or(&self.tail)[self.written..]
+    }
+
+    /// Notes that `n` bytes of the first piece were written.
+    pub(super) fn advance(&mut self, n: usize) {
+        self.written += n;
+        match self.full.front() {
+            Some(piece) if self.written == piece.len() => {
+                self.full_bytes -= piece.len();
+                self.written = 0;
+                self.full.pop_front();
+            }
+            None if self.written == self.tail.len() => {
+                self.written = 0;
+                if self.tail.capacity() > KEEP_BYTES {
+                    self.tail = Vec::new();
+                } else {
+                    self.tail.clear();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets `write` append to the end.
+    #[inline]
+    pub(super) fn write<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let result = write(&mut self.tail);
+        if self.tail.len() >= PIECE_BYTES {
+            self.complete();
+        }
+        result
+    }
+
+    /// Appends a copy.
+    #[inline]
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        self.write(|tail| tail.extend_from_slice(bytes));
+    }
+
+    /// Takes bytes over; large ones are not copied.
+    pub(super) fn append(&mut self, bytes: &mut Vec<u8>) {
+        if bytes.len() < PIECE_BYTES {
+            return self.write(|tail| tail.append(bytes));
+        }
+        if !self.tail.is_empty() {
+            self.complete();
+        }
+        self.tail = std::mem::take(bytes);
+        self.complete();
+    }
+
+    fn complete(&mut self) {
+        self.full_bytes += self.tail.len();
+        self.full.push_back(std::mem::take(&mut self.tail));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_leave_in_the_order_they_came_whatever_their_pieces() {
+        let mut output = Output::default();
+        let mut all = Vec::new();
+        let mut gone = Vec::new();
+        for n in 0..60_usize {
+            let bytes = vec![n as u8; [1, 100, PIECE_BYTES, 3 * PIECE_BYTES / 2][n % 4]];
+            all.extend_from_slice(&bytes);
+            match n % 3 {
+                0 => output.extend(&bytes),
+                _ => output.append(&mut bytes.clone()),
+            }
+            let part = output.first().len() / 2;
+            gone.extend_from_slice(&output.first()[..part]);
+            output.advance(part);
+            assert_eq!(output.unwritten() + gone.len(), all.len());
+        }
+        while !output.first().is_empty() {
+            let part = output.first().len().min(70_000);
+            gone.extend_from_slice(&output.first()[..part]);
+            output.advance(part);
+        }
+        assert!(gone == all, "other bytes came out");
+        assert_eq!((output.bytes(), output.tail.capacity()), (0, 0));
+    }
+}
