@@ -40,7 +40,6 @@ fn what_a_transaction_keeps_here_is_bounded() {
         .assert_str("QUEUED");
     for command in [
         &["CLIENT", "SETNAME", &name][..],
-        &["CLIENT", "SETINFO", "LIB-NAME", &name],
         &["CLIENT", "KILL", "ADDR", &name],
         &["HELLO", "3", "SETNAME", &name],
     ] {

@@ -120,7 +120,7 @@ fn addresses_are_those_of_the_clients_and_reset_ends_it() {
 #[test]
 fn one_that_does_not_read_is_cut_off() {
     let redis = RedisServer::start();
-    let respite = Respite::builder()
+    let mut respite = Respite::builder()
         .upstream(&redis.url())
         .config("[limits]\nclient_output_bytes = \"1MiB\"")
         .start();
@@ -132,5 +132,6 @@ fn one_that_does_not_read_is_cut_off() {
         client.call(&["SET", "k", &value]).assert_ok();
         !client.call(&["CLIENT", "LIST"]).as_str().contains(shown)
     });
+    respite.expect_log("limits.client_output_bytes");
     client.call(&["GET", "k"]).assert_str(&value);
 }
