@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 /// From this size on, a piece is complete and the next one begins.
 const PIECE_BYTES: usize = 256 * 1024;
+/// Up to here a piece grows as it needs to.
+const SMALL_BYTES: usize = 64 * 1024;
 /// A write buffer that grew beyond this is given back when it is empty.
 const KEEP_BYTES: usize = 4 * 1024;
 
@@ -72,7 +74,21 @@ impl Output {
     /// Appends a copy.
     #[inline]
     pub(super) fn extend(&mut self, bytes: &[u8]) {
+        let len = self.tail.len() + bytes.len();
+        if len > SMALL_BYTES && len > self.tail.capacity() {
+            self.begin(bytes.len());
+        }
         self.write(|tail| tail.extend_from_slice(bytes));
+    }
+
+    /// Begins a piece of a size that is not changed any more: what grows leaves holes behind that
+    /// the allocator keeps.
+    #[cold]
+    fn begin(&mut self, bytes: usize) {
+        if !self.tail.is_empty() {
+            self.complete();
+        }
+        self.tail = Vec::with_capacity(bytes.max(PIECE_BYTES));
     }
 
     /// Takes bytes over; large ones are not copied.
