@@ -42,7 +42,7 @@ use crate::session::worker::{self, ToWorker};
 use crate::telemetry;
 use crate::upstream::embedded::Embedded;
 use crate::upstream::sentinel::Follower;
-use crate::upstream::{Backing, ControlLink, Dialer, client_connector};
+use crate::upstream::{Backing, ControlLink, Dialer, SwapWatch, client_connector};
 
 /// How often a drain looks whether the last client has gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -239,6 +239,7 @@ impl App {
         let fleet = Fleet::start(&config, Arc::clone(&control), nodes);
         let (gateway, services) = prepared_gateway.build(&config, &discovery);
         let families = families(&reloader, &cache, &fleet, &discovery, &bus, &gateway);
+        let swaps = swap_watch(&backing, &cache, config.timeouts.connect);
         let settings = Settings {
             generation: 0,
             limits: config.limits.clone(),
@@ -250,7 +251,8 @@ impl App {
         };
         let shared = Arc::new(Shared::new(
             Arc::clone(&backing),
-            cache,
+            Arc::clone(&cache),
+            swaps,
             families,
             Arc::clone(&fleet) as Arc<dyn InfoSource>,
             threads,
@@ -413,6 +415,14 @@ fn spawn_workers(shared: &Arc<Shared>, threads: usize) -> Result<Vec<JoinHandle<
     }
     shared.set_workers(mailboxes);
     Ok(workers)
+}
+
+/// Empties the cache when a script has exchanged databases.
+fn swap_watch(backing: &Arc<Backing>, cache: &Arc<Cache>, connect: Duration) -> SwapWatch {
+    let (backing, cache) = (Arc::clone(backing), Arc::clone(cache));
+    SwapWatch::start(backing, connect, move || {
+        cache.flush();
+    })
 }
 
 /// How Respite's own commands reach the backing.

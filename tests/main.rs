@@ -11,6 +11,7 @@ mod coherence;
 mod compare_measure;
 mod differential;
 mod discovery;
+mod effects;
 mod fleet;
 mod gateway;
 mod http;

@@ -153,9 +153,12 @@ impl AccessList {
         if row.is_some_and(|row| row.flags.contains(Flags::NO_AUTH)) {
             return Ok(());
         }
+        // Nothing is known of a subcommand that the container does not list; those of ours are refused
+        // where they are answered.
+        let strange = args.len() > 1 && row.is_some_and(Row::hides_subcommands) && sub.is_none();
         let row = sub.or(row);
         let asked = Asked {
-            row,
+            row: row.filter(|_| !strange),
             name,
             sub: args.get(1),
         };
@@ -167,7 +170,7 @@ impl AccessList {
         if !allowed || self.deny.covers(asked) {
             return Err(denied_command(row, name));
         }
-        if user.is_some_and(|user| !user.may_use_keys(row, args)) {
+        if user.is_some_and(|user| !user.may_use_keys(asked.row, args)) {
             return Err(Denied::Key);
         }
         Ok(())

@@ -117,10 +117,11 @@ impl CommandRules {
 
     /// Tells whether a command is allowed.
     pub(super) fn allow(&self, asked: Asked<'_>) -> bool {
-        let decisive = self
-            .rules
-            .iter()
-            .find(|(subject, _)| subject.matches(asked));
+        // Nothing is known of the command: whatever takes something away may mean it.
+        let unknown = asked.row.is_none();
+        let decisive = self.rules.iter().find(|(subject, allowed)| {
+            subject.matches(asked) || (unknown && !allowed && *subject != Subject::All)
+        });
         decisive.is_some_and(|(_, allowed)| *allowed)
     }
 }
@@ -147,7 +148,11 @@ impl DenyList {
 
     /// Tells whether a command is denied.
     pub(super) fn covers(&self, asked: Asked<'_>) -> bool {
-        self.subjects.iter().any(|subject| subject.matches(asked))
+        // A command of which nothing is known may be in any category.
+        let unknown = asked.row.is_none();
+        self.subjects.iter().any(|subject| {
+            subject.matches(asked) || (unknown && matches!(subject, Subject::Category(_)))
+        })
     }
 }
 
@@ -224,6 +229,19 @@ mod tests {
         assert!(rules("+ft.search").allow(asked));
         assert!(!rules("+@read +@write +@slow").allow(asked));
         assert!(!rules("+@all -ft.search").allow(asked));
+        // It may be what is meant, under another name.
+        assert!(!rules("+@all -@dangerous").allow(asked));
+        assert!(!rules("+@all -config").allow(asked));
+        assert!(!rules("+@all -client|kill").allow(asked));
+        assert!(rules("+@all -@dangerous +ft.search").allow(asked));
+        assert!(!rules("+ft.search -@dangerous").allow(Asked {
+            name: b"x",
+            ..asked
+        }));
+        let deny = |rule: &str| DenyList::parse(&[rule.to_owned()]).expect("a valid rule");
+        assert!(deny("@dangerous").covers(asked));
+        assert!(!deny("flushall").covers(asked));
+        assert!(deny("ft.search").covers(asked));
     }
 
     #[test]

@@ -33,6 +33,16 @@ pub enum Mutant {
     ReadPassesOwnFetch,
     /// A fence asks a link without tracking for a `PING`, like any other.
     FenceTrustsUntracked,
+    /// Nobody asks whether a script has exchanged databases.
+    SwapsNotCounted,
+    /// A script that shows its client no reply is not fenced.
+    SilentIsUnfenced,
+    /// What follows a `MULTI` is taken for queued before the backing has said so.
+    MultiIsTrusted,
+    /// Reads that do not name their keys are not fenced.
+    UnnamedReadIsUnfenced,
+    /// An `EXEC` that aborts leaves the watched keys as they are.
+    WatchedNotGuarded,
 }
 
 /// Whether this rule is broken in this process.
@@ -62,6 +72,11 @@ pub fn is_active(mutant: Mutant) -> bool {
             "fence_given_up_alone" => Mutant::FenceGivenUpAlone,
             "read_passes_own_fetch" => Mutant::ReadPassesOwnFetch,
             "fence_trusts_untracked" => Mutant::FenceTrustsUntracked,
+            "swaps_not_counted" => Mutant::SwapsNotCounted,
+            "silent_is_unfenced" => Mutant::SilentIsUnfenced,
+            "multi_is_trusted" => Mutant::MultiIsTrusted,
+            "unnamed_read_is_unfenced" => Mutant::UnnamedReadIsUnfenced,
+            "watched_not_guarded" => Mutant::WatchedNotGuarded,
             _ => return None,
         })
     });

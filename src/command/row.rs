@@ -141,6 +141,12 @@ impl Row {
             || (self.handling == Handling::Forward && self.name.contains('.'))
     }
 
+    /// Tells whether the backing may have subcommands of this command that are not listed here.
+    #[must_use]
+    pub fn hides_subcommands(&self) -> bool {
+        self.handling == Handling::Forward && !self.subcommands.is_empty()
+    }
+
     /// Finds a subcommand by its short name in any case.
     #[must_use]
     pub fn subcommand(&self, sub: &[u8]) -> Option<&Self> {

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use hashbrown::HashMap;
 
+use super::effects::Effects;
 use super::flags::Flags;
 use super::lower::{Lower, ShortName};
 use super::own::OwnRow;
@@ -99,6 +100,16 @@ impl Table {
             for own in *rows {
                 self.insert(own.row(family));
             }
+        }
+        self
+    }
+
+    /// Takes it that a module writes keys of its own choice whenever a key is written.
+    #[must_use]
+    pub fn with_unknown_writes(mut self) -> Self {
+        let rows = self.short.values_mut().chain(self.long.values_mut());
+        for row in rows.filter(|row| row.flags.contains(Flags::WRITE)) {
+            row.effects |= Effects::WRITES_UNKNOWN;
         }
         self
     }

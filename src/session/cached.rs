@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::dispatch::Request;
+use super::replies::Then;
 use super::run::Session;
 use super::shared::Shared;
 use super::worker::ToWorker;
@@ -28,17 +29,32 @@ const LONGEST_KEY: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Cover {
     pub(super) guard: Option<Guard>,
-    pub(super) fence: bool,
+    pub(super) fence: Fence,
 }
 
-/// The keys of the commands that are queued in a transaction.
+/// What a reply has to wait for before it is shown.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fence {
+    /// Nothing.
+    #[default]
+    None,
+    /// Every push that was caused before it: the command changes keys in ways that are pushed.
+    Pushes,
+    /// That, and whether databases were exchanged.
+    Scripts,
+    /// That, and the cache is emptied: nothing is known of the command.
+    Unknown,
+}
+
+/// The keys that a transaction may change or show: those of the commands that are queued in it, and
+/// those that are watched, since an `EXEC` that aborts shows that they have changed.
 #[derive(Debug, Default)]
 pub(super) struct QueuedKeys {
     keys: Vec<(u32, Box<[u8]>)>,
     /// Bytes of the keys.
     bytes: usize,
     all: bool,
-    unknown: bool,
+    fence: Fence,
 }
 
 /// Keeps a reply back until every fill link has caught up.
@@ -88,7 +104,7 @@ impl Session {
         let tracking = cache.mode() == CacheMode::Tracking;
         if tracking && may_block(request) {
             // It may be under way for long: better to wait for a fence at its end.
-            cover.fence = true;
+            cover.fence = Fence::Pushes;
         } else if changes_every_key(request) || self.selected.len() > MOST_SELECTED {
             guard.protect_all();
         } else {
@@ -98,12 +114,14 @@ impl Session {
         }
         if touches_unknown_keys(request) {
             if tracking {
-                cover.fence = true;
+                cover.fence = fence_of(request);
             } else {
                 guard.protect_all();
             }
         }
-        cover.fence &= !is_active(Mutant::NoFence);
+        if is_active(Mutant::NoFence) {
+            cover.fence = Fence::None;
+        }
         cover.guard = (!guard.is_empty()).then_some(guard);
         cover
     }
@@ -124,12 +142,14 @@ impl Session {
         }
     }
 
-    /// Notes the keys of a command that is queued in a transaction.
+    /// Notes the keys of a command that is queued in a transaction, or watched for one.
     pub(super) fn note_queued(&mut self, request: Request<'_>) {
         let dbs = self.databases();
         let queued = &mut self.queued;
         queued.all |= changes_every_key(request) || self.selected.len() > MOST_SELECTED;
-        queued.unknown |= touches_unknown_keys(request);
+        if touches_unknown_keys(request) {
+            queued.fence = queued.fence.max(fence_of(request));
+        }
         for db in dbs {
             protect_keys(request, db, |db, key| {
                 let bytes = queued.bytes + key.len();
@@ -143,21 +163,51 @@ impl Session {
         }
     }
 
-    /// Begins to keep a reply back until the cache has caught up with what the command did.
-    pub(super) fn hold(&self) -> super::replies::Then {
+    /// What becomes of a reply that `fence` is for: kept back until the cache has caught up with what
+    /// the command did. A client that wants no reply may still ask what the command did, so that
+    /// nobody sees it changes nothing.
+    pub(super) fn hold(&self, fence: Fence) -> super::replies::Hold {
         let worker = self.worker.index;
         let shared = Arc::clone(&self.worker.shared);
         let session = self.state.entry.id;
-        super::replies::Then::Hold(Box::new(move |slot| {
+        // A `MULTI` before it may be refused: then it is executed, else only queued.
+        let queueing = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
+        Box::new(move |slot, reply| {
+            if queueing && reply == b"+QUEUED\r\n" {
+                return false;
+            }
+            if fence == Fence::Unknown && !reply.starts_with(b"-ERR unknown command") {
+                shared.cache.flush();
+            }
             let held = HeldReply {
                 shared: Arc::clone(&shared),
                 worker,
                 session,
                 slot,
             };
-            let fence: Arc<dyn Send + Sync> = Arc::new(held);
-            shared.broadcast(|| ToWorker::Fence(Arc::clone(&fence)));
-        }))
+            let held: Arc<dyn Send + Sync> = Arc::new(held);
+            if fence != Fence::Pushes && !is_active(Mutant::SwapsNotCounted) {
+                shared.swaps.check(Arc::clone(&held));
+            }
+            shared.broadcast(|| ToWorker::Fence(Arc::clone(&held)));
+            true
+        })
+    }
+}
+
+impl Session {
+    /// What becomes of a reply that is to wait for `fence`, and that nobody sees if `silent`.
+    pub(super) fn fenced(&self, then: Then, fence: Fence, silent: bool) -> Then {
+        match (then, fence) {
+            (_, Fence::None) if silent => Then::Drop,
+            (_, fence) if silent && !is_active(Mutant::SilentIsUnfenced) => {
+                Then::HoldAndDrop(self.hold(fence))
+            }
+            _ if silent => Then::Drop,
+            (Then::Pass, Fence::None) => Then::Pass,
+            (Then::Pass, fence) => Then::Hold(self.hold(fence)),
+            (then, _) => then,
+        }
     }
 }
 
@@ -169,8 +219,9 @@ impl QueuedKeys {
 
     fn cover(self, cache: &Arc<Cache>) -> Cover {
         let mut guard = Guard::new(Arc::clone(cache));
-        let fence = self.unknown && cache.mode() == CacheMode::Tracking;
-        if self.all || (self.unknown && !fence) {
+        let fenced = self.fence != Fence::None;
+        let tracking = cache.mode() == CacheMode::Tracking;
+        if self.all || (fenced && !tracking) {
             guard.protect_all();
         }
         for (db, key) in &self.keys {
@@ -178,7 +229,10 @@ impl QueuedKeys {
         }
         Cover {
             guard: (!guard.is_empty()).then_some(guard),
-            fence: fence && !is_active(Mutant::NoFence),
+            fence: match tracking && !is_active(Mutant::NoFence) {
+                true => self.fence,
+                false => Fence::None,
+            },
         }
     }
 }
@@ -203,9 +257,20 @@ pub(super) fn protect_keys(request: Request<'_>, db: u32, mut protect: impl FnMu
 /// shows may be newer than what is here, so its reply has to wait for the pushes.
 pub(super) fn touches_unknown_keys(request: Request<'_>) -> bool {
     let effects = request.effects();
+    if is_active(Mutant::UnnamedReadIsUnfenced) {
+        return effects.contains(Effects::WRITES_UNKNOWN);
+    }
     effects.intersects(Effects::WRITES_UNKNOWN | Effects::READS_UNKNOWN)
         || (effects.contains(Effects::READS_BY_OPTION)
             && (request.leaf()).is_some_and(|row| sort_reads_others(row, request.args)))
+}
+
+/// What the reply of a command waits for that touches keys which it does not name.
+fn fence_of(request: Request<'_>) -> Fence {
+    match request.effects().contains(Effects::UNKNOWN) {
+        true => Fence::Unknown,
+        false => Fence::Scripts,
+    }
 }
 
 /// Whether every key may be another after a command.

@@ -17,7 +17,7 @@ pub(super) use super::request::Request;
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
-use crate::cache::Guard;
+use crate::cache::{Guard, Mutant, is_active};
 use crate::command::{Effects, Handling, Pin};
 use crate::resp::{Parsed, ReplyWriter, RequestLimits, RequestParser, plain_get};
 use crate::upstream::ReplySink;
@@ -338,11 +338,7 @@ impl Session {
             return Flow::Wait;
         }
         let cover = std::mem::take(&mut self.cover);
-        let then = match then {
-            _ if self.is_silent() => Then::Drop,
-            Then::Pass if cover.fence => self.hold(),
-            then => then,
-        };
+        let then = self.fenced(then, cover.fence, self.is_silent());
         self.push(raw, 1, then, cover.guard);
         Flow::Done
     }
@@ -448,9 +444,17 @@ impl Session {
         }
         self.wrote |= !request.effects().contains(Effects::READ_ONLY);
         let queueing = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
-        if queueing && handling != Handling::Pin(Pin::Exec) {
+        let executes = handling == Handling::Pin(Pin::Exec);
+        if queueing && !executes {
             self.note_queued(request);
-        } else {
+        }
+        // Before the backing has confirmed a `MULTI`, what follows it may be executed at once.
+        let confirmed = self
+            .pinned
+            .as_ref()
+            .is_some_and(|pinned| pinned.is_in_transaction());
+        let trusted = confirmed || is_active(Mutant::MultiIsTrusted);
+        if !queueing || executes || !trusted {
             self.cover = self.cover(request);
         }
     }

@@ -62,6 +62,7 @@ impl Worker {
     pub(crate) fn fill_link(self: &Rc<Self>, db: u32) -> FillLink {
         let mut links = self.fills.links.borrow_mut();
         let fill = links.entry(db).or_insert_with(|| {
+            self.shared.swaps.open();
             let worker = Rc::downgrade(self);
             let deliver: Box<Deliver> = Box::new(move |waiter, key, reply| {
                 if let Some(worker) = worker.upgrade() {

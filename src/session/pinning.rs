@@ -11,6 +11,7 @@ use super::replies::Then;
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::Broken;
+use crate::cache::{Mutant, is_active};
 use crate::command::{Handling, Local, Pin, arity_error, arity_ok, has_block_option};
 use crate::resp::{Args, Proto};
 use crate::upstream::{ConnectOptions, PooledConn};
@@ -104,7 +105,12 @@ impl Session {
             Pin::Multi => Expect::Multi,
             Pin::Exec => Expect::Exec(Vec::new()),
             Pin::Discard => Expect::Discard,
-            Pin::Watch => Expect::Watch(u32::try_from(names).unwrap_or(u32::MAX)),
+            Pin::Watch => {
+                if !is_active(Mutant::WatchedNotGuarded) {
+                    self.note_queued(request);
+                }
+                Expect::Watch(u32::try_from(names).unwrap_or(u32::MAX))
+            }
             Pin::Unwatch => Expect::Unwatch,
             Pin::Block => Expect::Blocking,
             Pin::BlockIfOption if has_block_option(request.args) => Expect::Blocking,
@@ -143,14 +149,12 @@ impl Session {
             expect,
             Expect::Subscribe { .. } | Expect::Unsubscribe { .. }
         );
-        let then = match then {
-            _ if self.is_silent() && !shown => Then::Drop,
-            Then::Pass if cover.fence && !shown => self.hold(),
-            then => then,
+        let then = match shown {
+            true => then,
+            false => self.fenced(then, cover.fence, self.is_silent()),
         };
         match &expect {
             Expect::Select(db) | Expect::Queued(Queued::Select(db)) => self.note_selected(*db),
-            Expect::Discard => self.queued = QueuedKeys::default(),
             // Before the backing can show that it waits.
             Expect::Blocking => self.state.entry.update(|facts| {
                 facts.blocked = true;

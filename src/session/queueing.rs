@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::cached::QueuedKeys;
 use super::dispatch::{Flow, Request};
 use super::monitor::Lines;
 use super::pinned::{Expect, Pinned, Queued};
@@ -44,7 +43,6 @@ pub(super) struct Queue {
 impl Session {
     /// A `MULTI` is sent.
     pub(super) fn begin_queueing(&mut self) {
-        self.queued = QueuedKeys::default();
         self.queue = Queue {
             access: Some(Arc::clone(&self.worker.settings().access)),
             ..Queue::default()

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWrite;
 
 use self::output::Output;
-use self::slot::{Fate, Slot};
+use self::slot::{Fate, Shown, Slot};
 pub(crate) use self::window::Asks;
 use self::window::Window;
 use crate::cache::Guard;
@@ -38,8 +38,9 @@ const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// What a reply of the backing is turned into before the client gets it.
 pub(crate) type Rewrite = Box<dyn FnOnce(&[u8], &mut Vec<u8>)>;
 
-/// Starts what has to be done before a reply may be shown; gets the slot to be released.
-pub(crate) type Hold = Box<dyn FnOnce(u64)>;
+/// Starts what has to be done before a reply may be shown; gets the slot to be released and the
+/// reply. False when there is nothing to wait for after all.
+pub(crate) type Hold = Box<dyn FnOnce(u64, &[u8]) -> bool>;
 
 /// What happens to the replies of a slot.
 pub(crate) enum Then {
@@ -51,6 +52,8 @@ pub(crate) enum Then {
     Rewrite(Rewrite),
     /// The one reply is kept back until its slot is released; this is called when it is in.
     Hold(Hold),
+    /// As [`Then::Hold`], and nobody wants the reply.
+    HoldAndDrop(Hold),
 }
 
 /// The reply side of a session; shared with the links that owe it replies.
@@ -148,7 +151,8 @@ impl Replies {
             Then::Pass => Fate::Pass,
             Then::Drop => Fate::Drop,
             Then::Rewrite(rewrite) => Fate::Rewrite(Some(rewrite)),
-            Then::Hold(hold) => Fate::Hold(Some(hold)),
+            Then::Hold(hold) => Fate::Hold(Some(hold), Shown::Yes),
+            Then::HoldAndDrop(hold) => Fate::Hold(Some(hold), Shown::No),
         };
         if let (
             Some(Slot::Awaited {

@@ -19,8 +19,8 @@ use crate::access::AccessList;
 use crate::cache::Cache;
 use crate::command::{Family, InfoSource, OwnRow, Table};
 use crate::config::{Limits, Timeouts};
-use crate::resp::parse_reply;
-use crate::upstream::{Backing, BackingState, PinnedCount, ServerHello};
+use crate::resp::{Proto, Value, parse_reply};
+use crate::upstream::{Backing, BackingState, PinnedCount, ServerHello, SwapWatch};
 
 /// Everything that sessions look at and that may be replaced while they run, as one value.
 #[derive(Clone)]
@@ -63,6 +63,8 @@ pub struct Shared {
     pub backing: Arc<Backing>,
     /// The cache.
     pub cache: Arc<Cache>,
+    /// Tells whether a script has exchanged databases.
+    pub swaps: SwapWatch,
     /// All clients.
     pub clients: Registry,
     /// `CLIENT PAUSE`.
@@ -98,6 +100,7 @@ impl Shared {
     pub fn new(
         backing: Arc<Backing>,
         cache: Arc<Cache>,
+        swaps: SwapWatch,
         families: Vec<Arc<dyn Family>>,
         info: Arc<dyn InfoSource>,
         workers: usize,
@@ -108,6 +111,7 @@ impl Shared {
         Shared {
             backing,
             cache,
+            swaps,
             clients: Registry::default(),
             pause: Pause::default(),
             monitors: Monitors::default(),
@@ -145,6 +149,11 @@ impl Shared {
             Ok(Some((reply, _))) => Table::from_backing(&reply, &self.family_rows()),
             _ => return,
         };
+        let hello = state.hello.as_deref();
+        let table = table.map(|table| match hello.is_some_and(has_foreign_modules) {
+            true => table.with_unknown_writes(),
+            false => table,
+        });
         match table {
             Ok(table) => self.replace_settings(|settings| {
                 settings.table = Arc::new(table);
@@ -196,6 +205,34 @@ impl Shared {
             .map(|stats| counter(stats).load(Ordering::Relaxed))
             .sum()
     }
+}
+
+/// Modules that write no key because somebody else writes one.
+const HARMLESS_MODULES: [&str; 7] = [
+    "ReJSON",
+    "bf",
+    "graph",
+    "search",
+    "searchlight",
+    "timeseries",
+    "vectorset",
+];
+
+/// Whether the backing has a module that may write keys of its own choice when a key is written.
+fn has_foreign_modules(hello: &ServerHello) -> bool {
+    let Ok(Some((Value::Array(modules), _))) = parse_reply(hello.modules(Proto::Resp2)) else {
+        return false;
+    };
+    let is_foreign = |module: &Value<'_>| {
+        let (pairs, _) = module.as_array().unwrap_or_default().as_chunks::<2>();
+        let mut names = pairs.iter().filter(|[key, _]| key.as_str() == Some("name"));
+        names.any(|[_, name]| {
+            !name
+                .as_str()
+                .is_some_and(|name| HARMLESS_MODULES.contains(&name))
+        })
+    };
+    modules.iter().any(is_foreign)
 }
 
 impl fmt::Debug for Shared {

@@ -455,7 +455,8 @@ impl Backing {
     }
 }
 
-async fn ask(
+/// Asks on a connection of which nobody else makes use.
+pub(super) async fn ask(
     conn: &mut Conn,
     command: &[&[u8]],
     limit: Duration,

@@ -19,6 +19,7 @@ mod open_conns;
 mod out_queue;
 mod pool;
 pub mod sentinel;
+mod swap_watch;
 mod tls;
 mod topology;
 
@@ -31,5 +32,6 @@ pub use fill_link::{Fence, Fetch, FillEvents, FillLink, Tracking, spawn_fill_lin
 pub use link::{Link, LinkLimits, ReplySink, Retryable};
 pub use link_task::{Scratch, spawn_link};
 pub use pool::{PinnedCount, PinnedPool, PooledConn};
+pub use swap_watch::SwapWatch;
 pub use tls::client_connector;
 pub use topology::Topology;

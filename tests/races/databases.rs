@@ -53,6 +53,8 @@ fn move_and_copy_cover_the_database_that_they_name() {
         &["MOVE", "k", "1"][..],
         &["COPY", "other", "k", "DB", "1"],
         &["COPY", "other", "k", "db", "1", "REPLACE"],
+        &["COPY", "db", "k", "DB", "1"],
+        &["COPY", "other", "k", "DB", "0", "DB", "1"],
     ] {
         let mut stage = Stage::start();
         let (mut other, fill, _link) = other_database(&stage);

@@ -14,6 +14,7 @@ mod scripts;
 mod stalls;
 mod tracking;
 mod transactions;
+mod unnamed;
 mod writes;
 
 use crate::support::{Client, DEADLINE, Respite, Scripted, Wire, wait_until};

@@ -1,7 +1,7 @@
 //! How replies that come move through the slots into the write buffer.
 
 use super::Inner;
-use super::slot::{Fate, Slot};
+use super::slot::{Fate, Shown, Slot};
 
 impl Inner {
     pub(super) fn index(&self, slot: u64) -> Option<usize> {
@@ -63,14 +63,19 @@ impl Inner {
                     self.stored = self.stored - raw.len() + bytes.len();
                 }
             }
-            Fate::Hold(hold) => {
-                let hold = hold.take();
-                self.slots[at] = Slot::Held(bytes);
-                self.held += 1;
-                if let Some(hold) = hold {
-                    hold(self.first + at as u64);
+            Fate::Hold(hold, shown) => {
+                let (hold, shown) = (hold.take(), *shown);
+                let slot = self.first + at as u64;
+                let waits = hold.is_some_and(|hold| hold(slot, &bytes));
+                if shown == Shown::No {
+                    self.stored -= bytes.len();
+                    bytes = Vec::new();
                 }
-                return;
+                if waits {
+                    self.slots[at] = Slot::Held(bytes);
+                    self.held += 1;
+                    return;
+                }
             }
         }
         self.slots[at] = Slot::Ready(bytes);

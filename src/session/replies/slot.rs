@@ -26,5 +26,12 @@ pub(super) enum Fate {
     Pass,
     Drop,
     Rewrite(Option<Rewrite>),
-    Hold(Option<Hold>),
+    Hold(Option<Hold>, Shown),
+}
+
+/// Whether the client gets a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    Yes,
+    No,
 }

@@ -80,7 +80,10 @@ fn a_held_reply_waits_for_its_release() {
     let tell = Rc::clone(&told);
     replies.expect(
         1,
-        Then::Hold(Box::new(move |slot| tell.set(Some(slot)))),
+        Then::Hold(Box::new(move |slot, _| {
+            tell.set(Some(slot));
+            true
+        })),
         None,
     );
     replies.expect(1, Then::Pass, None);
@@ -96,7 +99,10 @@ fn two_held(replies: &Replies) -> [u64; 2] {
     [b"a", b"b"].map(|reply| {
         let slot = Rc::new(Cell::new(None));
         let tell = Rc::clone(&slot);
-        let hold = Box::new(move |slot| tell.set(Some(slot)));
+        let hold = Box::new(move |slot, _: &[u8]| {
+            tell.set(Some(slot));
+            true
+        });
         replies.expect(1, Then::Hold(hold), None);
         replies.deliver(reply, 1);
         slot.get().expect("the hold was started")

@@ -133,6 +133,11 @@ impl Connection {
                     .to_vec(),
             ),
             ("COMMAND", 1) => Some(commands().to_vec()),
+            ("INFO", 2) if self.name == "respite-swaps" => {
+                self.pings += 1;
+                let count = format!("cmdstat_info:calls={},usec=1\r\n", self.pings);
+                Some(self.bulk(Some(count.as_bytes())))
+            }
             ("PING", 1) => {
                 self.pings += 1;
                 (!self.pings_wait).then(|| b"+PONG\r\n".to_vec())

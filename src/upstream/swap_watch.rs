@@ -1,0 +1,237 @@
+//! Finds out whether a script, a function or an unknown command has exchanged databases.
+//!
+//! Redis pushes nothing for `SWAPDB`, and what a script may do cannot be read off it. But the server
+//! counts the executions of each command, under its own name even when it was renamed, also those
+//! inside scripts: a fence asks for that count, once for all that wait. Where it cannot be had, and
+//! the login may swap, whoever asks has to take it that databases were exchanged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, warn};
+
+use super::backing::{Backing, ask};
+use super::connect::{Conn, ConnectOptions};
+use super::error::UpstreamError;
+use super::fill_link::Fence;
+use crate::resp::Proto;
+
+/// How long a count is waited for. A backing that takes longer must not hold replies back.
+const LATE_AFTER: Duration = Duration::from_millis(500);
+/// A connection that nobody needs is used this often, so that the backing does not close it.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// That it is blind is said once.
+static TOLD: AtomicBool = AtomicBool::new(false);
+/// The pause between two attempts to connect.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A handle to the watch. Its queue holds at most what clients have in flight.
+#[derive(Debug)]
+pub struct SwapWatch {
+    requests: UnboundedSender<Option<Fence>>,
+}
+
+/// What the server has counted.
+#[derive(Debug, PartialEq, Eq)]
+struct Count {
+    /// The line about `SWAPDB`, empty before the first.
+    swaps: Vec<u8>,
+    /// The executions of `INFO`: fewer than before show that somebody has reset the counters.
+    infos: u64,
+}
+
+/// The connection, and what is known.
+struct Counter {
+    conn: Conn,
+    seen: Seen,
+}
+
+enum Seen {
+    Count(Count),
+    /// The login may not exchange databases, so nobody behind it does.
+    Forbidden,
+    /// It cannot be known.
+    Blind,
+    /// Another connection may know.
+    Lost,
+}
+
+impl SwapWatch {
+    /// Starts the watch, which connects when it is first needed. `swapped` is called before the
+    /// fence is dropped of whom it may concern.
+    pub fn start(
+        backing: Arc<Backing>,
+        connect: Duration,
+        swapped: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        let (requests, queue) = unbounded_channel();
+        tokio::spawn(run(queue, backing, connect, swapped));
+        SwapWatch { requests }
+    }
+
+    /// Connects, so that the first fence finds a count to compare with.
+    pub fn open(&self) {
+        // Without the task the process is ending.
+        let _ = self.requests.send(None);
+    }
+
+    /// Drops `fence` when it is known whether databases were exchanged before now.
+    pub fn check(&self, fence: Fence) {
+        let _ = self.requests.send(Some(fence));
+    }
+}
+
+async fn run(
+    mut queue: UnboundedReceiver<Option<Fence>>,
+    backing: Arc<Backing>,
+    connect: Duration,
+    swapped: impl Fn(),
+) {
+    let mut counter: Option<Counter> = None;
+    let mut opening: Option<JoinHandle<Result<Counter, UpstreamError>>> = None;
+    let mut tried: Option<Instant> = None;
+    loop {
+        let opened = async {
+            match &mut opening {
+                Some(task) => task.await,
+                None => std::future::pending().await,
+            }
+        };
+        let first = tokio::select! {
+            biased;
+            opened = opened => {
+                opening = None;
+                match opened {
+                    Ok(Ok(new)) => counter = Some(new),
+                    Ok(Err(error)) => debug!("swaps cannot be counted: {error}"),
+                    Err(error) => debug!("swaps cannot be counted: {error}"),
+                }
+                // Whatever was exchanged before the first count.
+                swapped();
+                continue;
+            }
+            first = timeout(KEEP_ALIVE, queue.recv()) => first,
+        };
+        let mut fences: Vec<Fence> = Vec::new();
+        match first {
+            Ok(None) => return,
+            Ok(Some(fence)) => fences.extend(fence),
+            Err(_) if counter.is_none() => continue,
+            Err(_) => {}
+        }
+        while let Ok(fence) = queue.try_recv() {
+            fences.extend(fence);
+        }
+        if let Some(known) = &mut counter {
+            if known.has_swapped().await {
+                swapped();
+            }
+            if matches!(known.seen, Seen::Lost) {
+                counter = None;
+            }
+        } else {
+            swapped();
+        }
+        if counter.is_none()
+            && opening.is_none()
+            && tried.is_none_or(|tried| tried.elapsed() >= RETRY_AFTER)
+        {
+            tried = Some(Instant::now());
+            opening = Some(tokio::spawn(open(Arc::clone(&backing), connect)));
+        }
+        drop(fences);
+    }
+}
+
+async fn open(backing: Arc<Backing>, connect: Duration) -> Result<Counter, UpstreamError> {
+    let options = ConnectOptions {
+        proto: Proto::Resp3,
+        db: backing.first_db(),
+        name: "respite-swaps",
+        timeout: connect,
+    };
+    let mut conn = backing.connect(options).await?;
+    // The first is counted when the second is answered.
+    ask(&mut conn, &[b"INFO", b"commandstats"], connect).await?;
+    let info = ask(&mut conn, &[b"INFO", b"commandstats"], connect).await?;
+    let seen = match Count::read(&info) {
+        Some(count) => Seen::Count(count),
+        None => {
+            // Harmless: these are no databases. Rights are looked at first.
+            let probe: &[&[u8]] = &[b"SWAPDB", b"respite", b"respite"];
+            let said = ask(&mut conn, probe, connect).await?;
+            if said.starts_with(b"-NOPERM") {
+                Seen::Forbidden
+            } else {
+                if !TOLD.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        "whether scripts exchange databases cannot be told, the backing does not \
+                     answer INFO commandstats: each script empties the cache"
+                    );
+                }
+                Seen::Blind
+            }
+        }
+    };
+    Ok(Counter { conn, seen })
+}
+
+impl Counter {
+    /// Whether databases may have been exchanged since it was asked last.
+    async fn has_swapped(&mut self) -> bool {
+        let Seen::Count(seen) = &mut self.seen else {
+            return !matches!(self.seen, Seen::Forbidden);
+        };
+        let info = ask(&mut self.conn, &[b"INFO", b"commandstats"], LATE_AFTER).await;
+        let Some(count) = info.ok().as_deref().and_then(Count::read) else {
+            // The connection may still owe a reply: it is of no use any more.
+            self.seen = Seen::Lost;
+            return true;
+        };
+        let same = count.swaps == seen.swaps && count.infos > seen.infos;
+        *seen = count;
+        !same
+    }
+}
+
+impl Count {
+    /// Reads a reply to `INFO commandstats`; none when it does not count.
+    fn read(info: &[u8]) -> Option<Self> {
+        let line = |name: &[u8]| {
+            let at = memchr::memmem::find(info, name)?;
+            let line = &info[at..];
+            let end = memchr::memchr(b'\r', line).unwrap_or(line.len());
+            Some(&line[..end])
+        };
+        let infos = line(b"cmdstat_info:calls=")?;
+        let digits = infos.strip_prefix(b"cmdstat_info:calls=")?;
+        let digits = digits.split(|byte| *byte == b',').next()?;
+        Some(Count {
+            swaps: line(b"cmdstat_swapdb:").unwrap_or_default().to_vec(),
+            infos: std::str::from_utf8(digits).ok()?.parse().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn swaps_are_read_from_the_statistics_of_commands() {
+        let info = b"$99\r\n# Commandstats\r\ncmdstat_info:calls=7,usec=90,failed_calls=0\r\n\
+            cmdstat_swapdb:calls=2,usec=5\r\ncmdstat_get:calls=1\r\n\r\n";
+        let count = Count::read(info).expect("a count");
+        assert_eq!(count.swaps, b"cmdstat_swapdb:calls=2,usec=5");
+        assert_eq!(count.infos, 7);
+        let none = Count::read(b"$9\r\n# Commandstats\r\ncmdstat_info:calls=1,usec=1\r\n");
+        assert_eq!(none.expect("a count").swaps, b"");
+        for refused in [&b"-NOPERM no\r\n"[..], b"_\r\n", b"$0\r\n\r\n"] {
+            assert_eq!(Count::read(refused), None);
+        }
+    }
+}
