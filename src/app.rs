@@ -245,6 +245,8 @@ impl App {
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             access,
+            embedded: embedded.is_some(),
+            logins: Arc::clone(guard.logins()),
             protected_mode: config.access.protected_mode,
             table: Arc::new(Table::shipped()),
             hello: None,

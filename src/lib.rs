@@ -16,7 +16,8 @@
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
 //! - [`agent`] is `respite join` and `respite worker`, clients of the server.
 //! - [`gateway`] forwards HTTP requests to health-checked services.
-//! - [`http`] is the admin listener; [`metrics`] what Prometheus reads; [`stream`] one socket, whatever carries it.
+//! - [`http`] is the admin listener; [`metrics`] what Prometheus reads; [`stream`] one socket, whatever carries it;
+//!   [`random`] words that nobody can guess.
 
 pub mod access;
 pub mod agent;
@@ -32,6 +33,7 @@ pub mod fleet;
 pub mod gateway;
 pub mod http;
 pub mod metrics;
+pub mod random;
 pub mod resp;
 pub mod session;
 pub mod stream;

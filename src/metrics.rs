@@ -61,6 +61,7 @@ metrics! {
     CLIENTS Gauge "respite_connected_clients" "Redis clients that are connected."
     CONNECTIONS Counter "respite_connections_received_total" "Redis clients that were accepted."
     REJECTED Counter "respite_connections_rejected_total" "Redis clients that were turned away."
+    AUTH_FAILURES Counter "respite_auth_failures_total" "Logins that failed, over RESP and HTTP."
     COMMANDS Counter "respite_commands_total" "Requests of Redis clients."
     FORWARDED Counter "respite_commands_forwarded_total" "Requests that were passed to the backing."
     PINNED Gauge "respite_pinned_connections" "Connections to the backing that belong to one client now."

@@ -154,7 +154,7 @@ fn only_app_names_everything() {
     const MAY: &[(&str, &[&str])] = &[
         ("access", &["command", "resp"]),
         ("agent", &["cli", "config", "telemetry", "upstream"]),
-        ("bus", &["command", "metrics", "resp", "upstream"]),
+        ("bus", &["command", "metrics", "random", "resp", "upstream"]),
         ("cache", &["command", "config", "metrics", "resp"]),
         ("cli", &["config"]),
         ("command", &["resp"]),
@@ -162,15 +162,22 @@ fn only_app_names_everything() {
         ("exporter", &["fleet", "metrics"]),
         (
             "fleet",
-            &["command", "config", "metrics", "resp", "upstream"],
+            &["command", "config", "metrics", "random", "resp", "upstream"],
         ),
-        ("discovery", &["command", "metrics", "resp", "upstream"]),
+        (
+            "discovery",
+            &["command", "metrics", "random", "resp", "upstream"],
+        ),
         (
             "gateway",
             &["command", "config", "metrics", "resp", "stream"],
         ),
-        ("http", &["access", "config", "metrics", "resp", "upstream"]),
+        (
+            "http",
+            &["access", "command", "config", "metrics", "resp", "upstream"],
+        ),
         ("metrics", &[]),
+        ("random", &[]),
         ("resp", &[]),
         (
             "session",
@@ -179,7 +186,7 @@ fn only_app_names_everything() {
             ],
         ),
         ("telemetry", &["config"]),
-        ("upstream", &["config", "resp", "stream"]),
+        ("upstream", &["config", "random", "resp", "stream"]),
     ];
     none("only app names every component", |file, code| {
         let own = component(file);
@@ -192,6 +199,26 @@ fn only_app_names_everything() {
             .map_or(&[][..], |(_, may)| may);
         let mut names = imports(code).into_iter();
         names.find(|name| name != own && !may.contains(&name.as_str()))
+    });
+}
+
+#[test]
+fn what_is_secret_is_not_predictable() {
+    // Jitter, balance and sampling: whoever guesses them gains nothing. All else asks `random`.
+    const MAY: [&str; 9] = [
+        "agent/join.rs",
+        "agent/lease.rs",
+        "bus/bus.rs",
+        "cache/admission.rs",
+        "fleet/poller/scheduler.rs",
+        "gateway/probe.rs",
+        "gateway/service.rs",
+        "upstream/backoff.rs",
+        "random.rs",
+    ];
+    none("tokens and names come from random", |file, code| {
+        let guessable = code.contains("fastrand") && !MAY.contains(&file);
+        guessable.then(|| "fastrand".to_owned())
     });
 }
 

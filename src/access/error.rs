@@ -36,6 +36,8 @@ pub enum Denied {
     NotAuthenticated,
     /// The command is not allowed: its name as Redis prints it.
     Command(Box<str>),
+    /// A parameter of `CONFIG SET` that is Respite's own affair.
+    Parameter(Box<str>),
     /// One of the keys is not allowed, or the keys cannot be known.
     Key,
 }
@@ -51,6 +53,14 @@ impl fmt::Display for Denied {
                 write!(
                     f,
                     "NOPERM this user has no permissions to run the '{name}' command"
+                )
+            }
+            // Redis' text for what `enable-protected-configs` protects.
+            Self::Parameter(name) => {
+                write!(
+                    f,
+                    "ERR CONFIG SET failed (possibly related to argument '{name}') - \
+                     can't set protected config"
                 )
             }
             Self::Key => f.write_str(

@@ -1,11 +1,12 @@
 //! The access list: users with their rules, and the check of a command.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use super::error::{AccessError, Denied};
 use super::password::{Hash, hash, same};
 use super::rules::{Asked, CommandRules, DenyList};
-use crate::command::{Flags, Row, Seen, each_key};
+use crate::command::{Categories, Flags, Judge, OwnRow, Rights, Row, Seen, each_key};
 use crate::resp::{Args, glob_match};
 
 /// The longest name of a command that a refusal repeats.
@@ -42,6 +43,15 @@ pub struct UserId {
     at: u32,
 }
 
+impl UserId {
+    /// Somebody who has shown the token of the admin listener: no user's rules apply, the deny list
+    /// does.
+    pub const TRUSTED: Self = UserId {
+        list: u64::MAX,
+        at: 0,
+    };
+}
+
 /// Numbers the lists of this process.
 static LISTS: AtomicU64 = AtomicU64::new(0);
 
@@ -50,6 +60,33 @@ pub struct AccessList {
     number: u64,
     deny: DenyList,
     users: Vec<User>,
+}
+
+/// Stands for all that is administrative.
+static ADMINISTRATION: LazyLock<Row> = LazyLock::new(|| {
+    let administration = OwnRow {
+        categories: Categories::ADMIN
+            .union(Categories::DANGEROUS)
+            .union(Categories::SLOW),
+        ..OwnRow::EMPTY
+    };
+    administration.row(0)
+});
+
+/// The rights of one user of a list.
+struct UserRights {
+    list: Arc<AccessList>,
+    user: Option<UserId>,
+}
+
+impl Judge for UserRights {
+    fn may_use(&self, key: &[u8]) -> bool {
+        self.list.may_read(self.user, key)
+    }
+
+    fn is_admin(&self) -> bool {
+        self.list.is_admin(self.user)
+    }
 }
 
 struct User {
@@ -162,8 +199,9 @@ impl AccessList {
             name,
             sub: args.get(1),
         };
+        let trusted = user == Some(UserId::TRUSTED);
         let user = match user.and_then(|id| self.user(id)) {
-            None if !self.is_open() => return Err(Denied::NotAuthenticated),
+            None if !self.is_open() && !trusted => return Err(Denied::NotAuthenticated),
             user => user,
         };
         let allowed = user.is_none_or(|user| user.commands.allow(asked));
@@ -180,9 +218,38 @@ impl AccessList {
     #[must_use]
     pub fn may_read(&self, user: Option<UserId>, key: &[u8]) -> bool {
         self.is_open()
+            || user == Some(UserId::TRUSTED)
             || user
                 .and_then(|id| self.user(id))
                 .is_some_and(|user| user.may_use(key))
+    }
+
+    /// Tells whether a user has the rights of `@admin`, whatever single commands he may run.
+    #[must_use]
+    pub fn is_admin(&self, user: Option<UserId>) -> bool {
+        let asked = Asked {
+            row: Some(&ADMINISTRATION),
+            name: b"",
+            sub: None,
+        };
+        let allowed = self.is_open()
+            || user == Some(UserId::TRUSTED)
+            || user
+                .and_then(|id| self.user(id))
+                .is_some_and(|user| user.commands.allow(asked));
+        allowed && !self.deny.covers(asked)
+    }
+
+    /// Gives what a family has to know of a user's rights.
+    #[must_use]
+    pub fn rights(self: &Arc<Self>, user: Option<UserId>) -> Rights {
+        if self.is_unrestricted() {
+            return Rights::Everything;
+        }
+        Rights::Of(Arc::new(UserRights {
+            list: Arc::clone(self),
+            user,
+        }))
     }
 
     /// Gives the name of a user, empty for a user of another list.

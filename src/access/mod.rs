@@ -1,13 +1,17 @@
 //! Who may run which command on which keys: the `[access]` users and the deny list.
 //!
 //! An [`AccessList`] is immutable; a reload makes a new one. Rules are worded as in Redis' ACLs
-//!, refusals are Redis' own texts. Does not keep track of who is logged
+//!, refusals are Redis' own texts. [`Logins`] slows down those who guess. Does not keep track of who is logged
 //! in: a session holds its [`UserId`], looked up again by name after a reload.
 
+mod embedded;
 mod error;
 mod list;
+mod logins;
 mod password;
 mod rules;
 
+pub use embedded::changes_access;
 pub use error::{AccessError, Denied};
 pub use list::{AccessList, UserId, UserSpec};
+pub use logins::Logins;

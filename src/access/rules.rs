@@ -32,6 +32,13 @@ pub(super) struct Asked<'a> {
     pub(super) sub: Option<&'a [u8]>,
 }
 
+impl Asked<'_> {
+    /// Whether the command tells or does the same as another one, which is named in lower case.
+    fn has_alias(&self, name: &str) -> bool {
+        self.row.is_some_and(|row| row.aliases.contains(&name))
+    }
+}
+
 impl Subject {
     fn matches(&self, asked: Asked<'_>) -> bool {
         match self {
@@ -39,7 +46,9 @@ impl Subject {
             Self::Category(category) => asked
                 .row
                 .is_some_and(|row| row.categories.intersects(*category)),
-            Self::Command(name) => asked.name.eq_ignore_ascii_case(name.as_bytes()),
+            Self::Command(name) => {
+                asked.name.eq_ignore_ascii_case(name.as_bytes()) || asked.has_alias(name)
+            }
             Self::Sub { container, sub } => {
                 asked.name.eq_ignore_ascii_case(container.as_bytes())
                     && asked

@@ -56,6 +56,10 @@ impl Family for RespiteFamily {
         ROWS
     }
 
+    fn key(&self, _call: &Call<'_>) -> Option<String> {
+        None
+    }
+
     fn call(&self, call: &Call<'_>, reply: &mut Vec<u8>) -> Answer {
         if call.args[0].eq_ignore_ascii_case(b"RESPITE.HELP") {
             help(ROWS, reply);

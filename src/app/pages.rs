@@ -6,16 +6,18 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Map, Value, json};
 
+use crate::access::Denied;
 use crate::bus::{Hub, LookError};
-use crate::command::AboutRespite;
+use crate::command::{AboutRespite, Rights};
 use crate::discovery::{Discovery, DiscoveryError, ServiceFilter};
 use crate::exporter::Exporter;
 use crate::fleet::{Fleet, ShardFilter};
 use crate::gateway::Gateway;
 use crate::http::{
-    Asked, Chunks, Inventory, JsonSource, KeyClient, PageError, Part, Sources, WriteMetrics, piece,
-    pieces,
+    Asked, Chunks, Inventory, JsonSource, KeyClient, PageError, Part, Sight, Sources, WriteMetrics,
+    piece, pieces,
 };
+use crate::resp::Glob;
 use crate::session::shared::Shared;
 
 /// Everything that has something to show.
@@ -34,6 +36,7 @@ impl Shown {
         let stats: JsonSource =
             Arc::new(move |most| -> Chunks { Box::new(stats.stats_json(most)) });
         let clients = Arc::clone(&self.shared);
+        let commands = Arc::clone(&self.shared);
         Sources {
             backing: Arc::clone(&self.shared.backing),
             metrics: self.metrics(),
@@ -45,8 +48,9 @@ impl Shown {
                 discovery: self.discovery,
                 bus: self.bus,
             }),
-            keys: Arc::new(move |peer| {
-                let client = clients.internal_client(peer)?;
+            table: Arc::new(move || Arc::clone(&commands.settings().table)),
+            keys: Arc::new(move |peer, trusted| {
+                let client = clients.internal_client(peer, trusted)?;
                 Ok(client.map(|client| KeyClient {
                     stream: client.stream,
                     hits: client.hits,
@@ -61,12 +65,12 @@ impl Shown {
         let (fleet, discovery) = (Arc::clone(&self.fleet), Arc::clone(&self.discovery));
         let (bus, gateway) = (Arc::clone(&self.bus), Arc::clone(&self.gateway));
         vec![
-            Arc::new(move |out| process.write_metrics(out)),
-            Arc::new(move |out| cache.write_metrics(out)),
-            Arc::new(move |out| fleet.write_metrics(out)),
-            Arc::new(move |out| discovery.write_metrics(out)),
-            Arc::new(move |out| bus.write_metrics(out)),
-            Arc::new(move |out| gateway.write_metrics(out)),
+            Arc::new(move |out, _| process.write_metrics(out)),
+            Arc::new(move |out, _| cache.write_metrics(out)),
+            Arc::new(move |out, _| fleet.write_metrics(out)),
+            Arc::new(move |out, _| discovery.write_metrics(out)),
+            Arc::new(move |out, rights| bus.write_metrics(out, rights)),
+            Arc::new(move |out, _| gateway.write_metrics(out)),
         ]
     }
 }
@@ -99,7 +103,11 @@ impl Inventory for Known {
             state: state
                 .map(|name| name.parse().map_err(unknown))
                 .transpose()?,
-            glob: glob.map(|glob| glob.as_bytes().to_vec()),
+            glob: glob
+                .map(|glob| {
+                    Glob::new(glob.as_bytes()).map_err(|text| PageError::Invalid(text.to_owned()))
+                })
+                .transpose()?,
         };
         let end = std::iter::once("\n".to_owned());
         Ok(Box::new(self.fleet.shards_json(filter, false).chain(end)))
@@ -112,22 +120,37 @@ impl Inventory for Known {
         }
     }
 
-    fn services(&self, group: Option<String>, service: Option<String>, all: bool) -> Asked<Chunks> {
+    fn services(
+        &self,
+        sight: &Sight,
+        group: Option<String>,
+        service: Option<String>,
+        all: bool,
+    ) -> Asked<Chunks> {
         let group = group.unwrap_or_else(|| Discovery::DEFAULT_GROUP.to_owned());
         let filter = ServiceFilter {
             group,
             service,
             all,
         };
+        if !sight
+            .rights()
+            .may_use(Discovery::rule_key(&filter.group).as_bytes())
+        {
+            return denied();
+        }
         services(Arc::clone(&self.discovery), filter)
     }
 
-    fn methods(&self, bus: String) -> Asked<String> {
+    fn methods(&self, sight: &Sight, bus: String) -> Asked<String> {
+        if !sight.rights().may_use(Hub::rule_key(&bus).as_bytes()) {
+            return denied();
+        }
         let hub = Arc::clone(&self.bus);
         async move { hub.methods_json(&bus).await.map_err(of_bus) }.boxed()
     }
 
-    fn parts(&self) -> Vec<(&'static str, Part)> {
+    fn parts(&self, sight: &Sight) -> Vec<(&'static str, Part)> {
         let mut about = Map::new();
         about.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
         self.shared.fields(&mut |name, value| {
@@ -139,17 +162,36 @@ impl Inventory for Known {
             "received": clients.total_connections(),
             "rejected": clients.total_rejected(),
         });
+        let cache = piece(self.shared.cache.stats_json());
+        let watchers = piece(self.fleet.watchers_json());
         let shards = self.fleet.shards_json(ShardFilter::default(), true);
-        vec![
-            ("respite", piece(Value::Object(about).to_string())),
-            ("clients", piece(clients.to_string())),
-            ("cache", piece(self.shared.cache.stats_json())),
-            ("watchers", piece(self.fleet.watchers_json())),
-            ("shards", pieces(Box::new(shards))),
-            ("discovery", groups(Arc::clone(&self.discovery))),
-            ("buses", buses(Arc::clone(&self.bus))),
-        ]
+        let rights = sight.rights();
+        let discovery = groups(Arc::clone(&self.discovery), rights.clone());
+        let buses = buses(Arc::clone(&self.bus), &rights);
+        // Each part with the command that tells the same.
+        let parts = [
+            ("respite", "INFO", piece(Value::Object(about).to_string())),
+            ("clients", "INFO", piece(clients.to_string())),
+            ("cache", "CACHE.STATS", cache),
+            ("watchers", "SHARD.WATCHERS", watchers),
+            ("shards", "SHARD.INFO", pieces(Box::new(shards))),
+            ("discovery", "DISCOVERY.NODES", discovery),
+            ("buses", "BUS.METHODS", buses),
+        ];
+        let shown = parts.into_iter().map(|(name, command, part)| {
+            let part = match sight.may_run(command) {
+                Ok(()) => part,
+                Err(denied) => piece(missing(&denied.to_string())),
+            };
+            (name, part)
+        });
+        shown.collect()
     }
+}
+
+/// What whoever may not touch its key gets of a group or a bus.
+fn denied<T: Send + 'static>() -> Asked<T> {
+    async { Err(PageError::Denied(Denied::Key.to_string())) }.boxed()
 }
 
 /// A number as a number.
@@ -183,13 +225,14 @@ fn missing(text: &str) -> String {
 }
 
 /// All groups with their services and nodes, one after the other.
-fn groups(discovery: Arc<Discovery>) -> Part {
+fn groups(discovery: Arc<Discovery>, rights: Rights) -> Part {
     let asked = async move {
         let groups = match discovery.groups().await {
             Ok(groups) => groups,
             Err(error) => return piece(missing(&error.client_text())),
         };
-        let each = groups.into_iter().map(move |group| {
+        let is_seen = move |group: &String| rights.may_use(Discovery::rule_key(group).as_bytes());
+        let each = groups.into_iter().filter(is_seen).map(move |group| {
             let filter = ServiceFilter {
                 group,
                 service: None,
@@ -200,7 +243,9 @@ fn groups(discovery: Arc<Discovery>) -> Part {
                 match asked.await {
                     Ok(chunks) => pieces(chunks),
                     Err(PageError::Invalid(text) | PageError::Unknown(text))
-                    | Err(PageError::Unavailable(text)) => piece(missing(&text)),
+                    | Err(PageError::Unavailable(text) | PageError::Denied(text)) => {
+                        piece(missing(&text))
+                    }
                 }
             }
             .boxed()
@@ -211,8 +256,10 @@ fn groups(discovery: Arc<Discovery>) -> Part {
 }
 
 /// The buses in use here with their methods, one after the other.
-fn buses(hub: Arc<Hub>) -> Part {
-    let names = hub.bus_names().into_iter();
+fn buses(hub: Arc<Hub>, rights: &Rights) -> Part {
+    let mut names = hub.bus_names();
+    names.retain(|bus| rights.may_use(Hub::rule_key(bus).as_bytes()));
+    let names = names.into_iter();
     let each = names.map(move |bus| {
         let hub = Arc::clone(&hub);
         async move {

@@ -10,10 +10,11 @@ use super::body::Body;
 use super::bus::Bus;
 use super::lane::read_patterns;
 use super::method::{Method, Options};
-use super::registry::{MOST_METHODS, any_matches, matches};
+use super::registry::{MOST_METHODS, any_matches};
 use super::slot::Delivered;
 use super::store::{Task, bytes, list, next, number, text};
 use super::tally::Totals;
+use crate::resp::Glob;
 
 /// How many calls one script ends at most, so that the backing is not held up.
 const AT_ONCE: &[u8] = b"1000";
@@ -126,10 +127,12 @@ fn look_at(bus: &Arc<Bus>, ended: Value) {
 }
 
 /// Lists the methods that a glob matches, or one with its counters.
-pub(super) async fn methods(bus: Arc<Bus>, glob: Option<String>) -> Result<Vec<MethodRow>, String> {
+pub(super) async fn methods(bus: Arc<Bus>, glob: Option<Glob>) -> Result<Vec<MethodRow>, String> {
     let registry = bus.reload().await?;
-    let wanted =
-        |method: &&Arc<Method>| glob.as_ref().is_none_or(|glob| matches(glob, &method.name));
+    let wanted = |method: &&Arc<Method>| {
+        glob.as_ref()
+            .is_none_or(|glob| glob.is_match(method.name.as_bytes()))
+    };
     inspect(
         &bus,
         registry.iter().filter(wanted).cloned().collect(),

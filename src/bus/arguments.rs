@@ -152,12 +152,14 @@ impl FetchArgs {
         }
         for at in 3..end {
             let pattern = name(args, at, "method pattern")?;
-            if !fetch.patterns.contains(&pattern) {
-                fetch.patterns.push(pattern);
+            if fetch.patterns.contains(&pattern) {
+                continue;
             }
-        }
-        if fetch.patterns.len() > MOST_PATTERNS {
-            return Err(format!("ERR at most {MOST_PATTERNS} patterns"));
+            // Each is compared with those before it: not with a million.
+            if fetch.patterns.len() == MOST_PATTERNS {
+                return Err(format!("ERR at most {MOST_PATTERNS} patterns"));
+            }
+            fetch.patterns.push(pattern);
         }
         Ok(fetch)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
@@ -30,6 +31,8 @@ const MOST_COUNTED: usize = 10_000;
 /// A bus.
 pub(super) struct Bus {
     pub(super) name: String,
+    /// The address of the client that named it first.
+    pub(super) first_peer: Option<IpAddr>,
     /// The key of the registry, which the others are derived from.
     key: String,
     /// The key of the leases on it.
@@ -81,11 +84,12 @@ impl fmt::Debug for Bus {
 }
 
 impl Bus {
-    pub(super) fn new(hub: Arc<Hub>, name: &str) -> Arc<Self> {
+    pub(super) fn new(hub: Arc<Hub>, name: &str, first_peer: Option<IpAddr>) -> Arc<Self> {
         let touched = TouchedWorkers::new(hub.shared_worker_ttl());
         Arc::new(Bus {
             hub,
             touched,
+            first_peer,
             name: name.to_owned(),
             key: key_prefix(name) + "m",
             leases: key_prefix(name) + "x",
@@ -393,6 +397,10 @@ impl Bus {
         self.used.store(self.hub.age_ms(), Ordering::Relaxed);
     }
 
+    pub(super) fn last_used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// A call will be due so soon: the upkeep comes then.
     pub(super) fn due_in(&self, ms: i64) {
         let at = self.hub.age_ms().saturating_add(ms.max(0).cast_unsigned());
@@ -405,7 +413,7 @@ impl Bus {
             .hub
             .age_ms()
             .saturating_sub(self.used.load(Ordering::Relaxed));
-        Duration::from_millis(since) > for_long
+        Duration::from_millis(since) >= for_long
             && self.parked.lock().is_empty()
             && self.waiting.lock().is_empty()
             && self.direct.lock().is_empty()

@@ -10,11 +10,12 @@ use super::arguments::{
 use super::bus::Bus;
 use super::hub::Hub;
 use super::method::Options;
+use super::name::rule_key;
 use super::rows::ROWS;
 use super::working::Work;
 use super::{admin, calling, shapes, working};
 use crate::command::{Answer, Call, Caller, Family, OwnRow, help};
-use crate::resp::{Args, Proto, ReplyWriter};
+use crate::resp::{Glob, Proto, ReplyWriter};
 
 /// The commands of the bus.
 #[derive(Debug)]
@@ -32,21 +33,22 @@ impl BusFamily {
         BusFamily { hub }
     }
 
-    fn bus(&self, args: Args<'_>) -> Result<Arc<Bus>, String> {
-        self.hub.bus(&name(args, 1, "bus")?)
+    fn bus(&self, call: &Call<'_>) -> Result<Arc<Bus>, String> {
+        let peer = call.caller.peer.map(|peer| peer.ip().to_canonical());
+        self.hub.bus(&name(call.args, 1, "bus")?, peer)
     }
 
     fn begin(&self, command: &[u8], call: &Call<'_>) -> Begun {
-        let (args, proto) = (call.args, call.proto);
         match command {
-            b"CALL" | b"CAST" | b"RESULT" | b"CANCEL" => self.begin_calling(command, args, proto),
+            b"CALL" | b"CAST" | b"RESULT" | b"CANCEL" => self.begin_calling(command, call),
             b"FETCH" | b"REPLY" | b"FAIL" | b"BEAT" => self.begin_working(command, call),
-            _ => self.begin_admin(command, args, proto),
+            _ => self.begin_admin(command, call),
         }
     }
 
-    fn begin_calling(&self, command: &[u8], args: Args<'_>, proto: Proto) -> Begun {
-        let bus = self.bus(args)?;
+    fn begin_calling(&self, command: &[u8], call: &Call<'_>) -> Begun {
+        let (args, proto) = (call.args, call.proto);
+        let bus = self.bus(call)?;
         Ok(match command {
             b"CALL" => {
                 let args = CallArgs::parse(args, false)?;
@@ -83,7 +85,7 @@ impl BusFamily {
 
     fn begin_working(&self, command: &[u8], call: &Call<'_>) -> Begun {
         let (args, proto, client) = (call.args, call.proto, call.caller.id);
-        let bus = self.bus(args)?;
+        let bus = self.bus(call)?;
         Ok(match command {
             b"FETCH" => {
                 let args = FetchArgs::parse(args)?;
@@ -123,8 +125,9 @@ impl BusFamily {
         })
     }
 
-    fn begin_admin(&self, command: &[u8], args: Args<'_>, proto: Proto) -> Begun {
-        let bus = self.bus(args)?;
+    fn begin_admin(&self, command: &[u8], call: &Call<'_>) -> Begun {
+        let (args, proto) = (call.args, call.proto);
+        let bus = self.bus(call)?;
         let method = |at| name(args, at, "method");
         Ok(match command {
             b"REGISTER" => {
@@ -145,8 +148,7 @@ impl BusFamily {
                 later(async move { truth(proto, admin::unregister(bus, method).await) })
             }
             b"METHODS" => {
-                let glob = option(args, 2, b"MATCH")?
-                    .map(|glob| String::from_utf8_lossy(glob).into_owned());
+                let glob = option(args, 2, b"MATCH")?.map(Glob::new).transpose()?;
                 later(async move {
                     let rows = admin::methods(bus, glob).await;
                     shapes::answer(proto, rows, |writer, rows| shapes::methods(writer, &rows))
@@ -211,6 +213,12 @@ fn count(proto: Proto, result: Result<i64, String>) -> Vec<u8> {
 impl Family for BusFamily {
     fn rows(&self) -> &'static [OwnRow] {
         ROWS
+    }
+
+    /// All commands but `BUS.HELP` name a bus first.
+    fn key(&self, call: &Call<'_>) -> Option<String> {
+        let bus = name(call.args, 1, "bus").ok()?;
+        Some(rule_key(&bus))
     }
 
     fn call(&self, call: &Call<'_>, out: &mut Vec<u8>) -> Answer {

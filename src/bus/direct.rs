@@ -15,6 +15,7 @@ use super::id::{direct_id, method_of};
 use super::method::Method;
 use super::queues::Queues;
 use super::slot::{Delivered, Slot};
+use crate::random;
 
 /// How long a worker has before the backing is told of a call.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
@@ -443,7 +444,7 @@ impl Call {
 
     fn hand(&mut self, number: &str, body: Body, worker: &str, nth: usize) -> Delivered {
         let now = Instant::now();
-        let token = format!("{:016x}-{nth}", fastrand::u64(..));
+        let token = format!("{}-{nth}", random::word());
         self.state = State::Handed(Handed {
             token: token.clone(),
             worker: worker.to_owned(),

@@ -1,6 +1,6 @@
 //! Hints: one connection per Respite that others tell it news over, for all buses.
 //!
-//! A hint only says where to look. One that is lost is made up for by the upkeep, which looks at everything
+//! A hint only says where to look: anybody who may publish can make one, so nothing is believed because of it. One that is lost is made up for by the upkeep, which looks at everything
 //! now and then, and by a look at everything whenever the connection is made again.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use tracing::{debug, warn};
 
 use super::hub::Hub;
+use super::id::HOME_LEN;
 use super::order::Order;
 use crate::upstream::ControlError;
 
@@ -71,12 +72,26 @@ pub(super) fn look_at_everything(hub: &Arc<Hub>) {
     }
 }
 
+/// The longest id of a question: that of a call, with the name of its method.
+const LONGEST_ID: usize = 512;
+
+/// Whether a question can be one of a Respite's: what is made of it is a key in the backing.
+fn is_question(id: &str, asking: &str) -> bool {
+    id.len() <= LONGEST_ID
+        && asking.len() == HOME_LEN
+        && asking.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// What another Respite asks. `k`: a direct call of this one is to be kept; `g`: the registry has changed; `a`: its answer
 /// to one of them.
 fn hear_question(hub: &Arc<Hub>, (kind, bus): (&str, &str), id: &str, asking: Option<&str>) {
     if kind == "a" {
-        hub.answered(id);
-    } else if let Some(asking) = asking {
+        let (id, own) = (id.to_owned(), Arc::clone(hub));
+        // Whoever may publish can say this as often as he likes: only what is waited for is looked up.
+        if hub.asked.lock().contains_key(&id) {
+            hub.spawn(async move { own.answered(&id).await });
+        }
+    } else if let Some(asking) = asking.filter(|asking| is_question(id, asking)) {
         let (id, bus, asking) = (id.to_owned(), bus.to_owned(), asking.to_owned());
         let own = Arc::clone(hub);
         let is_call = kind == "k";
@@ -87,7 +102,7 @@ fn hear_question(hub: &Arc<Hub>, (kind, bus): (&str, &str), id: &str, asking: Op
                 bus.let_go();
             }
             // If that fails, whoever asks waits in vain.
-            let _ = own.store.tell(&asking, &["a", &bus, &id]).await;
+            let _ = own.store.answer(&asking, &bus, &id).await;
         });
     }
 }

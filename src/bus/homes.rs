@@ -14,12 +14,13 @@ use super::hub::Hub;
 use super::id::parse_direct;
 use super::lease::LASTS;
 use super::store::{Failure, list, number, text};
+use crate::random;
 
 /// How long another Respite may take to have a call kept.
 const HOME_WAIT: Duration = Duration::from_secs(2);
 
-/// Those who wait for an answer, by the id of the call or of the question.
-pub(super) type Asked = HashMap<String, Vec<oneshot::Sender<()>>>;
+/// Those who wait for an answer, by the id of the call or of the question: the bus that it is about, and they.
+pub(super) type Asked = HashMap<String, (String, Vec<oneshot::Sender<()>>)>;
 
 /// Somebody who waits for another Respite's answer.
 struct Asking<'a>(&'a Hub, &'a str);
@@ -28,7 +29,7 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         // The receiver is closed; those of others who wait for the call are not.
         let mut asked = self.0.asked.lock();
-        if let Some(waiting) = asked.get_mut(self.1) {
+        if let Some((_, waiting)) = asked.get_mut(self.1) {
             waiting.retain(|tx| !tx.is_closed());
             if waiting.is_empty() {
                 asked.remove(self.1);
@@ -39,16 +40,20 @@ impl Drop for Asking<'_> {
 
 impl Hub {
     /// Notes that an answer is awaited, until the guard is dropped. Drop the receiver before.
-    fn expect<'a>(&'a self, id: &'a str) -> (Asking<'a>, oneshot::Receiver<()>) {
+    fn expect<'a>(&'a self, bus: &str, id: &'a str) -> (Asking<'a>, oneshot::Receiver<()>) {
         let (tx, answer) = oneshot::channel();
-        self.asked.lock().entry(id.to_owned()).or_default().push(tx);
+        let mut asked = self.asked.lock();
+        let waiting = asked.entry(id.to_owned());
+        let (_, waiting) = waiting.or_insert_with(|| (bus.to_owned(), Vec::new()));
+        waiting.push(tx);
+        drop(asked);
         (Asking(self, id), answer)
     }
 
     /// Asks the Respite where a call began to have it kept. Nothing happens if that Respite is gone.
     pub(super) async fn ask_home(&self, bus: &str, home: &str, id: &str) -> Result<(), Failure> {
         self.ready().await;
-        let (_asking, kept) = self.expect(id);
+        let (_asking, kept) = self.expect(bus, id);
         let words = ["k", bus, id, self.store.instance()];
         if self.store.tell(home, &words).await? == 0 {
             drop(kept);
@@ -87,8 +92,8 @@ impl Hub {
             let [name, ms] = holder else { return };
             let left = Duration::from_millis(number(ms).max(0).cast_unsigned()).min(LASTS);
             let name = text(name.clone());
-            let id = format!("{:016x}-{name}", fastrand::u64(..));
-            let (_asking, answer) = self.expect(&id);
+            let id = format!("{}-{name}", random::word());
+            let (_asking, answer) = self.expect(bus, &id);
             let _ = timeout(left, async {
                 let words = ["g", bus, &id, self.store.instance()];
                 match self.store.tell(&name, &words).await {
@@ -102,9 +107,18 @@ impl Hub {
         join_all(each).await;
     }
 
-    /// Another Respite has done what it was asked for.
-    pub(super) fn answered(&self, id: &str) {
-        for tx in self.asked.lock().remove(id).unwrap_or_default() {
+    /// Another Respite says that it has done what it was asked for. Anybody can say so: it is true if it is
+    /// written in the backing, under a key of the bus.
+    pub(super) async fn answered(&self, id: &str) {
+        let known = self.asked.lock().get(id).map(|(bus, _)| bus.clone());
+        let Some(bus) = known else {
+            return;
+        };
+        if !self.store.take_answer(&bus, id).await {
+            return;
+        }
+        let waiting = self.asked.lock().remove(id);
+        for tx in waiting.into_iter().flat_map(|(_, waiting)| waiting) {
             let _ = tx.send(());
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -16,14 +17,19 @@ use super::bus::Bus;
 use super::counts::KeptCounts;
 use super::held::{Held, HeldCalls};
 use super::homes::Asked;
+use super::name::rule_key;
 use super::order::Order;
 use super::store::Store;
 use super::touched::WorkerTtl;
 use super::{hints, upkeep};
 use crate::upstream::ControlLink;
 
-/// The most buses that are in use at once.
+/// The most buses that are in use at once. Where there are as many, those go that nothing happens on.
 const MOST_BUSES: usize = 10_000;
+/// The most of these that clients of one address may keep busy.
+const MOST_OF_ADDRESS: usize = 5_000;
+/// So many go at once, so that they need not be looked for each time.
+const FORGOTTEN_AT_ONCE: usize = 1_000;
 /// A bus that nothing happened on for so many lives of a worker is forgotten here.
 const IDLE: u32 = 2;
 /// How long the first commands wait until hints can come; without them the bus works too, only slower.
@@ -51,6 +57,46 @@ pub struct Hub {
     /// Those who wait until another Respite has a direct call kept in the backing.
     pub(super) asked: Mutex<Asked>,
     born: Instant,
+}
+
+/// Sees to it that there is a place for one more bus, which a client of this address has named first.
+fn make_room(buses: &mut HashMap<String, Arc<Bus>>, peer: Option<IpAddr>) -> Result<(), String> {
+    let is_theirs = |bus: &Arc<Bus>| bus.first_peer == peer;
+    let full = |buses: &HashMap<String, Arc<Bus>>| buses.len() >= MOST_BUSES;
+    let is_enough = |buses: &HashMap<String, Arc<Bus>>| {
+        buses.len() >= MOST_OF_ADDRESS
+            && buses.values().filter(|bus| is_theirs(bus)).count() >= MOST_OF_ADDRESS
+    };
+    if full(buses) {
+        forget_idle(buses, |_| true);
+    } else if is_enough(buses) {
+        forget_idle(buses, is_theirs);
+    }
+    if full(buses) {
+        return Err(format!("ERR more than {MOST_BUSES} buses are in use"));
+    }
+    if is_enough(buses) {
+        return Err(format!(
+            "ERR clients of this address use more than {MOST_OF_ADDRESS} buses"
+        ));
+    }
+    Ok(())
+}
+
+/// Forgets those of the buses in question that nothing has happened on for the longest time.
+fn forget_idle(buses: &mut HashMap<String, Arc<Bus>>, concerns: impl Fn(&Arc<Bus>) -> bool) {
+    // One that somebody still has must not come to be twice.
+    let is_idle = |bus: &Arc<Bus>| {
+        concerns(bus) && Arc::strong_count(bus) == 1 && bus.is_idle(Duration::ZERO)
+    };
+    let idle = buses.iter().filter(|(_, bus)| is_idle(bus));
+    let mut idle: Vec<(u64, String)> = idle
+        .map(|(name, bus)| (bus.last_used(), name.clone()))
+        .collect();
+    idle.sort_unstable();
+    for (_, name) in idle.into_iter().take(FORGOTTEN_AT_ONCE) {
+        buses.remove(&name);
+    }
 }
 
 impl fmt::Debug for Hub {
@@ -108,19 +154,27 @@ impl Hub {
         }
     }
 
-    /// A bus by its name.
+    /// The key that stands for a bus in key rules.
+    #[must_use]
+    pub fn rule_key(bus: &str) -> String {
+        rule_key(bus)
+    }
+
+    /// A bus by its name, for a client of this address.
     ///
     /// # Errors
     /// The error reply when too many are in use.
-    pub(super) fn bus(self: &Arc<Self>, name: &str) -> Result<Arc<Bus>, String> {
+    pub(super) fn bus(
+        self: &Arc<Self>,
+        name: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<Arc<Bus>, String> {
         let mut buses = self.buses.lock();
         let bus = match buses.get(name) {
             Some(bus) => Arc::clone(bus),
-            None if buses.len() >= MOST_BUSES => {
-                return Err(format!("ERR more than {MOST_BUSES} buses are in use"));
-            }
             None => {
-                let bus = Bus::new(Arc::clone(self), name);
+                make_room(&mut buses, peer)?;
+                let bus = Bus::new(Arc::clone(self), name, peer);
                 buses.insert(name.to_owned(), Arc::clone(&bus));
                 bus
             }
@@ -147,7 +201,7 @@ impl Hub {
     /// A bus by its name for one look at it, which does not make it one in use.
     pub(super) fn looked_at(self: &Arc<Self>, name: &str) -> Arc<Bus> {
         let used = self.used_bus(name);
-        used.unwrap_or_else(|| Bus::new(Arc::clone(self), name))
+        used.unwrap_or_else(|| Bus::new(Arc::clone(self), name, None))
     }
 
     /// The buses in use; those that nothing happens on are forgotten.
@@ -235,5 +289,43 @@ impl Hub {
         for (bus, orders) in orders.into_values() {
             bus.submit_from_anywhere(orders);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Endpoint;
+    use crate::upstream::Backing;
+
+    fn hub() -> Arc<Hub> {
+        let endpoint: Endpoint = "redis://localhost".parse().expect("a URL");
+        let backing = Backing::new(endpoint, None);
+        let second = Duration::from_secs(1);
+        let hub = Hub::new(ControlLink::new(backing, second, second), second);
+        // No backing is asked here.
+        hub.started.store(true, Ordering::Relaxed);
+        hub
+    }
+
+    #[tokio::test]
+    async fn names_that_nothing_happens_on_make_room_and_busy_ones_are_of_many() {
+        let hub = hub();
+        let [one, other] = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse().ok());
+        for n in 0..2 * MOST_BUSES {
+            hub.bus(&format!("idle-{n}"), one).expect("a place");
+        }
+        assert!(hub.buses().len() <= MOST_OF_ADDRESS);
+        let busy: Vec<_> = (0..MOST_OF_ADDRESS)
+            .map(|n| hub.bus(&format!("busy-{n}"), one).expect("a place"))
+            .collect();
+        let refused = hub.bus("more", one).expect_err("enough");
+        assert!(
+            refused.starts_with("ERR clients of this address use"),
+            "{refused}"
+        );
+        hub.bus("busy-0", one).expect("it is there");
+        hub.bus("more", other).expect("a place of its own");
+        assert_eq!(busy.len(), MOST_OF_ADDRESS);
     }
 }

@@ -3,7 +3,7 @@
 /// The place of a direct call's id, where others have their place in the stream. The scripts know it, too.
 const PLACE: &str = "0-1";
 /// How long the name of a Respite is.
-const HOME_LEN: usize = 16;
+pub(super) const HOME_LEN: usize = 16;
 
 /// The number of a call: what its id begins with, and its Respite gave it.
 pub(super) fn number_of(id: &str) -> &str {

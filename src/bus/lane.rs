@@ -15,6 +15,7 @@ use super::registry::Registry;
 use super::slot::{Delivery, Slot};
 use super::store::{Failure, Task, bytes, list, next, number, text};
 use super::waiting::Outcome;
+use crate::random;
 use crate::resp::{Value as Resp, parse_reply};
 
 /// The most orders that are sent together.
@@ -192,7 +193,7 @@ fn methods_of(bus: &Bus, slot: &Slot, registry: &Registry) -> Arc<Vec<String>> {
 }
 
 fn fetch_words(bus: &Bus, slot: &Slot, ahead: usize, methods: &[String]) -> Vec<Vec<u8>> {
-    let token = format!("{:016x}", fastrand::u64(..));
+    let token = random::word();
     let mut words = vec![
         b"F".to_vec(),
         slot.worker.as_bytes().to_vec(),

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use super::counts::{BOUNDS, Counts, Times};
 use super::hub::Hub;
+use super::name::rule_key;
+use crate::command::Rights;
 use crate::metrics::{self, Exposition, Metric, Samples};
 
 impl Hub {
-    /// Writes the metrics of the buses; counts are those of a second ago at most.
-    pub fn write_metrics(&self, out: &mut Exposition) {
+    /// Writes the metrics of the buses, of those by name that these rights show; counts are those of a
+    /// second ago at most.
+    pub fn write_metrics(&self, out: &mut Exposition, rights: &Rights) {
+        let is_seen = |bus: &str| rights.may_use(rule_key(bus).as_bytes());
         let buses = self.buses();
         let waiting: usize = buses.iter().map(|bus| bus.waiting.lock().waiters()).sum();
         let parked: usize = buses.iter().map(|bus| bus.parked.lock().len()).sum();
@@ -17,9 +21,13 @@ impl Hub {
         out.value(&metrics::BUS_PARKED, parked);
         let mut in_flight = out.metric(&metrics::BUS_IN_FLIGHT);
         for ((bus, method), count) in self.held.lock().by_method() {
+            if !is_seen(bus) {
+                continue;
+            }
             in_flight.sample(&[("bus", bus), ("method", method)], count);
         }
-        let counts = self.counts.all();
+        let mut counts = self.counts.all();
+        counts.retain(|(bus, _), _| is_seen(bus));
         type Counter = fn(&Counts) -> u64;
         let counters: [(&Metric, Counter); 3] = [
             (&metrics::BUS_CALLS, |counts| counts.calls),

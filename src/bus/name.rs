@@ -37,6 +37,13 @@ pub(super) fn key_prefix(bus: &str) -> String {
     prefix
 }
 
+/// The key that stands for a bus in key rules: `respite:b:{bus}`.
+pub(super) fn rule_key(bus: &str) -> String {
+    let mut key = key_prefix(bus);
+    key.pop();
+    key
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -78,7 +78,7 @@ impl Registry {
 }
 
 /// Tells whether a pattern matches a method.
-pub(super) fn matches(pattern: &str, method: &str) -> bool {
+fn matches(pattern: &str, method: &str) -> bool {
     glob_match(pattern.as_bytes(), method.as_bytes(), false)
 }
 

@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
+use super::name::key_prefix;
+
 use redis::Value;
 
+use crate::random;
 use crate::upstream::{ControlError, ControlLink, ControlScript};
 
 /// A script by what it does.
@@ -70,7 +73,7 @@ impl Store {
     pub(super) fn new(link: Arc<ControlLink>) -> Self {
         Store {
             link,
-            instance: format!("{:016x}", fastrand::u64(..)),
+            instance: random::word(),
             scripts: [
                 ControlScript::new(EXCHANGE),
                 script!("leases.lua", "register.lua"),
@@ -107,6 +110,24 @@ impl Store {
         self.count(&publish).await
     }
 
+    /// Answers another Respite: the answer is a key of the bus, which those who may not touch it cannot make,
+    /// and what is told says only that it is there.
+    pub(super) async fn answer(&self, asking: &str, bus: &str, id: &str) -> Result<(), Failure> {
+        let mut set = redis::cmd("SET");
+        set.arg(answer_key(bus, asking, id)).arg(1);
+        set.arg("PX").arg(ANSWER_MS);
+        self.count(&set).await?;
+        self.tell(asking, &["a", bus, id]).await?;
+        Ok(())
+    }
+
+    /// Whether there is such an answer for this Respite; it is taken.
+    pub(super) async fn take_answer(&self, bus: &str, id: &str) -> bool {
+        let mut take = redis::cmd("DEL");
+        take.arg(answer_key(bus, &self.instance, id));
+        matches!(self.count(&take).await, Ok(1))
+    }
+
     /// Executes a command whose reply is a number.
     pub(super) async fn count(&self, command: &redis::Cmd) -> Result<i64, Failure> {
         let counted = self.link.command(command).await;
@@ -129,6 +150,14 @@ impl Store {
         let answer = self.link.script(script, &[key], &all).await;
         answer.map_err(|error| Failure(text_of(&error)))
     }
+}
+
+/// How long an answer is kept: longer than anybody waits for it.
+const ANSWER_MS: u64 = 5000;
+
+/// The key of an answer.
+fn answer_key(bus: &str, asking: &str, id: &str) -> String {
+    format!("{}h:{asking}:{id}", key_prefix(bus))
 }
 
 fn channel_of(instance: &str) -> String {

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::spawn_blocking;
+
 use super::entry::Entry;
 use super::lease::ticks;
+use super::named::Chosen;
 use super::store::Cache;
 use crate::command::{Answer, ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, help};
-use crate::resp::{Args, Proto, ReplyWriter};
+use crate::resp::{Args, Glob, Proto, ReplyWriter};
 
 const DEFAULT_HOTKEYS: usize = 10;
 const MOST_HOTKEYS: usize = 1000;
@@ -59,7 +62,9 @@ const ROWS: &[OwnRow] = &[
         syntax: "CACHE.FLUSH [MATCH glob]",
         complexity: "O(N) with N being the number of entries",
         flags: Flags::ADMIN.union(Flags::LOADING).union(Flags::STALE),
-        categories: Categories::ADMIN.union(Categories::SLOW),
+        categories: Categories::ADMIN
+            .union(Categories::SLOW)
+            .union(Categories::DANGEROUS),
         ..READ
     },
     OwnRow {
@@ -75,12 +80,17 @@ const ROWS: &[OwnRow] = &[
 #[derive(Debug)]
 pub struct CacheFamily {
     cache: Arc<Cache>,
+    /// Held by the one flush by names that is under way: it takes a thread for as long as it lasts.
+    flushing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl CacheFamily {
     /// The commands about this cache.
     pub fn new(cache: Arc<Cache>) -> Self {
-        CacheFamily { cache }
+        CacheFamily {
+            cache,
+            flushing: Arc::default(),
+        }
     }
 
     fn stats(&self, reply: &mut ReplyWriter<'_>) {
@@ -108,8 +118,8 @@ impl CacheFamily {
         }
     }
 
-    fn hotkeys(&self, args: Args<'_>, reply: &mut ReplyWriter<'_>) -> Result<(), &'static str> {
-        let count = match option(args, b"COUNT")? {
+    fn hotkeys(&self, call: &Call<'_>, reply: &mut ReplyWriter<'_>) -> Result<(), &'static str> {
+        let count = match option(call.args, b"COUNT")? {
             None => DEFAULT_HOTKEYS,
             Some(text) => std::str::from_utf8(text)
                 .ok()
@@ -117,7 +127,7 @@ impl CacheFamily {
                 .filter(|count| (1..=MOST_HOTKEYS).contains(count))
                 .ok_or("ERR COUNT must be from 1 to 1000")?,
         };
-        let hottest = self.cache.hottest(count);
+        let hottest = self.cache.hottest(count, |key| call.rights.may_use(key));
         reply.array(hottest.len());
         for (_, key, hits) in hottest {
             reply.map(2);
@@ -129,13 +139,32 @@ impl CacheFamily {
         Ok(())
     }
 
-    fn flush(&self, call: &Call<'_>, reply: &mut ReplyWriter<'_>) -> Result<(), &'static str> {
-        let dropped = match option(call.args, b"MATCH")? {
-            None => self.cache.flush(),
-            Some(pattern) => self.cache.flush_matching(call.db, pattern),
+    fn flush(&self, call: &Call<'_>, reply: &mut ReplyWriter<'_>) -> Result<Answer, &'static str> {
+        let matching = match option(call.args, b"MATCH")? {
+            None if !call.rights.are_restricted() => {
+                reply.integer(i64::try_from(self.cache.flush()).unwrap_or(i64::MAX));
+                return Ok(Answer::Given);
+            }
+            None => None,
+            Some(pattern) => Some((call.db, Glob::new(pattern)?)),
         };
-        reply.integer(i64::try_from(dropped).unwrap_or(i64::MAX));
-        Ok(())
+        let chosen = Chosen {
+            matching,
+            rights: call.rights.clone(),
+        };
+        let (cache, proto) = (Arc::clone(&self.cache), call.proto);
+        let (one, asked) = (Arc::clone(&self.flushing), chosen);
+        Ok(Answer::Later(Box::pin(async move {
+            let _turn = one.lock().await;
+            let flushed = spawn_blocking(move || cache.flush_chosen(&asked)).await;
+            let mut out = Vec::new();
+            let mut reply = ReplyWriter::new(&mut out, proto);
+            match flushed {
+                Ok(dropped) => reply.integer(i64::try_from(dropped).unwrap_or(i64::MAX)),
+                Err(_) => reply.error("ERR the cache was not flushed: the server is stopping"),
+            }
+            out
+        })))
     }
 }
 
@@ -186,6 +215,11 @@ impl Family for CacheFamily {
         ROWS
     }
 
+    /// `CACHE.INSPECT` has its key in its row; the others look at names one by one.
+    fn key(&self, _call: &Call<'_>) -> Option<String> {
+        None
+    }
+
     fn call(&self, call: &Call<'_>, out: &mut Vec<u8>) -> Answer {
         let proto: Proto = call.proto;
         let name = call.args[0].to_ascii_uppercase();
@@ -199,8 +233,11 @@ impl Family for CacheFamily {
                 self.inspect(call, out);
                 return Answer::Given;
             }
-            b"CACHE.HOTKEYS" => self.hotkeys(call.args, &mut reply),
-            b"CACHE.FLUSH" => self.flush(call, &mut reply),
+            b"CACHE.HOTKEYS" => self.hotkeys(call, &mut reply),
+            b"CACHE.FLUSH" => match self.flush(call, &mut reply) {
+                Ok(answer) => return answer,
+                Err(text) => Err(text),
+            },
             _ => {
                 help(ROWS, out);
                 return Answer::Given;

@@ -11,7 +11,8 @@
 //! - `guard` keeps keys from being served or admitted while a command on them is under way.
 //! - `lease` says whether what a fill link brought may still be served; `links` what the links can do, all together.
 //! - `layout` divides the room among the segments; `admission` decides which keys are worth a place. `fill` applies a fill link's replies.
-//! - `view` and `figures` are what can be seen of it, `hotkeys` which keys are hit most, `commands` is `CACHE.*`. `mutant` breaks
+//! - `view` and `figures` are what can be seen of it, `hotkeys` which keys are hit most, `commands` is `CACHE.*`, `named` its
+//!   flushing by names. `mutant` breaks
 //!   single rules on purpose, in test builds only.
 //!
 //! docs/coherence.md has the argument why the promises hold.
@@ -29,6 +30,7 @@ mod lease;
 mod links;
 mod metrics;
 mod mutant;
+mod named;
 mod removal;
 mod segment;
 mod stats;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::full_key::{FullKey, db_of, key_of, write_full_key};
+use super::full_key::write_full_key;
 use super::lease::Lease;
 use super::mutant::{Mutant, is_active};
 use super::stats::count;
-use super::store::{Cache, matches};
+use super::store::Cache;
 
 impl Cache {
     /// Takes a key's entry away and voids its flight, because of a command on it: the key has to be
@@ -79,24 +79,5 @@ impl Cache {
         if let Ok(left) = swept {
             self.segments[left - 1].segment.lock().sweep();
         }
-    }
-
-    /// Drops the entries of a database whose keys match; returns how many.
-    pub fn flush_matching(&self, db: u32, pattern: &[u8]) -> usize {
-        let mut dropped = 0;
-        for part in &self.segments {
-            let mut segment = part.segment.lock();
-            let matching: Vec<FullKey> = segment
-                .entries
-                .iter()
-                .filter(|(key, _)| db_of(key) == db && matches(pattern, key_of(key)))
-                .map(|(key, _)| key.clone())
-                .collect();
-            dropped += matching.len();
-            for key in matching {
-                segment.remove(&key);
-            }
-        }
-        dropped
     }
 }

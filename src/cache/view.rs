@@ -34,13 +34,19 @@ impl Cache {
     }
 
     /// The keys with the most hits of late, most first: database, key, about how many hits.
-    pub(super) fn hottest(&self, most: usize) -> Vec<(u32, Vec<u8>, u64)> {
+    /// Only keys that `shows` takes.
+    pub(super) fn hottest(
+        &self,
+        most: usize,
+        shows: impl Fn(&[u8]) -> bool,
+    ) -> Vec<(u32, Vec<u8>, u64)> {
         let mut hottest = Vec::new();
         for part in &self.segments {
             let segment = part.segment.lock();
             let keys = segment.hot.iter();
             hottest.extend(keys.map(|(key, hits)| (db_of(key), key_of(key).to_vec(), hits)));
         }
+        hottest.retain(|(_, key, _)| shows(key));
         hottest.sort_unstable_by_key(|(_, _, hits)| std::cmp::Reverse(*hits));
         hottest.truncate(most);
         hottest

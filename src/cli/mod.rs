@@ -76,6 +76,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Vec<String>,
     /// The Redis behind: a redis://, rediss:// or unix:// URL [default: embedded].
+    ///
+    /// A password in it shows in the list of processes. Set RESPITE_UPSTREAM instead, or name a
+    /// [credentials.NAME] with a password_file as upstream_credential in the configuration.
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,
     /// Serve the admin pages here; "" for none [default: 127.0.0.1:8008].

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::own::OwnRow;
+use super::rights::Rights;
 use crate::resp::{Args, Proto};
 
 /// A call of one of the family's commands; its arity is right.
@@ -22,6 +23,8 @@ pub struct Call<'a> {
     pub db: u32,
     /// Who calls.
     pub caller: &'a Arc<Caller>,
+    /// What the caller may see and do.
+    pub rights: &'a Rights,
 }
 
 /// The connection that a call came over, for as long as it is there.
@@ -52,6 +55,11 @@ pub enum Answer {
 pub trait Family: Send + Sync {
     /// The commands, declared once.
     fn rows(&self) -> &'static [OwnRow];
+
+    /// Gives the key that a call works on and that its row does not show, as key rules name it (a bus
+    /// is one, for instance): only who may touch it may call. None for a call that works on none, that
+    /// is wrong anyway, or that shows everybody what he may read.
+    fn key(&self, call: &Call<'_>) -> Option<String>;
 
     /// Executes a command: appends its one reply to `reply`, or brings it later. Must not block.
     /// A future does nothing before it is polled, and is polled on the worker of the client; the

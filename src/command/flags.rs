@@ -185,6 +185,16 @@ impl Categories {
             .map(|(name, _)| *name)
     }
 
+    /// Adds what Redis takes to be implied: what is administrative is dangerous.
+    #[must_use]
+    pub fn implied(self) -> Self {
+        let mut categories = self;
+        if self.contains(Self::ADMIN) {
+            categories |= Self::DANGEROUS;
+        }
+        categories
+    }
+
     /// Derives the categories that Redis derives from flags (`setImplicitACLCategories`), for
     /// tables that report none.
     #[must_use]

@@ -28,6 +28,10 @@ pub trait InfoSource: Send + Sync {
 
     /// A command was answered that changes what `INFO` of the backing tells: what is known is out of date.
     fn changed(&self);
+
+    /// Whether an `INFO` is about a shard that it names, or that was bound before, so that rules
+    /// about `SHARD.INFO` are rules about it.
+    fn names_shard(&self, call: &Call<'_>) -> bool;
 }
 
 /// Knows what the section `# Respite` says of the process.

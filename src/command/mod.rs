@@ -23,6 +23,7 @@ mod own;
 mod read_rows;
 mod reading;
 mod reply;
+mod rights;
 mod row;
 mod shipped;
 mod split;
@@ -43,6 +44,7 @@ pub use keys::{KeyList, KeyRef, Seen, each_key, first_key, has_block_option, key
 pub use options::{other_database, sort_reads_others};
 pub use own::{ArgKind, OwnArg, OwnRow};
 pub use reply::{EntryLen, merge_all, merge_count, merge_list, own_getkeys};
+pub use rights::{Judge, Rights};
 pub use row::{Channel, Handling, Local, Pin, Row, arity_ok};
 pub use split::{Split, split_names};
 pub use table::{Table, TableError};

@@ -18,6 +18,9 @@ pub struct OwnRow {
     pub flags: Flags,
     /// The ACL categories.
     pub categories: Categories,
+    /// Commands that tell or do the same: whoever is denied one of them is denied this one. Their
+    /// categories have to be among this one's.
+    pub aliases: &'static [&'static str],
     /// The position of the first key, 0 for none (mostly).
     pub first_key: i32,
     /// The position of the last key; negative: counted from the end.
@@ -146,6 +149,7 @@ impl OwnRow {
         arity: -1,
         flags: Flags::empty(),
         categories: Categories::empty(),
+        aliases: &[],
         first_key: 0,
         last_key: 0,
         key_step: 0,
@@ -164,9 +168,10 @@ impl OwnRow {
             name: self.lower_name().into_boxed_str(),
             arity: self.arity,
             flags: self.flags,
-            categories: self.categories,
+            categories: self.categories.implied(),
             keys: Keys::range(self.first_key, self.last_key, self.key_step, self.flags),
             handling: Handling::Family(family),
+            aliases: self.aliases,
             ..Row::default()
         }
     }

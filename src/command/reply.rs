@@ -7,7 +7,7 @@
 
 use super::flags::Flags;
 use super::own::OwnRow;
-use crate::resp::{Args, Proto, ReplyWriter, glob_match};
+use crate::resp::{Args, MOST_PATTERN, Proto, ReplyWriter, glob_match};
 
 /// How many values an entry of the backing's reply to `COMMAND` has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -135,9 +135,10 @@ fn passes(row: &OwnRow, args: Args<'_>) -> bool {
         return false;
     };
     if kind.eq_ignore_ascii_case(b"pattern") {
-        glob_match(value, row.name.as_bytes(), true)
+        value.len() <= MOST_PATTERN && glob_match(value, row.name.as_bytes(), true)
     } else if kind.eq_ignore_ascii_case(b"aclcat") {
-        row.categories
+        let categories = row.categories.implied();
+        categories
             .names()
             .any(|name| name.as_bytes().eq_ignore_ascii_case(value))
     } else {
@@ -177,8 +178,9 @@ pub(super) fn write_entry(row: &OwnRow, len: EntryLen, proto: Proto, out: &mut V
     if len == EntryLen::Six {
         return;
     }
-    writer.set(row.categories.names().count());
-    row.categories
+    let categories = row.categories.implied();
+    writer.set(categories.names().count());
+    categories
         .names()
         .for_each(|name| writer.simple(format!("@{name}")));
     if len == EntryLen::Seven {

@@ -111,14 +111,17 @@ pub struct Row {
     pub handling: Handling,
     /// What it may do, worked out from the above when the row is taken into a table.
     pub effects: Effects,
+    /// Commands that tell or do the same, in lower case: rules about one of them are about this one, too.
+    pub aliases: &'static [&'static str],
     /// The subcommands by their short names in lower case; mostly empty.
     pub subcommands: HashMap<Box<[u8]>, Row>,
 }
 
 impl Row {
-    /// Works out the effects of the command and of its subcommands.
+    /// Works out the effects of the command and of its subcommands, and the categories that others imply.
     pub(super) fn settle(&mut self) {
         self.subcommands.values_mut().for_each(Self::settle);
+        self.categories = self.categories.implied();
         self.effects = Effects::of(self);
     }
 

@@ -3,6 +3,11 @@
 use super::{error::Problems, raw, secret::MASK};
 use std::{collections::HashSet, fmt};
 
+/// The most bytes of a pattern, as elsewhere: real ones have tens.
+pub(super) const MOST_PATTERN: usize = 64 * 1024;
+/// The refusal of a longer one.
+pub(super) const LONG_PATTERN: &str = "a pattern may have at most 65536 bytes";
+
 /// The rules for clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
@@ -44,6 +49,9 @@ impl Access {
             }
             words(&key("commands"), &user.commands, problems);
             for (pattern, text) in user.keys.iter().enumerate() {
+                if text.len() > MOST_PATTERN {
+                    problems.invalid(format!("{}[{pattern}]", key("keys")), LONG_PATTERN);
+                }
                 if text.is_empty() {
                     problems.invalid(format!("{}[{pattern}]", key("keys")), "must not be empty");
                 }
@@ -105,6 +113,7 @@ fn sha256(hex: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use super::{LONG_PATTERN, MOST_PATTERN};
     use crate::config::testing::{HASH, file, problems};
 
     #[test]
@@ -152,6 +161,19 @@ mod tests {
                 "access.users[4].password_sha256: must be given as 64 hexadecimal digits",
             ]
         );
+    }
+
+    #[test]
+    fn long_patterns_are_refused_wherever_there_are_some() {
+        let long = "x".repeat(MOST_PATTERN + 1);
+        let text = format!(
+            "[cache]\ninclude = [\"{long}\"]\nexclude = [\"{long}\"]\n\
+             [[access.users]]\nname = \"a\"\npassword_sha256 = \"{HASH}\"\nkeys = [\"{long}\"]",
+        );
+        let mut said = problems(&text);
+        said.sort();
+        let keys = ["access.users[0].keys[0]", "cache.exclude", "cache.include"];
+        assert_eq!(said, keys.map(|key| format!("{key}: {LONG_PATTERN}")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `[cache]`: what is kept, and for how long.
 
+use super::access::{LONG_PATTERN, MOST_PATTERN};
 use super::{error::Problems, period::Period, raw, size::Size};
 use std::time::Duration;
 
@@ -83,6 +84,9 @@ pub(super) fn validate(raw: raw::Cache, problems: &mut Problems) -> CacheSetting
     ] {
         if patterns.iter().any(String::is_empty) {
             problems.invalid(key, "a pattern must not be empty");
+        }
+        if patterns.iter().any(|pattern| pattern.len() > MOST_PATTERN) {
+            problems.invalid(key, LONG_PATTERN);
         }
     }
     CacheSettings {

@@ -1,6 +1,6 @@
 //! `[http]`: the admin listener and who may use it.
 
-use super::{Access, ListenAddr, Secret, error::Problems, raw};
+use super::{ListenAddr, Secret, error::Problems, raw};
 
 /// `[http]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,28 +9,24 @@ pub struct Http {
     pub listen: Option<ListenAddr>,
     /// The token that requests have to bring; without it, none is accepted.
     pub token: Option<Secret>,
-    /// Whether requests may bring the name and password of a user of `[access]` instead, and must
-    /// when there is no token.
+    /// Whether requests may bring the name and password of a user of `[access]` instead.
     pub basic_auth: bool,
+    /// The names that requests may call this server by, beside addresses and `localhost`; in lower case.
+    pub hosts: Vec<String>,
     /// Whether `/metrics` has every shard.
     pub fleet_metrics: bool,
 }
 
-impl Http {
-    /// Whether everybody may use it.
-    pub fn is_open(&self) -> bool {
-        self.token.is_none() && !self.basic_auth
-    }
-}
-
-pub(super) fn validate(
-    raw: raw::Http,
-    listen: &[ListenAddr],
-    access: &Access,
-    problems: &mut Problems,
-) -> Http {
-    if raw.basic_auth && access.users.is_empty() {
-        problems.invalid("http.basic_auth", "needs [[access.users]]");
+pub(super) fn validate(raw: raw::Http, listen: &[ListenAddr], problems: &mut Problems) -> Http {
+    for (index, host) in raw.hosts.iter().enumerate() {
+        if host.is_empty()
+            || !host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+        {
+            let key = format!("http.hosts[{index}]");
+            problems.invalid(key, "must be the name of a host, without a port");
+        }
     }
     if raw.token.expose().contains(|c: char| !c.is_ascii_graphic()) {
         problems.invalid("http.token", "must have no spaces and be ASCII");
@@ -39,6 +35,11 @@ pub(super) fn validate(
         listen: address(&raw.listen, listen, problems),
         token: Some(raw.token).filter(|token| !token.expose().is_empty()),
         basic_auth: raw.basic_auth,
+        hosts: raw
+            .hosts
+            .iter()
+            .map(|host| host.to_ascii_lowercase())
+            .collect(),
         fleet_metrics: raw.fleet_metrics,
     }
 }
@@ -70,18 +71,19 @@ pub(super) fn to_raw(http: &Http) -> raw::Http {
             .map_or_else(String::new, ListenAddr::to_string),
         token: http.token.clone().unwrap_or_default(),
         basic_auth: http.basic_auth,
+        hosts: http.hosts.clone(),
         fleet_metrics: http.fleet_metrics,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::config::testing::{HASH, file, problems};
+    use crate::config::testing::{file, problems};
 
     #[test]
     fn a_token_is_kept_and_not_shown() {
         let config = file("http.token = \"hush-hush\"").expect("valid");
-        assert!(!config.http.is_open());
+        assert!(config.http.token.is_some());
         let shown = format!("{config:?}{}", config.to_toml());
         assert!(!shown.contains("hush"), "{shown}");
         let text = "http.token = \"hu sh\"";
@@ -92,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn basic_auth_needs_somebody_to_log_in() {
-        let refused = ["http.basic_auth: needs [[access.users]]"];
-        assert_eq!(problems("http.basic_auth = true"), refused);
-        let text = format!(
-            "http.basic_auth = true\n[[access.users]]\nname = \"a\"\npassword_sha256 = \"{HASH}\""
+    fn hosts_are_names() {
+        let config = file("http.hosts = [\"Respite.example\", \"r1\"]").expect("valid");
+        assert_eq!(config.http.hosts, ["respite.example", "r1"]);
+        let refused = "must be the name of a host, without a port";
+        assert_eq!(
+            problems("http.hosts = [\"\", \"a:80\", \"a/b\"]"),
+            [0, 1, 2].map(|at| format!("http.hosts[{at}]: {refused}"))
         );
-        assert!(!file(&text).expect("valid").http.is_open());
-        assert!(file("").expect("valid").http.is_open());
     }
 }

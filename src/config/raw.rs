@@ -37,6 +37,7 @@ pub(super) struct Http {
     pub(super) listen: String,
     pub(super) token: Secret,
     pub(super) basic_auth: bool,
+    pub(super) hosts: Vec<String>,
     pub(super) fleet_metrics: bool,
 }
 

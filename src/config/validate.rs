@@ -29,7 +29,7 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         .collect();
     let listen = listen(&raw.listen.0, problems);
     let access = Access::validate(raw.access, problems);
-    let http = http::validate(raw.http, &listen, &access, problems);
+    let http = http::validate(raw.http, &listen, problems);
     let upstream_credential = some(raw.upstream_credential);
     let sentinel_credential = some(raw.sentinel_credential);
     let data_dir = path(&raw.data_dir);

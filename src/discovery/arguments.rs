@@ -128,6 +128,26 @@ impl Command {
     }
 }
 
+impl Command {
+    /// The group that it works on; none for [`Command::Groups`].
+    pub(super) fn group(&self) -> Option<&str> {
+        match self {
+            Self::Register { of, .. }
+            | Self::Join { of, .. }
+            | Self::Heartbeat { of, .. }
+            | Self::Leave { of, .. }
+            | Self::Get { of, .. }
+            | Self::Nodes { of, .. }
+            | Self::Resolve { of }
+            | Self::Deregister { of } => Some(&of.group),
+            Self::Watch(Watch { group, .. })
+            | Self::Services { group }
+            | Self::DropGroup { group } => Some(group),
+            Self::Groups => None,
+        }
+    }
+}
+
 impl<'a> Arguments<'a> {
     fn next(&mut self) -> Parsed<&'a [u8]> {
         let arg = self.args.get(self.at).ok_or_else(syntax_error)?;

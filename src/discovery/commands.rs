@@ -1,18 +1,25 @@
 //! `DISCOVERY.*`: carries the commands out and words their replies.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::arguments::{Command, NodeFilter, Watch};
 use super::error::DiscoveryError;
+use super::keys::rule_key;
 use super::model::{Node, Registration};
 use super::replies;
 use super::rows::ROWS;
 use super::service::Discovery;
 use super::store::Joining;
 use super::watch::{Subject, Watched};
-use crate::command::{Answer, Call, Family, OwnRow, help};
+use crate::command::{Answer, Call, Family, OwnRow, Rights, help};
+use crate::random;
 use crate::resp::{Proto, ReplyWriter};
+
+/// Secrets are for those who may change anything.
+const NO_SECRETS: &str =
+    "NOPERM this user has no permissions to see credentials: WITHSECRETS needs +@admin";
 
 /// The commands of service discovery.
 #[derive(Debug)]
@@ -33,6 +40,11 @@ impl Family for DiscoveryFamily {
         ROWS
     }
 
+    fn key(&self, call: &Call<'_>) -> Option<String> {
+        let command = Command::read(call).ok()?;
+        command.group().map(rule_key)
+    }
+
     fn call(&self, call: &Call<'_>, reply: &mut Vec<u8>) -> Answer {
         if call.args[0].eq_ignore_ascii_case(b"DISCOVERY.HELP") {
             help(ROWS, reply);
@@ -45,14 +57,29 @@ impl Family for DiscoveryFamily {
                 return Answer::Given;
             }
         };
+        if matches!(
+            &command,
+            Command::Get {
+                with_secrets: true,
+                ..
+            }
+        ) && !call.rights.is_admin()
+        {
+            ReplyWriter::new(reply, call.proto).error(NO_SECRETS);
+            return Answer::Given;
+        }
         let discovery = Arc::clone(&self.discovery);
         let proto = call.proto;
+        let rights = call.rights.clone();
         match command {
             // Thousands may wait at the same time: what waits is no larger than it has to be.
-            Command::Watch(watch) => Answer::Blocked(Box::pin(watched(discovery, watch, proto))),
-            command => Answer::Later(Box::pin(
-                async move { discovery.answer(command, proto).await },
-            )),
+            Command::Watch(watch) => {
+                let peer = call.caller.peer.map(|peer| peer.ip().to_canonical());
+                Answer::Blocked(Box::pin(watched(discovery, watch, peer, proto)))
+            }
+            command => Answer::Later(Box::pin(async move {
+                discovery.answer(command, &rights, proto).await
+            })),
         }
     }
 
@@ -62,10 +89,10 @@ impl Family for DiscoveryFamily {
 }
 
 impl Discovery {
-    async fn answer(&self, command: Command, proto: Proto) -> Vec<u8> {
+    async fn answer(&self, command: Command, rights: &Rights, proto: Proto) -> Vec<u8> {
         let mut out = Vec::new();
         let mut reply = ReplyWriter::new(&mut out, proto);
-        if let Err(error) = self.carry_out(command, &mut reply).await {
+        if let Err(error) = self.carry_out(command, rights, &mut reply).await {
             reply.error(error.client_text());
         }
         out
@@ -74,6 +101,7 @@ impl Discovery {
     async fn carry_out(
         &self,
         command: Command,
+        rights: &Rights,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), DiscoveryError> {
         let store = &self.store;
@@ -119,7 +147,11 @@ impl Discovery {
                 None => reply.null(),
             },
             Command::Services { group } => replies::names(reply, &store.services(&group).await?),
-            Command::Groups => replies::names(reply, &store.groups().await?),
+            Command::Groups => {
+                let mut groups = store.groups().await?;
+                groups.retain(|group| rights.may_use(rule_key(group).as_bytes()));
+                replies::names(reply, &groups);
+            }
             Command::Deregister { of } => {
                 let removed = store.deregister(&of.group, &of.service).await?;
                 reply.integer(i64::from(removed));
@@ -148,7 +180,7 @@ impl Discovery {
             return Ok(());
         };
         let payload = details.write().map_err(DiscoveryError::Refused)?;
-        let lease = format!("{:016x}", fastrand::u64(..));
+        let lease = random::word();
         let joining = Joining {
             group: &of.group,
             service: &of.service,
@@ -166,9 +198,14 @@ impl Discovery {
 }
 
 /// Waits, and words the reply.
-async fn watched(discovery: Arc<Discovery>, watch: Watch, proto: Proto) -> Vec<u8> {
+async fn watched(
+    discovery: Arc<Discovery>,
+    watch: Watch,
+    peer: Option<IpAddr>,
+    proto: Proto,
+) -> Vec<u8> {
     let with_service = watch.service.is_none();
-    let waited = wait(discovery, watch).await;
+    let waited = wait(discovery, watch, peer).await;
     let mut out = Vec::new();
     let mut reply = ReplyWriter::new(&mut out, proto);
     match waited {
@@ -178,12 +215,16 @@ async fn watched(discovery: Arc<Discovery>, watch: Watch, proto: Proto) -> Vec<u
     out
 }
 
-async fn wait(discovery: Arc<Discovery>, watch: Watch) -> Result<Watched, DiscoveryError> {
+async fn wait(
+    discovery: Arc<Discovery>,
+    watch: Watch,
+    peer: Option<IpAddr>,
+) -> Result<Watched, DiscoveryError> {
     let deadline = watch.timeout.map(|timeout| Instant::now() + timeout);
     let mut subscription = {
         let Watch { group, service, .. } = watch;
         let subject = service.map_or(Subject::Group, |name| Subject::Service(name.into()));
-        discovery.watches.subscribe(&group, subject)?
+        discovery.watches.subscribe(&group, subject, peer)?
     };
     drop(discovery);
     subscription.wait_until(watch.index, deadline).await
@@ -218,7 +259,7 @@ mod tests {
             index: crate::discovery::Index::ZERO,
             timeout: None,
         };
-        let waiting = watched(discovery, watch, Proto::Resp3);
+        let waiting = watched(discovery, watch, None, Proto::Resp3);
         let bytes = size_of_val(&waiting);
         assert!(bytes <= 1024, "{bytes} bytes");
     }

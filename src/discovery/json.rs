@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::error::DiscoveryError;
+use super::keys::rule_key;
 use super::model::Node;
 use super::names::name;
 use super::service::Discovery;
@@ -36,6 +37,12 @@ pub struct ServiceFilter {
 impl Discovery {
     /// The group of commands and pages that name none.
     pub const DEFAULT_GROUP: &str = super::names::DEFAULT_GROUP;
+
+    /// The key that stands for a group in key rules.
+    #[must_use]
+    pub fn rule_key(group: &str) -> String {
+        rule_key(group)
+    }
 
     /// A JSON object with the services of a group, each with its nodes, a service a piece.
     ///

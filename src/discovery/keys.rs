@@ -16,6 +16,11 @@ pub(super) fn of_group(group: &str) -> [String; PARTS.len()] {
     PARTS.map(|part| format!("respite:d:{{{tag}}}:{part}"))
 }
 
+/// The key that stands for a group in key rules: `respite:d:{group}`.
+pub(super) fn rule_key(group: &str) -> String {
+    format!("respite:d:{{{}}}", tag(group))
+}
+
 /// The key of a group's event stream.
 pub(super) fn events(group: &str) -> String {
     format!("respite:d:{{{}}}:events", tag(group))

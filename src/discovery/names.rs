@@ -15,7 +15,9 @@ pub(super) const SERVICE_NODES: usize = 10_000;
 /// The most nodes of a group.
 pub(super) const GROUP_NODES: usize = 50_000;
 /// The most groups that the clients of one Respite may watch at the same time.
-pub(super) const WATCHED_GROUPS: usize = 1000;
+pub(super) const WATCHED_GROUPS: usize = 4000;
+/// The most of these for clients of one address, so that nobody takes the places of all others.
+pub(super) const WATCHED_OF_ADDRESS: usize = 1000;
 
 /// The group of commands that name none.
 pub(super) const DEFAULT_GROUP: &str = "default";

@@ -58,6 +58,6 @@ impl Discovery {
     /// When too many groups are followed already.
     pub fn subscribe(&self, group: &str, service: &str) -> Result<Subscription, DiscoveryError> {
         let subject = Subject::Service(Arc::from(service));
-        self.watches.subscribe(group, subject)
+        self.watches.subscribe(group, subject, None)
     }
 }

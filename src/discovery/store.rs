@@ -16,6 +16,7 @@ use super::model::{Node, NodeList, NodeState};
 use super::names::{GROUP_NODES, SERVICE_NODES, SERVICES};
 use super::presence::Presence;
 use super::scripts::Scripts;
+use crate::random;
 use crate::upstream::{ControlLink, ControlScript};
 
 /// How often an operation is begun again because this Respite had not been there. One that was
@@ -255,7 +256,7 @@ impl Store {
         args: &[&[u8]],
     ) -> Result<Replied, DiscoveryError> {
         let keys = keys::of_group(group);
-        let epoch = format!("{:016x}", fastrand::u64(1..));
+        let epoch = random::word();
         for _ in 0..ATTEMPTS {
             let seen = self.presence.seen();
             let mut all: Vec<&[u8]> = vec![&seen.now, &seen.ended, &seen.outages];

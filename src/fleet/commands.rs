@@ -253,6 +253,11 @@ impl Family for ShardFamily {
         ROWS
     }
 
+    /// A shard is no key: to change one takes `@admin`.
+    fn key(&self, _call: &Call<'_>) -> Option<String> {
+        None
+    }
+
     fn call(&self, call: &Call<'_>, out: &mut Vec<u8>) -> Answer {
         let name = call.args[0].to_ascii_uppercase();
         let mut reply = ReplyWriter::new(out, call.proto);

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-
 use super::Fleet;
 use super::commands::{Words, unknown_option};
 use super::info::{check_age, no_shard, not_ready};
-use super::list::AT_ONCE;
+use super::list::{AT_ONCE, Turn, begin};
 use super::shard::{Shard, State, Status};
 use crate::command::{Answer, Call};
 use crate::config::FleetSettings;
-use crate::resp::{Proto, ReplyWriter, glob_match};
+use crate::resp::{Glob, LONG_PATTERN, MOST_PATTERN, Proto, ReplyWriter};
 
 /// So many patterns are looked at for each field.
 const MOST_GLOBS: usize = 100;
@@ -20,11 +18,20 @@ const MOST_GLOBS: usize = 100;
 /// An id that was asked for, with its shard.
 type Named = (Box<[u8]>, Option<Arc<Shard>>);
 
+/// The patterns, which together are no longer than one may be.
+fn taken_apart(globs: &[&[u8]]) -> Result<Vec<Glob>, String> {
+    if globs.iter().map(|glob| glob.len()).sum::<usize>() > MOST_PATTERN {
+        return Err(LONG_PATTERN.to_owned());
+    }
+    let globs = globs.iter().map(|glob| Glob::new(glob));
+    Ok(globs.collect::<Result<_, _>>()?)
+}
+
 pub(super) struct FieldsCall {
     /// In the order asked; an id without a shard is one that nobody tracks.
     shards: Vec<Named>,
     settings: Arc<FleetSettings>,
-    globs: Vec<Box<[u8]>>,
+    globs: Vec<Glob>,
     most: Option<Duration>,
     partial: bool,
     proto: Proto,
@@ -68,7 +75,7 @@ impl FieldsCall {
         Ok(FieldsCall {
             shards,
             settings: fleet.settings(),
-            globs: globs.into_iter().map(Box::from).collect(),
+            globs: taken_apart(&globs)?,
             most,
             partial,
             proto: call.proto,
@@ -77,22 +84,16 @@ impl FieldsCall {
 
     /// Writes a few shards now, many bit by bit.
     pub(super) fn answer(self, out: &mut Vec<u8>) -> Answer {
-        if self.shards.len() > AT_ONCE {
-            return Answer::Later(Box::pin(self.write()));
-        }
-        if let Some(reply) = self.write().now_or_never() {
-            out.extend_from_slice(&reply);
-        }
-        Answer::Given
+        let at_once = self.shards.len() <= AT_ONCE;
+        begin(Box::pin(self.write()), at_once, out)
     }
 
     async fn write(self) -> Vec<u8> {
         let mut out = Vec::new();
         ReplyWriter::new(&mut out, self.proto).array(self.shards.len());
-        for (index, (id, shard)) in self.shards.iter().enumerate() {
-            if index % AT_ONCE == AT_ONCE - 1 {
-                tokio::task::yield_now().await;
-            }
+        let mut turn = Turn::default();
+        for (id, shard) in &self.shards {
+            turn.may_end().await;
             let status = shard.as_ref().map(|shard| shard.status(&self.settings));
             let error = self.problem(id, status.as_ref());
             if let Some(error) = error.as_ref().filter(|_| !self.partial) {
@@ -121,8 +122,7 @@ impl FieldsCall {
         let mut fields = Vec::new();
         if let (Some(latest), None) = (latest, error) {
             let wanted = |(name, _): &(&[u8], &[u8])| {
-                let is = |glob: &[u8]| glob_match(glob, name, false);
-                self.globs.is_empty() || self.globs.iter().any(|glob| is(glob))
+                self.globs.is_empty() || self.globs.iter().any(|glob| glob.is_match(name))
             };
             fields.extend(latest.snapshot.fields().filter(wanted));
         }

@@ -194,6 +194,11 @@ impl Fleet {
 }
 
 impl InfoSource for Fleet {
+    fn names_shard(&self, call: &Call<'_>) -> bool {
+        let named = call.args.get(1).and_then(|id| std::str::from_utf8(id).ok());
+        call.caller.shard.lock().is_some() || named.is_some_and(|id| self.shard(id).is_some())
+    }
+
     fn info(&self, call: &Call<'_>, waker: &Waker, out: &mut Vec<u8>) -> InfoAnswer {
         let mut reply = ReplyWriter::new(out, call.proto);
         let named = call.args.get(1).and_then(|id| std::str::from_utf8(id).ok());

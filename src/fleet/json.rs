@@ -12,7 +12,7 @@ use super::info::not_ready;
 use super::shard::{Role, Shard, State, Status};
 use super::snapshot::{Snapshot, Wanted};
 use crate::config::FleetSettings;
-use crate::resp::glob_match;
+use crate::resp::Glob;
 
 /// The shards that are wanted; those of every kind unless it says otherwise.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +20,7 @@ pub struct ShardFilter {
     /// Only in this state.
     pub state: Option<State>,
     /// Only with ids that this glob matches.
-    pub glob: Option<Vec<u8>>,
+    pub glob: Option<Glob>,
 }
 
 /// A shard, as `SHARD.LIST` tells it, and what is wrong with it.
@@ -106,7 +106,7 @@ fn listed(
     with_info: bool,
 ) -> Option<String> {
     if let Some(glob) = &filter.glob
-        && !glob_match(glob, shard.id().as_bytes(), false)
+        && !glob.is_match(shard.id().as_bytes())
     {
         return None;
     }

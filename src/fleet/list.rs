@@ -1,23 +1,58 @@
 //! `SHARD.LIST`: every shard in a few words.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
 use super::Fleet;
 use super::commands::{Words, unknown_option};
 use super::shard::{Shard, State, Status};
-use crate::command::{Answer, Call};
+use crate::command::{Answer, Call, Pending};
 use crate::config::FleetSettings;
-use crate::resp::{Proto, ReplyWriter, glob_match};
+use crate::resp::{Glob, Proto, ReplyWriter};
 
-/// So many shards are written without letting other clients have their turn.
+/// A list of so many shards is written bit by bit.
 pub(super) const AT_ONCE: usize = 128;
+/// How long one call keeps a worker before other clients have their turn.
+const TURN: Duration = Duration::from_millis(1);
+
+/// Writes a reply now, or what is left of it when the call has its next turn.
+pub(super) fn begin(mut writing: Pending, at_once: bool, out: &mut Vec<u8>) -> Answer {
+    match at_once.then(|| (&mut writing).now_or_never()).flatten() {
+        Some(reply) => {
+            out.extend_from_slice(&reply);
+            Answer::Given
+        }
+        None => Answer::Later(writing),
+    }
+}
+
+/// A call's turn on its worker.
+#[derive(Debug)]
+pub(super) struct Turn(Instant);
+
+impl Default for Turn {
+    fn default() -> Self {
+        Turn(Instant::now())
+    }
+}
+
+impl Turn {
+    /// Lets others have their turn if this one has lasted long enough.
+    pub(super) async fn may_end(&mut self) {
+        if self.0.elapsed() > TURN {
+            tokio::task::yield_now().await;
+            *self = Turn::default();
+        }
+    }
+}
 
 pub(super) struct ListCall {
     shards: Vec<Arc<Shard>>,
     settings: Arc<FleetSettings>,
     state: Option<State>,
+    glob: Option<Glob>,
     proto: Proto,
 }
 
@@ -35,39 +70,34 @@ impl ListCall {
                     });
                     state = Some(known?);
                 }
-                b"MATCH" => glob = Some(words.word()?),
+                b"MATCH" => glob = Some(Glob::new(words.word()?)?),
                 _ => return Err(unknown_option()),
             }
         }
-        let all = fleet.shards();
-        let named = |shard: &&Arc<Shard>| {
-            glob.is_none_or(|glob| glob_match(glob, shard.id().as_bytes(), false))
-        };
         Ok(ListCall {
-            shards: all.sorted().iter().filter(named).cloned().collect(),
+            shards: fleet.shards().sorted().to_vec(),
             settings: fleet.settings(),
             state,
+            glob,
             proto: call.proto,
         })
     }
 
     /// Writes a short list now, a long one bit by bit.
     pub(super) fn answer(self, out: &mut Vec<u8>) -> Answer {
-        if self.shards.len() > AT_ONCE {
-            return Answer::Later(Box::pin(self.write()));
-        }
-        if let Some(reply) = self.write().now_or_never() {
-            out.extend_from_slice(&reply);
-        }
-        Answer::Given
+        let at_once = self.shards.len() <= AT_ONCE;
+        begin(Box::pin(self.write()), at_once, out)
     }
 
     async fn write(self) -> Vec<u8> {
         let mut listed = 0;
         let mut entries = Vec::new();
-        for (index, shard) in self.shards.iter().enumerate() {
-            if index % AT_ONCE == AT_ONCE - 1 {
-                tokio::task::yield_now().await;
+        let mut turn = Turn::default();
+        for shard in &self.shards {
+            turn.may_end().await;
+            let glob = self.glob.as_ref();
+            if glob.is_some_and(|glob| !glob.is_match(shard.id().as_bytes())) {
+                continue;
             }
             let status = shard.status(&self.settings);
             if self.state.is_none_or(|state| state == status.state) {

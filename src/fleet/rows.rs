@@ -17,6 +17,11 @@ const ADMIN: OwnRow = OwnRow {
     ..READ
 };
 
+/// What tells the same as `INFO`.
+const INFO: &[&str] = &["info"];
+/// The categories of `INFO`, as Redis has them.
+const OF_INFO: Categories = Categories::SLOW.union(Categories::DANGEROUS);
+
 const ID: OwnArg = OwnArg::new("id", ArgKind::String);
 const MAXAGE: OwnArg = OwnArg::new("milliseconds", ArgKind::Integer)
     .token("MAXAGE")
@@ -41,6 +46,8 @@ pub(super) const ROWS: &[OwnRow] = &[
     },
     OwnRow {
         name: "SHARD.INFO",
+        categories: OF_INFO,
+        aliases: INFO,
         arity: -2,
         summary: "Returns what a shard said at the last poll, as INFO does",
         syntax: "SHARD.INFO id [MAXAGE ms] [SECTION name ...]",
@@ -56,6 +63,8 @@ pub(super) const ROWS: &[OwnRow] = &[
     },
     OwnRow {
         name: "SHARD.FIELDS",
+        categories: OF_INFO,
+        aliases: INFO,
         arity: -1,
         summary: "Returns fields of the INFO of several shards",
         syntax: "SHARD.FIELDS [IDS n id ...] [MATCH n glob ...] [MAXAGE ms] [PARTIAL]",

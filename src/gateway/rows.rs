@@ -11,7 +11,9 @@ const READ: OwnRow = OwnRow {
 
 const ADMIN: OwnRow = OwnRow {
     flags: Flags::ADMIN.union(Flags::LOADING).union(Flags::STALE),
-    categories: Categories::ADMIN.union(Categories::SLOW),
+    categories: Categories::ADMIN
+        .union(Categories::SLOW)
+        .union(Categories::DANGEROUS),
     ..READ
 };
 

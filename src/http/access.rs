@@ -1,19 +1,23 @@
-//! Who may ask what: a token, the users of `[access]`, protected mode.
+//! Who may ask what: the name that the server is called by, a token, the users of `[access]`, protected mode.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, Uri};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
-use crate::access::AccessList;
+use crate::access::{AccessList, Denied, Logins, UserId};
+use crate::command::{Rights, Table};
 use crate::config::Http;
+use crate::resp::ArgVec;
 
-/// Pages that say only whether the server lives: probes ask for them without a login.
+/// Pages that say only whether the server lives: probes ask for them without a login, by any name.
 const FREE: [&str; 2] = ["/health", "/ready"];
 
 /// Whether a page is served to whoever asks, whatever else happens.
@@ -36,6 +40,26 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Guard {
     rules: ArcSwap<Rules>,
+    logins: Arc<Logins>,
+}
+
+/// Whoever was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Viewer {
+    /// Nobody has to log in.
+    Anybody,
+    /// Has shown the token: may see everything that is not denied to all.
+    Token,
+    /// Sees what this user may see.
+    User(UserId),
+}
+
+/// What whoever was let in may see.
+#[derive(Clone)]
+pub struct Sight {
+    access: Arc<AccessList>,
+    user: Option<UserId>,
+    table: Arc<Table>,
 }
 
 /// A name with its password.
@@ -50,10 +74,17 @@ pub(super) struct Login {
 pub(super) enum Refused {
     #[error("a login is needed")]
     Unknown,
+    /// The login was wrong: the answer has to wait so long.
+    #[error("a login is needed")]
+    Wrong(Duration),
     #[error(
-        "protected mode: there is neither a token nor a login for HTTP and it listens on all \
-         interfaces, so only this host is served. Set http.token or http.basic_auth, listen on one \
-         address, or set access.protected_mode to false"
+        "the Host of the request is neither an address nor localhost: name it in http.hosts if this \
+         server is meant"
+    )]
+    Host,
+    #[error(
+        "protected mode: there is neither a token nor a user, so only this host is served. Set \
+         http.token or access.users, or set access.protected_mode to false"
     )]
     Protected,
 }
@@ -61,8 +92,8 @@ pub(super) enum Refused {
 impl Refused {
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Refused::Unknown => StatusCode::UNAUTHORIZED,
-            Refused::Protected => StatusCode::FORBIDDEN,
+            Refused::Unknown | Refused::Wrong(_) => StatusCode::UNAUTHORIZED,
+            Refused::Protected | Refused::Host => StatusCode::FORBIDDEN,
         }
     }
 }
@@ -72,6 +103,7 @@ impl Guard {
     pub fn new(rules: Rules) -> Self {
         Guard {
             rules: ArcSwap::from_pointee(rules),
+            logins: Arc::default(),
         }
     }
 
@@ -80,9 +112,9 @@ impl Guard {
         self.rules.store(Arc::new(rules));
     }
 
-    /// Whether keys are read as a user of `[access]`, whatever else the rules are.
-    pub(super) fn keys_need_user(&self) -> bool {
-        !self.rules.load().access.is_open()
+    /// The logins that failed, over HTTP and wherever else it is asked about.
+    pub fn logins(&self) -> &Arc<Logins> {
+        &self.logins
     }
 
     /// Whether `/metrics` has every shard.
@@ -90,44 +122,104 @@ impl Guard {
         self.rules.load().http.fleet_metrics
     }
 
-    /// Lets a request for a page in or not. `everywhere`: the listener is on all interfaces.
+    /// What a viewer may see, with the commands that are known now.
+    pub(super) fn sight(&self, viewer: Viewer, table: Arc<Table>) -> Sight {
+        Sight {
+            access: Arc::clone(&self.rules.load().access),
+            user: match viewer {
+                Viewer::Anybody => None,
+                Viewer::Token => Some(UserId::TRUSTED),
+                Viewer::User(user) => Some(user),
+            },
+            table,
+        }
+    }
+
+    /// Lets a request for a page in or not.
     pub(super) fn admit(
         &self,
-        path: &str,
+        uri: &Uri,
         headers: &HeaderMap,
         peer: SocketAddr,
-        everywhere: bool,
-    ) -> Result<(), Refused> {
+    ) -> Result<Viewer, Refused> {
         let rules = self.rules.load();
-        if rules.http.is_open() {
+        if FREE.contains(&uri.path()) {
+            return Ok(Viewer::Anybody);
+        }
+        if !is_for_us(uri, headers, &rules.http.hosts) {
+            return Err(Refused::Host);
+        }
+        let has_users = !rules.access.is_open();
+        if !has_users && rules.http.token.is_none() {
             let foreign = !peer.ip().to_canonical().is_loopback();
-            let protected = rules.protected_mode && everywhere && foreign;
-            return if protected {
-                Err(Refused::Protected)
-            } else {
-                Ok(())
+            return match rules.protected_mode && foreign {
+                true => Err(Refused::Protected),
+                false => Ok(Viewer::Anybody),
             };
         }
-        // The session that reads a key logs in itself, with the rights of its user.
-        let as_user = path.starts_with("/keys/") && !rules.access.is_open();
-        if is_free(path) || as_user {
-            return Ok(());
+        let token = scheme(headers, "bearer").filter(|_| rules.http.token.is_some());
+        // Keys are for those who may read them, whoever may see the rest.
+        let takes_users = has_users && (rules.http.basic_auth || uri.path().starts_with("/keys/"));
+        let login = login(headers).filter(|_| takes_users);
+        if token.is_none() && login.is_none() {
+            return Err(Refused::Unknown);
         }
         let by_token = || {
-            let given = scheme(headers, "bearer")?;
-            let token = rules.http.token.as_ref()?;
+            let wanted = rules.http.token.as_ref()?;
             // Of digests, nothing can be learnt by how long it takes to compare them.
-            (Sha256::digest(given) == Sha256::digest(token.expose())).then_some(())
+            (Sha256::digest(token?) == Sha256::digest(wanted.expose())).then_some(Viewer::Token)
         };
         let by_login = || {
-            let login = login(headers).filter(|_| rules.http.basic_auth)?;
-            rules
-                .access
-                .authenticate(&login.user, &login.password)
-                .map(drop)
+            let login = login.as_ref()?;
+            let user = rules.access.authenticate(&login.user, &login.password);
+            user.map(Viewer::User)
         };
-        by_token().or_else(by_login).ok_or(Refused::Unknown)
+        match by_token().or_else(by_login) {
+            Some(viewer) => {
+                self.logins.succeeded(Some(peer.ip()));
+                Ok(viewer)
+            }
+            None => Err(Refused::Wrong(self.logins.failed(Some(peer.ip())))),
+        }
     }
+}
+
+impl Sight {
+    /// Whether the viewer may run a command, by its name in capitals, and so see what it tells.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn may_run(&self, command: &str) -> Result<(), Denied> {
+        let args: ArgVec = [command].into_iter().collect();
+        let name = command.as_bytes();
+        let row = self.table.get(name);
+        self.access
+            .check(self.user, row, name, None, args.as_args())
+    }
+
+    /// What the viewer may see of Respite's own.
+    pub fn rights(&self) -> Rights {
+        self.access.rights(self.user)
+    }
+}
+
+/// Whether a request names this server: by an address, as `localhost`, or by one of its own names. A page in
+/// a browser whose name was made to lead here names itself. Requests without a name come from no browser.
+fn is_for_us(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> bool {
+    let is_ours = |authority: &Authority| {
+        let host = authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let name = host.trim_end_matches('.').to_ascii_lowercase();
+        bare.parse::<IpAddr>().is_ok() || name == "localhost" || hosts.contains(&name)
+    };
+    let mut named = headers.get_all(HOST).iter();
+    let first = named.next();
+    let is_one = named.next().is_none();
+    let by_header = first.is_none_or(|host| {
+        let authority = host.to_str().ok().and_then(|host| host.parse().ok());
+        authority.is_some_and(|authority| is_ours(&authority))
+    });
+    is_one && by_header && uri.authority().is_none_or(is_ours)
 }
 
 /// The credentials of a scheme.
@@ -166,6 +258,7 @@ mod tests {
                 listen: None,
                 token: token.map(Secret::new),
                 basic_auth,
+                hosts: vec!["respite.example".to_owned()],
                 fleet_metrics: true,
             },
             protected_mode,
@@ -173,7 +266,7 @@ mod tests {
         })
     }
 
-    fn admit(guard: &Guard, path: &str, given: &str, peer: &str) -> Result<(), Refused> {
+    fn admit(guard: &Guard, path: &str, given: &str, peer: &str) -> Result<Viewer, Refused> {
         let mut headers = HeaderMap::new();
         if !given.is_empty() {
             headers.insert(
@@ -181,51 +274,125 @@ mod tests {
                 HeaderValue::from_str(given).expect("a header"),
             );
         }
-        guard.admit(path, &headers, peer.parse().expect("an address"), true)
+        let peer = peer.parse().expect("an address");
+        guard.admit(&path.parse().expect("a URI"), &headers, peer)
     }
 
     const HERE: &str = "127.0.0.1:1";
     const THERE: &str = "10.0.0.1:1";
+    const WRONG: Result<Viewer, Refused> = Err(Refused::Wrong(Duration::ZERO));
 
     #[test]
     fn without_a_login_other_hosts_are_refused() {
-        let open = guard(None, false, true, false);
-        assert_eq!(admit(&open, "/stats", "", HERE), Ok(()));
-        assert_eq!(admit(&open, "/stats", "", "[::ffff:127.0.0.1]:1"), Ok(()));
+        let open = guard(None, true, true, false);
+        assert_eq!(admit(&open, "/stats", "", HERE), Ok(Viewer::Anybody));
+        let mapped = "[::ffff:127.0.0.1]:1";
+        assert_eq!(admit(&open, "/stats", "", mapped), Ok(Viewer::Anybody));
         assert_eq!(admit(&open, "/stats", "", THERE), Err(Refused::Protected));
-        let unprotected = guard(None, false, false, false);
-        assert_eq!(admit(&unprotected, "/stats", "", THERE), Ok(()));
+        assert_eq!(admit(&open, "/health", "", THERE), Ok(Viewer::Anybody));
+        let unprotected = guard(None, true, false, false);
+        assert_eq!(
+            admit(&unprotected, "/stats", "", THERE),
+            Ok(Viewer::Anybody)
+        );
     }
 
     #[test]
     fn a_token_opens_every_page() {
-        let guard = guard(Some("t0"), false, true, false);
-        assert_eq!(admit(&guard, "/stats", "Bearer t0", THERE), Ok(()));
-        assert_eq!(admit(&guard, "/keys/a", "bearer  t0", HERE), Ok(()));
-        for given in ["", "Bearer t1", "Bearer", "Basic dDA6", "t0"] {
+        let guard = guard(Some("t0"), true, true, false);
+        assert_eq!(
+            admit(&guard, "/stats", "Bearer t0", THERE),
+            Ok(Viewer::Token)
+        );
+        assert_eq!(
+            admit(&guard, "/keys/a", "bearer  t0", HERE),
+            Ok(Viewer::Token)
+        );
+        for given in ["", "Bearer", "Basic dDA6", "t0"] {
             assert_eq!(
                 admit(&guard, "/stats", given, HERE),
                 Err(Refused::Unknown),
                 "{given}"
             );
         }
-        assert_eq!(admit(&guard, "/health", "", THERE), Ok(()));
-        assert_eq!(admit(&guard, "/ready", "", THERE), Ok(()));
+        assert_eq!(admit(&guard, "/stats", "Bearer t1", HERE), WRONG);
+        assert_eq!(admit(&guard, "/health", "", THERE), Ok(Viewer::Anybody));
+        assert_eq!(admit(&guard, "/ready", "", THERE), Ok(Viewer::Anybody));
     }
 
     #[test]
-    fn a_user_opens_pages_if_that_is_wanted() {
+    fn a_user_opens_pages_unless_that_is_not_wanted() {
         let right = format!("Basic {}", BASE64_STANDARD.encode("ann:pw"));
         let wrong = format!("Basic {}", BASE64_STANDARD.encode("ann:no"));
-        let with = guard(Some("t0"), true, true, true);
-        assert_eq!(admit(&with, "/stats", &right, THERE), Ok(()));
-        assert_eq!(admit(&with, "/stats", &wrong, THERE), Err(Refused::Unknown));
-        assert_eq!(admit(&with, "/stats", "Bearer t0", THERE), Ok(()));
+        let with = guard(None, true, true, true);
+        let seen = admit(&with, "/stats", &right, THERE);
+        assert!(matches!(seen, Ok(Viewer::User(_))), "{seen:?}");
+        assert_eq!(admit(&with, "/stats", &wrong, THERE), WRONG);
+        assert_eq!(
+            admit(&with, "/stats", "Bearer t0", THERE),
+            Err(Refused::Unknown)
+        );
+        assert_eq!(admit(&with, "/stats", "", HERE), Err(Refused::Unknown));
         let without = guard(Some("t0"), false, true, true);
         assert_eq!(
             admit(&without, "/stats", &right, THERE),
             Err(Refused::Unknown)
         );
-        assert!(without.keys_need_user());
+        assert!(admit(&without, "/keys/a", &right, THERE).is_ok());
+    }
+
+    #[test]
+    fn failures_make_the_next_answer_wait() {
+        let guard = guard(Some("t0"), true, true, false);
+        for _ in 0..10 {
+            assert_eq!(admit(&guard, "/stats", "Bearer t1", THERE), WRONG);
+        }
+        let late = admit(&guard, "/stats", "Bearer t1", THERE);
+        assert!(
+            matches!(late, Err(Refused::Wrong(wait)) if !wait.is_zero()),
+            "{late:?}"
+        );
+        assert_eq!(guard.logins().failures(), 11);
+    }
+
+    #[test]
+    fn only_names_of_ours_are_answered() {
+        let hosts = ["respite.example".to_owned()];
+        let asked = |uri: &str, named: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for name in named {
+                headers.append(HOST, HeaderValue::from_str(name).expect("a header"));
+            }
+            is_for_us(&uri.parse().expect("a URI"), &headers, &hosts)
+        };
+        for host in [
+            "127.0.0.1:8008",
+            "10.0.0.1",
+            "[::1]:8008",
+            "[::ffff:127.0.0.1]",
+            "localhost",
+            "LocalHost:8008",
+            "localhost.",
+            "respite.example",
+            "RESPITE.example:80",
+        ] {
+            assert!(asked("/", &[host]), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8008",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "127.0.0.1@evil.example",
+            "respite.example.evil.example",
+            "",
+            "a b",
+        ] {
+            assert!(!asked("/", &[host]), "{host}");
+        }
+        assert!(asked("/", &[]), "no browser");
+        assert!(!asked("/", &["localhost", "evil.example"]));
+        assert!(!asked("http://evil.example/", &["localhost"]));
+        assert!(asked("http://localhost/", &["localhost"]));
     }
 }

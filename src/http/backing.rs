@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::Uri;
 use axum::response::Response;
 
+use super::access::Sight;
 use super::inventory::{Asked, Inventory, PageError};
 use super::pages::no_page;
 use super::pieces::json;
@@ -14,9 +15,9 @@ use super::query::{between, is_set, query};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// `?group=&service=&all`: services with their nodes.
-pub(super) async fn services(inventory: &dyn Inventory, uri: &Uri) -> Response {
+pub(super) async fn services(inventory: &dyn Inventory, sight: &Sight, uri: &Uri) -> Response {
     let text = |name| query(uri, name).map(|value| value.into_owned());
-    let asked = inventory.services(text("group"), text("service"), is_set(uri, "all"));
+    let asked = inventory.services(sight, text("group"), text("service"), is_set(uri, "all"));
     match within(asked).await {
         Ok(chunks) => json(Box::new(chunks.chain(end()))),
         Err(error) => error.response(),
@@ -24,11 +25,11 @@ pub(super) async fn services(inventory: &dyn Inventory, uri: &Uri) -> Response {
 }
 
 /// `/bus/{bus}/methods`: the methods of a bus.
-pub(super) async fn methods(inventory: &dyn Inventory, uri: &Uri) -> Response {
+pub(super) async fn methods(inventory: &dyn Inventory, sight: &Sight, uri: &Uri) -> Response {
     let Some(bus) = between(uri, "/bus/", "/methods") else {
         return no_page();
     };
-    match within(inventory.methods(bus)).await {
+    match within(inventory.methods(sight, bus)).await {
         Ok(text) => json(Box::new(std::iter::once(text).chain(end()))),
         Err(error) => error.response(),
     }

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 
+use super::access::Sight;
 use super::pages::error;
 use super::pieces::{Chunks, Part};
 
@@ -12,6 +13,8 @@ use super::pieces::{Chunks, Part};
 pub enum PageError {
     /// What was asked cannot be: 400.
     Invalid(String),
+    /// Whoever asks may not see it: 403.
+    Denied(String),
     /// There is no such thing: 404.
     Unknown(String),
     /// Who knows cannot be asked, or has not answered yet: 503.
@@ -45,19 +48,27 @@ pub trait Inventory: Send + Sync {
     fn shard(&self, id: &str, sections: &[&str]) -> Result<String, PageError>;
 
     /// The services of a group with their nodes, as JSON; `all`: with lapsed nodes that are kept.
-    fn services(&self, group: Option<String>, service: Option<String>, all: bool) -> Asked<Chunks>;
+    /// Only what the viewer may see, here and below.
+    fn services(
+        &self,
+        sight: &Sight,
+        group: Option<String>,
+        service: Option<String>,
+        all: bool,
+    ) -> Asked<Chunks>;
 
     /// The methods of a bus, as JSON.
-    fn methods(&self, bus: String) -> Asked<String>;
+    fn methods(&self, sight: &Sight, bus: String) -> Asked<String>;
 
     /// The parts of `/dump`, each a JSON value, beside the gateway's services.
-    fn parts(&self) -> Vec<(&'static str, Part)>;
+    fn parts(&self, sight: &Sight) -> Vec<(&'static str, Part)>;
 }
 
 impl PageError {
     pub(super) fn response(&self) -> Response {
         let (status, text) = match self {
             PageError::Invalid(text) => (StatusCode::BAD_REQUEST, text),
+            PageError::Denied(text) => (StatusCode::FORBIDDEN, text),
             PageError::Unknown(text) => (StatusCode::NOT_FOUND, text),
             PageError::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
         };

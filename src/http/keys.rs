@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
-use super::access::{Guard, Login, login};
+use super::access::{Login, Viewer, login};
 use super::pages::{error, json_response, unauthorized};
 use super::query::query;
 use crate::resp::{parse_reply, write_command};
@@ -38,14 +38,15 @@ pub struct KeyClient {
     pub hits: Arc<AtomicU64>,
 }
 
-/// Opens a client that shows as one at an address; none when there are too many.
-pub type OpenKeyClient = Arc<dyn Fn(SocketAddr) -> io::Result<Option<KeyClient>> + Send + Sync>;
+/// Opens a client that shows as one at an address, and to which no user's rules apply if it is trusted;
+/// none when there are too many.
+pub type OpenKeyClient =
+    Arc<dyn Fn(SocketAddr, bool) -> io::Result<Option<KeyClient>> + Send + Sync>;
 
 /// Reads keys.
 #[derive(Clone)]
 pub(super) struct Keys {
     open: OpenKeyClient,
-    guard: Arc<Guard>,
     permits: Arc<Semaphore>,
 }
 
@@ -63,15 +64,20 @@ impl From<io::Error> for Failure {
 }
 
 impl Keys {
-    pub(super) fn new(open: OpenKeyClient, guard: Arc<Guard>) -> Self {
+    pub(super) fn new(open: OpenKeyClient) -> Self {
         Keys {
             open,
-            guard,
             permits: Arc::new(Semaphore::new(MOST_READS)),
         }
     }
 
-    pub(super) async fn get(&self, uri: &Uri, headers: &HeaderMap, peer: SocketAddr) -> Response {
+    pub(super) async fn get(
+        &self,
+        uri: &Uri,
+        viewer: Viewer,
+        headers: &HeaderMap,
+        peer: SocketAddr,
+    ) -> Response {
         let path = uri.path().strip_prefix("/keys/").unwrap_or_default();
         let key: Vec<u8> = percent_decode_str(path).collect();
         let db = match query(uri, "db").map(|db| db.parse::<u32>()) {
@@ -79,13 +85,14 @@ impl Keys {
             Some(Ok(db)) => Some(db),
             Some(Err(_)) => return error(StatusCode::BAD_REQUEST, "db must be a number"),
         };
-        let login = login(headers).filter(|_| self.guard.keys_need_user());
-        if self.guard.keys_need_user() && login.is_none() {
-            return unauthorized();
-        }
+        // The session that reads the key logs in itself: its rights are those of its user.
+        let login = match viewer {
+            Viewer::User(_) => login(headers),
+            Viewer::Anybody | Viewer::Token => None,
+        };
         // The semaphore is never closed.
         let _permit = self.permits.acquire().await;
-        let reading = self.read(&key, db, login, peer);
+        let reading = self.read(&key, db, viewer, login, peer);
         match tokio::time::timeout(LIMIT, reading).await {
             Ok(Ok((value, source))) => reply(value, source),
             Ok(Err(failure)) => failed(&failure),
@@ -100,10 +107,11 @@ impl Keys {
         &self,
         key: &[u8],
         db: Option<u32>,
+        viewer: Viewer,
         login: Option<Login>,
         peer: SocketAddr,
     ) -> Result<(Option<Vec<u8>>, &'static str), Failure> {
-        let Some(client) = (self.open)(peer)? else {
+        let Some(client) = (self.open)(peer, viewer == Viewer::Token)? else {
             return Err(Failure::Refused(
                 b"ERR max number of clients reached".to_vec(),
             ));

@@ -52,8 +52,7 @@ impl HttpListener {
 
     /// Serves, for ever.
     pub async fn serve(self, guard: Arc<Guard>, sources: Sources) {
-        let everywhere = self.addr.ip().is_unspecified();
-        let routes = routes(guard, sources, everywhere);
+        let routes = routes(guard, sources);
         let places = Places::new();
         loop {
             match self.socket.accept().await {

@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //!
-//! - `listener` accepts connections, `places` says how many and which gives way; `access` decides who may ask.
+//! - `listener` accepts connections, `places` says how many and which gives way; `access` decides who may ask, `rules` for
+//!   what.
 //! - `pages` has the routes, the index, `/metrics`, `/health` and `/ready`. A file per group of endpoints: `json`
 //!   (`/stats`, `/dump`), `fleet` (`/scrape`, `/sd`, `/shards`), `backing` (`/services`, `/bus`), `keys`.
 //! - `query` reads what a request says, `pieces` writes long answers; `inventory` is what they are asked of.
@@ -20,8 +21,9 @@ mod pages;
 mod pieces;
 mod places;
 mod query;
+mod rules;
 
-pub use access::{Guard, Rules};
+pub use access::{Guard, Rules, Sight};
 pub use inventory::{Asked, Inventory, PageError};
 pub use json::JsonSource;
 pub use keys::{KeyClient, OpenKeyClient};

@@ -4,21 +4,23 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use serde_json::{Value, json};
 
-use super::access::Guard;
+use super::access::{Guard, Refused, Sight, Viewer};
 use super::inventory::Inventory;
 use super::json::{self, JsonSource};
 use super::keys::{Keys, OpenKeyClient};
-use super::pieces::{body, pieces};
+use super::pieces::{body, piece, pieces};
+use super::rules::{Rule, rule};
 use super::{backing, fleet};
+use crate::command::{Rights, Table};
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Exposition};
 use crate::upstream::Backing;
 
@@ -60,8 +62,8 @@ const PAGES: [(&str, &str); 13] = [
     ),
 ];
 
-/// Writes the metrics of a part of the server.
-pub type WriteMetrics = Arc<dyn Fn(&mut Exposition) + Send + Sync>;
+/// Writes the metrics of a part of the server, with the names that these rights show.
+pub type WriteMetrics = Arc<dyn Fn(&mut Exposition, &Rights) + Send + Sync>;
 
 /// Where the pages get what they show.
 #[derive(Clone)]
@@ -76,6 +78,8 @@ pub struct Sources {
     pub inventory: Arc<dyn Inventory>,
     /// Opens a client that reads keys.
     pub keys: OpenKeyClient,
+    /// The commands that are known now: rules about them are rules about pages.
+    pub table: Arc<dyn Fn() -> Arc<Table> + Send + Sync>,
 }
 
 #[derive(Clone)]
@@ -83,15 +87,13 @@ struct Pages {
     guard: Arc<Guard>,
     sources: Arc<Sources>,
     keys: Keys,
-    everywhere: bool,
 }
 
-pub(super) fn routes(guard: Arc<Guard>, sources: Sources, everywhere: bool) -> Router {
+pub(super) fn routes(guard: Arc<Guard>, sources: Sources) -> Router {
     let pages = Pages {
-        keys: Keys::new(Arc::clone(&sources.keys), Arc::clone(&guard)),
+        keys: Keys::new(Arc::clone(&sources.keys)),
         guard,
         sources: Arc::new(sources),
-        everywhere,
     };
     Router::new()
         .route("/", get(index))
@@ -113,21 +115,35 @@ pub(super) fn routes(guard: Arc<Guard>, sources: Sources, everywhere: bool) -> R
         .with_state(pages)
 }
 
+/// Lets a request in, and sees to it that who asks may see the page.
 async fn admit(
     State(pages): State<Pages>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let path = request.uri().path();
-    match pages
-        .guard
-        .admit(path, request.headers(), peer, pages.everywhere)
-    {
-        Ok(()) => next.run(request).await,
-        Err(refused) if refused.status() == StatusCode::UNAUTHORIZED => unauthorized(),
-        Err(refused) => error(refused.status(), &refused.to_string()),
+    let viewer = match pages.guard.admit(request.uri(), request.headers(), peer) {
+        Ok(viewer) => viewer,
+        Err(Refused::Wrong(wait)) => {
+            tokio::time::sleep(wait).await;
+            return unauthorized();
+        }
+        Err(Refused::Unknown) => return unauthorized(),
+        Err(refused) => return error(refused.status(), &refused.to_string()),
+    };
+    let sight = pages.guard.sight(viewer, (pages.sources.table)());
+    let judged = match rule(request.uri().path()) {
+        Rule::Anybody | Rule::ByPart => Ok(()),
+        Rule::Command(command) => sight.may_run(command),
+        Rule::Everything if sight.rights().is_admin() => Ok(()),
+        Rule::Everything => return no_page(),
+    };
+    if let Err(denied) = judged {
+        return error(StatusCode::FORBIDDEN, &denied.to_string());
     }
+    request.extensions_mut().insert(viewer);
+    request.extensions_mut().insert(sight);
+    next.run(request).await
 }
 
 async fn index() -> String {
@@ -154,20 +170,24 @@ async fn stats(State(pages): State<Pages>, uri: Uri) -> Response {
     json::stats(&pages.sources.stats, &uri)
 }
 
-async fn dump(State(pages): State<Pages>) -> Response {
-    let services = (pages.sources.stats)(usize::MAX);
-    let mut parts = pages.sources.inventory.parts();
-    parts.push(("services", pieces(services)));
+async fn dump(State(pages): State<Pages>, Extension(sight): Extension<Sight>) -> Response {
+    let mut parts = pages.sources.inventory.parts(&sight);
+    let services = match sight.may_run("GATEWAY.STATS") {
+        Ok(()) => pieces((pages.sources.stats)(usize::MAX)),
+        Err(denied) => piece(json!({ "error": denied.to_string() }).to_string()),
+    };
+    parts.push(("services", services));
     json::dump(parts)
 }
 
 /// Respite's own metrics, then those of every shard.
-async fn metrics(State(pages): State<Pages>) -> Response {
+async fn metrics(State(pages): State<Pages>, Extension(sight): Extension<Sight>) -> Response {
     let mut out = Exposition::default();
+    let rights = sight.rights();
     for write in &pages.sources.metrics {
-        write(&mut out);
+        write(&mut out, &rights);
     }
-    let fleet = pages.guard.shows_fleet();
+    let fleet = pages.guard.shows_fleet() && sight.may_run("SHARD.INFO").is_ok();
     let fleet = fleet.then(|| pages.sources.inventory.fleet_metrics());
     let text = std::iter::once(out.finish()).chain(fleet.into_iter().flatten());
     let text = pieces(Box::new(text));
@@ -190,21 +210,30 @@ async fn shard(State(pages): State<Pages>, uri: Uri) -> Response {
     fleet::shard(&*pages.sources.inventory, &uri)
 }
 
-async fn services(State(pages): State<Pages>, uri: Uri) -> Response {
-    backing::services(&*pages.sources.inventory, &uri).await
+async fn services(
+    State(pages): State<Pages>,
+    Extension(sight): Extension<Sight>,
+    uri: Uri,
+) -> Response {
+    backing::services(&*pages.sources.inventory, &sight, &uri).await
 }
 
-async fn methods(State(pages): State<Pages>, uri: Uri) -> Response {
-    backing::methods(&*pages.sources.inventory, &uri).await
+async fn methods(
+    State(pages): State<Pages>,
+    Extension(sight): Extension<Sight>,
+    uri: Uri,
+) -> Response {
+    backing::methods(&*pages.sources.inventory, &sight, &uri).await
 }
 
 async fn key(
     State(pages): State<Pages>,
+    Extension(viewer): Extension<Viewer>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    pages.keys.get(&uri, &headers, peer).await
+    pages.keys.get(&uri, viewer, &headers, peer).await
 }
 
 pub(super) fn json_response(status: StatusCode, value: &Value) -> Response {

@@ -1,5 +1,112 @@
 //! The pattern matching of `KEYS`, `PSUBSCRIBE`, `CONFIG GET` and `ACL`.
 
+/// The most bytes of a pattern that is matched here: real ones have tens.
+pub const MOST_PATTERN: usize = 64 * 1024;
+
+/// The refusal of a longer one.
+pub const LONG_PATTERN: &str = "ERR a pattern may have at most 65536 bytes";
+
+/// A pattern that is taken apart once, for many texts: a step costs the same however long the
+/// classes are. Matches what [`glob_match`] matches, in the case that is given.
+#[derive(Clone, Debug)]
+pub struct Glob {
+    tokens: Vec<Token>,
+}
+
+#[derive(Clone, Debug)]
+enum Token {
+    /// `*`
+    Any,
+    /// `?`
+    One,
+    Byte(u8),
+    /// A bit for each byte that is one of the class.
+    Class(Box<[u64; 4]>),
+}
+
+impl Glob {
+    /// Takes a pattern apart.
+    ///
+    /// # Errors
+    ///
+    /// The error reply when it has more than [`MOST_PATTERN`] bytes.
+    pub fn new(pattern: &[u8]) -> Result<Self, &'static str> {
+        if pattern.len() > MOST_PATTERN {
+            return Err(LONG_PATTERN);
+        }
+        let mut tokens = Vec::new();
+        let mut rest = pattern;
+        while let Some((&first, behind)) = rest.split_first() {
+            let token;
+            (token, rest) = match (first, behind) {
+                (b'*', _) => (Token::Any, behind),
+                (b'?', _) => (Token::One, behind),
+                (b'[', class) => {
+                    let mut bits = Box::new([0; 4]);
+                    let mut after = behind;
+                    for byte in 0..=u8::MAX {
+                        let (matches, rest) = match_class(class, byte, false);
+                        bits[usize::from(byte) / 64] |= u64::from(matches) << (byte % 64);
+                        after = rest;
+                    }
+                    (Token::Class(bits), after)
+                }
+                (b'\\', [wanted, behind @ ..]) => (Token::Byte(*wanted), behind),
+                (wanted, _) => (Token::Byte(wanted), behind),
+            };
+            let repeats = matches!((&token, tokens.last()), (Token::Any, Some(Token::Any)));
+            if !repeats {
+                tokens.push(token);
+            }
+        }
+        Ok(Glob { tokens })
+    }
+
+    /// Tells whether a text as a whole matches. Takes at most as many steps as the square of its length.
+    #[must_use]
+    pub fn is_match(&self, text: &[u8]) -> bool {
+        if text.is_empty() {
+            return self.tokens.is_empty();
+        }
+        let (mut next, mut at) = (0, 0);
+        // The token behind the last `*`, and where in the text it is tried.
+        let mut retry: Option<(usize, usize)> = None;
+        while at < text.len() {
+            match self.tokens.get(next) {
+                Some(Token::Any) if next + 1 == self.tokens.len() => return true,
+                Some(Token::Any) => {
+                    next += 1;
+                    retry = Some((next, at));
+                }
+                Some(token) if token.takes(text[at]) => {
+                    next += 1;
+                    at += 1;
+                }
+                _ => {
+                    let Some((behind, from)) = retry else {
+                        return false;
+                    };
+                    (next, at) = (behind, from + 1);
+                    retry = Some((next, at));
+                }
+            }
+        }
+        let mut rest = self.tokens.iter().skip(next);
+        rest.all(|token| matches!(token, Token::Any))
+    }
+}
+
+impl Token {
+    fn takes(&self, byte: u8) -> bool {
+        match self {
+            Token::Any => false,
+            Token::One => true,
+            Token::Byte(wanted) => *wanted == byte,
+            Token::Class(bits) => bits[usize::from(byte) / 64] >> (byte % 64) & 1 == 1,
+        }
+    }
+}
+
 /// Tells whether `text` as a whole matches `pattern`, as Redis'
 /// `stringmatchlen` (util.c) does.
 ///

@@ -30,7 +30,7 @@ mod proptests;
 pub use args::{ArgIter, ArgVec, Args};
 pub use encode::write_command;
 pub use error::{ProtocolError, ReplyError};
-pub use glob::glob_match;
+pub use glob::{Glob, LONG_PATTERN, MOST_PATTERN, glob_match};
 pub use limits::RequestLimits;
 pub use plain_get::{PLAIN_GET_MAX, PlainGet, plain_get};
 pub use proto::{Proto, ReplyKind};

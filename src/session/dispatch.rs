@@ -17,6 +17,7 @@ pub(super) use super::request::Request;
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
+use crate::access::{UserId, changes_access};
 use crate::cache::{Guard, Mutant, is_active};
 use crate::command::{Effects, Handling, Pin};
 use crate::resp::{Parsed, ReplyWriter, RequestLimits, RequestParser, plain_get};
@@ -215,6 +216,9 @@ impl Session {
     pub(super) fn adopt(&mut self) -> bool {
         let settings = self.worker.settings();
         self.generation = settings.generation;
+        if self.state.user_id() == Some(UserId::TRUSTED) {
+            return true;
+        }
         let Some((_, name)) = self.state.user.take() else {
             return true;
         };
@@ -261,6 +265,7 @@ impl Session {
             .access
             .check(self.state.user_id(), row, &args[0], sub, args)
             .is_ok()
+            && !(settings.embedded && changes_access(row, args).is_some())
     }
 
     /// Whether one more reply of a request that `asks` for this may be outstanding besides `more`.
@@ -403,6 +408,11 @@ impl Session {
         }
         let user = self.state.user_id();
         if let Err(denied) = settings.access.check(user, row, &args[0], sub, args) {
+            return self.reject(request, &denied, cx);
+        }
+        if settings.embedded
+            && let Some(denied) = changes_access(row, args)
+        {
             return self.reject(request, &denied, cx);
         }
         if let Some(broken) = self.state.broken

@@ -16,7 +16,8 @@ use super::replies::Replies;
 use super::run::Session;
 use super::shared::Shared;
 use super::worker::ToWorker;
-use crate::command::{Answer, Call, Caller, arity_error, arity_ok};
+use crate::access::Denied;
+use crate::command::{Answer, Call, Caller, Rights, arity_error, arity_ok};
 use crate::resp::ReplyWriter;
 
 /// A family's command that is under way: the client's next command waits for it.
@@ -117,12 +118,20 @@ impl Session {
             return Flow::Wait;
         }
         self.as_caller.called |= 1 << index;
+        let rights = self.rights();
         let call = Call {
             args,
             proto: self.state.proto,
             db: self.state.db,
             caller: &self.as_caller.caller,
+            rights: &rights,
         };
+        if rights.are_restricted()
+            && let Some(key) = family.key(&call)
+            && !rights.may_use(key.as_bytes())
+        {
+            return self.answer_error(Denied::Key.to_string());
+        }
         let answer = if self.is_silent() {
             family.call(&call, &mut Vec::new())
         } else {
@@ -134,6 +143,12 @@ impl Session {
             Answer::Blocked(pending) => self.occupy_with(pending, true),
         }
         Flow::Done
+    }
+
+    /// What the client may see and do of Respite's own.
+    pub(super) fn rights(&self) -> Rights {
+        let settings = self.worker.settings();
+        settings.access.rights(self.state.user_id())
     }
 
     /// Lets the client's next command wait for this one's reply.

@@ -1,5 +1,7 @@
 //! `HELLO` and `AUTH`: who the client is and which protocol version it speaks.
 
+use std::net::SocketAddr;
+
 use super::shared::Settings;
 use super::state::ConnState;
 use super::worker::Worker;
@@ -13,6 +15,9 @@ const NOAUTH_HELLO: &str = "NOAUTH HELLO must be called with the client already 
     select the RESP protocol version at the same time";
 const NO_PASSWORD: &str = "ERR AUTH <password> called without any password configured for the \
     default user. Are you sure your configuration is correct?";
+/// The replies of a transaction come at once, so there it cannot be judged who has to wait.
+const SLOWED: &str = "ERR too many logins have failed from this address: log in outside of a \
+    transaction";
 /// The text of Redis for a name that `CLIENT LIST` could not show.
 pub(super) const BAD_NAME: &str =
     "ERR Client names cannot contain spaces, newlines or special characters.";
@@ -146,6 +151,8 @@ fn log_in(
     password: &[u8],
     settings: &Settings,
 ) -> Result<(), &'static str> {
+    let peer = state.entry.addr().parse().ok();
+    let peer = peer.map(|addr: SocketAddr| addr.ip());
     if settings.access.is_open() {
         // As in Redis, where the default user needs no password.
         return if user == b"default" {
@@ -154,10 +161,14 @@ fn log_in(
             Err(WRONGPASS)
         };
     }
-    let id = settings
-        .access
-        .authenticate(user, password)
-        .ok_or(WRONGPASS)?;
+    if state.in_transaction && settings.logins.is_slowed(peer) {
+        return Err(SLOWED);
+    }
+    let Some(id) = settings.access.authenticate(user, password) else {
+        state.login_wait = settings.logins.failed(peer);
+        return Err(WRONGPASS);
+    };
+    settings.logins.succeeded(peer);
     let name = settings.access.user_name(id).to_owned();
     state.set_user(Some((id, name)));
     Ok(())

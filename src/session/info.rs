@@ -10,7 +10,10 @@ use super::replies::{Rewrite, Then};
 use super::run::Session;
 use super::shared::{Shared, WorkerStats};
 use crate::command::{AboutRespite, Call, InfoAnswer};
-use crate::resp::{Proto, ReplyWriter, parse_reply};
+use crate::resp::{ArgVec, Proto, ReplyWriter, parse_reply};
+
+/// What `INFO` of a shard is by its other name.
+const SHARD_INFO: &[u8] = b"SHARD.INFO";
 
 impl Session {
     /// Tells that `INFO` is out of date, as long as commands that change what it tells are answered. It is told
@@ -33,14 +36,28 @@ impl Session {
             }
         }
         let proto = self.state.proto;
+        let rights = self.rights();
         let call = Call {
             args: request.args,
             proto,
             db: self.state.db,
             caller: &self.as_caller.caller,
+            rights: &rights,
         };
         let source = &self.worker.shared.info;
         let waker = cx.waker();
+        if rights.are_restricted() && source.names_shard(&call) {
+            let settings = self.worker.settings();
+            let row = settings.table.get(SHARD_INFO);
+            let asked = [SHARD_INFO].into_iter().collect::<ArgVec>();
+            let user = self.state.user_id();
+            let judged = settings
+                .access
+                .check(user, row, SHARD_INFO, None, asked.as_args());
+            if let Err(denied) = judged {
+                return self.answer_error(denied.to_string());
+            }
+        }
         let answer = if self.is_silent() {
             source.info(&call, waker, &mut Vec::new())
         } else {

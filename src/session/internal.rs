@@ -22,13 +22,15 @@ pub struct InternalClient {
 }
 
 impl Shared {
-    /// Opens a client that shows as one at `peer`. None when there are as many as there may be.
+    /// Opens a client that shows as one at `peer`; no user's rules apply to a `trusted` one. None when
+    /// there are as many as there may be.
     ///
     /// # Errors
     /// When the system gives no socket.
     pub fn internal_client(
         self: &Arc<Self>,
         peer: SocketAddr,
+        trusted: bool,
     ) -> io::Result<Option<InternalClient>> {
         if self.clients.len() >= self.settings().limits.clients {
             self.clients.reject();
@@ -38,7 +40,7 @@ impl Shared {
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
         let hits = Arc::new(AtomicU64::new(0));
-        let socket = Socket::Internal(theirs, Arc::clone(&hits));
+        let socket = Socket::Internal(theirs, Arc::clone(&hits), trusted);
         deal(self, socket, peer.to_string(), "internal".to_owned(), None);
         Ok(Some(InternalClient { stream: ours, hits }))
     }

@@ -62,7 +62,8 @@ impl Listener {
 
     /// Accepts clients, for ever; with TLS when there is an acceptor at that moment.
     pub async fn accept(self, shared: Arc<Shared>, tls: Arc<ArcSwapOption<TlsAcceptor>>) {
-        let everywhere = self.addr.ip().is_unspecified();
+        // `[::ffff:0.0.0.0]` is every address of IPv4.
+        let everywhere = self.addr.ip().to_canonical().is_unspecified();
         loop {
             match self.socket.accept().await {
                 Ok((socket, peer)) => {

@@ -71,7 +71,17 @@ impl Session {
                 if local == Local::Hello {
                     self.follow_proto();
                 }
-                self.answer(|reply| reply.raw(&out));
+                let wait = std::mem::take(&mut self.state.login_wait);
+                if wait.is_zero() {
+                    self.answer(|reply| reply.raw(&out));
+                } else {
+                    // Only this client waits.
+                    let late = async move {
+                        tokio::time::sleep(wait).await;
+                        out
+                    };
+                    self.occupy(Box::pin(late));
+                }
                 Flow::Done
             }
             Local::Client => self.client(request, settings, cx),

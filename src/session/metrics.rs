@@ -13,6 +13,8 @@ impl Shared {
         out.value(&metrics::CLIENTS, self.clients.len());
         out.value(&metrics::CONNECTIONS, self.clients.total_connections());
         out.value(&metrics::REJECTED, self.clients.total_rejected());
+        let logins = &self.settings().logins;
+        out.value(&metrics::AUTH_FAILURES, logins.failures());
         out.value(&metrics::COMMANDS, self.total(|stats| &stats.commands));
         out.value(&metrics::FORWARDED, self.total(|stats| &stats.forwarded));
         out.value(&metrics::PINNED, self.pinned.used());

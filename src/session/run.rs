@@ -136,9 +136,11 @@ impl Session {
         replies: Rc<Replies>,
     ) -> io::Result<Session> {
         let mut hits = None;
+        let mut trusted = false;
         let stream = match (client.socket, client.tls) {
-            (Socket::Internal(socket, count), _) => {
+            (Socket::Internal(socket, count, is_trusted), _) => {
                 hits = Some(count);
+                trusted = is_trusted;
                 Stream::Unix(UnixStream::from_std(socket)?)
             }
             (Socket::Tcp(socket), None) => Stream::Tcp(TcpStream::from_std(socket)?),
@@ -156,7 +158,7 @@ impl Session {
             occupied: None,
             as_caller: AsCaller::new(&client.entry, Arc::clone(&worker.shared)),
             held: Held::new(Arc::clone(&client.entry), Arc::clone(&worker.shared)),
-            state: ConnState::new(client.entry, first_db),
+            state: ConnState::new(client.entry, first_db, trusted),
             link: None,
             pinned: None,
             fill: None,
@@ -379,7 +381,11 @@ impl Session {
         let mut scratch = worker.scratch.borrow_mut();
         let state = &mut self.state;
         let mut local = |local, args: &ArgVec, out: &mut Vec<u8>| {
+            state.in_transaction = true;
             super::local::answer(local, state, &worker, args.as_args(), out);
+            state.in_transaction = false;
+            // It was one of the first failures; later ones are not judged here.
+            state.login_wait = Duration::ZERO;
             state.proto
         };
         let mut answers = Answers {

@@ -15,7 +15,7 @@ use super::monitor::Monitors;
 use super::pause::Pause;
 use super::registry::Registry;
 use super::worker::ToWorker;
-use crate::access::AccessList;
+use crate::access::{AccessList, Logins};
 use crate::cache::Cache;
 use crate::command::{Family, InfoSource, OwnRow, Table};
 use crate::config::{Limits, Timeouts};
@@ -33,6 +33,10 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// `[access]`.
     pub access: Arc<AccessList>,
+    /// Logins that failed.
+    pub logins: Arc<Logins>,
+    /// Whether the backing is the embedded Redis, whose privacy clients may not end.
+    pub embedded: bool,
     /// `[access] protected_mode`.
     pub protected_mode: bool,
     /// The commands of the backing and our own.

@@ -1,6 +1,7 @@
 //! The state of a connection that Respite itself keeps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::registry::ClientEntry;
 use crate::access::UserId;
@@ -47,18 +48,25 @@ pub(crate) struct ConnState {
     pub(crate) broken: Option<Broken>,
     /// The connection was lost while keys were watched.
     pub(crate) watch_lost: bool,
+    /// How long the reply of the login that just failed has to wait.
+    pub(crate) login_wait: Duration,
+    /// Commands are answered as part of the reply to `EXEC`.
+    pub(crate) in_transaction: bool,
 }
 
 impl ConnState {
-    pub(crate) fn new(entry: Arc<ClientEntry>, db: u32) -> Self {
+    /// A client that has said nothing yet; `trusted`: no user's rules apply to it.
+    pub(crate) fn new(entry: Arc<ClientEntry>, db: u32, trusted: bool) -> Self {
         ConnState {
             entry,
             proto: Proto::Resp2,
             db,
-            user: None,
+            user: trusted.then(|| (UserId::TRUSTED, "default".to_owned())),
             reply: ReplyMode::On,
             broken: None,
             watch_lost: false,
+            login_wait: Duration::ZERO,
+            in_transaction: false,
         }
     }
 

@@ -77,8 +77,9 @@ pub struct NewClient {
 pub enum Socket {
     /// A connection that a listener accepted.
     Tcp(std::net::TcpStream),
-    /// A client inside the process, and where its hits in the cache are counted.
-    Internal(std::os::unix::net::UnixStream, Arc<AtomicU64>),
+    /// A client inside the process, where its hits in the cache are counted, and whether no user's
+    /// rules apply to it.
+    Internal(std::os::unix::net::UnixStream, Arc<AtomicU64>, bool),
 }
 
 /// What the sessions of one worker share. Lives on one thread.

@@ -5,7 +5,8 @@
 //! the kernel to end it with its parent, so that not even a killed Respite leaves one behind.
 
 use std::fs::{DirBuilder, File, TryLockError};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,7 +20,8 @@ use nix::unistd::Pid;
 use tracing::{debug, error, info, warn};
 
 use super::backoff::Backoff;
-use crate::config::{Address, Endpoint};
+use crate::config::{Address, Endpoint, Secret};
+use crate::random;
 
 /// The servers that will do, best first.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
@@ -55,6 +57,7 @@ pub enum EmbeddedError {
 #[derive(Debug)]
 pub struct Embedded {
     run_dir: PathBuf,
+    password: Secret,
     stop: Arc<AtomicBool>,
     pid: Arc<AtomicI32>,
     keeper: Option<JoinHandle<()>>,
@@ -70,9 +73,11 @@ impl Embedded {
         let program = find_program(std::env::var_os("PATH")).ok_or(EmbeddedError::NotFound)?;
         let lock = data_dir.map(lock_data_dir).transpose()?;
         let run_dir = make_run_dir()?;
+        let password = Secret::new(random::password());
         let launch = Launch {
             program,
             run_dir: run_dir.clone(),
+            password: password.clone(),
             data_dir: data_dir.map(Into::into),
         };
         let stop = Arc::new(AtomicBool::new(false));
@@ -87,6 +92,7 @@ impl Embedded {
             })?;
         Ok(Embedded {
             run_dir,
+            password,
             stop,
             pid,
             keeper: Some(keeper),
@@ -100,7 +106,7 @@ impl Embedded {
             address: Address::Unix(socket_path(&self.run_dir)),
             tls: false,
             user: None,
-            password: None,
+            password: Some(self.password.clone()),
             db: 0,
             only_at: None,
         }
@@ -171,7 +177,7 @@ fn find_program(path: Option<std::ffi::OsString>) -> Option<PathBuf> {
 }
 
 fn make_run_dir() -> Result<PathBuf, EmbeddedError> {
-    let name = format!("respite-{}-{:08x}", std::process::id(), fastrand::u32(..));
+    let name = format!("respite-{}-{}", std::process::id(), random::word());
     let dir = std::env::temp_dir().join(name);
     DirBuilder::new()
         .mode(0o700)
@@ -219,6 +225,7 @@ fn lock_data_dir(dir: &Path) -> Result<File, EmbeddedError> {
 struct Launch {
     program: PathBuf,
     run_dir: PathBuf,
+    password: Secret,
     data_dir: Option<PathBuf>,
 }
 
@@ -252,29 +259,61 @@ impl Launch {
     }
 
     fn spawn(&self) -> io::Result<Child> {
-        let data_dir = self.data_dir.as_deref().unwrap_or(&self.run_dir);
-        let durable = if self.data_dir.is_some() { "yes" } else { "no" };
-        Command::new(std::env::current_exe()?)
+        let mut child = Command::new(std::env::current_exe()?)
             .arg("embedded-guard")
             .arg(&self.program)
-            .args([
-                "--port",
-                "0",
-                "--daemonize",
-                "no",
-                "--unixsocketperm",
-                "700",
-            ])
-            .arg("--unixsocket")
-            .arg(socket_path(&self.run_dir))
-            .arg("--dir")
-            .arg(data_dir)
-            .args(["--save", "", "--appendonly", durable])
-            .stdin(Stdio::null())
+            // The configuration comes from there: nobody sees it, as arguments are seen by everybody.
+            .arg("-")
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .spawn()
+            .spawn()?;
+        match child.stdin.take() {
+            // A server that reads no more has ended, and says why itself.
+            Some(mut stdin) => drop(stdin.write_all(&self.configuration())),
+            None => return Err(io::Error::other("it has no input")),
+        }
+        Ok(child)
     }
+
+    /// What the server is told. Clients of Respite are served as its default user, so what that may not do
+    /// nobody can make the server do, by whatever spelling, transaction or script.
+    fn configuration(&self) -> Vec<u8> {
+        let data_dir = self.data_dir.as_deref().unwrap_or(&self.run_dir);
+        let mut text = Vec::new();
+        text.extend_from_slice(b"port 0\ndaemonize no\nunixsocketperm 700\nsave \"\"\nunixsocket ");
+        quote(&socket_path(&self.run_dir), &mut text);
+        text.extend_from_slice(b"\ndir ");
+        quote(data_dir, &mut text);
+        let durable = if self.data_dir.is_some() { "yes" } else { "no" };
+        let user = format!(
+            "\nappendonly {durable}\nuser default on >{} ~* &* +@all {DENIED}\n",
+            self.password.expose()
+        );
+        text.extend_from_slice(user.as_bytes());
+        text
+    }
+}
+
+/// What nobody may do to the embedded server: whatever would open it to others, make it another server's
+/// replica, end it or load code into it, and what changes the rules that forbid this. Understood by every
+/// version from 6.2 on.
+const DENIED: &str = "-acl +acl|whoami +acl|cat +acl|genpass +acl|help +acl|users +acl|log \
+    -config +config|get +config|set +config|resetstat +config|help \
+    -module +module|list +module|help \
+    -replicaof -slaveof -failover -sync -psync -replconf -shutdown -debug";
+
+/// Writes a path as a value of redis.conf.
+fn quote(path: &Path, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b' '..=b'~' => out.push(byte),
+            byte => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+        }
+    }
+    out.push(b'"');
 }
 
 /// Copies the server's log into ours until it ends; returns its last line.

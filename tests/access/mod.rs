@@ -1,5 +1,7 @@
 //! Who may log in and run what: the replies are those of a redis-server with the same ACL users.
 
+mod families;
+mod logins;
 mod protected;
 mod reload;
 mod rules;

@@ -70,3 +70,20 @@ fn users_an_explicit_address_or_the_switch_let_other_hosts_in() {
     respite.expect_log("configuration reloaded");
     assert!(first_reply(own, port).starts_with(b"-DENIED "));
 }
+
+#[test]
+fn every_address_of_ipv4_written_as_ipv6_is_every_address() {
+    let Some(own) = own_address() else {
+        eprintln!("left out: this host has no address but loopback");
+        return;
+    };
+    if std::net::TcpListener::bind("[::ffff:0.0.0.0]:0").is_err() {
+        eprintln!("left out: this host has no IPv6");
+        return;
+    }
+    let redis = RedisServer::start();
+    let (_respite, port) = listening(&redis, "[::ffff:0.0.0.0]", "");
+    let loopback = "127.0.0.1".parse().expect("an address");
+    assert_eq!(first_reply(loopback, port), b"+PONG\r\n");
+    assert!(first_reply(own, port).starts_with(b"-DENIED "));
+}

@@ -73,7 +73,7 @@ fn keys_are_read_with_the_rights_of_a_user() {
     redis.call(&["SET", "app:1", "mine"]).assert_ok();
     redis.call(&["SET", "other", "secret"]).assert_ok();
     let config = format!(
-        "http.token = \"t\"\n{}{}{}",
+        "[http]\ntoken = \"t\"\nbasic_auth = false\n{}{}{}",
         user("ann", "keys = [\"app:*\"]"),
         user("bob", "commands = [\"+set\"]"),
         user("eve", ""),
@@ -82,9 +82,9 @@ fn keys_are_read_with_the_rights_of_a_user() {
     let respite = builder.config(&config).start();
     assert_eq!(status(&respite, "/keys/app:1", ""), 401);
     assert_eq!(
-        status(&respite, "/keys/app:1", "Bearer t"),
-        401,
-        "a token is no user"
+        status(&respite, "/keys/other", "Bearer t"),
+        200,
+        "it may see all"
     );
     assert_eq!(status(&respite, "/keys/app:1", &basic("ann:no")), 401);
     assert_eq!(status(&respite, "/keys/app:1", &basic("ann:pw")), 200);
@@ -103,12 +103,26 @@ fn keys_are_read_with_the_rights_of_a_user() {
 }
 
 #[test]
-fn a_user_sees_the_pages_with_basic_auth() {
+fn with_users_every_page_wants_a_login() {
     let redis = RedisServer::start();
-    let config = format!("http.basic_auth = true\n{}", user("ann", ""));
+    let config = user("ann", "");
     let builder = Respite::builder().upstream(&redis.url()).http();
     let respite = builder.config(&config).start();
-    assert_eq!(status(&respite, "/metrics", ""), 401);
+    for path in [
+        "/",
+        "/stats",
+        "/dump",
+        "/metrics",
+        "/shards",
+        "/services",
+        "/keys/a",
+        "/x",
+    ] {
+        assert_eq!(status(&respite, path, ""), 401, "{path}");
+    }
+    for path in ["/health", "/ready"] {
+        assert_eq!(status(&respite, path, ""), 200, "{path}");
+    }
     assert_eq!(status(&respite, "/metrics", &basic("ann:no")), 401);
     assert_eq!(status(&respite, "/metrics", &basic("ann:pw")), 200);
 }
@@ -119,4 +133,114 @@ fn denied_commands_are_denied_here_too() {
     let builder = Respite::builder().upstream(&redis.url()).http();
     let respite = builder.config("access.deny = [\"get\"]").start();
     assert_eq!(status(&respite, "/keys/a", ""), 403);
+}
+
+#[test]
+fn pages_obey_the_rules_of_their_user() {
+    let redis = RedisServer::start();
+    let tenant = "keys = [\"app:*\", \"respite:d:{mine}\", \"respite:b:{mine}\"]";
+    let config = format!(
+        "http.token = \"t\"\n{}{}{}",
+        user("root", ""),
+        user("tenant", tenant),
+        user("careful", "commands = [\"+@all\", \"-@dangerous\"]"),
+    );
+    let builder = Respite::builder().upstream(&redis.url()).http();
+    let respite = builder.config(&config).start();
+    let mut root = respite.connect();
+    root.call(&["AUTH", "root", "pw"]).assert_ok();
+    for group in ["mine", "theirs"] {
+        let joined = root.call(&["DISCOVERY.JOIN", "web", "n1", "GROUP", group]);
+        assert!(!joined.is_error());
+        assert!(!root.call(&["BUS.REGISTER", group, "m"]).is_error());
+        assert!(!root.call(&["BUS.CAST", group, "m"]).is_error());
+    }
+    let id = root.call(&["SHARD.LIST"]).items()[0]
+        .field("id")
+        .as_str()
+        .to_owned();
+    let (info, scrape) = (format!("/shards/{id}/info"), format!("/scrape?target={id}"));
+    let [tenant, careful] = ["tenant:pw", "careful:pw"].map(basic);
+    for (path, of_tenant, of_careful) in [
+        ("/services?group=mine", 200, 200),
+        ("/services?group=theirs", 403, 200),
+        ("/services", 403, 200),
+        ("/bus/mine/methods", 200, 200),
+        ("/bus/theirs/methods", 403, 200),
+        ("/shards", 200, 200),
+        (&info, 200, 403),
+        (&scrape, 200, 403),
+        ("/keys/other", 403, 404),
+    ] {
+        assert_eq!(status(&respite, path, &tenant), of_tenant, "{path}");
+        assert_eq!(status(&respite, path, &careful), of_careful, "{path}");
+        let all = status(&respite, path, "Bearer t");
+        assert!(matches!(all, 200 | 404), "{path}: {all}");
+    }
+    let page = |path: &str, login: &str| {
+        let headers = [("Authorization", login)];
+        fetch(respite.http_port(), "GET", path, &headers)
+            .text()
+            .to_owned()
+    };
+    assert!(!page("/dump", &tenant).contains("theirs"));
+    assert!(page("/dump", &tenant).contains("mine"));
+    assert!(page("/dump", "Bearer t").contains("theirs"));
+    assert!(page("/dump", &careful).contains("NOPERM"));
+    assert!(!page("/metrics", &tenant).contains("theirs"));
+    assert!(page("/metrics", &tenant).contains("redis_up"));
+    assert!(!page("/metrics", &careful).contains("redis_up"));
+}
+
+#[test]
+fn only_its_own_names_reach_it() {
+    let redis = RedisServer::start();
+    let builder = Respite::builder().upstream(&redis.url()).http();
+    let respite = builder.config("http.hosts = [\"respite.example\"]").start();
+    let asked = |path: &str, host: &str| {
+        let mut stream =
+            std::net::TcpStream::connect(("127.0.0.1", respite.http_port())).expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+        std::io::Write::write_all(&mut stream, request.as_bytes()).expect("sent");
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut text).expect("an answer");
+        text.split(' ').nth(1).expect("a status").to_owned()
+    };
+    for host in [
+        "Host: 127.0.0.1\r\n",
+        "Host: localhost:1\r\n",
+        "Host: respite.example\r\n",
+        "",
+    ] {
+        assert_eq!(asked("/stats", host), "200", "{host}");
+    }
+    for host in [
+        "Host: evil.example\r\n",
+        "Host: evil.example:8008\r\n",
+        "Host: localhost\r\nHost: evil.example\r\n",
+    ] {
+        assert_eq!(asked("/stats", host), "403", "{host}");
+        assert_eq!(asked("/keys/a", host), "403", "{host}");
+        assert_eq!(asked("/health", host), "200", "{host}");
+    }
+    assert_eq!(
+        asked("http://evil.example/stats", "Host: localhost\r\n"),
+        "403"
+    );
+}
+
+#[test]
+fn what_is_denied_is_denied_on_pages() {
+    let redis = RedisServer::start();
+    let builder = Respite::builder().upstream(&redis.url()).http();
+    let respite = builder.config("access.deny = [\"info\"]").start();
+    let id = respite.call(&["SHARD.LIST"]).items()[0]
+        .field("id")
+        .as_str()
+        .to_owned();
+    assert_eq!(status(&respite, &format!("/shards/{id}/info"), ""), 403);
+    assert_eq!(status(&respite, &format!("/scrape?target={id}"), ""), 403);
+    assert_eq!(status(&respite, "/shards", ""), 200);
+    let metrics = fetch(respite.http_port(), "GET", "/metrics", &[]);
+    assert!(!metrics.text().contains("redis_up"));
 }

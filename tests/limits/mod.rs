@@ -3,6 +3,7 @@
 mod bounds;
 mod memory;
 mod output;
+mod patterns;
 mod protocol;
 mod sum;
 

@@ -204,3 +204,64 @@ fn without_a_server_on_the_path_it_says_what_to_do() {
     ];
     assert_refused(&output, 2, &texts);
 }
+
+/// Whatever would open the server to others, end it, or make it somebody else's.
+#[test]
+fn clients_cannot_end_its_privacy() {
+    let respite = builder().start();
+    let mut client = respite.connect();
+    let pid = backing_pid(&mut client);
+    let embedded = u32::try_from(pid).expect("positive");
+    let port = crate::support::ReservedPort::any();
+    let number = port.get().to_string();
+    let dangers: Vec<Vec<&str>> = vec![
+        vec!["CONFIG", "SET", "port", &number],
+        vec!["config", "set", "PORT", &number],
+        vec!["CONFIG", "SET", "maxmemory", "0", "port", &number],
+        vec!["CONFIG", "SET", "bind", "0.0.0.0"],
+        vec!["CONFIG", "SET", "unixsocket", "/tmp/x"],
+        vec!["CONFIG", "SET", "protected-mode", "no"],
+        vec!["CONFIG", "SET", "requirepass", ""],
+        vec!["CONFIG", "SET", "dir", "/tmp"],
+        vec!["CONFIG", "SET", "dbfilename", "x"],
+        vec!["CONFIG", "SET", "tls-port", &number],
+        vec!["CONFIG", "REWRITE"],
+        vec!["ACL", "SETUSER", "eve", "on", "nopass", "~*", "+@all"],
+        vec!["ACL", "DELUSER", "eve"],
+        vec!["ACL", "LOAD"],
+        vec!["REPLICAOF", "127.0.0.1", &number],
+        vec!["SLAVEOF", "127.0.0.1", &number],
+        vec!["FAILOVER"],
+        vec!["SHUTDOWN"],
+        vec!["SHUTDOWN", "NOSAVE"],
+        vec!["shutdown", "abort"],
+        vec!["MODULE", "LOAD", "/tmp/x.so"],
+        vec!["DEBUG", "SEGFAULT"],
+    ];
+    for danger in &dangers {
+        let refused = client.call(danger);
+        assert!(refused.is_error(), "{danger:?}: {refused:?}");
+        client.call(&["MULTI"]).assert_ok();
+        assert!(client.call(danger).is_error(), "{danger:?}");
+        client.call(&["EXEC"]).assert_error("EXECABORT ");
+        let words: Vec<String> = danger.iter().map(|word| format!("'{word}'")).collect();
+        let script = format!("return redis.call({})", words.join(","));
+        let refused = client.call(&["EVAL", &script, "0"]);
+        assert!(refused.is_error(), "{danger:?} in a script: {refused:?}");
+    }
+    assert!(tcp_ports(embedded).is_empty());
+    assert_eq!(backing_pid(&mut client), pid, "it is still the same");
+    // What is harmless is as it was.
+    client
+        .call(&["CONFIG", "SET", "notify-keyspace-events", "KEA"])
+        .assert_ok();
+    client.call(&["ACL", "WHOAMI"]).assert_str("default");
+    // The password is nowhere to be read, and without it there is no way in.
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).expect("a process");
+    let arguments = String::from_utf8_lossy(&arguments).into_owned();
+    let is_secret = |word: &str| word.len() >= 32 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut words = arguments.split(|c: char| !c.is_ascii_alphanumeric());
+    assert!(!words.any(is_secret), "{arguments}");
+    let mut stranger = Client::try_connect_unix(&socket_of(&mut client)).expect("a socket");
+    stranger.call(&["GET", "a"]).assert_error("NOAUTH ");
+}

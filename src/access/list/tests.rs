@@ -254,3 +254,86 @@ fn neither_hashes_nor_rules_are_shown() {
         r#"AccessList { deny: DenyList { subjects: [] }, users: ["bob"] }"#,
     );
 }
+
+/// What a family's rows may look like: one tells the same as `INFO`, one is administrative.
+fn own(list: &AccessList, user: Option<&str>, name: &'static str) -> String {
+    let row = OwnRow {
+        name,
+        categories: match name {
+            "SHARD.INFO" => Categories::SLOW.union(Categories::DANGEROUS),
+            _ => Categories::ADMIN,
+        },
+        aliases: match name {
+            "SHARD.INFO" => &["info"],
+            _ => &[],
+        },
+        ..OwnRow::EMPTY
+    }
+    .row(0);
+    let args: ArgVec = [name].into_iter().collect();
+    let id = user.and_then(|name| list.user_by_name(name.as_bytes()));
+    match list.check(id, Some(&row), name.as_bytes(), None, args.as_args()) {
+        Ok(()) => "OK".to_owned(),
+        Err(denied) => denied.to_string(),
+    }
+}
+
+#[test]
+fn rules_about_a_command_are_rules_about_what_tells_the_same() {
+    let denied = no_command("shard.info");
+    assert_eq!(own(&list("info", vec![]), None, "SHARD.INFO"), denied);
+    assert_eq!(own(&list("@dangerous", vec![]), None, "SHARD.INFO"), denied);
+    assert_eq!(own(&list("config", vec![]), None, "SHARD.INFO"), "OK");
+    for (rules, want) in [
+        ("@all -info", &*denied),
+        ("@all -shard.info", &denied),
+        ("+info", "OK"),
+        ("+shard.info", "OK"),
+        ("@all -info +shard.info", "OK"),
+        ("@all -@dangerous", &denied),
+        ("@read", &denied),
+    ] {
+        let list = list("", vec![user("bob", rules, "*")]);
+        assert_eq!(own(&list, Some("bob"), "SHARD.INFO"), want, "{rules}");
+    }
+}
+
+#[test]
+fn what_is_administrative_is_dangerous() {
+    let careful = list("", vec![user("bob", "@all -@dangerous", "*")]);
+    assert_eq!(
+        own(&careful, Some("bob"), "CACHE.FLUSH"),
+        no_command("cache.flush")
+    );
+    assert!(!careful.is_admin(careful.user_by_name(b"bob")));
+    for (rules, is_admin) in [
+        ("@all", true),
+        ("@read +@admin", true),
+        ("@all -@admin", false),
+        ("@read +discovery.get", false),
+        ("", false),
+    ] {
+        let list = list("", vec![user("bob", rules, "*")]);
+        assert_eq!(
+            list.is_admin(list.user_by_name(b"bob")),
+            is_admin,
+            "{rules}"
+        );
+        assert!(!list.is_admin(None));
+    }
+    assert!(list("", vec![]).is_admin(None));
+    assert!(!list("@dangerous", vec![]).is_admin(None));
+}
+
+#[test]
+fn rights_are_those_of_the_user() {
+    let list = Arc::new(list("", vec![user("bob", "@all", "app:*")]));
+    let bob = list.rights(list.user_by_name(b"bob"));
+    assert!(bob.may_use(b"app:1") && !bob.may_use(b"x") && bob.is_admin());
+    let nobody = list.rights(None);
+    assert!(!nobody.may_use(b"app:1") && !nobody.is_admin() && nobody.are_restricted());
+    let trusted = list.rights(Some(UserId::TRUSTED));
+    assert!(trusted.may_use(b"x") && trusted.is_admin());
+    let open = Arc::new(AccessList::new(&[], vec![]).expect("no rules"));
+    assert!(!open.rights(None).are_restricted());
+}

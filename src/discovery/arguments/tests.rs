@@ -1,14 +1,16 @@
 //! What is read, and what is refused.
 
 use super::*;
-use crate::command::Caller;
+use crate::command::{Caller, Rights};
 use crate::resp::{ArgVec, Proto};
 use std::sync::Arc;
 
 fn read(line: &str) -> Parsed<Command> {
     let args: ArgVec = line.split(' ').collect();
     let caller = Arc::new(Caller::new(1, "[::ffff:10.0.0.9]:5".parse().ok()));
+    let rights = Rights::Everything;
     Command::read(&Call {
+        rights: &rights,
         args: args.as_args(),
         proto: Proto::Resp2,
         db: 0,

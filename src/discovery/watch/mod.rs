@@ -9,6 +9,7 @@ mod table;
 mod tail;
 mod topic;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -61,13 +62,14 @@ impl Watches {
         })
     }
 
-    /// Begins to wait for something.
+    /// Begins to wait for something, for a client of this address; none: for Respite itself.
     pub(super) fn subscribe(
         self: &Arc<Self>,
         group: &str,
         subject: Subject,
+        peer: Option<IpAddr>,
     ) -> Result<Subscription, DiscoveryError> {
-        let (topic, starts) = self.table.subscribe(group, subject)?;
+        let (topic, starts) = self.table.subscribe(group, subject, peer)?;
         if starts {
             self.runtime.spawn(tail::follow(Arc::clone(self)));
         }

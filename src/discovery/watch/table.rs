@@ -1,6 +1,7 @@
 //! Which topics there are, and how far the event stream of each group has been read.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 use super::topic::{Subject, Topic};
 use crate::discovery::error::DiscoveryError;
 use crate::discovery::index::Index;
-use crate::discovery::names::WATCHED_GROUPS;
+use crate::discovery::names::{WATCHED_GROUPS, WATCHED_OF_ADDRESS};
 
 /// How long a topic stays that nobody waits for: clients that watch in a loop come back at once.
 const LINGER: Duration = Duration::from_secs(5);
@@ -32,6 +33,8 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Group {
+    /// The address of the client that named it first; none for Respite itself.
+    first_peer: Option<IpAddr>,
     topics: HashMap<Subject, Entry>,
     /// Unknown until the first read.
     position: Option<Position>,
@@ -74,6 +77,7 @@ impl Table {
         &self,
         group: &str,
         subject: Subject,
+        peer: Option<IpAddr>,
     ) -> Result<(Arc<Topic>, bool), DiscoveryError> {
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
@@ -84,11 +88,14 @@ impl Table {
             return Err(DiscoveryError::Full("services are watched"));
         }
         if !inner.groups.contains_key(group) {
-            if inner.groups.len() >= WATCHED_GROUPS {
+            if inner.is_full_for(peer) {
                 inner.purge(Duration::ZERO);
             }
             if inner.groups.len() >= WATCHED_GROUPS {
                 return Err(DiscoveryError::Full("groups are watched"));
+            }
+            if inner.is_full_for(peer) {
+                return Err(DiscoveryError::Full("groups are watched from this address"));
             }
         }
         let starts = !std::mem::replace(&mut inner.followed, true);
@@ -96,7 +103,8 @@ impl Table {
             Some((name, _)) => Arc::clone(name),
             None => Arc::from(group),
         };
-        let topics = &mut inner.groups.entry(Arc::clone(&name)).or_default().topics;
+        let entry = inner.groups.entry(Arc::clone(&name));
+        let topics = &mut entry.or_insert_with(|| Group::named_by(peer)).topics;
         let entry = topics.entry(subject).or_insert_with_key(|subject| {
             inner.topics += 1;
             Entry {
@@ -249,6 +257,13 @@ impl Table {
 }
 
 impl Inner {
+    /// Whether there is no place for one more group, which a client of this address names first.
+    fn is_full_for(&self, peer: Option<IpAddr>) -> bool {
+        let theirs = |group: &&Group| group.first_peer == peer;
+        let is_theirs = || self.groups.values().filter(theirs).count() >= WATCHED_OF_ADDRESS;
+        self.groups.len() >= WATCHED_GROUPS || (peer.is_some() && is_theirs())
+    }
+
     fn purge(&mut self, linger: Duration) {
         let now = Instant::now();
         let mut left = 0;
@@ -265,8 +280,54 @@ impl Inner {
 }
 
 impl Group {
+    fn named_by(first_peer: Option<IpAddr>) -> Self {
+        Group {
+            first_peer,
+            ..Group::default()
+        }
+    }
+
     fn all(&self) -> Vec<Arc<Topic>> {
         let topics = self.topics.values();
         topics.map(|entry| Arc::clone(&entry.topic)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscribe(table: &Table, group: usize, peer: Option<&str>) -> Result<(), DiscoveryError> {
+        let peer = peer.map(|peer| peer.parse().expect("an address"));
+        let subscribed = table.subscribe(&format!("g{group}"), Subject::Group, peer);
+        subscribed.map(drop)
+    }
+
+    #[test]
+    fn one_address_does_not_take_the_places_of_others() {
+        let table = Table::default();
+        for group in 0..WATCHED_OF_ADDRESS {
+            subscribe(&table, group, Some("10.0.0.1")).expect("a place");
+        }
+        let more = WATCHED_OF_ADDRESS;
+        let refused = subscribe(&table, more, Some("10.0.0.1")).expect_err("enough");
+        assert_eq!(
+            refused.to_string(),
+            "ERR too many groups are watched from this address"
+        );
+        subscribe(&table, 0, Some("10.0.0.1")).expect("it is watched already");
+        subscribe(&table, more, Some("10.0.0.2")).expect("a place of its own");
+        subscribe(&table, more + 1, None).expect("Respite itself");
+    }
+
+    #[test]
+    fn places_that_nobody_waits_at_are_given_away() {
+        let table = Table::default();
+        for group in 0..WATCHED_OF_ADDRESS {
+            let peer = Some("10.0.0.1".parse().expect("an address"));
+            let subscribed = table.subscribe(&format!("g{group}"), Subject::Group, peer);
+            table.unsubscribe(&subscribed.expect("a place").0);
+        }
+        subscribe(&table, WATCHED_OF_ADDRESS, Some("10.0.0.1")).expect("a place");
     }
 }

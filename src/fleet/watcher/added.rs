@@ -14,6 +14,7 @@ use super::super::Settings;
 use super::super::commands::MOST_LABELS;
 use super::super::target::{Credentials, Target, parse_addr};
 use super::{TargetSink, Watcher, Watching};
+use crate::random;
 use crate::upstream::{ControlError, ControlLink, ControlScript};
 
 /// The name and kind of this watcher.
@@ -253,7 +254,7 @@ impl Watcher for Added {
 
 /// A revision that was never there before.
 fn revision() -> String {
-    format!("{:016x}", fastrand::u64(..))
+    random::word()
 }
 
 fn pairs(reply: Value) -> Vec<(Vec<u8>, Vec<u8>)> {

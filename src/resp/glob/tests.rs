@@ -178,3 +178,31 @@ proptest::proptest! {
         proptest::prop_assert_eq!(glob_match(&pattern, &text, nocase), redis(&pattern, &text, nocase));
     }
 }
+
+/// A pattern that is taken apart matches what the other matches, whatever it looks like.
+#[test]
+fn both_ways_of_matching_agree() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let letters = b"ab*?[]^-\\c";
+    let mut word = |most: usize| -> Vec<u8> {
+        let len = random.usize(..=most);
+        (0..len)
+            .map(|_| letters[random.usize(..letters.len())])
+            .collect()
+    };
+    for _ in 0..50_000 {
+        let (pattern, text) = (word(8), word(6));
+        let glob = Glob::new(&pattern).expect("short");
+        assert_eq!(
+            glob.is_match(&text),
+            glob_match(&pattern, &text, false),
+            "{} {}",
+            pattern.escape_ascii(),
+            text.escape_ascii()
+        );
+    }
+    assert_eq!(
+        Glob::new(&[b'*'; MOST_PATTERN + 1]).map(drop),
+        Err(LONG_PATTERN)
+    );
+}

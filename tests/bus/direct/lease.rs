@@ -90,3 +90,54 @@ fn a_registration_is_not_answered_before_all_let_go() {
         hints.resume(Direction::Down);
     }
 }
+
+/// Whoever may publish hears the questions of Respites and can say that they are answered.
+#[test]
+fn a_forged_answer_ends_no_wait() {
+    let world = World::of(1);
+    world.register("m", &["PARAMS", "1", "a"]);
+    let (relay, respite, mut worker) = behind_a_relay(&world);
+    let (mut caller, mut other) = (respite.connect(), world.connect());
+    let mut forger = world.redis.connect();
+    forger.hello3();
+    forger.call(&["PSUBSCRIBE", "respite:b:*"]);
+    let name = b"SETNAME\r\n$11\r\nrespite-bus\r\n";
+    wait_until("it is leased", DEADLINE, || {
+        carry_out(&mut caller, &mut worker);
+        leased(&world) == 1
+    });
+    let hints = relay.find(|first| first.windows(name.len()).any(|part| part == name));
+    hints.pause(Direction::Down);
+    other.send(&["BUS.REGISTER", "b", "m", "PARAMS", "1", "b"]);
+    let question = loop {
+        let heard = forger.read_reply();
+        let text = heard.items()[3].as_str().to_owned();
+        if text.starts_with("g\n") {
+            break text;
+        }
+    };
+    let words: Vec<&str> = question.split('\n').collect();
+    let [_, bus, id, asking] = words[..] else {
+        panic!("{question:?}");
+    };
+    let channel = format!("respite:b:{asking}");
+    for bus in [bus, "of-the-forger"] {
+        // With a bus of his own he can make the key as well.
+        let key = format!("respite:b:{{of-the-forger}}:h:{asking}:{id}");
+        world
+            .redis
+            .call(&["SET", &key, "1", "PX", "5000"])
+            .assert_ok();
+        let answer = format!("a\n{bus}\n{id}");
+        let heard = world.redis.call(&["PUBLISH", &channel, &answer]);
+        assert!(heard.int() > 1, "the forger is not the only one");
+    }
+    assert!(
+        other.silent_for(Duration::from_millis(50)),
+        "nobody has let go"
+    );
+    hints.resume(Direction::Down);
+    other.read_reply().field("generation");
+    let call = carry_out(&mut caller, &mut worker);
+    assert_eq!(call.reply.field("kwargs").strings(), ["b", "1"]);
+}
