@@ -244,6 +244,7 @@ impl App {
             generation: 0,
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
+            on_loss: config.upstream_on_loss,
             access,
             embedded: embedded.is_some(),
             logins: Arc::clone(guard.logins()),

@@ -64,6 +64,7 @@ metrics! {
     AUTH_FAILURES Counter "respite_auth_failures_total" "Logins that failed, over RESP and HTTP."
     COMMANDS Counter "respite_commands_total" "Requests of Redis clients."
     FORWARDED Counter "respite_commands_forwarded_total" "Requests that were passed to the backing."
+    DROPPED_PUSHES Counter "respite_upstream_pushes_dropped_total" "Pushes of the backing on shared connections that nobody asked for."
     PINNED Gauge "respite_pinned_connections" "Connections to the backing that belong to one client now."
     PINNED_IDLE Gauge "respite_pinned_connections_idle" "Connections to the backing that wait for the next client that needs its own."
     PINS Counter "respite_pins_total" "Times that a client was given a connection of its own."

@@ -118,6 +118,7 @@ impl Reloader {
         parts.shared.replace_settings(|settings| {
             settings.limits = config.limits.clone();
             settings.timeouts = config.timeouts.clone();
+            settings.on_loss = config.upstream_on_loss;
             settings.access = access;
             settings.protected_mode = config.access.protected_mode;
         });

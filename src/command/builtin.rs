@@ -49,13 +49,22 @@ const HANDLED: &[(&str, Handling)] = &[
     ("asking", P(Pin::Cluster)),
     ("readonly", P(Pin::Cluster)),
     ("readwrite", P(Pin::Cluster)),
+    ("shutdown", P(Pin::Control)),
+    ("eval", P(Pin::Script)),
+    ("eval_ro", P(Pin::Script)),
+    ("evalsha", P(Pin::Script)),
+    ("evalsha_ro", P(Pin::Script)),
+    ("fcall", P(Pin::Script)),
+    ("fcall_ro", P(Pin::Script)),
 ];
 
 /// Gives the handling of a command that is not simply forwarded, by its full name in lower case.
 pub(super) fn handling_of(name: &str) -> Option<Handling> {
-    // Only this one must not reach a shared connection.
-    if name == "script|debug" {
-        return Some(P(Pin::Debugger));
+    match name {
+        // Only this one must not reach a shared connection.
+        "script|debug" => return Some(P(Pin::Debugger)),
+        "script|kill" | "function|kill" => return Some(P(Pin::Control)),
+        _ => {}
     }
     let container = name.split('|').next().unwrap_or(name);
     let known = HANDLED.iter().find(|(name, _)| *name == container);

@@ -79,6 +79,10 @@ pub enum Pin {
     Replication,
     /// `SCRIPT DEBUG`: would put a shared connection into the debugger, refused.
     Debugger,
+    /// A script, which may run for long: on the links for scripts.
+    Script,
+    /// What the backing answers while it is busy (`SCRIPT KILL`, `SHUTDOWN`), or may wait with for long.
+    Control,
     /// `ASKING`, `READONLY`, `READWRITE`: state of a connection to a cluster node.
     Cluster,
 }

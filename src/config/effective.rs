@@ -25,6 +25,7 @@ fn raw(config: &Config) -> raw::Config {
         },
         upstream_credential: config.upstream_credential.clone().unwrap_or_default(),
         sentinel_credential: config.sentinel_credential.clone().unwrap_or_default(),
+        upstream_on_loss: config.upstream_on_loss.to_string(),
         workers: integer(config.workers),
         data_dir: text(config.data_dir.as_ref()),
         log_format: config.log_format.to_string(),

@@ -3,6 +3,7 @@
 use super::{
     error::{Problem, Problems},
     merge::{self, SetError},
+    upstream,
 };
 use toml::Table;
 
@@ -66,7 +67,13 @@ pub(super) fn split_list(text: &str) -> Vec<String> {
 
 fn key_of(name: &str) -> Vec<String> {
     let name = name.strip_prefix(PREFIX).unwrap_or(name);
-    name.split("__").map(str::to_ascii_lowercase).collect()
+    let path: Vec<String> = name.split("__").map(str::to_ascii_lowercase).collect();
+    match path.as_slice() {
+        [section, name] if section == "upstream" => {
+            upstream::key(name).map_or(path.clone(), |key| vec![key.to_owned()])
+        }
+        _ => path,
+    }
 }
 
 pub(super) fn variable_of(key: &str) -> String {

@@ -4,7 +4,7 @@ use super::{
     Config, ConfigError, Problem, environment,
     error::Problems,
     merge::{self, SetError},
-    raw, validate,
+    raw, upstream, validate,
 };
 use serde_path_to_error::Segment;
 use std::{
@@ -40,7 +40,8 @@ pub fn load(
     let mut merged = defaults.clone();
     let mut problems = Problems::default();
     if let Some(file) = &source.file {
-        merge::merge(&mut merged, read(file)?, &mut problems);
+        let file = upstream::flatten(read(file)?, &mut problems);
+        merge::merge(&mut merged, file, &mut problems);
     }
     environment::apply(&defaults, &mut merged, env, &mut problems);
     for (key, text) in &source.overrides {

@@ -70,4 +70,4 @@ pub use services::{
 pub use targets::{TargetFormat, TargetSpec, TargetsError, read_targets};
 pub use tls::{ServerTls, Tls};
 pub use tracked_service::TrackedService;
-pub use upstream::Upstream;
+pub use upstream::{OnLoss, Upstream};

@@ -2,7 +2,7 @@
 
 use super::{
     Access, BusSettings, CacheSettings, Credential, FleetSettings, FleetTargets, GatewaySettings,
-    Http, Limits, ListenAddr, Source, Timeouts, Tls, Upstream, load,
+    Http, Limits, ListenAddr, OnLoss, Source, Timeouts, Tls, Upstream, load,
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
@@ -17,6 +17,8 @@ pub struct Config {
     pub upstream_credential: Option<String>,
     /// The name of the credential that the login of the sentinels came from.
     pub sentinel_credential: Option<String>,
+    /// What clients are told when a connection to the upstream is lost.
+    pub upstream_on_loss: OnLoss,
     /// Worker threads; 0 is to be chosen from the cores. At most 1024.
     pub workers: usize,
     /// Where the embedded Redis keeps its data; without it, it keeps none.

@@ -15,6 +15,7 @@ pub(super) struct Config {
     pub(super) upstream: String,
     pub(super) upstream_credential: String,
     pub(super) sentinel_credential: String,
+    pub(super) upstream_on_loss: String,
     pub(super) workers: i64,
     pub(super) data_dir: String,
     pub(super) log_format: String,

@@ -1,7 +1,27 @@
-//! The Redis behind: what the key `upstream` means.
+//! The Redis behind: what the keys `upstream` and `upstream_…` mean.
 
-use super::{Endpoint, Secret, SentinelSet};
+use super::{
+    Endpoint, Secret, SentinelSet,
+    error::{Problem, Problems},
+};
 use std::{fmt, str::FromStr};
+use toml::{Table, Value};
+
+/// What a client is told when the connection that carried its commands is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLoss {
+    /// Nothing: its own connection is closed, as Redis' would be, after the replies before.
+    Close,
+    /// An error with the code `UPSTREAM`, which says whether the command may have been executed.
+    Error,
+}
+
+/// The keys of the table `[upstream]`, and the plain keys that they stand for.
+const TABLE: [(&str, &str); 3] = [
+    ("url", "upstream"),
+    ("credential", "upstream_credential"),
+    ("on_loss", "upstream_on_loss"),
+];
 
 /// Where commands go that Respite does not answer itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +36,60 @@ pub enum Upstream {
 
 const HELP: &str = "must be \"embedded\", redis://[user:password@]host[:port][/database], \
                     rediss://…, unix:///path or sentinel://host:port,…/master-name";
+
+/// Returns the plain key that a key of `[upstream]` stands for.
+pub(super) fn key(name: &str) -> Option<&'static str> {
+    let known = TABLE.iter().find(|(short, _)| *short == name);
+    known.map(|(_, key)| *key)
+}
+
+/// Puts the keys of a table `[upstream]` where the plain ones are.
+pub(super) fn flatten(mut file: Table, problems: &mut Problems) -> Table {
+    if !matches!(file.get("upstream"), Some(Value::Table(_))) {
+        return file;
+    }
+    let Some(Value::Table(table)) = file.remove("upstream") else {
+        return file;
+    };
+    for (name, value) in table {
+        match key(&name) {
+            None => problems.push(Problem::UnknownKey {
+                key: format!("upstream.{name}"),
+                suggestion: None,
+            }),
+            Some(key) if file.contains_key(key) => {
+                problems.invalid(key, format!("is given as upstream.{name} as well"));
+            }
+            Some(key) => {
+                file.insert(key.to_owned(), value);
+            }
+        }
+    }
+    file
+}
+
+// === impl OnLoss ===
+
+impl fmt::Display for OnLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Close => "close",
+            Self::Error => "error",
+        })
+    }
+}
+
+impl FromStr for OnLoss {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "close" => Ok(Self::Close),
+            "error" => Ok(Self::Error),
+            _ => Err("must be \"close\" or \"error\""),
+        }
+    }
+}
 
 // === impl Upstream ===
 
@@ -70,6 +144,29 @@ impl FromStr for Upstream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::{env, file, problems};
+
+    #[test]
+    fn the_table_and_the_plain_keys_say_the_same() {
+        let plain = file("upstream = \"redis://h\"\nupstream_on_loss = \"error\"").expect("valid");
+        let table = file("[upstream]\nurl = \"redis://h\"\non_loss = \"error\"").expect("valid");
+        assert_eq!(plain, table);
+        assert_eq!(plain.upstream_on_loss, OnLoss::Error);
+        for name in ["RESPITE_UPSTREAM__ON_LOSS", "RESPITE_UPSTREAM_ON_LOSS"] {
+            let config = env("upstream = \"redis://h\"", &[(name, "error")]).expect("valid");
+            assert_eq!(config, plain);
+        }
+        let embedded = file("[upstream]\non_loss = \"error\"").expect("valid");
+        assert_eq!(embedded.upstream, Upstream::Embedded);
+        assert_eq!(
+            problems("upstream_on_loss = \"x\"\n[upstream]\non_loss = \"close\"\nurls = \"\""),
+            [
+                "upstream_on_loss: is given as upstream.on_loss as well",
+                "unknown key \"upstream.urls\"",
+                "upstream_on_loss: must be \"close\" or \"error\"",
+            ]
+        );
+    }
 
     #[test]
     fn the_scheme_decides() {

@@ -1,8 +1,8 @@
 //! From the keys as they were read to the [`Config`] that everything else relies on.
 
 use super::{
-    Access, Config, Credential, Limits, ListenAddr, LogFormat, Timeouts, Tls, Upstream, bus, cache,
-    error::Problems, fleet, fleet_targets, gateway, http, raw,
+    Access, Config, Credential, Limits, ListenAddr, LogFormat, OnLoss, Timeouts, Tls, Upstream,
+    bus, cache, error::Problems, fleet, fleet_targets, gateway, http, raw,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -62,6 +62,10 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         upstream,
         upstream_credential,
         sentinel_credential,
+        upstream_on_loss: raw.upstream_on_loss.parse().unwrap_or_else(|reason| {
+            problems.invalid("upstream_on_loss", reason);
+            OnLoss::Close
+        }),
         workers: workers(raw.workers, problems),
         data_dir,
         log_format: raw.log_format.parse().unwrap_or_else(|reason| {

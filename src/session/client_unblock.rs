@@ -18,7 +18,7 @@ use super::registry::{ClientEntry, Wish};
 use super::run::Session;
 use super::worker::{ToWorker, Worker};
 use crate::resp::{Args, Proto, write_command};
-use crate::upstream::ReplySink;
+use crate::upstream::{Failure, ReplySink};
 
 /// Pauses between orders that came too early: from the first to the longest.
 const AGAIN_AFTER: Duration = Duration::from_millis(1);
@@ -129,5 +129,13 @@ impl ReplySink for Reply {
 
     fn abort(&self) {
         self.done.take();
+    }
+
+    fn lost(&self, failure: &Failure, replies: u32) {
+        self.deliver(&failure.replies(replies), replies);
+    }
+
+    fn ends_with_loss(&self) -> bool {
+        false
     }
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::batch::{Batch, Run, Step};
 use super::cached::{Cover, is_get, needs_care, protect_keys};
 use super::input::READ_AHEAD;
+use super::links::{Lane, Needs};
 use super::pinned::Expect;
 use super::replies::{Asks, Cut, Then};
 pub(super) use super::request::Request;
@@ -20,11 +21,16 @@ use super::state::ReplyMode;
 use crate::access::{UserId, changes_access};
 use crate::cache::{Guard, Mutant, is_active};
 use crate::command::{Effects, Handling, Pin};
+use crate::config::OnLoss;
 use crate::resp::{Parsed, ReplyWriter, RequestLimits, RequestParser, plain_get};
 use crate::upstream::ReplySink;
 
 /// Something has to be done when such a command is answered: it goes in no run.
 const APART: Effects = Effects::CHANGES_COMMANDS.union(Effects::TOLD_BY_INFO);
+/// The largest request that takes a shared link. A backing whose limits (`proto-max-bulk-len`, never
+/// below 1 MiB, `client-query-buffer-limit`, a number of arguments) a request breaks closes the
+/// connection that it came on, and nobody else's commands may be on that one.
+const SHARED_BYTES: usize = 1024 * 1024;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,6 +222,8 @@ impl Session {
     pub(super) fn adopt(&mut self) -> bool {
         let settings = self.worker.settings();
         self.generation = settings.generation;
+        let closes = settings.on_loss == OnLoss::Close && self.hits.is_none();
+        self.replies.end_with_loss(closes);
         if self.state.user_id() == Some(UserId::TRUSTED) {
             return true;
         }
@@ -240,6 +248,7 @@ impl Session {
             None => !is_http(&request.args[0]),
         };
         plain
+            && request.raw.len() <= SHARED_BYTES
             && self.pinned.is_none()
             && self.state.reply == ReplyMode::On
             && self.state.broken.is_none()
@@ -249,7 +258,16 @@ impl Session {
             && self.has_room(run.requests as usize, request.asks(), settings)
             && self.may_pass_fetches(request)
             && !(self.worker.cache.is_some() && needs_care(request))
-            && (run.requests > 0 || self.route_to_link(cx))
+            && self.has_lane_for(run, request, cx)
+    }
+
+    /// Whether the link of the run, or the one that is found for it, takes a request too.
+    fn has_lane_for(&mut self, run: &Run, request: Request<'_>, cx: &Context<'_>) -> bool {
+        let reads = request.only_reads();
+        if run.requests > 0 {
+            return self.lane != Lane::Reads || reads;
+        }
+        self.route_to_link(reads, cx)
     }
 
     /// Whether a command may go to the backing while replies are being fetched into the cache for
@@ -284,21 +302,35 @@ impl Session {
     }
 
     /// Makes the shared link for the current database the way of the next request. False when
-    /// that has to wait: replies are outstanding on another connection, or the link is full.
-    pub(super) fn route_to_link(&mut self, cx: &Context<'_>) -> bool {
+    /// that has to wait: replies are outstanding on another connection, or the link is full. `reads`
+    /// says that the request only reads.
+    pub(super) fn route_to_link(&mut self, reads: bool, cx: &Context<'_>) -> bool {
+        let waits = self.replies.outstanding() > 0;
+        let fits = self.lane != Lane::Reads || reads;
         let link = match &self.link {
-            Some(link) if self.replies.outstanding() > 0 || !link.is_closed() => link,
-            _ if self.replies.outstanding() > 0 => return false,
-            _ => self
-                .link
-                .insert(self.worker.link(self.state.db, self.state.proto)),
+            Some(link) if waits && fits => link,
+            Some(link) if self.lane == Lane::Plain && !self.scripts && link.is_usable() => link,
+            _ if waits => return false,
+            _ => {
+                let (link, lane) = self.worker.choose_link(Needs {
+                    db: self.state.db,
+                    proto: self.state.proto,
+                    scripts: self.scripts,
+                    reads,
+                });
+                self.lane = lane;
+                self.link.insert(link)
+            }
         };
         link.poll_room(cx)
     }
 
     /// Whether a request is a `GET` that the cache may answer.
     fn is_cacheable(&mut self, request: Request<'_>, run: &Run, settings: &Settings) -> bool {
-        is_get(request.args) && self.may_use_cache(run) && self.is_allowed(request, settings)
+        is_get(request.args)
+            && request.raw.len() <= SHARED_BYTES
+            && self.may_use_cache(run)
+            && self.is_allowed(request, settings)
     }
 
     /// Keeps the cache true to a request that joins the run.
@@ -322,7 +354,7 @@ impl Session {
         }
     }
 
-    fn push(&self, bytes: &[u8], requests: u32, then: Then, guard: Option<Guard>) {
+    fn push(&mut self, bytes: &[u8], requests: u32, then: Then, guard: Option<Guard>) {
         let Some(link) = &self.link else { return };
         WorkerStats::add(&self.worker.stats().forwarded, u64::from(requests));
         self.replies.expect(requests, then, guard);
@@ -331,15 +363,27 @@ impl Session {
             requests,
             Rc::clone(&self.replies) as Rc<dyn ReplySink>,
         );
+        self.closing |= self.replies.is_ending();
     }
 
     /// Sends one request to the shared link.
     pub(super) fn forward(&mut self, raw: &[u8], then: Then, cx: &Context<'_>) -> Flow {
+        self.forward_to(false, raw, then, cx)
+    }
+
+    /// As [`Session::forward`], of a request that may only read.
+    pub(super) fn forward_to(
+        &mut self,
+        reads: bool,
+        raw: &[u8],
+        then: Then,
+        cx: &Context<'_>,
+    ) -> Flow {
         debug_assert!(
             self.pinned.is_none(),
             "replies of two connections would mix"
         );
-        if !self.route_to_link(cx) {
+        if !self.route_to_link(reads, cx) {
             return Flow::Wait;
         }
         let cover = std::mem::take(&mut self.cover);
@@ -439,7 +483,10 @@ impl Session {
                 };
                 self.forward(request.raw, Then::Rewrite(Box::new(learn)), cx)
             }
-            Handling::Forward => self.forward(request.raw, Then::Pass, cx),
+            Handling::Forward if request.raw.len() > SHARED_BYTES => {
+                self.forward_alone(request, settings, cx)
+            }
+            Handling::Forward => self.forward_to(request.only_reads(), request.raw, Then::Pass, cx),
             Handling::Local(local) => self.local(local, request, settings, cx),
             Handling::Pin(pin) => self.pin(pin, request, settings, cx),
             Handling::Family(family) => self.family(family, request),

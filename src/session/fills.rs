@@ -12,7 +12,9 @@ use super::replies::Replies;
 use super::worker::{ToWorker, Worker};
 use crate::cache::{Cache, Deliver, Filler, Guard, Waiter};
 use crate::resp::write_command;
-use crate::upstream::{Fence, Fetch, FillEvents, FillLink, ReplySink, Tracking, spawn_fill_link};
+use crate::upstream::{
+    Failure, Fence, Fetch, FillEvents, FillLink, ReplySink, Tracking, spawn_fill_link,
+};
 
 /// A fill link whose database no client here has read from for so long is closed. It costs the backing
 /// several commands a second, and what it brought costs memory there as here.
@@ -139,6 +141,18 @@ impl ReplySink for OneReply {
 
     fn abort(&self) {
         self.replies.abort();
+    }
+
+    fn lost(&self, failure: &Failure, replies: u32) {
+        if failure.refusal || !self.ends_with_loss() {
+            return self.deliver(&failure.replies(replies), replies);
+        }
+        drop(self.guard.take());
+        self.replies.end_at(self.slot);
+    }
+
+    fn ends_with_loss(&self) -> bool {
+        self.replies.closes_on_loss()
     }
 }
 

@@ -43,6 +43,11 @@ impl Session {
             return self.answer_error(arity_error(row));
         }
         match local {
+            Local::Ping
+                if self.backing_may_be_ailing() && self.pinned.is_none() && args.len() <= 2 =>
+            {
+                self.forward_to(true, request.raw, Then::Pass, cx)
+            }
             Local::Ping => {
                 match args.get(1) {
                     _ if args.len() > 2 => {
@@ -65,6 +70,12 @@ impl Session {
                 Flow::Done
             }
             Local::Reset => self.reset(settings),
+            Local::Hello if settings.hello.is_none() && self.replies.closes_on_loss() => {
+                // The backing has not been reached yet.
+                self.replies.end();
+                self.closing = true;
+                Flow::Done
+            }
             Local::Hello | Local::Auth => {
                 let mut out = Vec::new();
                 answer(local, &mut self.state, &self.worker, args, &mut out);
@@ -88,6 +99,11 @@ impl Session {
             Local::Command => self.command(request, settings, cx),
             Local::Info => self.info(request, cx),
         }
+    }
+
+    /// Whether the backing may have something else to say than `PONG`.
+    fn backing_may_be_ailing(&self) -> bool {
+        self.worker.shared.backing.is_ailing() || self.worker.links.is_silent()
     }
 
     /// Brings the connections to the protocol version of the client.

@@ -1,5 +1,7 @@
 //! The metrics of clients, commands and the backing.
 
+use std::sync::atomic::Ordering;
+
 use super::shared::Shared;
 use crate::metrics::{self, Exposition};
 
@@ -17,6 +19,8 @@ impl Shared {
         out.value(&metrics::AUTH_FAILURES, logins.failures());
         out.value(&metrics::COMMANDS, self.total(|stats| &stats.commands));
         out.value(&metrics::FORWARDED, self.total(|stats| &stats.forwarded));
+        let dropped = self.dropped_pushes.load(Ordering::Relaxed);
+        out.value(&metrics::DROPPED_PUSHES, dropped);
         out.value(&metrics::PINNED, self.pinned.used());
         out.value(&metrics::PINNED_IDLE, self.pinned.idle());
         out.value(&metrics::PINS, self.total(|stats| &stats.pins));

@@ -10,6 +10,7 @@
 //!   `queueing` is what happens between `MULTI` and `EXEC`, `broken` what after a refusal.
 //! - `read` answers a `GET` from the cache; `cached` keeps the cache true to what the session's
 //!   commands do. `batch` is what was read and is handled at once.
+//! - `links` are the shared links of a worker, and which of them carries a client's next commands.
 //! - `family` calls Respite's own commands, which may answer later.
 //! - `monitor` shows what clients send to those who ask for it.
 //! - `local`, `client_…`, `command_command`, `info` answer what the backing does not.
@@ -34,6 +35,7 @@ mod hello;
 mod info;
 mod input;
 pub mod internal;
+mod links;
 pub mod listener;
 mod local;
 mod memory;

@@ -37,6 +37,7 @@ impl Session {
             Pin::BlockIfOption if !has_block_option(request.args) => {
                 self.forward(request.raw, Then::Pass, cx)
             }
+            Pin::Script => self.call_script(request, cx),
             _ => match self.take_connection(settings) {
                 Ok(true) => self.send_pinned(pin, request, cx),
                 Ok(false) => Flow::Wait,
@@ -46,6 +47,32 @@ impl Session {
                 }
             },
         }
+    }
+
+    /// Sends a large request on a connection of its own; on the shared link when there is no place.
+    pub(super) fn forward_alone(
+        &mut self,
+        request: Request<'_>,
+        settings: &Settings,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        match self.take_connection(settings) {
+            Ok(true) => self.send(request.raw, Expect::Plain, cx),
+            Ok(false) => Flow::Wait,
+            Err(_) => self.forward(request.raw, Then::Pass, cx),
+        }
+    }
+
+    /// Sends a script, on a link that only those wait for who call scripts themselves.
+    fn call_script(&mut self, request: Request<'_>, cx: &Context<'_>) -> Flow {
+        if !self.scripts {
+            if self.replies.outstanding() > 0 {
+                return Flow::Wait;
+            }
+            self.scripts = true;
+            self.link = None;
+        }
+        self.forward(request.raw, Then::Pass, cx)
     }
 
     fn refuse(&mut self, request: Request<'_>) -> Flow {

@@ -87,7 +87,7 @@ impl Session {
                 if let (Lookup::Measure, Some(fill)) = (found, &self.fill) {
                     fill.measure(key);
                 }
-                if run.requests == 0 && !self.route_to_link(cx) {
+                if run.requests == 0 && !self.route_to_link(true, cx) {
                     return Step::Wait;
                 }
                 run.add(batch.pos, len);

@@ -7,6 +7,7 @@
 //! [`BACKLOG`] waits for it, unless it has to send before it can read: then its requests are
 //! executed until `limits.client_output_bytes` wait.
 
+mod ending;
 mod inner;
 mod output;
 mod slot;
@@ -27,7 +28,7 @@ pub(crate) use self::window::Asks;
 use self::window::Window;
 use crate::cache::Guard;
 use crate::stream::Stream;
-use crate::upstream::ReplySink;
+use crate::upstream::{Failure, ReplySink};
 
 /// Bytes that wait for the client, beyond which nothing more is fetched for one that can read.
 const BACKLOG: usize = 1024 * 1024;
@@ -63,6 +64,7 @@ pub(crate) struct Replies {
     watches_clock: Cell<bool>,
     /// The client may be unable to read before it has sent what it is sending.
     pressed: Cell<bool>,
+    ends_with_loss: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -72,6 +74,8 @@ struct Inner {
     unflushed: bool,
     /// Nobody wants what comes.
     closed: bool,
+    /// Nothing more is owed to the client than what is in the slots: it is closed behind it.
+    ending: bool,
     slots: VecDeque<Slot>,
     /// The number of the first slot; they are counted through the life of the session.
     first: u64,
@@ -115,6 +119,7 @@ impl Replies {
             inner,
             watches_clock: Cell::new(false),
             pressed: Cell::new(false),
+            ends_with_loss: Cell::new(false),
         }
     }
 
@@ -147,6 +152,9 @@ impl Replies {
     pub(crate) fn expect(&self, replies: u32, then: Then, guard: Option<Guard>) {
         let mut inner = self.inner.borrow_mut();
         inner.outstanding += replies as usize;
+        if inner.ending {
+            return;
+        }
         let fate = match then {
             Then::Pass => Fate::Pass,
             Then::Drop => Fate::Drop,
@@ -184,6 +192,9 @@ impl Replies {
     /// Takes the next slot for a reply that [`Replies::fill`] will bring.
     pub(crate) fn expect_later(&self) {
         let mut inner = self.inner.borrow_mut();
+        if inner.ending {
+            return;
+        }
         inner.later += 1;
         let id = inner.laters;
         inner.laters += 1;
@@ -251,6 +262,9 @@ impl Replies {
     pub(crate) fn reply<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
+        if inner.ending {
+            return write(&mut Vec::new());
+        }
         match inner.slots.back_mut() {
             None => inner.out.write(write),
             Some(Slot::Ready(bytes)) => {
@@ -274,7 +288,10 @@ impl Replies {
     /// Sends what answers no request (a message, an invalidation) as soon as the replies that came
     /// before it may be shown. Only right between two replies.
     pub(crate) fn out_of_band(&self, bytes: &[u8]) {
-        self.inner.borrow_mut().out_of_band(bytes);
+        let mut inner = self.inner.borrow_mut();
+        if !inner.ending {
+            inner.out_of_band(bytes);
+        }
     }
 
     /// Replies of the backing that are still to come.
@@ -424,7 +441,7 @@ impl ReplySink for Replies {
         let mut inner = self.inner.borrow_mut();
         inner.outstanding -= replies as usize;
         inner.window.measure(bytes.len(), replies as usize);
-        if inner.closed {
+        if inner.closed || !inner.owes() {
             return;
         }
         inner.deliver(bytes, replies);
@@ -439,6 +456,19 @@ impl ReplySink for Replies {
         if let Some(task) = &inner.task {
             task.wake_by_ref();
         }
+    }
+
+    fn lost(&self, failure: &Failure, replies: u32) {
+        if failure.refusal || !self.ends_with_loss.get() {
+            return self.deliver(&failure.replies(replies), replies);
+        }
+        let mut inner = self.inner.borrow_mut();
+        inner.outstanding -= replies as usize;
+        inner.end_at_awaited();
+    }
+
+    fn ends_with_loss(&self) -> bool {
+        self.ends_with_loss.get()
     }
 }
 

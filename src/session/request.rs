@@ -49,6 +49,12 @@ impl<'a> Request<'a> {
         self.leaf().map_or(Effects::ANYTHING, |row| row.effects)
     }
 
+    /// Whether it is known to change nothing.
+    #[inline]
+    pub(super) fn only_reads(&self) -> bool {
+        self.leaf().is_some_and(Row::is_readonly)
+    }
+
     /// Whether it has as many arguments as its command takes.
     pub(super) fn arity_ok(&self) -> bool {
         self.leaf().is_none_or(|row| arity_ok(row, self.args.len()))

@@ -17,6 +17,7 @@ use super::cached::{Cover, QueuedKeys};
 use super::family::{AsCaller, Occupied};
 use super::fetching::Fetching;
 use super::input::{Input, READ_AHEAD};
+use super::links::Lane;
 use super::memory::Held;
 use super::monitor::Monitoring;
 use super::pinned::{Answers, Leftover, Pinned};
@@ -24,6 +25,7 @@ use super::queueing::Queue;
 use super::replies::{Cut, Replies};
 use super::state::{Broken, ConnState};
 use super::worker::{NewClient, Socket, Worker};
+use crate::config::OnLoss;
 use crate::resp::{ArgVec, RequestParser};
 use crate::stream::Stream;
 use crate::upstream::{FillLink, Link, UpstreamError};
@@ -42,6 +44,10 @@ pub(super) struct Session {
     pub(super) state: ConnState,
     /// The shared link that carries this session's requests now.
     pub(super) link: Option<Link>,
+    /// What `link` carries.
+    pub(super) lane: Lane,
+    /// The client calls scripts: all its commands go with them, in its order.
+    pub(super) scripts: bool,
     pub(super) pinned: Option<Box<Pinned>>,
     /// The link that fetches for the cache from the client's database.
     pub(super) fill: Option<FillLink>,
@@ -105,8 +111,8 @@ enum End {
     Http,
     #[error("the connection to the backing was lost in the middle of a reply")]
     BrokenReply,
-    #[error("the connection to the backing that it was subscribed on was lost")]
-    StreamLost,
+    #[error("the connection to the backing that carried its commands or its state was lost")]
+    BackingLost,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -154,12 +160,15 @@ impl Session {
         let first_db = worker.shared.backing.first_db();
         let fd = stream.descriptor();
         client.entry.update(|facts| facts.fd = fd);
+        replies.end_with_loss(hits.is_none() && worker.settings().on_loss == OnLoss::Close);
         Ok(Session {
             occupied: None,
             as_caller: AsCaller::new(&client.entry, Arc::clone(&worker.shared)),
             held: Held::new(Arc::clone(&client.entry), Arc::clone(&worker.shared)),
             state: ConnState::new(client.entry, first_db, trusted),
             link: None,
+            lane: Lane::Plain,
+            scripts: false,
             pinned: None,
             fill: None,
             fetching: Fetching::default(),
@@ -232,7 +241,10 @@ impl Session {
             }
             if !progress {
                 if self.is_done() {
-                    return Poll::Ready(End::Closed);
+                    return Poll::Ready(match self.replies.is_ending() {
+                        true => End::BackingLost,
+                        false => End::Closed,
+                    });
                 }
                 return match self.check_clock() {
                     Some(end) => Poll::Ready(end),
@@ -247,6 +259,7 @@ impl Session {
     fn poll_once(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut progress = self.poll_pinned(cx)?;
         progress |= self.take_monitored();
+        self.closing |= self.replies.is_ending();
         if self.closing {
             progress |= self.poll_discard(cx)?;
         } else {
@@ -427,10 +440,11 @@ impl Session {
         }
         match leftover {
             Leftover::Nothing => {}
-            Leftover::Transaction => self.state.broken = Some(Broken::Lost),
+            Leftover::Stream => self.replies.end(),
             Leftover::RefusedMulti => self.state.broken = Some(Broken::Refused),
+            _ if self.replies.closes_on_loss() => self.replies.end(),
+            Leftover::Transaction => self.state.broken = Some(Broken::Lost),
             Leftover::Watch => self.state.watch_lost = true,
-            Leftover::Stream => return Err(End::StreamLost),
         }
         self.forget_pinned();
         Ok(true)

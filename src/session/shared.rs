@@ -18,7 +18,7 @@ use super::worker::ToWorker;
 use crate::access::{AccessList, Logins};
 use crate::cache::Cache;
 use crate::command::{Family, InfoSource, OwnRow, Table};
-use crate::config::{Limits, Timeouts};
+use crate::config::{Limits, OnLoss, Timeouts};
 use crate::resp::{Proto, Value, parse_reply};
 use crate::upstream::{Backing, BackingState, PinnedCount, ServerHello, SwapWatch};
 
@@ -31,6 +31,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[timeouts]`.
     pub timeouts: Timeouts,
+    /// `upstream_on_loss`.
+    pub on_loss: OnLoss,
     /// `[access]`.
     pub access: Arc<AccessList>,
     /// Logins that failed.
@@ -83,6 +85,8 @@ pub struct Shared {
     pub info: Arc<dyn InfoSource>,
     /// One for each worker.
     pub stats: Vec<WorkerStats>,
+    /// Pushes on shared links that nobody asked for.
+    pub dropped_pushes: Arc<AtomicU64>,
     /// When the process began to serve.
     pub started: Instant,
     /// What all clients make Respite keep.
@@ -123,6 +127,7 @@ impl Shared {
             families,
             info,
             stats: (0..workers).map(|_| WorkerStats::default()).collect(),
+            dropped_pushes: Arc::default(),
             started: Instant::now(),
             memory: Memory::default(),
             settings: ArcSwap::from_pointee(settings),

@@ -16,14 +16,13 @@ use tokio_rustls::TlsAcceptor;
 use tracing::error;
 
 use super::fills::{Fetched, Fills};
+use super::links::Links;
 use super::registry::{ClientEntry, Wish};
 use super::replies::Replies;
 use super::run;
 use super::shared::{Settings, Shared, WorkerStats};
 use crate::cache::{Cache, Waiter};
-use crate::command::Table;
-use crate::resp::{Args, Proto};
-use crate::upstream::{Fence, Link, LinkLimits, PinnedPool, Retryable, Scratch, spawn_link};
+use crate::upstream::{Fence, PinnedPool, Scratch};
 
 /// All sessions of a worker read into one buffer of this size.
 const READ_BYTES: usize = 64 * 1024;
@@ -33,8 +32,6 @@ const TICK: Duration = Duration::from_millis(100);
 const PURGE_EVERY: Duration = Duration::from_secs(1);
 /// Larger than any of mimalloc's segments, so that freeing it looks at all that is free.
 const PURGE_BYTES: usize = 64 * 1024 * 1024;
-/// A link to a database that nobody used for so long is closed.
-const LINK_IDLE: Duration = Duration::from_secs(60);
 
 /// A message to a worker.
 pub enum ToWorker {
@@ -95,7 +92,7 @@ pub(crate) struct Worker {
     pub(crate) full_key: RefCell<Vec<u8>>,
     pub(super) fills: Fills,
     settings: RefCell<Rc<Settings>>,
-    links: RefCell<HashMap<(u32, Proto), Link>>,
+    pub(super) links: Links,
     sessions: RefCell<HashMap<u64, Rc<Replies>>>,
     /// Databases that the backing is known to have.
     databases: RefCell<HashSet<u32>>,
@@ -133,7 +130,7 @@ impl Worker {
             full_key: RefCell::default(),
             fills: Fills::default(),
             settings: RefCell::new(Rc::new(Settings::clone(&shared.settings()))),
-            links: RefCell::default(),
+            links: Links::new(Arc::clone(&shared.dropped_pushes)),
             sessions: RefCell::default(),
             databases: RefCell::new(HashSet::from([shared.backing.first_db()])),
             shared,
@@ -213,11 +210,7 @@ impl Worker {
             let first = self.shared.backing.first_db();
             *self.databases.borrow_mut() = HashSet::from([first]);
         }
-        let limits = link_limits(&new);
-        self.links
-            .borrow()
-            .values()
-            .for_each(|link| link.set_limits(limits));
+        self.links.set_limits(&new);
         let output = new.limits.client_output_bytes;
         self.sessions
             .borrow()
@@ -230,16 +223,7 @@ impl Worker {
     fn tick(&self) {
         let now = Instant::now();
         self.pool.tick(now);
-        let first = self.shared.backing.first_db();
-        self.links.borrow_mut().retain(|(db, _), link| {
-            link.tick(now);
-            let unused = link.in_flight() == 0 && now.duration_since(link.last_used()) > LINK_IDLE;
-            let keep = *db == first || !unused || link.users() > 0;
-            if !keep {
-                link.close();
-            }
-            keep
-        });
+        self.tick_links(now);
         self.fills.tick(now);
         if self.index == 0 {
             self.shared.cache.sweep();
@@ -264,28 +248,6 @@ impl Worker {
 
     pub(crate) fn stats(&self) -> &WorkerStats {
         &self.shared.stats[self.index]
-    }
-
-    /// The shared link for a database and protocol version.
-    pub(crate) fn link(&self, db: u32, proto: Proto) -> Link {
-        let mut links = self.links.borrow_mut();
-        let link = links.entry((db, proto)).or_insert_with(|| {
-            let settings = self.settings();
-            let shared = Arc::clone(&self.shared);
-            let retryable: Rc<Retryable> =
-                Rc::new(move |args| is_read(&shared.settings().table, args));
-            let limits = link_limits(&settings);
-            let backing = Arc::clone(&self.shared.backing);
-            spawn_link(
-                backing,
-                proto,
-                db,
-                limits,
-                retryable,
-                Rc::clone(&self.scratch),
-            )
-        });
-        link.clone()
     }
 
     /// The replies of a session that is there.
@@ -328,19 +290,4 @@ impl Drop for Registered {
 fn purge_allocator() {
     // The block is never touched, so no memory stands behind it.
     drop(std::hint::black_box(Vec::<u8>::with_capacity(PURGE_BYTES)));
-}
-
-fn link_limits(settings: &Settings) -> LinkLimits {
-    LinkLimits {
-        in_flight: settings.limits.upstream_in_flight,
-        connect: settings.timeouts.connect,
-        reply: settings.timeouts.reply,
-    }
-}
-
-/// Whether a request only reads, so that sending it twice does no harm.
-fn is_read(table: &Table, args: Args<'_>) -> bool {
-    args.get(0)
-        .and_then(|name| table.get(name))
-        .is_some_and(|row| row.is_readonly() && !row.is_write())
 }

@@ -17,38 +17,20 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tracing::{info, warn};
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, sleep_unless_reached};
 use super::connect::{Conn, ConnectOptions, connect, read_reply_within};
 use super::error::UpstreamError;
 use super::intake::Intake;
 use super::open_conns::OpenConns;
+use super::server_hello::ServerHello;
 use super::topology::Topology;
 use crate::config::Endpoint;
-use crate::resp::{Proto, ReplyWriter, Value, write_command};
+use crate::resp::{Proto, write_command};
 
 /// How often the monitor asks whether the backing is there.
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// The reply to `COMMAND` is never longer than this.
 const COMMAND_REPLY_BYTES: usize = 16 * 1024 * 1024;
-
-/// What the backing says of itself in `HELLO`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerHello {
-    /// `redis` or `valkey`.
-    pub server: String,
-    /// Its version.
-    pub version: String,
-    /// `standalone`, `cluster` or `sentinel`.
-    pub mode: String,
-    /// `master` or `replica`.
-    pub role: String,
-    /// The id of the connection at the backing.
-    pub id: u64,
-    /// The list of modules, encoded for RESP2.
-    modules_resp2: Vec<u8>,
-    /// The list of modules, encoded for RESP3.
-    modules_resp3: Vec<u8>,
-}
 
 /// What was learnt from the backing at the last successful connection.
 #[derive(Debug, Clone, Default)]
@@ -77,60 +59,12 @@ pub struct Backing {
     ready: AtomicBool,
     /// Since when the monitor has found it unusable.
     away_since: Mutex<Option<Instant>>,
+    /// Counts the connections that were opened: who waits to try again need not wait longer.
+    reached: watch::Sender<u64>,
     look_again: Notify,
     intake: Intake,
-}
-
-// === impl ServerHello ===
-
-impl ServerHello {
-    /// Reads a `HELLO` reply of either protocol version.
-    pub fn from_reply(reply: &Value<'_>) -> Option<Self> {
-        let field = |name: &str| field(reply, name);
-        let text = |name: &str| {
-            field(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let (mut modules_resp2, mut modules_resp3) = (Vec::new(), Vec::new());
-        let none = Value::Array(Vec::new());
-        let modules = field("modules").unwrap_or(&none);
-        modules.write_to(&mut ReplyWriter::new(&mut modules_resp2, Proto::Resp2));
-        modules.write_to(&mut ReplyWriter::new(&mut modules_resp3, Proto::Resp3));
-        Some(ServerHello {
-            server: text("server"),
-            version: text("version"),
-            mode: text("mode"),
-            role: text("role"),
-            id: u64::try_from(field("id")?.as_int()?).ok()?,
-            modules_resp2,
-            modules_resp3,
-        })
-    }
-
-    /// The list of modules as a reply.
-    pub fn modules(&self, proto: Proto) -> &[u8] {
-        match proto {
-            Proto::Resp2 => &self.modules_resp2,
-            Proto::Resp3 => &self.modules_resp3,
-        }
-    }
-}
-
-/// A field of a map, or of the flat array that stands for one in RESP2.
-fn field<'a, 'v>(reply: &'a Value<'v>, name: &str) -> Option<&'a Value<'v>> {
-    match reply {
-        Value::Map(pairs) => pairs
-            .iter()
-            .find(|(key, _)| key.as_str() == Some(name))
-            .map(|(_, value)| value),
-        Value::Array(flat) => flat
-            .chunks_exact(2)
-            .find(|pair| pair[0].as_str() == Some(name))
-            .map(|pair| &pair[1]),
-        _ => None,
-    }
+    /// It answered the monitor's last `PING` with an error: `BUSY`, `LOADING`, `MASTERDOWN`.
+    ailing: AtomicBool,
 }
 
 // === impl Backing ===
@@ -172,8 +106,10 @@ impl Backing {
             state: watch::Sender::default(),
             ready: AtomicBool::new(false),
             away_since: Mutex::default(),
+            reached: watch::Sender::default(),
             look_again: Notify::new(),
             intake: Intake::default(),
+            ailing: AtomicBool::new(false),
         })
     }
 
@@ -210,6 +146,8 @@ impl Backing {
             }
             let added = self.open.add(stream, version);
             if let Some(stream) = added.map_err(|error| UpstreamError::lost(&error))? {
+                *self.away_since.lock() = None;
+                self.reached.send_modify(|count| *count += 1);
                 return Ok(Conn {
                     stream,
                     proto: options.proto,
@@ -230,6 +168,11 @@ impl Backing {
         };
         let master = topology.master.clone().ok_or(UpstreamError::NoMaster)?;
         Ok((topology.version, master))
+    }
+
+    /// A way to hear of the next connection that anybody opens.
+    pub(super) fn reached(&self) -> watch::Receiver<u64> {
+        self.reached.subscribe()
     }
 
     // === topology ===
@@ -325,6 +268,7 @@ impl Backing {
         let patient = away.is_none_or(|away| away < options.timeout);
         let mut backoff = Backoff::default();
         loop {
+            let mut reached = self.reached();
             let left = end.saturating_duration_since(Instant::now());
             let error = match self
                 .connect(ConnectOptions {
@@ -344,7 +288,7 @@ impl Backing {
             if !patient || Instant::now() + wait >= end {
                 return Err(error);
             }
-            sleep(wait).await;
+            sleep_unless_reached(wait, &mut reached).await;
         }
     }
 
@@ -378,6 +322,11 @@ impl Backing {
         self.ready.load(Ordering::Relaxed) && self.intake.is_open()
     }
 
+    /// Whether it answers a `PING` with an error.
+    pub fn is_ailing(&self) -> bool {
+        self.ailing.load(Ordering::Relaxed)
+    }
+
     /// Asks for the list of commands again soon, as after `MODULE LOAD`.
     pub fn look_again(&self) {
         self.look_again.notify_one();
@@ -388,6 +337,7 @@ impl Backing {
         let mut backoff = Backoff::default();
         let mut told = false;
         loop {
+            let mut reached = self.reached();
             match self
                 .monitor_once(connect_timeout, &mut backoff, &mut told)
                 .await
@@ -395,13 +345,17 @@ impl Backing {
                 Ok(never) => match never {},
                 Err(error) => {
                     self.away_since.lock().get_or_insert_with(Instant::now);
+                    self.ailing.store(false, Ordering::Relaxed);
                     if self.ready.swap(false, Ordering::Relaxed) || !told {
                         warn!(backing = self.address(), "backing not usable: {error}");
                         told = true;
                     }
                 }
             }
-            sleep(backoff.next()).await;
+            if sleep_unless_reached(backoff.next(), &mut reached).await {
+                // Its own connection, which was lost again, counts as well: not at once.
+                sleep(backoff.next()).await;
+            }
         }
     }
 
@@ -443,7 +397,8 @@ impl Backing {
                     () = sleep(PING_EVERY) => self.intake.is_doubtful(),
                 };
                 let limit = connect_timeout.max(PING_EVERY);
-                ask(&mut conn, &[b"PING"], limit).await?;
+                let pong = ask(&mut conn, &[b"PING"], limit).await?;
+                self.ailing.store(pong.starts_with(b"-"), Ordering::Relaxed);
                 if doubt {
                     let tried = self.open(options).await.map(drop);
                     // Not when it is the backing that is away.

@@ -1,6 +1,10 @@
-//! How long to wait before the next try: doubling, capped, with full jitter.
+//! How long to wait before the next try: doubling, capped, with full jitter, and no longer than until
+//! somebody else's try succeeds.
 
 use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 const FIRST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(2);
@@ -24,6 +28,18 @@ impl Backoff {
     /// Starts over after a success.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
+    }
+}
+
+/// Waits, but only until a connection is opened that `reached` has not seen. Whether there was one.
+pub(super) async fn sleep_unless_reached(
+    wait: Duration,
+    reached: &mut watch::Receiver<u64>,
+) -> bool {
+    tokio::select! {
+        () = sleep(wait) => false,
+        // The sender lives in the backing, as long as anybody connects to it.
+        changed = reached.changed() => changed.is_ok(),
     }
 }
 

@@ -8,9 +8,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::backing::ServerHello;
 use super::error::UpstreamError;
 use super::open_conns::MasterStream;
+use super::server_hello::ServerHello;
 use crate::config::{Address, Endpoint};
 use crate::resp::{Proto, Value, parse_reply, write_command};
 use crate::stream::Stream;

@@ -72,6 +72,19 @@ impl UpstreamError {
         }
     }
 
+    /// Whether a client is told of it whatever `upstream_on_loss` says: a login that the backing
+    /// refuses is no loss, and to try again would not help.
+    pub(crate) fn is_refusal(&self) -> bool {
+        const CODES: [&str; 4] = ["NOAUTH", "WRONGPASS", "NOPERM", "NOPROTO"];
+        match self {
+            UpstreamError::Refused { reply, .. } => {
+                let code = reply.split(' ').next().unwrap_or_default();
+                CODES.contains(&code) || reply.contains("invalid password")
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn lost(error: &io::Error) -> Self {
         UpstreamError::Lost(error.to_string())
     }

@@ -12,13 +12,17 @@
 //! ```
 
 mod loss;
+mod sink;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+pub use self::sink::{Failure, ReplySink};
 use super::error::{Sent, UpstreamError};
 use super::out_queue::OutQueue;
 use crate::resp::{Args, ReplyScanner, RequestLimits};
@@ -34,14 +38,9 @@ const TRUSTED: RequestLimits = RequestLimits {
 /// Request bytes a link holds before its users must wait.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Where replies go. Called while the link works on its queue: must not call back into the link.
-pub trait ReplySink {
-    /// Takes `bytes`, in which `replies` replies end. The last bytes may be the beginning of a
-    /// reply whose rest follows.
-    fn deliver(&self, bytes: &[u8], replies: u32);
-    /// The reply that was begun cannot be finished; the reader has to be cut off.
-    fn abort(&self);
-}
+/// A link on which nothing came for so long, with commands outstanding, is silent: the backing is busy
+/// or holds somebody back. A round trip takes far less, and a script that runs for longer is rare.
+const SILENT: Duration = Duration::from_millis(100);
 
 /// The bounds of a link.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +66,8 @@ pub(super) struct Inner {
     pub(super) out: OutQueue,
     pending: VecDeque<Pending>,
     in_flight: usize,
+    /// Failed commands in `pending`, which wait for their turn to be told.
+    failures: usize,
     scanner: ReplyScanner,
     /// Bytes of the front's replies that came but are not delivered yet.
     held: Vec<u8>,
@@ -74,6 +75,10 @@ pub(super) struct Inner {
     scanned: usize,
     /// Part of the front's current reply was delivered already.
     begun: bool,
+    /// In the middle of a push that nobody asked for.
+    skipping: bool,
+    /// Such pushes so far, on all links of the process.
+    dropped: Arc<AtomicU64>,
     pub(super) state: LinkState,
     pub(super) task: Option<Waker>,
     /// By the task that waits, so that each is there once.
@@ -83,6 +88,11 @@ pub(super) struct Inner {
     /// The clock found that the backing does not answer.
     pub(super) reply_overdue: bool,
     last_used: Instant,
+    /// When something last came.
+    heard: Instant,
+    silent: bool,
+    /// It is to be connected before anything is asked of it.
+    eager: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -115,7 +125,7 @@ enum What {
     /// Requests at `start..end` of the queue.
     Requests { start: u64, end: u64, again: bool },
     /// An error that takes the place of replies, in its turn.
-    Failed(String),
+    Failed(Failure),
 }
 
 // === impl Link ===
@@ -127,10 +137,13 @@ impl Link {
                 out: OutQueue::default(),
                 pending: VecDeque::new(),
                 in_flight: 0,
+                failures: 0,
                 scanner: ReplyScanner::default(),
                 held: Vec::new(),
                 scanned: 0,
                 begun: false,
+                skipping: false,
+                dropped: Arc::default(),
                 state: LinkState::Idle,
                 task: None,
                 waiting_for_room: HashMap::new(),
@@ -138,6 +151,9 @@ impl Link {
                 retryable,
                 reply_overdue: false,
                 last_used: Instant::now(),
+                heard: Instant::now(),
+                silent: false,
+                eager: false,
             })),
         }
     }
@@ -163,9 +179,15 @@ impl Link {
         let mut inner = self.inner.borrow_mut();
         let now = Instant::now();
         inner.last_used = now;
+        if inner.failures > 0
+            && let Some(failure) = inner.ended(&sink)
+        {
+            inner.queue(sink, replies, now, What::Failed(failure));
+            return;
+        }
         if let Some(error) = inner.fails_fast(now) {
-            let text = error.client_text(Sent::No);
-            inner.queue(sink, replies, now, What::Failed(text));
+            let failure = Failure::new(&error, Sent::No);
+            inner.queue(sink, replies, now, What::Failed(failure));
             inner.settle_failed_anywhere();
             return;
         }
@@ -195,7 +217,45 @@ impl Link {
                 task.wake_by_ref();
             }
         }
+        inner.silent = inner.is_silent(now);
         inner.expire(now);
+    }
+
+    /// Connects, although nothing is asked of it yet.
+    pub fn open(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.eager = true;
+        inner.last_used = Instant::now();
+        if let Some(task) = &inner.task {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Whether commands are outstanding and nothing has come for a while, at the last tick.
+    pub fn is_silent(&self) -> bool {
+        self.inner.borrow().silent
+    }
+
+    /// Whether it is connected.
+    pub fn is_up(&self) -> bool {
+        matches!(self.inner.borrow().state, LinkState::Up)
+    }
+
+    /// Whether it is connected, and not silent.
+    pub fn answers(&self) -> bool {
+        let inner = self.inner.borrow();
+        matches!(inner.state, LinkState::Up) && !inner.silent
+    }
+
+    /// Whether the next command of somebody who waits for nothing may take it as before.
+    pub fn is_usable(&self) -> bool {
+        let inner = self.inner.borrow();
+        !matches!(inner.state, LinkState::Closed) && !inner.silent
+    }
+
+    /// Counts in `dropped` the pushes that nobody asked for.
+    pub fn count_dropped_in(&self, dropped: Arc<AtomicU64>) {
+        self.inner.borrow_mut().dropped = dropped;
     }
 
     /// Gives up the link: its task ends, what is queued fails.
@@ -244,6 +304,7 @@ impl Inner {
 
     fn queue(&mut self, sink: Rc<dyn ReplySink>, replies: u32, at: Instant, what: What) {
         self.in_flight += replies as usize;
+        self.failures += usize::from(matches!(what, What::Failed(_)));
         self.pending.push_back(Pending {
             sink,
             replies,
@@ -255,7 +316,16 @@ impl Inner {
     }
 
     pub(super) fn wanted(&self) -> bool {
-        !self.pending.is_empty()
+        self.eager || !self.pending.is_empty()
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        let since = |front: &Pending| now.duration_since(front.at.max(self.heard));
+        matches!(self.state, LinkState::Up)
+            && self
+                .pending
+                .front()
+                .is_some_and(|front| since(front) > SILENT)
     }
 
     /// The failure that new commands get at once, when connecting has failed for too long.
@@ -285,6 +355,10 @@ impl Inner {
 
     /// Applies bytes from the backing. `fresh` is used in place; only what is incomplete is kept.
     pub(super) fn receive(&mut self, fresh: &[u8]) -> Result<(), UpstreamError> {
+        if self.silent {
+            self.silent = false;
+        }
+        self.heard = Instant::now();
         // What was understood in front of an error is kept, for `lose`.
         let mut done = 0;
         if self.held.is_empty() {
@@ -314,6 +388,18 @@ impl Inner {
     ) -> Result<(), UpstreamError> {
         self.scanned = pos;
         while pos < data.len() {
+            let is_push = self.scanner.at_start() && data[pos] == b'>';
+            if is_push || self.skipping {
+                self.deliver_whole(&data[*start..pos]);
+                let used = self.skip_push(&data[pos..])?;
+                pos += used;
+                self.scanned = pos;
+                *start = pos;
+                if self.skipping {
+                    break;
+                }
+                continue;
+            }
             let Some(front) = self.pending.front_mut() else {
                 return Err(UpstreamError::Protocol(
                     "a reply that nobody asked for".into(),
@@ -340,15 +426,33 @@ impl Inner {
                 let begun = self.scanner.begun();
                 *start += front.deliver_part(&data[*start..pos], begun, &mut self.begun);
             }
-            if used == 0 {
-                if self.scanner.at_start() && data[pos] == b'>' {
-                    // Taken for a reply it would give everyone behind it a wrong one.
-                    return Err(UpstreamError::Protocol("a push on a shared link".into()));
-                }
+            if used == 0 && !(self.scanner.at_start() && data[pos] == b'>') {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Delivers replies of the front that are in, before something else comes between them and the
+    /// next.
+    fn deliver_whole(&mut self, data: &[u8]) {
+        if let Some(front) = self.pending.front_mut().filter(|_| !data.is_empty()) {
+            front.deliver_part(data, 0, &mut self.begun);
+        }
+    }
+
+    /// Passes over a push: nobody asked for one on a shared link, and taken for a reply it would give
+    /// everyone behind it a wrong one. Returns how many bytes of it there are.
+    fn skip_push(&mut self, data: &[u8]) -> Result<usize, UpstreamError> {
+        let step = self
+            .scanner
+            .scan(data)
+            .map_err(|e| UpstreamError::Protocol(e.to_string()))?;
+        if step.complete {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        self.skipping = !step.complete;
+        Ok(step.consumed)
     }
 
     fn pop_answered(&mut self) {

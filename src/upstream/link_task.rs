@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::backing::Backing;
-use super::backoff::Backoff;
+use super::backoff::{Backoff, sleep_unless_reached};
 use super::connect::ConnectOptions;
 use super::error::UpstreamError;
 use super::link::{Inner, Link, LinkLimits, LinkState, Retryable};
@@ -74,6 +74,7 @@ impl LinkTask {
                 name: "respite",
                 timeout,
             };
+            let mut reached = self.backing.reached();
             match self.backing.connect(options).await {
                 Ok(conn) => {
                     let mut stream = conn.stream;
@@ -101,6 +102,11 @@ impl LinkTask {
                         .inner
                         .borrow_mut()
                         .connect_failed(error, Instant::now());
+                    if sleep_unless_reached(backoff.next(), &mut reached).await {
+                        backoff.reset();
+                        self.link.inner.borrow_mut().forget_failure();
+                    }
+                    continue;
                 }
             }
             sleep(backoff.next()).await;
@@ -220,6 +226,14 @@ impl Inner {
             self.state = LinkState::Up;
             self.reply_overdue = false;
             self.restart_clocks(Instant::now());
+        }
+    }
+
+    /// Others reach the backing again: commands wait for the next try.
+    fn forget_failure(&mut self) {
+        if let LinkState::Connecting { since, error } = &mut self.state {
+            *since = Instant::now();
+            *error = None;
         }
     }
 

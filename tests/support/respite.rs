@@ -168,6 +168,8 @@ impl RespiteBuilder {
         }
         args.extend(self.args);
         let mut command = respite_command(&args);
+        // Most tests look at what the error says; those of the default set it themselves.
+        command.env("RESPITE_UPSTREAM_ON_LOSS", "error");
         command.envs(self.env);
         let process = Process::start(command);
         Respite {

@@ -1,5 +1,7 @@
 //! The backing lost, hung, wrong or restarted: what clients are told, and that service comes back.
 
+mod busy;
+mod closing;
 mod credentials;
 mod hung;
 mod load;
@@ -17,7 +19,7 @@ use crate::support::{
 const SENT: &str = "; the command was sent and may have been executed";
 const NOT_SENT: &str = "; the command was not sent";
 
-/// A Respite with one worker, which announces that it loses its backing.
+/// A Respite with one worker, which announces that it loses its backing and tells its clients so.
 fn builder(upstream: &str) -> RespiteBuilder {
     Respite::builder()
         .upstream(upstream)

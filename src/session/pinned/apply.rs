@@ -35,6 +35,8 @@ impl Pinned {
     /// Applies a whole reply and passes it on.
     pub(super) fn apply(&mut self, expect: Expect, frame: &[u8], answers: &mut Answers<'_>) {
         let ok = frame == b"+OK\r\n";
+        // The backing closes the connection now, and so does Respite the client's.
+        self.sticky |= frame.starts_with(b"-ERR Protocol error");
         match expect {
             Expect::Plain
             | Expect::Blocking

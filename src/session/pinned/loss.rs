@@ -1,9 +1,8 @@
 //! What is left to do, and to live with, when a pinned connection is lost.
 
 use super::{Io, Leftover, Pinned};
-use crate::resp::ReplyWriter;
 use crate::session::replies::Replies;
-use crate::upstream::{ReplySink, Sent, UpstreamError};
+use crate::upstream::{Failure, ReplySink, Sent, UpstreamError};
 
 impl Pinned {
     /// What the session has to live with when the connection is lost now.
@@ -29,11 +28,10 @@ impl Pinned {
         }
         let opened = matches!(self.io, Io::Open(_));
         let sent = if opened { Sent::Yes } else { Sent::No };
-        let mut text = Vec::new();
-        ReplyWriter::new(&mut text, self.proto).error(error.client_text(sent));
+        let failure = Failure::new(error, sent);
         for (_, asked) in self.expected.drain(..) {
             if asked {
-                replies.deliver(&text, 1);
+                replies.lost(&failure, 1);
             }
         }
     }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{Inner, LinkState, Pending, TRUSTED, What};
-use crate::resp::{Parsed, Proto, ReplyScanner, ReplyWriter, RequestParser};
+use super::{Failure, Inner, LinkState, Pending, ReplySink, TRUSTED, What};
+use crate::resp::{Parsed, ReplyScanner, RequestParser};
 use crate::upstream::error::{Sent, UpstreamError};
 
 impl Inner {
@@ -41,15 +41,12 @@ impl Inner {
     }
 
     fn answer_with_error(&mut self, pending: &Pending) {
-        let What::Failed(text) = &pending.what else {
+        let What::Failed(failure) = &pending.what else {
             return;
         };
-        let mut bytes = Vec::new();
-        for _ in 0..pending.replies {
-            ReplyWriter::new(&mut bytes, Proto::Resp2).error(text);
-        }
         self.in_flight -= pending.replies as usize;
-        pending.sink.deliver(&bytes, pending.replies);
+        self.failures -= 1;
+        pending.sink.lost(failure, pending.replies);
     }
 
     /// The connection is gone: reads that were not answered and requests that did not leave are
@@ -62,7 +59,9 @@ impl Inner {
             front.deliver_part(&self.held[..whole], 0, &mut self.begun);
         }
         self.forget_received();
+        self.silent = false;
         self.in_flight = 0;
+        self.failures = 0;
         self.state = LinkState::Connecting {
             since: Instant::now(),
             error: None,
@@ -70,8 +69,8 @@ impl Inner {
         let mut begun = std::mem::take(&mut self.begun);
         for old in pending {
             match &old.what {
-                What::Failed(text) => {
-                    let failed = What::Failed(text.clone());
+                What::Failed(failure) => {
+                    let failed = What::Failed(failure.clone());
                     self.queue(old.sink, old.replies, old.at, failed);
                 }
                 What::Requests { start, end, .. } => {
@@ -84,13 +83,61 @@ impl Inner {
                 }
             }
         }
+        self.withdraw_ended(error, HashSet::new());
         self.settle_failed_anywhere();
         self.wake_waiting();
+    }
+
+    /// The failure that ends somebody, while it waits for its turn.
+    pub(super) fn ended(&self, sink: &Rc<dyn ReplySink>) -> Option<Failure> {
+        if !sink.ends_with_loss() {
+            return None;
+        }
+        self.pending
+            .iter()
+            .filter(|pending| Rc::ptr_eq(&pending.sink, sink))
+            .find_map(|pending| match &pending.what {
+                What::Failed(failure) if !failure.refusal => Some(failure.clone()),
+                _ => None,
+            })
+    }
+
+    /// Fails all that was asked behind a failure by somebody whom it ends: Redis would not have read
+    /// it, and what nobody sees the reply of must not be executed. There is no connection.
+    fn withdraw_ended(&mut self, error: &UpstreamError, mut ended: HashSet<*const ()>) {
+        let mut any = false;
+        for pending in &mut self.pending {
+            let sink = Rc::as_ptr(&pending.sink).cast::<()>();
+            match &pending.what {
+                What::Failed(failure) if !failure.refusal && pending.sink.ends_with_loss() => {
+                    ended.insert(sink);
+                }
+                What::Requests { .. } if ended.contains(&sink) => {
+                    pending.what = What::Failed(Failure::new(error, Sent::No));
+                    self.failures += 1;
+                    any = true;
+                }
+                _ => {}
+            }
+        }
+        if !any {
+            return;
+        }
+        // The bytes of what is left, closed up.
+        let old = std::mem::take(&mut self.out);
+        for pending in &mut self.pending {
+            if let What::Requests { start, end, .. } = &mut pending.what {
+                let bytes = old.bytes(*start, (*end - *start) as usize);
+                *start = self.out.push(bytes);
+                *end = self.out.end();
+            }
+        }
     }
 
     fn forget_received(&mut self) {
         self.held = Vec::new();
         self.scanned = 0;
+        self.skipping = false;
         self.scanner = ReplyScanner::default();
     }
 
@@ -121,7 +168,7 @@ impl Inner {
                     again: again || sent == Sent::Yes,
                 }
             } else {
-                What::Failed(error.client_text(sent))
+                What::Failed(Failure::new(error, sent))
             };
             self.queue(Rc::clone(&old.sink), 1, old.at, what);
         }
@@ -133,15 +180,20 @@ impl Inner {
             return;
         };
         let error = error.clone().unwrap_or(UpstreamError::NotReady);
+        let mut ended = HashSet::new();
         let mut any = false;
         while let Some(front) = self.pending.front() {
             if now.duration_since(front.at) < self.limits.connect {
                 break;
             }
+            if front.sink.ends_with_loss() && !error.is_refusal() {
+                ended.insert(Rc::as_ptr(&front.sink).cast::<()>());
+            }
             self.fail_front(&error);
             any = true;
         }
         if any {
+            self.withdraw_ended(&error, ended);
             self.settle_failed_anywhere();
             self.wake_waiting();
         }
@@ -166,7 +218,8 @@ impl Inner {
         if let What::Requests { end, again, .. } = front.what {
             self.out.release(end);
             let sent = if again { Sent::Yes } else { Sent::No };
-            front.what = What::Failed(error.client_text(sent));
+            front.what = What::Failed(Failure::new(error, sent));
+            self.failures += 1;
         }
         self.answer_with_error(&front);
         self.wake_waiting();

@@ -17,6 +17,14 @@ impl ReplySink for Collected {
     }
 
     fn abort(&self) {}
+
+    fn lost(&self, failure: &Failure, replies: u32) {
+        self.deliver(&failure.replies(replies), replies);
+    }
+
+    fn ends_with_loss(&self) -> bool {
+        false
+    }
 }
 
 impl Collected {
@@ -128,13 +136,27 @@ fn what_was_understood_in_front_of_nonsense_reaches_those_who_asked() {
 
 #[test]
 fn a_push_is_nobodys_reply() {
-    let (link, sink) = (link(), Rc::new(Collected::default()));
-    link.push(&READ.repeat(2), 2, Rc::clone(&sink) as Rc<dyn ReplySink>);
-    let mut inner = link.inner.borrow_mut();
-    let error = inner.receive(b"+a1\r\n>1\r\n+x\r\n+a2\r\n");
-    assert!(matches!(error, Err(UpstreamError::Protocol(_))));
-    inner.lose(&UpstreamError::closed());
-    assert_eq!(sink.take(), "+a1\r\n");
+    let replies = b">1\r\n+x\r\n+a1\r\n>2\r\n$1\r\nx\r\n:1\r\n$2\r\na2\r\n+a3\r\n>0\r\n";
+    for first in 0..=replies.len() {
+        for second in first..=replies.len() {
+            let (link, sink) = (link(), Rc::new(Collected::default()));
+            let other = Rc::new(Collected::default());
+            link.push(&READ.repeat(2), 2, Rc::clone(&sink) as Rc<dyn ReplySink>);
+            link.push(READ, 1, Rc::clone(&other) as Rc<dyn ReplySink>);
+            let mut inner = link.inner.borrow_mut();
+            for part in [
+                &replies[..first],
+                &replies[first..second],
+                &replies[second..],
+            ] {
+                inner.receive(part).expect("replies");
+            }
+            let texts = (sink.take(), other.take());
+            assert_eq!(texts, ("+a1\r\n$2\r\na2\r\n".into(), "+a3\r\n".into()));
+            assert_eq!(inner.dropped.load(Ordering::Relaxed), 3);
+            assert_eq!((inner.in_flight, inner.held.len()), (0, 0));
+        }
+    }
 }
 
 #[derive(Default)]

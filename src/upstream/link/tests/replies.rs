@@ -11,6 +11,9 @@ struct Sink {
     bytes: RefCell<Vec<u8>>,
     replies: RefCell<u32>,
     aborted: RefCell<bool>,
+    losses: RefCell<u32>,
+    /// Does not want to see anything behind a loss.
+    ends: RefCell<bool>,
 }
 
 impl ReplySink for Sink {
@@ -21,6 +24,15 @@ impl ReplySink for Sink {
 
     fn abort(&self) {
         *self.aborted.borrow_mut() = true;
+    }
+
+    fn lost(&self, failure: &Failure, replies: u32) {
+        *self.losses.borrow_mut() += replies;
+        self.deliver(&failure.replies(replies), replies);
+    }
+
+    fn ends_with_loss(&self) -> bool {
+        *self.ends.borrow()
     }
 }
 
@@ -155,4 +167,57 @@ fn a_large_reply_is_passed_on_in_parts_and_cannot_be_taken_back() {
 fn a_reply_that_nobody_asked_for_is_an_error() {
     let link = link();
     assert!(link.inner.borrow_mut().receive(b"+OK\r\n").is_err());
+}
+
+/// Pushes for a sink that a loss ends.
+fn push_ending(link: &Link, sink: &Rc<Sink>, request: &[u8]) {
+    *sink.ends.borrow_mut() = true;
+    link.push(request, 1, Rc::clone(sink) as Rc<dyn ReplySink>);
+}
+
+#[test]
+fn nothing_is_executed_behind_what_ends_its_sender() {
+    let link = link();
+    let (get, set) = (request(&[b"GET", b"k"]), request(&[b"SET", b"k", b"v"]));
+    let (sink, other) = (Rc::new(Sink::default()), Rc::new(Sink::default()));
+    for request in [&get, &set, &get] {
+        push_ending(&link, &sink, request);
+    }
+    write_all(&link);
+    // Not sent any more.
+    push_ending(&link, &sink, &set);
+    push_ending(&link, &other, &set);
+    link.inner.borrow_mut().lose(&UpstreamError::closed());
+    // Asked while the read in front is on its way again.
+    push_ending(&link, &sink, &set);
+    let held = link.inner.borrow().out.held();
+    assert_eq!(
+        held,
+        get.len() + set.len(),
+        "the read, and the other's write"
+    );
+    write_all(&link);
+    let mut inner = link.inner.borrow_mut();
+    inner.receive(b"$1\r\nb\r\n+OK\r\n").expect("valid");
+    assert!(sink.text().starts_with("$1\r\nb\r\n-UPSTREAM "));
+    assert_eq!((*sink.losses.borrow(), *other.losses.borrow()), (4, 0));
+    assert_eq!((other.text().as_str(), inner.in_flight), ("+OK\r\n", 0));
+}
+
+#[test]
+fn what_waits_too_long_takes_with_it_what_its_sender_asked_later() {
+    let link = link();
+    let set = request(&[b"SET", b"k", b"v"]);
+    let (sink, other) = (Rc::new(Sink::default()), Rc::new(Sink::default()));
+    link.inner.borrow_mut().lose(&UpstreamError::closed());
+    push_ending(&link, &sink, &set);
+    push_ending(&link, &other, &set);
+    push_ending(&link, &sink, &set);
+    let mut inner = link.inner.borrow_mut();
+    let late = Instant::now() + Duration::from_secs(1000);
+    inner.pending[1].at = late;
+    inner.pending[2].at = late;
+    inner.expire(late);
+    assert_eq!((*sink.losses.borrow(), *other.losses.borrow()), (2, 0));
+    assert_eq!((inner.out.held(), inner.in_flight), (set.len(), 1));
 }

@@ -1,0 +1,214 @@
+//! The shared links of a worker, and which of them carries a client's next commands.
+//!
+//! ```text
+//!   Plain       what leaves nobody waiting for long: one link for all clients
+//!   Script(n)   clients that call scripts, which may run for long: a few links, an idle one first
+//!   Reads,      while the plain link is silent, with commands outstanding: who waits for nothing goes
+//!   Writes      on here, as soon as the backing answers on them
+//! ```
+//!
+//! A client changes links only when it waits for nothing, so its commands keep their order. What is
+//! behind a script that runs away stays there, as with Redis itself; everybody else gets what the
+//! backing says to others meanwhile (`BUSY`).
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use super::shared::Settings;
+use super::worker::Worker;
+use crate::command::Table;
+use crate::resp::{Args, Proto};
+use crate::upstream::{Link, LinkLimits, Retryable, spawn_link};
+
+/// A link to a database that nobody used for so long is closed.
+const LINK_IDLE: Duration = Duration::from_secs(60);
+/// Links for scripts: one that runs away costs one, and the next is there already. More would split
+/// what the backing reads at once into smaller pieces.
+const SCRIPT_LINKS: u8 = 4;
+
+/// What a link carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// Everything, in the ordinary case.
+    Plain,
+    /// The commands of clients that call scripts.
+    Script(u8),
+    /// Commands that only read, past a plain link that is silent.
+    Reads,
+    /// The others past it. Apart, because the backing may hold back writes alone (`CLIENT PAUSE`).
+    Writes,
+}
+
+/// What decides which link a client's next command takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needs {
+    pub(super) db: u32,
+    pub(super) proto: Proto,
+    /// The client calls scripts.
+    pub(super) scripts: bool,
+    /// The command only reads.
+    pub(super) reads: bool,
+}
+
+/// The links of one worker.
+#[derive(Default)]
+pub(crate) struct Links {
+    open: RefCell<HashMap<(u32, Proto, Lane), Link>>,
+    silent: Cell<bool>,
+    /// Pushes that nobody asked for.
+    dropped: Arc<AtomicU64>,
+}
+
+impl Links {
+    /// No links yet; pushes that nobody asked for are counted in `dropped`.
+    pub(super) fn new(dropped: Arc<AtomicU64>) -> Self {
+        Links {
+            dropped,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the backing leaves a link without an answer: it may be busy.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.get()
+    }
+
+    /// Puts new bounds in force.
+    pub(super) fn set_limits(&self, settings: &Settings) {
+        let limits = link_limits(settings);
+        let open = self.open.borrow();
+        open.values().for_each(|link| link.set_limits(limits));
+    }
+}
+
+impl Worker {
+    /// The link for a command that nothing else depends on.
+    pub(super) fn link(&self, db: u32, proto: Proto) -> Link {
+        let needs = Needs {
+            db,
+            proto,
+            scripts: false,
+            reads: true,
+        };
+        self.choose_link(needs).0
+    }
+
+    /// The link for the next command of a client that waits for nothing.
+    pub(super) fn choose_link(&self, needs: Needs) -> (Link, Lane) {
+        if needs.scripts
+            && let Some(n) = self.script_lane(needs)
+        {
+            let lane = Lane::Script(n);
+            return (self.lane(needs, lane), lane);
+        }
+        let plain = self.lane(needs, Lane::Plain);
+        if !plain.is_silent() {
+            return (plain, Lane::Plain);
+        }
+        let lane = if needs.reads {
+            Lane::Reads
+        } else {
+            Lane::Writes
+        };
+        let aside = self.lane(needs, lane);
+        if aside.answers() {
+            return (aside, lane);
+        }
+        // Where the backing does not answer on a new connection either, there is nothing to gain.
+        aside.open();
+        (plain, Lane::Plain)
+    }
+
+    /// The best link for a client that calls scripts; none while the plain one is better, because those
+    /// for scripts are not there yet or silent.
+    fn script_lane(&self, needs: Needs) -> Option<u8> {
+        let lanes = || (0..SCRIPT_LINKS).map(|n| (n, self.lane(needs, Lane::Script(n))));
+        let (mut free, mut best) = (None, None);
+        let mut spare = false;
+        for (n, link) in lanes() {
+            if !link.answers() {
+                if !spare && !link.is_up() {
+                    // One more than is needed now, so that it is there when it is.
+                    link.open();
+                    spare = true;
+                }
+                continue;
+            }
+            match link.in_flight() {
+                0 if free.is_none() => free = Some(n),
+                0 => return free,
+                load if best.is_none_or(|(least, _)| load < least) => best = Some((load, n)),
+                _ => {}
+            }
+        }
+        if free.is_some() {
+            return free;
+        }
+        let all_there = lanes().all(|(_, link)| link.is_up());
+        match best {
+            Some((_, n)) if all_there => Some(n),
+            Some(_) => None,
+            // The first of all: it waits for its link as others do for the plain one.
+            None => lanes().all(|(_, link)| !link.is_up()).then_some(0),
+        }
+    }
+
+    fn lane(&self, needs: Needs, lane: Lane) -> Link {
+        let mut open = self.links.open.borrow_mut();
+        let key = (needs.db, needs.proto, lane);
+        let link = open.entry(key).or_insert_with(|| {
+            let settings = self.settings();
+            let shared = Arc::clone(&self.shared);
+            let retryable: Rc<Retryable> =
+                Rc::new(move |args| is_read(&shared.settings().table, args));
+            let link = spawn_link(
+                Arc::clone(&self.shared.backing),
+                needs.proto,
+                needs.db,
+                link_limits(&settings),
+                retryable,
+                Rc::clone(&self.scratch),
+            );
+            link.count_dropped_in(Arc::clone(&self.links.dropped));
+            link
+        });
+        link.clone()
+    }
+
+    /// Looks at the clock for every link, and closes those that nobody uses.
+    pub(super) fn tick_links(&self, now: Instant) {
+        let first = self.shared.backing.first_db();
+        let mut silent = false;
+        self.links.open.borrow_mut().retain(|(db, _, lane), link| {
+            link.tick(now);
+            silent |= link.is_silent();
+            let unused = link.in_flight() == 0 && now.duration_since(link.last_used()) > LINK_IDLE;
+            let stays = *db == first && *lane == Lane::Plain;
+            let keep = stays || !unused || link.users() > 0;
+            if !keep {
+                link.close();
+            }
+            keep
+        });
+        self.links.silent.set(silent);
+    }
+}
+
+fn link_limits(settings: &Settings) -> LinkLimits {
+    LinkLimits {
+        in_flight: settings.limits.upstream_in_flight,
+        connect: settings.timeouts.connect,
+        reply: settings.timeouts.reply,
+    }
+}
+
+/// Whether a request only reads, so that sending it twice does no harm.
+fn is_read(table: &Table, args: Args<'_>) -> bool {
+    args.get(0)
+        .and_then(|name| table.get(name))
+        .is_some_and(|row| row.is_readonly() && !row.is_write())
+}

@@ -1,0 +1,46 @@
+//! Where the replies of a link go, and what comes in their place when they are lost.
+
+use crate::resp::{Proto, ReplyWriter};
+use crate::upstream::error::{Sent, UpstreamError};
+
+/// Where replies go. Called while the link works on its queue: must not call back into the link.
+pub trait ReplySink {
+    /// Takes `bytes`, in which `replies` replies end. The last bytes may be the beginning of a
+    /// reply whose rest follows.
+    fn deliver(&self, bytes: &[u8], replies: u32);
+    /// The reply that was begun cannot be finished; the reader has to be cut off.
+    fn abort(&self);
+    /// `replies` replies will not come, for this reason.
+    fn lost(&self, failure: &Failure, replies: u32);
+    /// Whether a loss ends the reader, who then sees nothing of what it asked later: that is not to
+    /// be executed either.
+    fn ends_with_loss(&self) -> bool;
+}
+
+/// Why a command has no reply.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The error for a client that is to be told, without the `-`.
+    pub text: String,
+    /// A client has to be told, whatever it would be otherwise.
+    pub refusal: bool,
+}
+
+impl Failure {
+    /// What a client gets for a command that `error` ended.
+    pub fn new(error: &UpstreamError, sent: Sent) -> Self {
+        Failure {
+            text: error.client_text(sent),
+            refusal: error.is_refusal(),
+        }
+    }
+
+    /// The error as `replies` replies.
+    pub fn replies(&self, replies: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for _ in 0..replies {
+            ReplyWriter::new(&mut bytes, Proto::Resp2).error(&self.text);
+        }
+        bytes
+    }
+}

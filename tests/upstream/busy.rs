@@ -1,0 +1,79 @@
+//! A backing that a script keeps busy: others are told so, and it can be ended.
+
+use super::builder;
+use crate::support::{Client, DEADLINE, RedisServer, Respite, wait_until};
+
+fn setup() -> (RedisServer, Respite) {
+    let redis = RedisServer::builder()
+        .args(["--busy-reply-threshold", "100"])
+        .start();
+    let respite = builder(&redis.url()).start();
+    (redis, respite)
+}
+
+/// Begins a script that does not end, and waits until the backing says so.
+fn run_away(redis: &RedisServer, respite: &Respite) -> Client {
+    let mut client = respite.connect();
+    client.send(&["EVAL", "while true do end", "0"]);
+    wait_until("the backing is busy", DEADLINE, || {
+        let reply = redis.call(&["GET", "k"]);
+        reply.is_error() && reply.error().starts_with("BUSY")
+    });
+    client
+}
+
+#[test]
+fn others_get_busy_and_script_kill_ends_it() {
+    let (redis, respite) = setup();
+    let (mut plain, mut scripts) = (respite.connect(), respite.connect());
+    plain.call(&["SET", "k", "1"]).assert_ok();
+    assert_eq!(scripts.call(&["EVAL", "return 1", "0"]).int(), 1);
+    let mut runaway = run_away(&redis, &respite);
+    plain.call(&["SET", "k", "2"]).assert_error("BUSY ");
+    scripts
+        .call(&["EVAL", "return 1", "0"])
+        .assert_error("BUSY ");
+    let mut killer = respite.connect();
+    killer.call(&["SCRIPT", "KILL"]).assert_ok();
+    runaway
+        .read_reply()
+        .assert_error("ERR Error running script");
+    plain.call(&["SET", "k", "3"]).assert_ok();
+    assert_eq!(scripts.call(&["EVAL", "return 1", "0"]).int(), 1);
+}
+
+#[test]
+fn ping_says_what_the_backing_says() {
+    let (redis, respite) = setup();
+    let _runaway = run_away(&redis, &respite);
+    let mut client = respite.connect();
+    wait_until("PING tells", DEADLINE, || {
+        let reply = client.call(&["PING"]);
+        reply.is_error() && reply.error().starts_with("BUSY")
+    });
+    client.call(&["SCRIPT", "KILL"]).assert_ok();
+    wait_until("PING is well again", DEADLINE, || {
+        !client.call(&["PING"]).is_error()
+    });
+}
+
+#[test]
+fn reads_pass_writes_that_the_backing_holds_back() {
+    let (redis, respite) = setup();
+    let (mut writer, mut reader) = (respite.connect(), respite.connect());
+    reader.call(&["SET", "k", "1"]).assert_ok();
+    redis
+        .call(&["CLIENT", "PAUSE", "60000", "WRITE"])
+        .assert_ok();
+    writer.send(&["SET", "k", "2"]);
+    wait_until("a read passes", DEADLINE, || {
+        let mut fresh = respite.connect();
+        fresh.set_timeout(std::time::Duration::from_secs(1));
+        fresh.send(&["STRLEN", "k"]);
+        fresh
+            .try_read_reply_raw()
+            .is_ok_and(|reply| reply == b":1\r\n")
+    });
+    redis.call(&["CLIENT", "UNPAUSE"]).assert_ok();
+    writer.read_reply().assert_ok();
+}
