@@ -1,5 +1,6 @@
 //! Builds every component, wires them, and shuts them down in order.
 
+mod behind;
 mod bound;
 mod family;
 mod gateway;
@@ -21,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::{error, info, warn};
 
+use self::behind::{reach, swap_watch};
 use self::family::RespiteFamily;
 use self::gateway::PreparedGateway;
 use self::listening::{Listening, Served, Wanted};
@@ -41,8 +43,7 @@ use crate::session::shared::{Settings, Shared};
 use crate::session::worker::{self, ToWorker};
 use crate::telemetry;
 use crate::upstream::embedded::Embedded;
-use crate::upstream::sentinel::Follower;
-use crate::upstream::{Backing, ControlLink, Dialer, SwapWatch, client_connector};
+use crate::upstream::{Backing, ControlLink, client_connector};
 
 /// How often a drain looks whether the last client has gone.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -266,17 +267,7 @@ impl App {
 
         let workers = spawn_workers(&shared, threads)?;
 
-        let kind = if embedded.is_some() {
-            " (embedded, private)"
-        } else {
-            ""
-        };
-        let behind = format!("{}{kind}", backing.address());
-        info!(
-            "respite {} with {threads} workers",
-            env!("CARGO_PKG_VERSION")
-        );
-        info!("backing:  {behind}");
+        announce(&backing, embedded.is_some(), threads);
         if wanted.http.admin.is_none() {
             info!("http:     off");
         }
@@ -381,30 +372,14 @@ impl App {
     }
 }
 
-/// Makes the way to the backing; starts an embedded one, begins to follow one that moves.
-async fn reach(
-    config: &Config,
-    tls: Option<TlsConnector>,
-) -> Result<(Arc<Backing>, Option<Embedded>), Failure> {
-    let refused = |text: String| Failure::Refused(text);
-    match &config.upstream {
-        Upstream::Single(endpoint) => Ok((Backing::new(endpoint.clone(), tls), None)),
-        Upstream::Embedded => {
-            let embedded = Embedded::start(config.data_dir.as_deref());
-            let embedded = embedded.map_err(|error| refused(error.to_string()))?;
-            embedded.until_listening(config.timeouts.connect).await;
-            Ok((Backing::new(embedded.endpoint(), tls), Some(embedded)))
-        }
-        Upstream::Sentinel(set) => {
-            let backing = Backing::followed(set.db, tls);
-            let dialer = Dialer::new(config.tls.upstream_ca.clone());
-            let mut follower = Follower::new(set.clone(), dialer, Arc::clone(&backing));
-            let found = follower.first_look().await;
-            found.map_err(|error| refused(format!("upstream: {error}")))?;
-            tokio::spawn(follower.follow());
-            Ok((backing, None))
-        }
-    }
+fn announce(backing: &Backing, embedded: bool, threads: usize) {
+    let kind = match embedded {
+        true => " (embedded, private)",
+        false => "",
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    info!("respite {version} with {threads} workers");
+    info!("backing:  {}{kind}", backing.address());
 }
 
 fn spawn_workers(shared: &Arc<Shared>, threads: usize) -> Result<Vec<JoinHandle<()>>, Failure> {
@@ -418,14 +393,6 @@ fn spawn_workers(shared: &Arc<Shared>, threads: usize) -> Result<Vec<JoinHandle<
     }
     shared.set_workers(mailboxes);
     Ok(workers)
-}
-
-/// Empties the cache when a script has exchanged databases.
-fn swap_watch(backing: &Arc<Backing>, cache: &Arc<Cache>, connect: Duration) -> SwapWatch {
-    let (backing, cache) = (Arc::clone(backing), Arc::clone(cache));
-    SwapWatch::start(backing, connect, move || {
-        cache.flush();
-    })
 }
 
 /// How Respite's own commands reach the backing.

@@ -153,7 +153,10 @@ fn only_app_names_everything() {
     // What each component may know, itself apart. A new component is a line here and a decision.
     const MAY: &[(&str, &[&str])] = &[
         ("access", &["command", "resp"]),
-        ("agent", &["cli", "config", "telemetry", "upstream"]),
+        (
+            "agent",
+            &["cli", "config", "random", "telemetry", "upstream"],
+        ),
         ("bus", &["command", "metrics", "random", "resp", "upstream"]),
         ("cache", &["command", "config", "metrics", "resp"]),
         ("cli", &["config"]),

@@ -114,9 +114,9 @@ impl ArgumentFile {
             return Err(io::Error::other("an argument has a NUL byte"));
         }
         let name = format!(
-            "respite-args-{}-{:016x}",
+            "respite-args-{}-{}",
             std::process::id(),
-            fastrand::u64(..)
+            crate::random::word()
         );
         let path = std::env::temp_dir().join(name);
         // What is there already, a link of somebody's for one, is not opened.

@@ -18,11 +18,10 @@ pub(super) use super::request::Request;
 use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
-use crate::access::{UserId, changes_access};
+use crate::access::changes_access;
 use crate::cache::{Guard, Mutant, is_active};
 use crate::command::{Effects, Handling, Pin};
-use crate::config::OnLoss;
-use crate::resp::{Parsed, ReplyWriter, RequestLimits, RequestParser, plain_get};
+use crate::resp::{Parsed, ReplyWriter, RequestParser, plain_get};
 use crate::upstream::ReplySink;
 
 /// Something has to be done when such a command is answered: it goes in no run.
@@ -210,31 +209,6 @@ impl Session {
         step
     }
 
-    fn request_limits(&self, settings: &Settings) -> RequestLimits {
-        RequestLimits {
-            bulk_bytes: settings.limits.bulk_bytes,
-            request_bytes: settings.limits.request_bytes,
-            authenticated: settings.access.is_open() || self.state.user.is_some(),
-        }
-    }
-
-    /// Takes over replaced settings. False when they no longer know the client's user.
-    pub(super) fn adopt(&mut self) -> bool {
-        let settings = self.worker.settings();
-        self.generation = settings.generation;
-        let closes = settings.on_loss == OnLoss::Close && self.hits.is_none();
-        self.replies.end_with_loss(closes);
-        if self.state.user_id() == Some(UserId::TRUSTED) {
-            return true;
-        }
-        let Some((_, name)) = self.state.user.take() else {
-            return true;
-        };
-        let id = settings.access.user_by_name(name.as_bytes());
-        self.state.user = id.map(|id| (id, name));
-        id.is_some() || settings.access.is_open()
-    }
-
     /// Whether a request can simply follow the run to the shared link.
     fn may_join(
         &mut self,
@@ -399,24 +373,6 @@ impl Session {
         } else {
             self.forward(raw, then, cx)
         }
-    }
-
-    /// Whether the command at hand is not to be answered.
-    pub(super) fn is_silent(&self) -> bool {
-        self.state.reply != ReplyMode::On
-    }
-
-    /// Answers the command at hand, unless the client wants no answer.
-    pub(super) fn answer(&self, write: impl FnOnce(&mut ReplyWriter<'_>)) {
-        if !self.is_silent() {
-            self.replies
-                .reply(|out| write(&mut ReplyWriter::new(out, self.state.proto)));
-        }
-    }
-
-    pub(super) fn answer_error(&self, text: impl AsRef<[u8]>) -> Flow {
-        self.answer(|reply| reply.error(text));
-        Flow::Done
     }
 
     fn handle(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {

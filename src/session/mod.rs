@@ -18,6 +18,7 @@
 //! - `memory` keeps what all clients make Respite hold within its bound.
 //! - [`registry`] and [`shared`] are what all workers share.
 
+mod answers;
 mod batch;
 mod broken;
 mod cached;

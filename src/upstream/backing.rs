@@ -208,6 +208,13 @@ impl Backing {
         self.tls.store(tls.map(Arc::new));
     }
 
+    /// Gives up all connections, and opens new ones where the address leads now.
+    fn renew(&self) {
+        if let Some(master) = self.master() {
+            self.switch(Endpoint::clone(&master));
+        }
+    }
+
     /// Gives the master up without another one at hand: commands wait for one.
     pub fn suspend(&self) {
         let topology = self.topology();
@@ -359,6 +366,35 @@ impl Backing {
         }
     }
 
+    /// Whether the address leads to another server than the one that is connected, and that one
+    /// is of no use: it has become a replica, or answers nothing but errors.
+    async fn is_another_behind(
+        &self,
+        conn: &mut Conn,
+        pong: &[u8],
+        options: ConnectOptions<'_>,
+    ) -> Result<bool, UpstreamError> {
+        let limit = options.timeout.max(PING_EVERY);
+        let replica = is_replica(&ask(conn, &[b"ROLE"], limit).await?);
+        if self.follows {
+            if replica {
+                self.doubt();
+            }
+            return Ok(false);
+        }
+        if !replica && !pong.starts_with(b"-") {
+            return Ok(false);
+        }
+        let Ok(mut other) = self.open(options).await else {
+            return Ok(false);
+        };
+        let serves = other.hello.role == "master"
+            && ask(&mut other, &[b"PING"], limit).await? == b"+PONG\r\n";
+        // What ailed may have passed meanwhile.
+        let still = replica || ask(conn, &[b"PING"], limit).await?.starts_with(b"-");
+        Ok(serves && still)
+    }
+
     async fn monitor_once(
         &self,
         connect_timeout: Duration,
@@ -399,6 +435,13 @@ impl Backing {
                 let limit = connect_timeout.max(PING_EVERY);
                 let pong = ask(&mut conn, &[b"PING"], limit).await?;
                 self.ailing.store(pong.starts_with(b"-"), Ordering::Relaxed);
+                if self.is_another_behind(&mut conn, &pong, options).await? {
+                    info!(
+                        backing = self.address(),
+                        "the address leads to another server now"
+                    );
+                    self.renew();
+                }
                 if doubt {
                     let tried = self.open(options).await.map(drop);
                     // Not when it is the backing that is away.
@@ -408,6 +451,11 @@ impl Backing {
             }
         }
     }
+}
+
+/// Whether a reply to `ROLE` says that it is a replica's.
+fn is_replica(role: &[u8]) -> bool {
+    role.starts_with(b"*5\r\n$5\r\nslave\r\n")
 }
 
 /// Asks on a connection of which nobody else makes use.

@@ -160,6 +160,12 @@ async fn open(backing: Arc<Backing>, connect: Duration) -> Result<Counter, Upstr
     let info = ask(&mut conn, &[b"INFO", b"commandstats"], connect).await?;
     let seen = match Count::read(&info) {
         Some(count) => Seen::Count(count),
+        None if is_passing(&info) => {
+            return Err(UpstreamError::Refused {
+                address: backing.address(),
+                reply: String::from_utf8_lossy(&info).trim_end().to_owned(),
+            });
+        }
         None => {
             // Harmless: these are no databases. Rights are looked at first.
             let probe: &[&[u8]] = &[b"SWAPDB", b"respite", b"respite"];
@@ -178,6 +184,12 @@ async fn open(backing: Arc<Backing>, connect: Duration) -> Result<Counter, Upstr
         }
     };
     Ok(Counter { conn, seen })
+}
+
+/// Whether an answer is an error that says nothing of what the login may do: `BUSY`, `LOADING`.
+fn is_passing(answer: &[u8]) -> bool {
+    let lasting = [&b"-NOPERM"[..], b"-ERR"];
+    answer.starts_with(b"-") && !lasting.iter().any(|error| answer.starts_with(error))
 }
 
 impl Counter {
@@ -220,6 +232,18 @@ impl Count {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_busy_backing_is_asked_again() {
+        assert!(is_passing(b"-BUSY Redis is busy running a script.\r\n"));
+        for lasting in [
+            &b"-NOPERM no\r\n"[..],
+            b"-ERR unknown command\r\n",
+            b"$1\r\nx\r\n",
+        ] {
+            assert!(!is_passing(lasting));
+        }
+    }
 
     #[test]
     fn swaps_are_read_from_the_statistics_of_commands() {

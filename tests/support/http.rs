@@ -107,7 +107,7 @@ impl HttpClient {
             .iter()
             .any(|(name, _)| name.eq_ignore_ascii_case("host"))
         {
-            request.push_str("Host: test\r\n");
+            request.push_str("Host: localhost\r\n");
         }
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));

@@ -22,7 +22,9 @@ struct Seen {
 
 #[test]
 fn restarts_cost_errors_and_never_a_wrong_reply() {
-    let mut redis = RedisServer::builder().args(["--appendonly", "yes"]).start();
+    let mut redis = RedisServer::builder()
+        .args(["--appendonly", "yes", "--appendfsync", "no"])
+        .start();
     let respite = Respite::builder()
         .upstream(&redis.url())
         .config("[timeouts]\nconnect = \"200ms\"")

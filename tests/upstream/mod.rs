@@ -6,6 +6,7 @@ mod credentials;
 mod hung;
 mod load;
 mod modules;
+mod moved;
 mod pinned;
 mod retry;
 mod split;

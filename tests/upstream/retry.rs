@@ -51,7 +51,8 @@ fn each_of_a_pipeline_has_its_own_fate_in_order() {
     client.call(&["EXISTS", "k"]);
     let link = link(&relay);
     link.pause(Direction::Down);
-    client.send_raw(b"GET k\r\nINCR n\r\nECHO here\r\nGET k\r\nEVAL 'return redis.call(\"incr\",\"n\")' 0\r\nSTRLEN k\r\nNOSUCH\r\n");
+    client
+        .send_raw(b"GET k\r\nINCR n\r\nECHO here\r\nGET k\r\nINCRBY n 0\r\nSTRLEN k\r\nNOSUCH\r\n");
     link.wait_held(Direction::Down);
     other.send(&["LLEN", "list"]);
     link.cut();
@@ -64,7 +65,7 @@ fn each_of_a_pipeline_has_its_own_fate_in_order() {
     assert_eq!(client.read_reply().int(), 5);
     client.read_reply().assert_error("UPSTREAM ");
     assert_eq!(other.read_reply().int(), 0);
-    assert!(["1", "2"].contains(&redis.call(&["GET", "n"]).as_str()));
+    assert_eq!(redis.call(&["GET", "n"]).as_str(), "1");
 }
 
 #[test]

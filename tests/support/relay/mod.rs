@@ -62,7 +62,7 @@ struct State {
 }
 
 struct Shared {
-    upstream: SocketAddr,
+    upstream: Mutex<SocketAddr>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -94,7 +94,7 @@ impl Relay {
         };
         let upstream = SocketAddr::from(([127, 0, 0, 1], upstream));
         let shared = Arc::new(Shared {
-            upstream,
+            upstream: Mutex::new(upstream),
             state: Mutex::new(state),
             changed: Condvar::new(),
         });
@@ -119,6 +119,12 @@ impl Relay {
     /// As an upstream is written, `redis://127.0.0.1:PORT`.
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port())
+    }
+
+    /// Leads new connections to another port on loopback; those there are go on.
+    pub(crate) fn lead_to(&self, upstream: u16) {
+        let mut leads = self.shared.upstream.lock().expect("relay lock");
+        *leads = SocketAddr::from(([127, 0, 0, 1], upstream));
     }
 
     /// Holds the bytes of this direction, on all connections there are and will be.
@@ -319,7 +325,8 @@ fn admit(shared: &Arc<Shared>, downstream: TcpStream) -> io::Result<()> {
     let upstream = if black_hole {
         None
     } else {
-        Some(TcpStream::connect(shared.upstream)?)
+        let leads = *shared.upstream.lock().expect("relay lock");
+        Some(TcpStream::connect(leads)?)
     };
     if let Some(upstream) = &upstream {
         upstream.set_nodelay(true)?;
