@@ -37,8 +37,6 @@ pub enum Mutant {
     SwapsNotCounted,
     /// A script that shows its client no reply is not fenced.
     SilentIsUnfenced,
-    /// What follows a `MULTI` is taken for queued before the backing has said so.
-    MultiIsTrusted,
     /// Reads that do not name their keys are not fenced.
     UnnamedReadIsUnfenced,
     /// An `EXEC` that aborts leaves the watched keys as they are.
@@ -74,7 +72,6 @@ pub fn is_active(mutant: Mutant) -> bool {
             "fence_trusts_untracked" => Mutant::FenceTrustsUntracked,
             "swaps_not_counted" => Mutant::SwapsNotCounted,
             "silent_is_unfenced" => Mutant::SilentIsUnfenced,
-            "multi_is_trusted" => Mutant::MultiIsTrusted,
             "unnamed_read_is_unfenced" => Mutant::UnnamedReadIsUnfenced,
             "watched_not_guarded" => Mutant::WatchedNotGuarded,
             _ => return None,

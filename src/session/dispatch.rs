@@ -19,17 +19,17 @@ use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
 use crate::access::changes_access;
-use crate::cache::{Guard, Mutant, is_active};
+use crate::cache::Guard;
 use crate::command::{Effects, Handling, Pin};
 use crate::resp::{Parsed, ReplyWriter, RequestParser, plain_get};
 use crate::upstream::ReplySink;
 
 /// Something has to be done when such a command is answered: it goes in no run.
 const APART: Effects = Effects::CHANGES_COMMANDS.union(Effects::TOLD_BY_INFO);
-/// The largest request that takes a shared link. A backing whose limits (`proto-max-bulk-len`, never
-/// below 1 MiB, `client-query-buffer-limit`, a number of arguments) a request breaks closes the
-/// connection that it came on, and nobody else's commands may be on that one.
-const SHARED_BYTES: usize = 1024 * 1024;
+/// The largest request that takes a shared link: Redis' default `proto-max-bulk-len`. A backing
+/// whose limits a request breaks closes the connection that it came on, and nobody else's commands
+/// may be on that one.
+const SHARED_BYTES: usize = 512 * 1024 * 1024;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -460,14 +460,7 @@ impl Session {
         let executes = handling == Handling::Pin(Pin::Exec);
         if queueing && !executes {
             self.note_queued(request);
-        }
-        // Before the backing has confirmed a `MULTI`, what follows it may be executed at once.
-        let confirmed = self
-            .pinned
-            .as_ref()
-            .is_some_and(|pinned| pinned.is_in_transaction());
-        let trusted = confirmed || is_active(Mutant::MultiIsTrusted);
-        if !queueing || executes || !trusted {
+        } else {
             self.cover = self.cover(request);
         }
     }

@@ -110,8 +110,7 @@ async fn run(
                     Ok(Err(error)) => debug!("swaps cannot be counted: {error}"),
                     Err(error) => debug!("swaps cannot be counted: {error}"),
                 }
-                // Whatever was exchanged before the first count.
-                swapped();
+                // What scripts did before the first count has emptied the cache then.
                 continue;
             }
             first = timeout(KEEP_ALIVE, queue.recv()) => first,
@@ -133,7 +132,7 @@ async fn run(
             if matches!(known.seen, Seen::Lost) {
                 counter = None;
             }
-        } else {
+        } else if !fences.is_empty() {
             swapped();
         }
         if counter.is_none()

@@ -1,6 +1,6 @@
 //! Patterns: the long ones are refused, and what takes long holds nobody up.
 
-use crate::support::{RedisServer, Respite};
+use crate::support::{DEADLINE, RedisServer, Respite, wait_until};
 
 const LONGEST: usize = 64 * 1024;
 
@@ -52,9 +52,12 @@ fn a_flush_that_takes_long_holds_up_no_other_client() {
     let builder = Respite::builder().upstream(&redis.url()).workers(1);
     let respite = builder.start();
     let mut client = respite.connect();
-    let key = "a".repeat(64 * 1024);
+    let key = "a".repeat(60 * 1024);
     client.call(&["SET", &key, "x"]).assert_ok();
-    client.call(&["GET", &key]).assert_str("x");
+    wait_until("it is cached", DEADLINE, || {
+        client.call(&["GET", &key]).assert_str("x");
+        !client.call(&["CACHE.INSPECT", &key]).is_null()
+    });
     let pattern = format!("*{}b", "a".repeat(LONGEST / 4));
     client.send(&["CACHE.FLUSH", "MATCH", &pattern]);
     let mut other = respite.connect();

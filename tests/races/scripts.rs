@@ -23,7 +23,7 @@ fn a_scripts_reply_waits_for_the_pushes_that_it_caused() {
     stage.fill.hold_pings();
     let mut writer = stage.respite.connect();
     writer.send(&HIDDEN);
-    stage.link.expect(&HIDDEN).ok();
+    stage.backing.expect_anywhere(&HIDDEN).1.ok();
     let ping = stage.fill.expect(&["PING"]);
     assert_held(&mut writer, &mut stage.client);
     stage.fill.push_invalidate("k");
@@ -63,7 +63,7 @@ fn a_fetch_under_way_at_the_fence_has_landed_when_the_reply_goes_out() {
     stage.fill.hold_pings();
     let mut writer = stage.respite.connect();
     writer.send(&HIDDEN);
-    stage.link.expect(&HIDDEN).ok();
+    stage.backing.expect_anywhere(&HIDDEN).1.ok();
     let ping = stage.fill.expect(&["PING"]);
     fetch.bring("old");
     stage.fill.push_invalidate("k");
@@ -81,7 +81,7 @@ fn a_fence_ends_with_its_link() {
     stage.fill.hold_pings();
     let mut writer = stage.respite.connect();
     writer.send(&HIDDEN);
-    stage.link.expect(&HIDDEN).ok();
+    stage.backing.expect_anywhere(&HIDDEN).1.ok();
     let _unanswered = stage.fill.expect(&["PING"]);
     stage.fill.cut();
     writer.read_reply().assert_ok();
@@ -139,7 +139,7 @@ fn a_read_behind_a_held_reply_is_not_served_from_memory() {
     stage.warm("k", "old");
     stage.fill.hold_pings();
     stage.client.send(&HIDDEN);
-    stage.link.expect(&HIDDEN).ok();
+    stage.backing.expect_anywhere(&HIDDEN).1.ok();
     let ping = stage.fill.expect(&["PING"]);
     stage.backing.holds(0, "k", Some("new"));
     stage.client.send(&["GET", "k"]);

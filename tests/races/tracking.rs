@@ -72,7 +72,7 @@ fn a_link_that_tracks_does_not_vouch_for_one_that_does_not() {
     assert_eq!(state(&mut stage.client), ["expiry", "degraded"]);
     let mut writer = stage.respite.connect();
     writer.send(&HIDDEN);
-    stage.link.expect(&HIDDEN).ok();
+    stage.backing.expect_anywhere(&HIDDEN).1.ok();
     stage.backing.holds(1, "k", Some("new"));
     writer.read_reply().assert_ok();
     other.call(&["GET", "k"]).assert_str("new");
@@ -88,7 +88,7 @@ fn a_fence_does_not_trust_a_link_that_cannot_track() {
     stage.respite.allow_log("no tracking that works");
     let mut writer = stage.respite.connect();
     writer.send(&HIDDEN);
-    let script = stage.link.expect(&HIDDEN);
+    let script = stage.backing.expect_anywhere(&HIDDEN).1;
     stage.backing.refuses_tracking(1, Some(NOPERM));
     let mut other = stage.respite.connect();
     other.call(&["SELECT", "1"]).assert_ok();

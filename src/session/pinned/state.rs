@@ -87,11 +87,6 @@ impl Pinned {
         self.expected.is_empty()
     }
 
-    /// Whether the backing has confirmed that commands are being queued.
-    pub(crate) fn is_in_transaction(&self) -> bool {
-        self.transaction.is_some()
-    }
-
     /// Shows the state in `CLIENT LIST`.
     pub(crate) fn show(&self, facts: &mut Facts) {
         let redirect = self.tracking.and_then(|tracking| tracking.redirect);
