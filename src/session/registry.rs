@@ -1,6 +1,6 @@
 //! All connected clients, across workers: what `CLIENT LIST` shows and `CLIENT KILL` acts on.
 //!
-//! Not here: how a client is shown ([`super::client_line`]).
+//! Not here: how a client is shown (`client_line`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

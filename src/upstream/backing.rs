@@ -116,7 +116,7 @@ impl Backing {
     /// Opens a connection to the current master; waits for one while there is none.
     ///
     /// # Errors
-    /// As [`connect`], and when no master was named within `options.timeout`.
+    /// When the socket, TLS or the handshake fails in time, and when no master was named within `options.timeout`.
     pub async fn connect(&self, options: ConnectOptions<'_>) -> Result<Conn, UpstreamError> {
         let opened = self.open(options).await;
         if let Err(error) = &opened
