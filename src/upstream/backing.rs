@@ -1,8 +1,8 @@
 //! What is known about the backing Redis, and the one connection that keeps it known.
 //!
-//! The monitor task connects, asks for `HELLO` and `COMMAND`, then sends a `PING` each second. When
+//! The monitor task connects, asks for `HELLO` and `COMMAND`, then sends `PING` and `ROLE` each second. When
 //! the connection is lost it connects again and asks again, so that an upgraded or replaced
-//! backing is noticed.
+//! backing is noticed. A server that has become a replica is left when the address leads to another.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -116,7 +116,7 @@ impl Backing {
     /// Opens a connection to the current master; waits for one while there is none.
     ///
     /// # Errors
-    /// When the socket, TLS or the handshake fails in time, and when no master was named within `options.timeout`.
+    /// When the socket, TLS or the handshake fails, or no master is named, within `options.timeout`.
     pub async fn connect(&self, options: ConnectOptions<'_>) -> Result<Conn, UpstreamError> {
         let opened = self.open(options).await;
         if let Err(error) = &opened
