@@ -211,7 +211,8 @@ pub(crate) async fn read_reply_within(
     }
 }
 
-fn decode(reply: &[u8]) -> Result<(Value<'_>, usize), UpstreamError> {
+/// Decodes one whole reply; with it comes its length.
+pub(super) fn decode(reply: &[u8]) -> Result<(Value<'_>, usize), UpstreamError> {
     match parse_reply(reply) {
         Ok(Some(parsed)) => Ok(parsed),
         Ok(None) => Err(UpstreamError::Protocol("a reply ended early".into())),

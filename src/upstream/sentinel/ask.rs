@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::config::{Address, SentinelSet};
-use crate::resp::{Value, parse_reply};
+use crate::resp::Value;
+use crate::upstream::connect::decode;
 use crate::upstream::{Dialer, DirectConn, UpstreamError};
 
 /// How long a sentinel or a server may take to answer.
@@ -64,7 +65,7 @@ async fn ask_sentinel(
     let id = id.await?.unwrap_or_else(|| address.to_string());
     let question: [&[u8]; 3] = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", name];
     let reply = conn.ask(&question, REPLY_BYTES, 0).await?;
-    let master = match decode(&reply)? {
+    let master = match decode(&reply)?.0 {
         Value::Error(text) => return Err(refused(address, text)),
         value => named(&value),
     };
@@ -116,7 +117,7 @@ pub(super) async fn is_master(
         let endpoint = set.server(address.clone());
         let mut conn = dialer.dial(&endpoint, "respite-role").await?;
         let reply = conn.ask(&[b"ROLE"], REPLY_BYTES, 0).await?;
-        match decode(&reply)? {
+        match decode(&reply)?.0 {
             Value::Error(text) => Err(refused(address, text)),
             Value::Array(parts) => Ok(parts.first().and_then(Value::as_str) == Some("master")),
             _ => Err(UpstreamError::Protocol(
@@ -136,7 +137,7 @@ async fn ask<T>(
     read: impl FnOnce(&Value<'_>) -> Option<T>,
 ) -> Result<Option<T>, UpstreamError> {
     let reply = conn.ask(question, REPLY_BYTES, 0).await?;
-    Ok(match decode(&reply)? {
+    Ok(match decode(&reply)?.0 {
         Value::Error(_) => None,
         value => read(&value),
     })
@@ -146,14 +147,6 @@ fn refused(address: &Address, text: &[u8]) -> UpstreamError {
     UpstreamError::Refused {
         address: address.to_string(),
         reply: String::from_utf8_lossy(text).into_owned(),
-    }
-}
-
-fn decode(reply: &[u8]) -> Result<Value<'_>, UpstreamError> {
-    match parse_reply(reply) {
-        Ok(Some((value, _))) => Ok(value),
-        Ok(None) => Err(UpstreamError::Protocol("a reply ended early".to_owned())),
-        Err(error) => Err(UpstreamError::Protocol(error.to_string())),
     }
 }
 
@@ -219,7 +212,7 @@ mod tests {
             (b"*1\r\n$1\r\nh\r\n", None),
             (b"$1\r\nh\r\n", None),
         ] {
-            assert_eq!(named(&decode(reply).expect("a reply")), address);
+            assert_eq!(named(&decode(reply).expect("a reply").0), address);
         }
     }
 
@@ -227,8 +220,8 @@ mod tests {
     fn fields_are_read_in_any_order_and_entries_without_them_left_out() {
         let reply = b"*3\r\n*4\r\n$4\r\nport\r\n$1\r\n7\r\n$2\r\nip\r\n$1\r\na\r\n\
             *2\r\n$2\r\nip\r\n$1\r\nb\r\n$1\r\nx\r\n";
-        let found = fields(&decode(reply).expect("a reply"), &[b"ip", b"port"]);
+        let found = fields(&decode(reply).expect("a reply").0, &[b"ip", b"port"]);
         assert_eq!(found, [["a".to_owned(), "7".to_owned()]]);
-        assert!(fields(&decode(b"+OK\r\n").expect("a reply"), &[b"ip"]).is_empty());
+        assert!(fields(&decode(b"+OK\r\n").expect("a reply").0, &[b"ip"]).is_empty());
     }
 }
