@@ -16,11 +16,13 @@
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
 //! - [`agent`] is `respite join` and `respite worker`, clients of the server.
 //! - [`gateway`] forwards HTTP requests to health-checked services.
+//! - [`allocator`] is how memory goes back to the system.
 //! - [`http`] is the admin listener; [`metrics`] what Prometheus reads; [`stream`] one socket, whatever carries it;
 //!   [`random`] words that nobody can guess.
 
 pub mod access;
 pub mod agent;
+pub mod allocator;
 pub mod app;
 pub mod bus;
 pub mod cache;

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use respite::cli::{Cli, Command, check_config};
 use respite::config::environment;
-use respite::{agent, app, upstream};
+use respite::{agent, allocator, app, upstream};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    allocator::purge_at_once();
     match Cli::parse().into_command() {
         Command::Serve(args) => app::serve(&args.source()),
         Command::CheckConfig { file } => {

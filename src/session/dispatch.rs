@@ -26,10 +26,10 @@ use crate::upstream::ReplySink;
 
 /// Something has to be done when such a command is answered: it goes in no run.
 const APART: Effects = Effects::CHANGES_COMMANDS.union(Effects::TOLD_BY_INFO);
-/// The largest request that takes a shared link: Redis' default `proto-max-bulk-len`. A backing
-/// whose limits a request breaks closes the connection that it came on, and nobody else's commands
-/// may be on that one.
-const SHARED_BYTES: usize = 512 * 1024 * 1024;
+/// The largest request that takes a shared link: the least value of `proto-max-bulk-len` and of
+/// `client-query-buffer-limit`. A backing whose limits a request breaks closes the connection that it
+/// came on, and nobody else's commands may be on that one.
+const SHARED_BYTES: usize = 1024 * 1024;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

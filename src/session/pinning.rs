@@ -49,7 +49,8 @@ impl Session {
         }
     }
 
-    /// Sends a large request on a connection of its own; on the shared link when there is no place.
+    /// Sends a large request on a connection of its own; where there is no place for one, as a
+    /// script: those who wait on that link have asked for slow things themselves.
     pub(super) fn forward_alone(
         &mut self,
         request: Request<'_>,
@@ -59,7 +60,7 @@ impl Session {
         match self.take_connection(settings) {
             Ok(true) => self.send(request.raw, Expect::Plain, cx),
             Ok(false) => Flow::Wait,
-            Err(_) => self.forward(request.raw, Then::Pass, cx),
+            Err(_) => self.call_script(request, cx),
         }
     }
 

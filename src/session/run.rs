@@ -225,6 +225,7 @@ impl Session {
             if self.state.entry.is_killed() && !self.killed_itself {
                 return Poll::Ready(End::Killed);
             }
+            self.held.tell(self.bytes());
             if self.state.entry.is_evicted() {
                 return Poll::Ready(End::Evicted);
             }

@@ -28,10 +28,6 @@ use crate::upstream::{Fence, PinnedPool, Scratch};
 const READ_BYTES: usize = 64 * 1024;
 /// How often a worker looks at the clock.
 const TICK: Duration = Duration::from_millis(100);
-/// How often the allocator is made to give back what is free.
-const PURGE_EVERY: Duration = Duration::from_secs(1);
-/// Larger than any of mimalloc's segments, so that freeing it looks at all that is free.
-const PURGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// A message to a worker.
 pub enum ToWorker {
@@ -139,8 +135,6 @@ impl Worker {
 
     async fn run(self: Rc<Self>, mut messages: UnboundedReceiver<ToWorker>) {
         let mut clock = tokio::time::interval(TICK);
-        let mut purge = tokio::time::interval(PURGE_EVERY);
-        purge.set_missed_tick_behavior(MissedTickBehavior::Delay);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -149,7 +143,6 @@ impl Worker {
                     Some(message) => self.handle(message),
                 },
                 _ = clock.tick() => self.tick(),
-                _ = purge.tick() => purge_allocator(),
             }
         }
         self.sessions.borrow_mut().clear();
@@ -283,11 +276,4 @@ impl Drop for Registered {
         }
         self.worker.stats().clients.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Makes mimalloc look at what was freed some time ago. It returns free memory to the system after a
-/// delay, but only when a large block is freed: after a burst that may be never.
-fn purge_allocator() {
-    // The block is never touched, so no memory stands behind it.
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(PURGE_BYTES)));
 }

@@ -4,6 +4,7 @@ mod busy;
 mod closing;
 mod credentials;
 mod hung;
+mod large;
 mod load;
 mod modules;
 mod moved;
