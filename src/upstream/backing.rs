@@ -11,21 +11,22 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tracing::{info, warn};
 
 use super::backoff::{Backoff, sleep_unless_reached};
-use super::connect::{Conn, ConnectOptions, connect, read_reply_within};
+use super::connect::{Conn, ConnectOptions, connect};
 use super::error::UpstreamError;
+use super::frame_reader::FrameReader;
 use super::intake::Intake;
 use super::open_conns::OpenConns;
 use super::server_hello::ServerHello;
 use super::topology::Topology;
+use super::write_buf::WriteBuf;
 use crate::config::Endpoint;
-use crate::resp::{Proto, write_command};
+use crate::resp::Proto;
 
 /// How often the monitor asks whether the backing is there.
 const PING_EVERY: Duration = Duration::from_secs(1);
@@ -464,19 +465,12 @@ pub(super) async fn ask(
     command: &[&[u8]],
     limit: Duration,
 ) -> Result<Vec<u8>, UpstreamError> {
-    let mut request = Vec::new();
-    write_command(&mut request, command);
+    let mut request = WriteBuf::default();
+    request.command(command);
     let exchange = async {
-        conn.stream
-            .write_all(&request)
-            .await
-            .map_err(|e| UpstreamError::lost(&e))?;
-        conn.stream
-            .flush()
-            .await
-            .map_err(|e| UpstreamError::lost(&e))?;
-        let mut buf = Vec::new();
-        read_reply_within(&mut conn.stream, &mut buf, COMMAND_REPLY_BYTES).await
+        request.send(&mut conn.stream).await?;
+        let mut reader = FrameReader::default();
+        reader.reply(&mut conn.stream, COMMAND_REPLY_BYTES).await
     };
     timeout(limit, exchange)
         .await

@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::error::UpstreamError;
+use super::frame_reader::FrameReader;
 use super::open_conns::MasterStream;
 use super::server_hello::ServerHello;
+use super::write_buf::WriteBuf;
 use crate::config::{Address, Endpoint};
-use crate::resp::{Proto, Value, parse_reply, write_command};
+use crate::resp::{Proto, Value, parse_reply};
 use crate::stream::Stream;
 
 /// A reply of the handshake is never longer than this.
-const HANDSHAKE_BYTES: usize = 64 * 1024;
+pub(super) const HANDSHAKE_BYTES: usize = 64 * 1024;
 
 /// A peer that acknowledges nothing for so long has vanished.
 #[cfg(target_os = "linux")]
@@ -86,7 +87,7 @@ async fn open(
         reply,
     };
 
-    let mut request = Vec::new();
+    let mut request = WriteBuf::default();
     let version = options.proto.number().to_string();
     let mut hello: Vec<&[u8]> = vec![b"HELLO", version.as_bytes()];
     if let Some(password) = &endpoint.password {
@@ -98,19 +99,15 @@ async fn open(
         ]);
     }
     hello.extend([b"SETNAME".as_slice(), options.name.as_bytes()]);
-    write_command(&mut request, &hello);
+    request.command(&hello);
     let db = options.db.to_string();
     if options.db != 0 {
-        write_command(&mut request, &[b"SELECT", db.as_bytes()]);
+        request.command(&[b"SELECT", db.as_bytes()]);
     }
-    stream
-        .write_all(&request)
-        .await
-        .map_err(|e| UpstreamError::lost(&e))?;
-    stream.flush().await.map_err(|e| UpstreamError::lost(&e))?;
+    request.send(&mut stream).await?;
 
-    let mut buf = Vec::new();
-    let reply = read_reply(&mut stream, &mut buf).await?;
+    let mut reader = FrameReader::default();
+    let reply = reader.reply(&mut stream, HANDSHAKE_BYTES).await?;
     let (value, used) = decode(&reply)?;
     if let Value::Error(text) = value {
         return Err(refused(String::from_utf8_lossy(text).into_owned()));
@@ -119,7 +116,7 @@ async fn open(
         .ok_or_else(|| UpstreamError::Protocol("HELLO was not answered with a map".into()))?;
     debug_assert_eq!(used, reply.len());
     if options.db != 0 {
-        let reply = read_reply(&mut stream, &mut buf).await?;
+        let reply = reader.reply(&mut stream, HANDSHAKE_BYTES).await?;
         if let (Value::Error(text), _) = decode(&reply)? {
             return Err(refused(String::from_utf8_lossy(text).into_owned()));
         }
@@ -168,47 +165,6 @@ fn keep_alive(socket: &TcpStream) -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     socket.set_tcp_keepalive(&probes)
-}
-
-/// Reads one whole reply and leaves what follows it in `buf`.
-pub(crate) async fn read_reply(
-    stream: &mut Stream,
-    buf: &mut Vec<u8>,
-) -> Result<Vec<u8>, UpstreamError> {
-    read_reply_within(stream, buf, HANDSHAKE_BYTES).await
-}
-
-/// As [`read_reply`], for replies of at most `limit` bytes.
-pub(crate) async fn read_reply_within(
-    stream: &mut Stream,
-    buf: &mut Vec<u8>,
-    limit: usize,
-) -> Result<Vec<u8>, UpstreamError> {
-    let mut scanner = crate::resp::ReplyScanner::default();
-    let mut scanned = 0;
-    loop {
-        let step = scanner
-            .scan(&buf[scanned..])
-            .map_err(|e| UpstreamError::Protocol(e.to_string()))?;
-        scanned += step.consumed;
-        if step.complete {
-            let rest = buf.split_off(scanned);
-            return Ok(std::mem::replace(buf, rest));
-        }
-        if buf.len() > limit {
-            return Err(UpstreamError::Protocol(
-                "a reply of the handshake is too long".into(),
-            ));
-        }
-        if stream
-            .read_buf(buf)
-            .await
-            .map_err(|e| UpstreamError::lost(&e))?
-            == 0
-        {
-            return Err(UpstreamError::closed());
-        }
-    }
 }
 
 /// Decodes one whole reply; with it comes its length.

@@ -7,20 +7,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 use super::connect::open_socket;
 use super::error::UpstreamError;
+use super::frame_reader::FrameReader;
 use super::tls::client_connector;
+use super::write_buf::WriteBuf;
 use crate::config::Endpoint;
-use crate::resp::{ReplyScanner, write_command};
 use crate::stream::Stream;
 
 /// The reply to `AUTH` or `CLIENT SETNAME` is never longer than this.
 const HANDSHAKE_BYTES: usize = 4 * 1024;
-/// What a read makes room for at least.
-const READ_BYTES: usize = 4 * 1024;
 
 /// Opens connections to servers of the user's choice.
 #[derive(Default)]
@@ -124,59 +122,21 @@ impl DirectConn {
         most: usize,
         likely: usize,
     ) -> Result<Vec<u8>, UpstreamError> {
-        let mut request = Vec::with_capacity(64);
-        write_command(&mut request, command);
-        let lost = |error: io::Error| UpstreamError::lost(&error);
-        self.stream.write_all(&request).await.map_err(lost)?;
-        self.stream.flush().await.map_err(lost)?;
-        let mut reply = Vec::with_capacity(likely.min(most));
-        let mut scanner = ReplyScanner::default();
-        let mut scanned = 0;
-        loop {
-            reply.reserve(READ_BYTES);
-            if self.stream.read_buf(&mut reply).await.map_err(lost)? == 0 {
-                return Err(UpstreamError::Lost("closed by the server".to_owned()));
-            }
-            let step = scanner.scan(&reply[scanned..]);
-            let step = step.map_err(|error| UpstreamError::Protocol(error.to_string()))?;
-            scanned += step.consumed;
-            if step.complete && scanned < reply.len() {
-                let text = "there is more behind the reply".to_owned();
-                return Err(UpstreamError::Protocol(text));
-            }
-            if step.complete {
-                return Ok(reply);
-            }
-            if reply.len() > most || announced(&reply).is_some_and(|len| len > most) {
-                let text = format!("the reply is longer than {most} bytes");
-                return Err(UpstreamError::Protocol(text));
-            }
+        let mut request = WriteBuf::default();
+        request.command(command);
+        request.send(&mut self.stream).await?;
+        let mut reader = FrameReader::with_capacity(likely.min(most));
+        let reply = reader.reply(&mut self.stream, most).await?;
+        if !reader.is_empty() {
+            let text = "there is more behind the reply".to_owned();
+            return Err(UpstreamError::Protocol(text));
         }
+        Ok(reply)
     }
 
     /// Whether the server has closed its side.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.stream.is_closed_by_peer()
-    }
-}
-
-/// The length that the first line of a string says it has.
-fn announced(reply: &[u8]) -> Option<usize> {
-    let digits = reply.strip_prefix(b"$")?;
-    let digits = &digits[..memchr::memchr(b'\r', digits)?];
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_string_announces_its_length() {
-        assert_eq!(announced(b"$52428800\r\nab"), Some(52_428_800));
-        for reply in [&b"$5"[..], b"$-1\r\n", b"+OK\r\n", b"", b"$\r\n"] {
-            assert_eq!(announced(reply), None);
-        }
     }
 }

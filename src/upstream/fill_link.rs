@@ -27,8 +27,9 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::backing::Backing;
+use super::frame_reader::FrameReader;
 use super::link_task::Scratch;
-use crate::resp::{ReplyScanner, write_command};
+use super::write_buf::WriteBuf;
 
 /// Fetches that may be under way on one link.
 const MOST_FETCHES: usize = 65_536;
@@ -120,8 +121,7 @@ struct Inner {
     asked_to_track: bool,
     /// It was silent for δ while it owed an answer, and has not answered since.
     stalled: bool,
-    out: Vec<u8>,
-    written: usize,
+    out: WriteBuf,
     asked: VecDeque<(Asked, Instant)>,
     last_sent: Instant,
     /// When bytes last came.
@@ -130,11 +130,9 @@ struct Inner {
     last_used: Instant,
     pttl: i64,
     epoch: u64,
-    held: Vec<u8>,
-    scanned: usize,
+    reader: FrameReader,
     /// The rest of the reply at hand is dropped as it comes.
     skipping: bool,
-    scanner: ReplyScanner,
     task: Option<Waker>,
     events: Rc<dyn FillEvents>,
 }
@@ -155,18 +153,15 @@ pub fn spawn_fill_link(
             tracks: false,
             asked_to_track: false,
             stalled: false,
-            out: Vec::new(),
-            written: 0,
+            out: WriteBuf::default(),
             asked: VecDeque::new(),
             last_sent: now,
             last_heard: now,
             last_used: now,
             pttl: -1,
             epoch: 0,
-            held: Vec::new(),
-            scanned: 0,
+            reader: FrameReader::default(),
             skipping: false,
-            scanner: ReplyScanner::default(),
             task: None,
             events,
         })),
@@ -200,8 +195,8 @@ impl FillLink {
         }
         let now = Instant::now();
         // PTTL first: when the value comes, what is left of its life is known.
-        write_command(&mut inner.out, &[b"PTTL", &fetch.key]);
-        write_command(&mut inner.out, &[b"GET", &fetch.key]);
+        inner.out.command(&[b"PTTL", &fetch.key]);
+        inner.out.command(&[b"GET", &fetch.key]);
         let epoch = inner.epoch;
         inner.asked.push_back((Asked::Pttl, now));
         inner.asked.push_back((Asked::Get(fetch, epoch), now));
@@ -217,7 +212,7 @@ impl FillLink {
             return events.measured(key, None);
         }
         let now = Instant::now();
-        write_command(&mut inner.out, &[b"STRLEN", key]);
+        inner.out.command(&[b"STRLEN", key]);
         inner.asked.push_back((Asked::Length(key.into()), now));
         inner.wake(now);
     }
@@ -261,7 +256,7 @@ impl Inner {
 
     fn ping(&mut self, fence: Option<Fence>) {
         let now = Instant::now();
-        write_command(&mut self.out, &[b"PING"]);
+        self.out.command(&[b"PING"]);
         self.asked.push_back((Asked::Ping(fence), now));
         self.wake(now);
     }
@@ -279,12 +274,9 @@ impl Inner {
     /// The connection is gone: what it brought is void before anything else happens.
     fn lose(&mut self) {
         self.up = false;
-        self.out = Vec::new();
-        self.written = 0;
-        self.held = Vec::new();
-        self.scanned = 0;
+        self.out = WriteBuf::default();
+        self.reader = FrameReader::default();
         self.skipping = false;
-        self.scanner = ReplyScanner::default();
         self.events.lost();
         for (asked, _) in std::mem::take(&mut self.asked) {
             match asked {

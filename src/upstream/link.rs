@@ -24,8 +24,9 @@ use std::time::{Duration, Instant};
 
 pub use self::sink::{Failure, ReplySink};
 use super::error::{Sent, UpstreamError};
-use super::out_queue::OutQueue;
-use crate::resp::{Args, ReplyScanner, RequestLimits};
+use super::frame_reader::{FrameReader, Frames};
+use super::write_buf::WriteBuf;
+use crate::resp::{Args, RequestLimits};
 
 /// A reply that is longer than this is passed on in pieces.
 const HOLD_BYTES: usize = 64 * 1024;
@@ -63,16 +64,13 @@ pub struct Link {
 }
 
 pub(super) struct Inner {
-    pub(super) out: OutQueue,
+    pub(super) out: WriteBuf,
     pending: VecDeque<Pending>,
     in_flight: usize,
     /// Failed commands in `pending`, which wait for their turn to be told.
     failures: usize,
-    scanner: ReplyScanner,
-    /// Bytes of the front's replies that came but are not delivered yet.
-    held: Vec<u8>,
-    /// How much of `held` the scanner has seen.
-    scanned: usize,
+    /// Keeps what came of the front's replies and is not delivered yet.
+    reader: FrameReader,
     /// Part of the front's current reply was delivered already.
     begun: bool,
     /// In the middle of a push that nobody asked for.
@@ -134,13 +132,11 @@ impl Link {
     pub(super) fn new(limits: LinkLimits, retryable: Rc<Retryable>) -> Self {
         Link {
             inner: Rc::new(RefCell::new(Inner {
-                out: OutQueue::default(),
+                out: WriteBuf::default(),
                 pending: VecDeque::new(),
                 in_flight: 0,
                 failures: 0,
-                scanner: ReplyScanner::default(),
-                held: Vec::new(),
-                scanned: 0,
+                reader: FrameReader::default(),
                 begun: false,
                 skipping: false,
                 dropped: Arc::default(),
@@ -360,41 +356,18 @@ impl Inner {
         }
         self.heard = Instant::now();
         // What was understood in front of an error is kept, for `lose`.
-        let mut done = 0;
-        if self.held.is_empty() {
-            let result = self.apply(fresh, 0, &mut done);
-            self.held.extend_from_slice(&fresh[done..]);
-            self.scanned -= done;
-            return result;
-        }
-        let mut held = std::mem::take(&mut self.held);
-        held.extend_from_slice(fresh);
-        let result = self.apply(&held, self.scanned, &mut done);
-        self.scanned -= done;
-        held.drain(..done);
-        if !held.is_empty() || held.capacity() <= HOLD_BYTES {
-            self.held = held;
-        }
+        let mut reader = std::mem::take(&mut self.reader);
+        let result = reader.feed(fresh, |frames| self.apply(frames));
+        self.reader = reader;
         result
     }
 
-    /// Delivers what is complete in `data`, whose first `pos` bytes the scanner knows. `start` is
-    /// how many bytes are done with; `self.scanned` is left relative to the start of `data`.
-    fn apply(
-        &mut self,
-        data: &[u8],
-        mut pos: usize,
-        start: &mut usize,
-    ) -> Result<(), UpstreamError> {
-        self.scanned = pos;
-        while pos < data.len() {
-            let is_push = self.scanner.at_start() && data[pos] == b'>';
-            if is_push || self.skipping {
-                self.deliver_whole(&data[*start..pos]);
-                let used = self.skip_push(&data[pos..])?;
-                pos += used;
-                self.scanned = pos;
-                *start = pos;
+    /// Delivers what is complete.
+    fn apply(&mut self, frames: &mut Frames<'_>) -> Result<(), UpstreamError> {
+        while !frames.is_scanned() {
+            if self.skipping || frames.at_push() {
+                self.deliver_whole(frames.take());
+                self.skip_push(frames)?;
                 if self.skipping {
                     break;
                 }
@@ -405,28 +378,20 @@ impl Inner {
                     "a reply that nobody asked for".into(),
                 ));
             };
-            let missing = front.replies - front.scanned;
-            let (used, replies) = self
-                .scanner
-                .scan_many(&data[pos..], missing as usize, true)
-                .map_err(|e| UpstreamError::Protocol(e.to_string()))?;
-            pos += used;
-            self.scanned = pos;
-            let replies = replies as u32;
+            let (moved, replies) = frames.scan_replies(front.replies - front.scanned)?;
             front.scanned += replies;
             self.in_flight -= replies as usize;
             if front.scanned == front.replies {
-                front.sink.deliver(&data[*start..pos], front.replies);
-                *start = pos;
+                front.sink.deliver(frames.take(), front.replies);
                 self.begun = false;
                 self.pop_answered();
                 continue;
             }
-            if pos - *start > HOLD_BYTES {
-                let begun = self.scanner.begun();
-                *start += front.deliver_part(&data[*start..pos], begun, &mut self.begun);
+            if frames.seen().len() > HOLD_BYTES {
+                let (seen, begun) = (frames.seen(), frames.begun());
+                frames.take_first(front.deliver_part(seen, begun, &mut self.begun));
             }
-            if used == 0 && !(self.scanner.at_start() && data[pos] == b'>') {
+            if !moved && !frames.at_push() {
                 break;
             }
         }
@@ -442,17 +407,15 @@ impl Inner {
     }
 
     /// Passes over a push: nobody asked for one on a shared link, and taken for a reply it would give
-    /// everyone behind it a wrong one. Returns how many bytes of it there are.
-    fn skip_push(&mut self, data: &[u8]) -> Result<usize, UpstreamError> {
-        let step = self
-            .scanner
-            .scan(data)
-            .map_err(|e| UpstreamError::Protocol(e.to_string()))?;
-        if step.complete {
+    /// everyone behind it a wrong one.
+    fn skip_push(&mut self, frames: &mut Frames<'_>) -> Result<(), UpstreamError> {
+        let whole = frames.scan()?;
+        frames.take();
+        if whole {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
-        self.skipping = !step.complete;
-        Ok(step.consumed)
+        self.skipping = !whole;
+        Ok(())
     }
 
     fn pop_answered(&mut self) {

@@ -2,14 +2,11 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::IoSlice;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -17,14 +14,10 @@ use super::backing::Backing;
 use super::backoff::{Backoff, sleep_unless_reached};
 use super::connect::ConnectOptions;
 use super::error::UpstreamError;
+use super::frame_reader::Turn;
 use super::link::{Inner, Link, LinkLimits, LinkState, Retryable};
 use crate::resp::Proto;
 use crate::stream::Stream;
-
-/// Chunks that one write may gather.
-const MAX_SLICES: usize = 16;
-/// Reads before other tasks get their turn.
-const READS_PER_TURN: usize = 8;
 
 /// A buffer that all tasks of one worker read into; whoever reads uses up what it read before it
 /// yields.
@@ -142,14 +135,14 @@ impl LinkTask {
             if inner.reply_overdue {
                 return Poll::Ready(UpstreamError::ReplyTimeout);
             }
-            let written = poll_write_out(&mut inner, stream, cx);
+            let written = inner.out.poll_write(stream, cx);
             // Replies that are already here count, even when writing failed.
             if let Err(error) = self.poll_read_in(&mut inner, stream, cx) {
                 return Poll::Ready(error);
             }
             match written {
-                Err(error) => Poll::Ready(error),
-                Ok(()) => Poll::Pending,
+                Poll::Ready(Err(error)) => Poll::Ready(error),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
             }
         })
         .await
@@ -162,40 +155,11 @@ impl LinkTask {
         cx: &mut Context<'_>,
     ) -> Result<(), UpstreamError> {
         let mut scratch = self.scratch.borrow_mut();
-        for _ in 0..READS_PER_TURN {
-            let mut buf = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
-                Poll::Ready(Ok(())) if buf.filled().is_empty() => {
-                    return Err(UpstreamError::closed());
-                }
-                Poll::Ready(Ok(())) => inner.receive(buf.filled())?,
-            }
+        let mut turn = Turn::default();
+        while let Some(fresh) = turn.read(stream, &mut scratch, cx)? {
+            inner.receive(fresh)?;
         }
-        cx.waker().wake_by_ref();
         Ok(())
-    }
-}
-
-fn poll_write_out(
-    inner: &mut Inner,
-    stream: &mut Stream,
-    cx: &mut Context<'_>,
-) -> Result<(), UpstreamError> {
-    while inner.out.has_unwritten() {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let n = inner.out.unwritten(&mut slices);
-        match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..n]) {
-            Poll::Pending => break,
-            Poll::Ready(Ok(0)) => return Err(UpstreamError::closed()),
-            Poll::Ready(Ok(n)) => inner.out.advance(n),
-            Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
-        }
-    }
-    match Pin::new(stream).poll_flush(cx) {
-        Poll::Ready(Err(error)) => Err(UpstreamError::lost(&error)),
-        _ => Ok(()),
     }
 }
 

@@ -22,6 +22,6 @@ impl Pinned {
     /// Bytes that are kept here.
     pub(crate) fn bytes(&self) -> usize {
         let queued = self.transaction.as_ref().map_or(0, |queued| queued.bytes);
-        self.out.len() + self.held.len() + queued
+        self.out.held() + self.reader.bytes() + queued
     }
 }

@@ -18,21 +18,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use self::exec::LocalAnswer;
 use self::expect::Transaction;
 pub(crate) use self::expect::{Expect, Queued, Tracking};
 use super::replies::{Replies, Then};
 use super::shared::Shared;
 use crate::cache::Guard;
-use crate::resp::{Proto, ReplyScanner};
-use crate::upstream::{Conn, PooledConn, ReplySink, UpstreamError};
+use crate::resp::Proto;
+use crate::upstream::{
+    Conn, FrameReader, Frames, PooledConn, ReplySink, Turn, UpstreamError, WriteBuf,
+};
 
 /// A plain reply that is longer than this is passed on in pieces.
 const HOLD_BYTES: usize = 64 * 1024;
-/// Reads before other sessions get their turn.
-const READS_PER_TURN: usize = 8;
 /// Unsent requests beyond which the client's next one waits.
 const UNSENT_BYTES: usize = 1024 * 1024;
 
@@ -49,11 +47,8 @@ pub(crate) struct Pinned {
     io: Io,
     proto: Proto,
     db: u32,
-    out: Vec<u8>,
-    written: usize,
-    held: Vec<u8>,
-    scanned: usize,
-    scanner: ReplyScanner,
+    out: WriteBuf,
+    reader: FrameReader,
     expected: VecDeque<(Expect, bool)>,
     /// Part of the front's reply has been passed on.
     begun: bool,
@@ -126,11 +121,8 @@ impl Pinned {
             io,
             proto,
             db,
-            out: Vec::new(),
-            written: 0,
-            held: Vec::new(),
-            scanned: 0,
-            scanner: ReplyScanner::default(),
+            out: WriteBuf::default(),
+            reader: FrameReader::default(),
             expected: VecDeque::new(),
             begun: false,
             sent_multi: false,
@@ -170,9 +162,8 @@ impl Pinned {
 
     /// Queues a command of our own, which must succeed.
     pub(crate) fn swallow(&mut self, command: &[&[u8]]) {
-        let mut request = Vec::new();
-        crate::resp::write_command(&mut request, command);
-        self.queue(&request, Expect::Swallow, false);
+        self.note_sent(Expect::Swallow, false);
+        self.out.command(command);
     }
 
     /// Queues a request of our own whose reply does not matter.
@@ -181,10 +172,14 @@ impl Pinned {
     }
 
     fn queue(&mut self, request: &[u8], expect: Expect, asked: bool) {
+        self.note_sent(expect, asked);
+        self.out.push(request);
+    }
+
+    fn note_sent(&mut self, expect: Expect, asked: bool) {
         if self.expected.is_empty() {
             self.since = Instant::now();
         }
-        self.out.extend_from_slice(request);
         self.expected.push_back((expect, asked));
     }
 
@@ -234,22 +229,11 @@ impl Pinned {
         let Io::Open(pooled) = &mut self.io else {
             return Ok(());
         };
-        let stream = &mut pooled.conn.stream;
-        while self.written < self.out.len() {
-            match Pin::new(&mut *stream).poll_write(cx, &self.out[self.written..]) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(0)) => return Err(UpstreamError::closed()),
-                Poll::Ready(Ok(n)) => self.written += n,
-                Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
-            }
-        }
-        if !self.out.is_empty() {
-            self.out = Vec::new();
-            self.written = 0;
-        }
-        match Pin::new(stream).poll_flush(cx) {
-            Poll::Ready(Err(error)) => Err(UpstreamError::lost(&error)),
-            _ => Ok(()),
+        let written = self.out.poll_write(&mut pooled.conn.stream, cx);
+        self.out.release_written();
+        match written {
+            Poll::Ready(written) => written,
+            Poll::Pending => Ok(()),
         }
     }
 
@@ -260,63 +244,40 @@ impl Pinned {
         cx: &mut Context<'_>,
     ) -> Result<bool, UpstreamError> {
         let mut moved = false;
-        for _ in 0..READS_PER_TURN {
-            if answers.replies.is_backlogged() {
-                return Ok(moved);
-            }
-            let Io::Open(pooled) = &mut self.io else {
-                return Ok(moved);
-            };
-            let mut buf = tokio::io::ReadBuf::new(scratch);
-            match Pin::new(&mut pooled.conn.stream).poll_read(cx, &mut buf) {
-                Poll::Pending => return Ok(moved),
-                Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
-                Poll::Ready(Ok(())) if buf.filled().is_empty() => {
-                    return Err(UpstreamError::closed());
-                }
-                Poll::Ready(Ok(())) => {
-                    moved = true;
-                    self.since = Instant::now();
-                    let mut held = std::mem::take(&mut self.held);
-                    held.extend_from_slice(buf.filled());
-                    let done = self.receive(&held, answers)?;
-                    held.drain(..done);
-                    self.scanned -= done;
-                    if !held.is_empty() {
-                        self.held = held;
-                    }
-                }
-            }
+        let mut turn = Turn::default();
+        while !answers.replies.is_backlogged()
+            && let Io::Open(pooled) = &mut self.io
+            && let Some(fresh) = turn.read(&mut pooled.conn.stream, scratch, cx)?
+        {
+            moved = true;
+            self.since = Instant::now();
+            let mut reader = std::mem::take(&mut self.reader);
+            let received = reader.feed(fresh, |frames| self.receive(frames, answers));
+            self.reader = reader;
+            received?;
         }
-        cx.waker().wake_by_ref();
         Ok(moved)
     }
 
-    /// Applies the whole frames in `data`; returns how much of it is done with.
-    fn receive(&mut self, data: &[u8], answers: &mut Answers<'_>) -> Result<usize, UpstreamError> {
-        let mut start = 0;
-        let mut pos = self.scanned;
-        while pos < data.len() {
-            let scanned = self
-                .scanner
-                .scan(&data[pos..])
-                .map_err(|e| UpstreamError::Protocol(e.to_string()))?;
-            pos += scanned.consumed;
-            if scanned.complete {
-                self.frame(&data[start..pos], answers)?;
-                start = pos;
+    /// Applies the whole frames.
+    fn receive(
+        &mut self,
+        frames: &mut Frames<'_>,
+        answers: &mut Answers<'_>,
+    ) -> Result<(), UpstreamError> {
+        while !frames.is_scanned() {
+            if frames.scan()? {
+                self.frame(frames.take(), answers)?;
                 self.begun = false;
                 continue;
             }
-            if pos - start > HOLD_BYTES && self.may_stream(&data[start..]) {
-                answers.replies.deliver(&data[start..pos], 0);
-                start = pos;
+            if frames.seen().len() > HOLD_BYTES && self.may_stream(frames.seen()) {
+                answers.replies.deliver(frames.take(), 0);
                 self.begun = true;
             }
             break;
         }
-        self.scanned = pos;
-        Ok(start)
+        Ok(())
     }
 
     /// Whether the unfinished frame is sure to be a reply that nothing depends on.

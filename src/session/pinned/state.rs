@@ -79,7 +79,7 @@ impl Pinned {
 
     /// Whether the backing has to read before it is sent more.
     pub(crate) fn is_clogged(&self) -> bool {
-        self.out.len() - self.written >= UNSENT_BYTES
+        self.out.unwritten_bytes() >= UNSENT_BYTES
     }
 
     /// Whether every reply is in.
@@ -128,7 +128,7 @@ impl Pinned {
             _ if matches!(self.io, Io::Opening(_)) => None,
             None => None,
             // It may wait for ever to begin, but not in its middle.
-            Some((Expect::Blocking, _)) if self.held.is_empty() && !self.begun => None,
+            Some((Expect::Blocking, _)) if self.reader.is_empty() && !self.begun => None,
             Some(_) => Some(self.since),
         }
     }
@@ -137,8 +137,8 @@ impl Pinned {
     pub(crate) fn is_free(&self) -> bool {
         !matches!(self.io, Io::Opening(_))
             && self.expected.is_empty()
-            && self.out.is_empty()
-            && self.held.is_empty()
+            && self.out.held() == 0
+            && self.reader.is_empty()
             && !self.sent_multi
             && self.transaction.is_none()
             && self.watching == 0

@@ -1,55 +1,42 @@
 //! Takes what comes on a fill link apart and applies it, in the order of the wire.
 
 use super::{Asked, Inner};
-use crate::resp::{ReplyError, Value, parse_reply};
+use crate::resp::{Value, parse_reply};
 use crate::upstream::error::UpstreamError;
+use crate::upstream::frame_reader::Frames;
 
 /// Up to this size a value is held and handed on whole, also when it is too large to be kept.
 const HELD_BYTES: usize = 64 * 1024;
 
 impl Inner {
     pub(super) fn receive(&mut self, fresh: &[u8]) -> Result<(), UpstreamError> {
-        if self.held.is_empty() {
-            let done = self.apply(fresh)?;
-            self.held.extend_from_slice(&fresh[done..]);
-            return Ok(());
-        }
-        let mut held = std::mem::take(&mut self.held);
-        held.extend_from_slice(fresh);
-        let done = self.apply(&held)?;
-        held.drain(..done);
-        if !held.is_empty() {
-            self.held = held;
-        }
-        Ok(())
+        let mut reader = std::mem::take(&mut self.reader);
+        let result = reader.feed(fresh, |frames| self.apply(frames));
+        self.reader = reader;
+        result
     }
 
-    /// Applies the whole frames in `data`; returns how much of it is done with.
-    fn apply(&mut self, data: &[u8]) -> Result<usize, UpstreamError> {
-        let broken = |error: ReplyError| UpstreamError::Protocol(error.to_string());
-        let (mut start, mut pos) = (0, self.scanned);
-        while pos < data.len() {
-            let scanned = self.scanner.scan(&data[pos..]).map_err(broken)?;
-            pos += scanned.consumed;
-            if !scanned.complete {
+    /// Applies the whole frames.
+    fn apply(&mut self, frames: &mut Frames<'_>) -> Result<(), UpstreamError> {
+        while !frames.is_scanned() {
+            if !frames.scan()? {
                 if !self.skipping {
-                    self.look_at_header(&data[start..pos]);
+                    self.look_at_header(frames.seen());
                 }
                 if self.skipping {
-                    start = pos;
+                    frames.take();
                 }
                 break;
             }
+            let frame = frames.take();
             if self.skipping {
                 self.skipping = false;
                 self.next_asked()?;
             } else {
-                self.frame(&data[start..pos])?;
+                self.frame(frame)?;
             }
-            start = pos;
         }
-        self.scanned = pos - start;
-        Ok(start)
+        Ok(())
     }
 
     /// Whether a reply that has begun is worth being held is told by its header: a value that is too

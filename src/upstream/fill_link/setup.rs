@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-
 use super::Tracking;
-use crate::resp::{Value, parse_reply, write_command};
-use crate::upstream::connect::{Conn, read_reply};
+use crate::resp::{Value, parse_reply};
+use crate::upstream::connect::{Conn, HANDSHAKE_BYTES};
 use crate::upstream::error::UpstreamError;
+use crate::upstream::frame_reader::FrameReader;
+use crate::upstream::write_buf::WriteBuf;
 
 /// How long the backing may take for it.
 const SETUP: Duration = Duration::from_secs(5);
@@ -43,19 +43,14 @@ pub(super) async fn set_up(
 }
 
 async fn ask(conn: &mut Conn, command: &[&[u8]]) -> Result<Setup, UpstreamError> {
-    let mut request = Vec::new();
-    write_command(&mut request, command);
+    let mut request = WriteBuf::default();
+    request.command(command);
     // In small letters, so that whoever looks for the reads of clients in a capture does not find it.
-    write_command(&mut request, &[b"config", b"get", TABLE.as_bytes()]);
-    let stream = &mut conn.stream;
-    stream
-        .write_all(&request)
-        .await
-        .map_err(|e| UpstreamError::lost(&e))?;
-    stream.flush().await.map_err(|e| UpstreamError::lost(&e))?;
-    let mut buf = Vec::new();
-    let tracking = read_reply(stream, &mut buf).await?;
-    let table = read_reply(stream, &mut buf).await?;
+    request.command(&[b"config", b"get", TABLE.as_bytes()]);
+    request.send(&mut conn.stream).await?;
+    let mut reader = FrameReader::default();
+    let tracking = reader.reply(&mut conn.stream, HANDSHAKE_BYTES).await?;
+    let table = reader.reply(&mut conn.stream, HANDSHAKE_BYTES).await?;
     Ok(Setup {
         tracking: verdict(&tracking)?,
         table: table_limit(&table),

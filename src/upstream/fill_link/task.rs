@@ -1,13 +1,11 @@
 //! The socket side of a fill link: connects, writes what is queued, reads, reconnects.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Interval, MissedTickBehavior, sleep};
 use tracing::debug;
 
@@ -19,9 +17,8 @@ use crate::upstream::backing::Backing;
 use crate::upstream::backoff::Backoff;
 use crate::upstream::connect::{Conn, ConnectOptions};
 use crate::upstream::error::UpstreamError;
+use crate::upstream::frame_reader::Turn;
 use crate::upstream::link_task::Scratch;
-
-const READS_PER_TURN: usize = 8;
 
 /// Connects again and again, until the link is given up.
 pub(super) async fn run(
@@ -127,21 +124,11 @@ impl Inner {
         cx: &mut Context<'_>,
     ) -> Result<(), UpstreamError> {
         let mut scratch = scratch.borrow_mut();
-        for _ in 0..READS_PER_TURN {
-            let mut buf = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
-                Poll::Ready(Ok(())) if buf.filled().is_empty() => {
-                    return Err(UpstreamError::closed());
-                }
-                Poll::Ready(Ok(())) => {
-                    self.last_heard = Instant::now();
-                    self.receive(buf.filled())?;
-                }
-            }
+        let mut turn = Turn::default();
+        while let Some(fresh) = turn.read(stream, &mut scratch, cx)? {
+            self.last_heard = Instant::now();
+            self.receive(fresh)?;
         }
-        cx.waker().wake_by_ref();
         Ok(())
     }
 
@@ -150,19 +137,11 @@ impl Inner {
         stream: &mut Stream,
         cx: &mut Context<'_>,
     ) -> Result<(), UpstreamError> {
-        while self.written < self.out.len() {
-            match Pin::new(&mut *stream).poll_write(cx, &self.out[self.written..]) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(0)) => return Err(UpstreamError::closed()),
-                Poll::Ready(Ok(n)) => self.written += n,
-                Poll::Ready(Err(error)) => return Err(UpstreamError::lost(&error)),
-            }
-        }
-        self.out.clear();
-        self.written = 0;
-        match Pin::new(stream).poll_flush(cx) {
-            Poll::Ready(Err(error)) => Err(UpstreamError::lost(&error)),
-            _ => Ok(()),
+        let written = self.out.poll_write(stream, cx);
+        self.out.release_written();
+        match written {
+            Poll::Ready(written) => written,
+            Poll::Pending => Ok(()),
         }
     }
 }

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::{Failure, Inner, LinkState, Pending, ReplySink, TRUSTED, What};
-use crate::resp::{Parsed, ReplyScanner, RequestParser};
+use crate::resp::{Parsed, RequestParser};
 use crate::upstream::error::{Sent, UpstreamError};
+use crate::upstream::frame_reader::FrameReader;
 
 impl Inner {
     /// Answers the failed commands that have come to the front.
@@ -55,8 +56,7 @@ impl Inner {
         let lost = std::mem::take(&mut self.out);
         let mut pending = std::mem::take(&mut self.pending);
         if let Some(front) = pending.front_mut().filter(|front| front.scanned > 0) {
-            let whole = self.scanned - self.scanner.begun();
-            front.deliver_part(&self.held[..whole], 0, &mut self.begun);
+            front.deliver_part(self.reader.whole(), 0, &mut self.begun);
         }
         self.forget_received();
         self.silent = false;
@@ -135,10 +135,8 @@ impl Inner {
     }
 
     fn forget_received(&mut self) {
-        self.held = Vec::new();
-        self.scanned = 0;
         self.skipping = false;
-        self.scanner = ReplyScanner::default();
+        self.reader = FrameReader::default();
     }
 
     /// Queues the unanswered requests of `old` once more: those that may be sent again as

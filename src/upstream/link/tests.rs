@@ -154,7 +154,7 @@ fn a_push_is_nobodys_reply() {
             let texts = (sink.take(), other.take());
             assert_eq!(texts, ("+a1\r\n$2\r\na2\r\n".into(), "+a3\r\n".into()));
             assert_eq!(inner.dropped.load(Ordering::Relaxed), 3);
-            assert_eq!((inner.in_flight, inner.held.len()), (0, 0));
+            assert_eq!((inner.in_flight, inner.reader.bytes()), (0, 0));
         }
     }
 }

@@ -1,23 +1,38 @@
-//! Request bytes on their way to the backing, kept until they are answered.
+//! Request bytes on their way to a server, kept until nobody needs them any more.
 //!
 //! Bytes are addressed by their offset in the life of the connection. They stay after they were
-//! written so that unanswered reads can be sent again; [`OutQueue::release`] lets go of them.
+//! written so that unanswered reads can be sent again; [`WriteBuf::release`] lets go of them.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+
+use super::error::UpstreamError;
+use crate::resp::write_command;
+use crate::stream::Stream;
 
 /// Small pushes share a chunk of this size; a larger push has a chunk of its own.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks that one write may gather.
+const MAX_SLICES: usize = 16;
+/// Where nothing is sent twice, a larger chunk is given back as soon as it is written: there may be
+/// many such connections.
+const KEEP_BYTES: usize = 4 * 1024;
 
+/// The bytes of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct OutQueue {
+pub(crate) struct WriteBuf {
     chunks: VecDeque<Vec<u8>>,
     base: u64,
     written: u64,
     end: u64,
 }
 
-impl OutQueue {
+impl WriteBuf {
     /// Appends `bytes`, contiguously; returns their first offset.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> u64 {
         let start = self.end;
@@ -27,6 +42,57 @@ impl OutQueue {
         }
         self.end += bytes.len() as u64;
         start
+    }
+
+    /// Appends a command.
+    pub(crate) fn command(&mut self, words: &[&[u8]]) {
+        let full = |last: &Vec<u8>| last.len() >= CHUNK_BYTES;
+        if self.chunks.back().is_none_or(full) {
+            self.chunks.push_back(Vec::new());
+        }
+        if let Some(last) = self.chunks.back_mut() {
+            let before = last.len();
+            write_command(last, words);
+            self.end += (last.len() - before) as u64;
+        }
+    }
+
+    /// Writes what is there. `Pending` when not all of it is taken now: the task is woken then.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub(crate) fn poll_write(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), UpstreamError>> {
+        while self.has_unwritten() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let n = self.unwritten(&mut slices);
+            let written = match &slices[..n] {
+                [one] => Pin::new(&mut *stream).poll_write(cx, one),
+                several => Pin::new(&mut *stream).poll_write_vectored(cx, several),
+            };
+            match written {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(UpstreamError::closed())),
+                Poll::Ready(Ok(n)) => self.advance(n),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(UpstreamError::lost(&error))),
+            }
+        }
+        match Pin::new(stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(UpstreamError::lost(&error))),
+            Poll::Ready(Ok(())) if !self.has_unwritten() => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub(super) async fn send(mut self, stream: &mut Stream) -> Result<(), UpstreamError> {
+        poll_fn(|cx| self.poll_write(stream, cx)).await
     }
 
     /// Offset behind the last byte.
@@ -42,6 +108,11 @@ impl OutQueue {
     /// Bytes that are held, written or not.
     pub(crate) fn held(&self) -> usize {
         (self.end - self.base) as usize
+    }
+
+    /// Bytes that are to be written.
+    pub(crate) fn unwritten_bytes(&self) -> usize {
+        (self.end - self.written) as usize
     }
 
     /// Whether there is something to write.
@@ -94,6 +165,19 @@ impl OutQueue {
         }
     }
 
+    /// Lets go of what was written, where nothing is sent twice.
+    pub(crate) fn release_written(&mut self) {
+        self.release(self.written);
+        if self.held() == 0
+            && self
+                .chunks
+                .back()
+                .is_some_and(|c| c.capacity() > KEEP_BYTES)
+        {
+            self.chunks.clear();
+        }
+    }
+
     /// The bytes pushed at `start`, as one slice of `len`.
     pub(crate) fn bytes(&self, start: u64, len: usize) -> &[u8] {
         let mut offset = self.base;
@@ -113,7 +197,7 @@ impl OutQueue {
 mod tests {
     use super::*;
 
-    fn unwritten(queue: &OutQueue) -> Vec<u8> {
+    fn unwritten(queue: &WriteBuf) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 8];
         let n = queue.unwritten(&mut slices);
         slices[..n]
@@ -124,7 +208,7 @@ mod tests {
 
     #[test]
     fn keeps_bytes_until_they_are_released() {
-        let mut queue = OutQueue::default();
+        let mut queue = WriteBuf::default();
         let first = queue.push(b"one");
         let second = queue.push(b"second");
         assert_eq!(unwritten(&queue), b"onesecond");
@@ -142,7 +226,7 @@ mod tests {
 
     #[test]
     fn large_pushes_are_whole_and_dropped_when_released() {
-        let mut queue = OutQueue::default();
+        let mut queue = WriteBuf::default();
         let large = vec![b'x'; 3 * CHUNK_BYTES];
         queue.push(b"small");
         let at = queue.push(&large);
@@ -156,7 +240,7 @@ mod tests {
 
     #[test]
     fn releasing_unwritten_bytes_drops_them() {
-        let mut queue = OutQueue::default();
+        let mut queue = WriteBuf::default();
         queue.push(b"gone");
         let kept = queue.push(b"kept");
         queue.release(kept);
