@@ -19,7 +19,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const WAITER: Waiter = Waiter {
     worker: 0,
     session: 1,
-    slot: 0,
+    ticket: 0,
     proto: Proto::Resp3,
 };
 

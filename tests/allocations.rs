@@ -72,7 +72,7 @@ impl Server {
         let waiter = || Waiter {
             worker: 0,
             session: 1,
-            slot: 0,
+            ticket: 0,
             proto: Proto::Resp2,
         };
         self.out.clear();

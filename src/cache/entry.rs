@@ -48,7 +48,7 @@ pub(super) fn write_nil(proto: Proto, out: &mut Vec<u8>) {
     });
 }
 
-/// A session that waits for a fill: which worker it lives on, and its slot.
+/// A session that waits for a fill: which worker it lives on, and which of its replies that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiter {
     /// The worker.
@@ -56,7 +56,7 @@ pub struct Waiter {
     /// The session.
     pub session: u64,
     /// The place of the reply among the session's replies.
-    pub slot: u64,
+    pub ticket: u64,
     /// The version its client speaks.
     pub proto: Proto,
 }

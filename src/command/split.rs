@@ -17,7 +17,7 @@ enum Kind {
 
 /// What one of the names asks for.
 #[derive(Clone, Debug)]
-enum Slot {
+enum Entry {
     /// A command of the backing's, or an unknown one.
     Backing(Box<[u8]>),
     Own(&'static OwnRow),
@@ -27,7 +27,7 @@ enum Slot {
 #[derive(Clone, Debug)]
 pub struct Split {
     kind: Kind,
-    slots: Vec<Slot>,
+    entries: Vec<Entry>,
     request: Option<Vec<u8>>,
 }
 
@@ -47,18 +47,18 @@ pub fn split_names(
     } else {
         return None;
     };
-    let slots: Vec<Slot> = args
+    let entries: Vec<Entry> = args
         .iter()
         .skip(2)
-        .map(|name| find_own(name).map_or_else(|| Slot::Backing(name.into()), Slot::Own))
+        .map(|name| find_own(name).map_or_else(|| Entry::Backing(name.into()), Entry::Own))
         .collect();
-    if !slots.iter().any(|slot| matches!(slot, Slot::Own(_))) {
+    if !entries.iter().any(|entry| matches!(entry, Entry::Own(_))) {
         return None;
     }
     let mut words: Vec<&[u8]> = vec![b"COMMAND", sub];
-    words.extend(slots.iter().filter_map(|slot| match slot {
-        Slot::Backing(name) => Some(&**name),
-        Slot::Own(_) => None,
+    words.extend(entries.iter().filter_map(|entry| match entry {
+        Entry::Backing(name) => Some(&**name),
+        Entry::Own(_) => None,
     }));
     let request = (words.len() > 2).then(|| {
         let mut request = Vec::new();
@@ -67,7 +67,7 @@ pub fn split_names(
     });
     Some(Split {
         kind,
-        slots,
+        entries,
         request,
     })
 }
@@ -106,9 +106,9 @@ impl Split {
             }
         };
         let own = self
-            .slots
+            .entries
             .iter()
-            .filter(|slot| matches!(slot, Slot::Own(_)))
+            .filter(|entry| matches!(entry, Entry::Own(_)))
             .count();
         let values_each = if self.kind == Kind::Docs && header.kind != b'%' {
             2
@@ -116,13 +116,13 @@ impl Split {
             1
         };
         header.write(header.count + own * values_each, out);
-        for slot in &self.slots {
-            match (slot, self.kind) {
-                (Slot::Own(row), Kind::Info) => write_entry(row, len, proto, out),
-                (Slot::Own(row), Kind::Docs) => write_docs(row, proto, out),
-                (Slot::Backing(_), Kind::Info) => take(&mut rest, out),
+        for entry in &self.entries {
+            match (entry, self.kind) {
+                (Entry::Own(row), Kind::Info) => write_entry(row, len, proto, out),
+                (Entry::Own(row), Kind::Docs) => write_docs(row, proto, out),
+                (Entry::Backing(_), Kind::Info) => take(&mut rest, out),
                 // Unknown names are left out of the backing's reply.
-                (Slot::Backing(name), Kind::Docs) => {
+                (Entry::Backing(name), Kind::Docs) => {
                     if names_next(rest, name) {
                         take(&mut rest, out);
                         take(&mut rest, out);

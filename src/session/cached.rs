@@ -13,6 +13,7 @@ use crate::command::{
 };
 use crate::config::CacheMode;
 use crate::resp::Args;
+use crate::upstream::Ticket;
 
 /// A transaction with more keys than this protects all keys.
 const MOST_QUEUED_KEYS: usize = 1000;
@@ -62,14 +63,14 @@ struct HeldReply {
     shared: Arc<Shared>,
     worker: usize,
     session: u64,
-    slot: u64,
+    ticket: Ticket,
 }
 
 impl Drop for HeldReply {
     fn drop(&mut self) {
         let message = ToWorker::Release {
             session: self.session,
-            slot: self.slot,
+            ticket: self.ticket,
         };
         self.shared.tell(self.worker, message);
     }
@@ -172,7 +173,7 @@ impl Session {
         let session = self.state.entry.id;
         // A `MULTI` before it may be refused: then it is executed, else only queued.
         let queueing = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
-        Box::new(move |slot, reply| {
+        Box::new(move |ticket, reply| {
             if queueing && reply == b"+QUEUED\r\n" {
                 return false;
             }
@@ -183,7 +184,7 @@ impl Session {
                 shared: Arc::clone(&shared),
                 worker,
                 session,
-                slot,
+                ticket,
             };
             let held: Arc<dyn Send + Sync> = Arc::new(held);
             if fence != Fence::Pushes && !is_active(Mutant::SwapsNotCounted) {

@@ -18,7 +18,7 @@ use super::registry::{ClientEntry, Wish};
 use super::run::Session;
 use super::worker::{ToWorker, Worker};
 use crate::resp::{Args, Proto, write_command};
-use crate::upstream::{Failure, ReplySink};
+use crate::upstream::{Failure, ReplySink, Ticket};
 
 /// Pauses between orders that came too early: from the first to the longest.
 const AGAIN_AFTER: Duration = Duration::from_millis(1);
@@ -107,7 +107,8 @@ async fn ask(worker: &Worker, request: &[u8], proto: Proto) -> Vec<u8> {
         done: Cell::new(Some(done)),
     });
     let link = worker.link(worker.shared.backing.first_db(), proto);
-    link.push(request, 1, sink);
+    // The sink waits for nothing else.
+    link.push(request, 1, sink, Ticket(0));
     let lost = || b"-UPSTREAM the connection to the backing was lost\r\n".to_vec();
     answer.await.unwrap_or_else(|_| lost())
 }
@@ -119,7 +120,7 @@ struct Reply {
 }
 
 impl ReplySink for Reply {
-    fn deliver(&self, bytes: &[u8], replies: u32) {
+    fn deliver(&self, _: Ticket, bytes: &[u8], replies: u32) {
         self.bytes.borrow_mut().extend_from_slice(bytes);
         if let Some(done) = (replies > 0).then(|| self.done.take()).flatten() {
             // Who asked may be gone.
@@ -131,8 +132,8 @@ impl ReplySink for Reply {
         self.done.take();
     }
 
-    fn lost(&self, failure: &Failure, replies: u32) {
-        self.deliver(&failure.replies(replies), replies);
+    fn lost(&self, ticket: Ticket, failure: &Failure, replies: u32) {
+        self.deliver(ticket, &failure.replies(replies), replies);
     }
 
     fn ends_with_loss(&self) -> bool {

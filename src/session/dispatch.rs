@@ -331,12 +331,9 @@ impl Session {
     fn push(&mut self, bytes: &[u8], requests: u32, then: Then, guard: Option<Guard>) {
         let Some(link) = &self.link else { return };
         WorkerStats::add(&self.worker.stats().forwarded, u64::from(requests));
-        self.replies.expect(requests, then, guard);
-        link.push(
-            bytes,
-            requests,
-            Rc::clone(&self.replies) as Rc<dyn ReplySink>,
-        );
+        let ticket = self.replies.expect(requests, then, guard);
+        let sink = Rc::clone(&self.replies) as Rc<dyn ReplySink>;
+        link.push(bytes, requests, sink, ticket);
         self.closing |= self.replies.is_ending();
     }
 
@@ -355,7 +352,7 @@ impl Session {
     ) -> Flow {
         debug_assert!(
             self.pinned.is_none(),
-            "replies of two connections would mix"
+            "its commands would take effect in another order"
         );
         if !self.route_to_link(reads, cx) {
             return Flow::Wait;

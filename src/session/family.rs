@@ -19,12 +19,13 @@ use super::worker::ToWorker;
 use crate::access::Denied;
 use crate::command::{Answer, Call, Caller, Rights, arity_error, arity_ok};
 use crate::resp::ReplyWriter;
+use crate::upstream::{ReplySink, Ticket};
 
 /// A family's command that is under way: the client's next command waits for it.
 pub(super) struct Occupied {
     done: Rc<Cell<bool>>,
-    /// The slot of its reply; none when the client wants no reply.
-    slot: Option<u64>,
+    /// For its reply; none when the client wants no reply.
+    ticket: Option<Ticket>,
     /// The wait for something to happen; none for a command that is carried out anyway.
     blocked: Option<(Wait, AbortHandle)>,
 }
@@ -76,16 +77,16 @@ impl Drop for AsCaller {
 /// Where the reply of a family's command goes. Whatever becomes of the command, there is one.
 struct Owed {
     replies: Rc<Replies>,
-    /// The slot; none when the client wants no reply.
-    slot: Option<u64>,
+    /// None when the client wants no reply.
+    ticket: Option<Ticket>,
     done: Rc<Cell<bool>>,
 }
 
 impl Owed {
     fn give(&self, reply: &[u8]) {
         self.done.set(true);
-        match self.slot {
-            Some(slot) => self.replies.fill(slot, reply),
+        match self.ticket {
+            Some(ticket) => self.replies.deliver(ticket, reply, 1),
             None => self.replies.wake(),
         }
     }
@@ -157,15 +158,11 @@ impl Session {
     }
 
     fn occupy_with(&mut self, pending: LocalPending, blocks: bool) {
-        let slot = (!self.is_silent()).then(|| {
-            let slot = self.replies.next_later();
-            self.replies.expect_later();
-            slot
-        });
+        let ticket = (!self.is_silent()).then(|| self.replies.expect_later());
         let done = Rc::new(Cell::new(false));
         let owed = Owed {
             replies: Rc::clone(&self.replies),
-            slot,
+            ticket,
             done: Rc::clone(&done),
         };
         let wait: Wait = Rc::new(RefCell::new(Some(pending)));
@@ -183,7 +180,7 @@ impl Session {
         self.replies.watch_clock(true);
         self.occupied = Some(Occupied {
             done,
-            slot,
+            ticket,
             blocked: blocks.then(|| (wait, task.abort_handle())),
         });
     }
@@ -241,8 +238,8 @@ impl Session {
         } else {
             writer.null_array();
         }
-        if let Some(slot) = occupied.slot {
-            self.replies.fill(slot, &reply);
+        if let Some(ticket) = occupied.ticket {
+            self.replies.deliver(ticket, &reply, 1);
         }
         true
     }

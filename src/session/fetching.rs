@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::replies::Replies;
+use crate::upstream::Ticket;
 
 /// From so many on, what is answered is forgotten.
 const TIDY: usize = 64;
@@ -21,20 +22,24 @@ pub(super) struct Fetching {
 /// One of them.
 #[derive(Debug)]
 struct Fetch {
-    slot: u64,
+    ticket: Ticket,
     /// Of the key.
     hash: u64,
     token: u64,
 }
 
 impl Fetching {
-    /// Notes a fetch for a slot.
-    pub(super) fn note(&mut self, slot: u64, hash: u64, token: u64, replies: &Replies) {
+    /// Notes a fetch whose reply is for `ticket`.
+    pub(super) fn note(&mut self, ticket: Ticket, hash: u64, token: u64, replies: &Replies) {
         if self.fetches.len() >= self.tidy_at.max(TIDY) {
-            self.fetches.retain(|fetch| replies.is_later(fetch.slot));
+            self.fetches.retain(|fetch| replies.is_later(fetch.ticket));
             self.tidy_at = self.fetches.len() * 2;
         }
-        self.fetches.push_back(Fetch { slot, hash, token });
+        self.fetches.push_back(Fetch {
+            ticket,
+            hash,
+            token,
+        });
     }
 
     /// The youngest fetch of a key that is not answered yet.
@@ -49,7 +54,7 @@ impl Fetching {
         }
         let hash = hash();
         let mut of_key = self.fetches.iter().rev().filter(|f| f.hash == hash);
-        let found = of_key.find(|fetch| replies.is_later(fetch.slot));
+        let found = of_key.find(|fetch| replies.is_later(fetch.ticket));
         found.map(|fetch| fetch.token)
     }
 }

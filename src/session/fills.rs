@@ -13,7 +13,7 @@ use super::worker::{ToWorker, Worker};
 use crate::cache::{Cache, Deliver, Filler, Guard, Waiter};
 use crate::resp::write_command;
 use crate::upstream::{
-    Failure, Fence, Fetch, FillEvents, FillLink, ReplySink, Tracking, spawn_fill_link,
+    Failure, Fence, Fetch, FillEvents, FillLink, ReplySink, Ticket, Tracking, spawn_fill_link,
 };
 
 /// A fill link whose database no client here has read from for so long is closed. It costs the backing
@@ -105,7 +105,7 @@ impl Worker {
             return;
         };
         match reply {
-            Some(reply) => replies.fill(waiter.slot, reply),
+            Some(reply) => replies.deliver(Ticket(waiter.ticket), reply, 1),
             None => {
                 let mut request = Vec::new();
                 write_command(&mut request, &[b"GET", key]);
@@ -113,42 +113,36 @@ impl Worker {
                 guard.protect(db, key);
                 let sink = OneReply {
                     replies,
-                    slot: waiter.slot,
                     guard: Cell::new(Some(guard)),
                 };
-                self.link(db, waiter.proto).push(&request, 1, Rc::new(sink));
+                let link = self.link(db, waiter.proto);
+                link.push(&request, 1, Rc::new(sink), Ticket(waiter.ticket));
             }
         }
     }
 }
 
-/// Passes one reply of a link on to a slot that waits for it, as it comes.
+/// Passes one reply of a link on to whoever waits for it, as it comes.
 struct OneReply {
     replies: Rc<Replies>,
-    slot: u64,
     guard: Cell<Option<Guard>>,
 }
 
 impl ReplySink for OneReply {
-    fn deliver(&self, bytes: &[u8], replies: u32) {
+    fn deliver(&self, ticket: Ticket, bytes: &[u8], replies: u32) {
         if replies > 0 {
             drop(self.guard.take());
-            self.replies.fill(self.slot, bytes);
-        } else {
-            self.replies.fill_part(self.slot, bytes);
         }
+        self.replies.deliver(ticket, bytes, replies);
     }
 
     fn abort(&self) {
         self.replies.abort();
     }
 
-    fn lost(&self, failure: &Failure, replies: u32) {
-        if failure.refusal || !self.ends_with_loss() {
-            return self.deliver(&failure.replies(replies), replies);
-        }
+    fn lost(&self, ticket: Ticket, failure: &Failure, replies: u32) {
         drop(self.guard.take());
-        self.replies.end_at(self.slot);
+        self.replies.lost(ticket, failure, replies);
     }
 
     fn ends_with_loss(&self) -> bool {

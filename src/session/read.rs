@@ -12,7 +12,7 @@ use super::shared::Settings;
 use super::state::ReplyMode;
 use crate::cache::{Lookup, Mutant, Query, Waiter, is_active};
 use crate::resp::PLAIN_GET_MAX;
-use crate::upstream::Fetch;
+use crate::upstream::{Fetch, Ticket};
 
 impl Session {
     /// Whether this session's `GET`s may be answered from the cache now.
@@ -53,15 +53,16 @@ impl Session {
         {
             return Step::Wait;
         }
-        let slot = self.replies.next_later();
+        // What is in the run has a place of its own in front.
+        let ticket = self.replies.next_ticket(usize::from(run.requests > 0));
         let awaited = self.own_fetch(key);
         let mut late = Vec::new();
         let found = if run.requests == 0 {
             let replies = Rc::clone(&self.replies);
-            replies.reply(|out| self.look_up(key, awaited, batch.now, run, out, slot))
+            replies.reply(|out| self.look_up(key, awaited, batch.now, run, out, ticket))
         } else {
             // What is in the run is answered first.
-            self.look_up(key, awaited, batch.now, run, &mut late, slot)
+            self.look_up(key, awaited, batch.now, run, &mut late, ticket)
         };
         match found {
             Lookup::Hit => {
@@ -72,13 +73,13 @@ impl Session {
                 }
             }
             Lookup::Joined(token) => {
-                self.note_fetch(slot, key, token);
-                self.fetch(None, input, run);
+                self.note_fetch(ticket, key, token);
+                self.fetch(None, ticket, input, run);
             }
             Lookup::Lead(token) => {
-                self.note_fetch(slot, key, token);
+                self.note_fetch(ticket, key, token);
                 let key = key.into();
-                self.fetch(Some(Fetch { key, token }), input, run);
+                self.fetch(Some(Fetch { key, token }), ticket, input, run);
             }
             Lookup::Wait => return Step::Wait,
             // Behind a fetch of this client's own, it might overtake it.
@@ -112,7 +113,7 @@ impl Session {
         now: Instant,
         run: &mut Run,
         out: &mut Vec<u8>,
-        slot: u64,
+        ticket: Ticket,
     ) -> Lookup {
         let worker = &self.worker;
         let Some(cache) = &worker.cache else {
@@ -132,7 +133,7 @@ impl Session {
         let waiter = || Waiter {
             worker: worker.index,
             session: self.state.entry.id,
-            slot,
+            ticket: ticket.0,
             proto,
         };
         let mut full_key = worker.full_key.borrow_mut();
@@ -150,17 +151,18 @@ impl Session {
         self.fetching.of(|| cache.hash(key), &self.replies)
     }
 
-    fn note_fetch(&mut self, slot: u64, key: &[u8], token: u64) {
+    fn note_fetch(&mut self, ticket: Ticket, key: &[u8], token: u64) {
         if let Some(cache) = &self.worker.cache {
             self.fetching
-                .note(slot, cache.hash(key), token, &self.replies);
+                .note(ticket, cache.hash(key), token, &self.replies);
         }
     }
 
-    /// Takes the slot of a reply that is fetched, and sends the fetch unless somebody else has.
-    fn fetch(&mut self, fetch: Option<Fetch>, input: &[u8], run: &mut Run) {
+    /// Takes the place of a reply that is fetched, and sends the fetch unless somebody else has.
+    fn fetch(&mut self, fetch: Option<Fetch>, ticket: Ticket, input: &[u8], run: &mut Run) {
         self.flush_run(input, run);
-        self.replies.expect_later();
+        let taken = self.replies.expect_later();
+        debug_assert!(taken == ticket || self.replies.is_ending());
         if let (Some(fetch), Some(fill)) = (fetch, &self.fill) {
             fill.fetch(fetch);
         }

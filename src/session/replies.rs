@@ -1,7 +1,8 @@
 //! The replies of one session, in the order of its requests.
 //!
-//! Each request takes a slot when it is accepted. Replies that are ready wait behind those that
-//! are not; whatever has no unanswered slot in front of it goes straight into the write buffer.
+//! Each request takes a place when it is accepted, and a ticket for it goes with the request. Whoever
+//! brings the reply gives the ticket back: places fill in any order and leave in order. Whatever has no
+//! unanswered place in front of it goes straight into the write buffer.
 //!
 //! A client that reads gets all of it, however large. One that does not is asked for no more once
 //! [`BACKLOG`] waits for it, unless it has to send before it can read: then its requests are
@@ -10,7 +11,7 @@
 mod ending;
 mod inner;
 mod output;
-mod slot;
+mod place;
 mod window;
 
 use std::cell::{Cell, RefCell};
@@ -23,12 +24,12 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWrite;
 
 use self::output::Output;
-use self::slot::{Fate, Shown, Slot};
+use self::place::{Fate, Place, Shown, Source};
 pub(crate) use self::window::Asks;
 use self::window::Window;
 use crate::cache::Guard;
 use crate::stream::Stream;
-use crate::upstream::{Failure, ReplySink};
+use crate::upstream::{Failure, ReplySink, Ticket};
 
 /// Bytes that wait for the client, beyond which nothing more is fetched for one that can read.
 const BACKLOG: usize = 1024 * 1024;
@@ -39,11 +40,14 @@ const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// What a reply of the backing is turned into before the client gets it.
 pub(crate) type Rewrite = Box<dyn FnOnce(&[u8], &mut Vec<u8>)>;
 
-/// Starts what has to be done before a reply may be shown; gets the slot to be released and the
+/// Starts what has to be done before a reply may be shown; gets the ticket to be released and the
 /// reply. False when there is nothing to wait for after all.
-pub(crate) type Hold = Box<dyn FnOnce(u64, &[u8]) -> bool>;
+pub(crate) type Hold = Box<dyn FnOnce(Ticket, &[u8]) -> bool>;
 
-/// What happens to the replies of a slot.
+/// Goes with a request that nobody waits for any more.
+const NOBODY: Ticket = Ticket(u64::MAX);
+
+/// What happens to the replies of a place.
 pub(crate) enum Then {
     /// They go to the client as they come.
     Pass,
@@ -51,7 +55,7 @@ pub(crate) enum Then {
     Drop,
     /// The one reply is collected and rewritten.
     Rewrite(Rewrite),
-    /// The one reply is kept back until its slot is released; this is called when it is in.
+    /// The one reply is kept back until its ticket is released; this is called when it is in.
     Hold(Hold),
     /// As [`Then::Hold`], and nobody wants the reply.
     HoldAndDrop(Hold),
@@ -74,17 +78,17 @@ struct Inner {
     unflushed: bool,
     /// Nobody wants what comes.
     closed: bool,
-    /// Nothing more is owed to the client than what is in the slots: it is closed behind it.
+    /// Nothing more is owed to the client than what is in the places: it is closed behind it.
     ending: bool,
-    slots: VecDeque<Slot>,
-    /// The number of the first slot; they are counted through the life of the session.
+    places: VecDeque<Place>,
+    /// The ticket of the first place; they are counted through the life of the session.
     first: u64,
+    /// Replies that are to come from [`Source::Link`].
     outstanding: usize,
+    /// Those from [`Source::Fetch`].
     later: usize,
-    /// Fetched replies so far; names the next one.
-    laters: u64,
     held: usize,
-    /// Bytes in the slots, of replies that are ready, kept back or still coming.
+    /// Bytes in the places, of replies that are ready, kept back or still coming.
     stored: usize,
     task: Option<Waker>,
     limit: usize,
@@ -148,12 +152,12 @@ impl Replies {
         self.watches_clock.get()
     }
 
-    /// Takes a slot for `replies` replies of the backing. `guard` is let go when they are in.
-    pub(crate) fn expect(&self, replies: u32, then: Then, guard: Option<Guard>) {
+    /// Takes a place for `replies` replies that come over one connection. `guard` is let go when they
+    /// are in.
+    pub(crate) fn expect(&self, replies: u32, then: Then, guard: Option<Guard>) -> Ticket {
         let mut inner = self.inner.borrow_mut();
-        inner.outstanding += replies as usize;
         if inner.ending {
-            return;
+            return NOBODY;
         }
         let fate = match then {
             Then::Pass => Fate::Pass,
@@ -162,55 +166,50 @@ impl Replies {
             Then::Hold(hold) => Fate::Hold(Some(hold), Shown::Yes),
             Then::HoldAndDrop(hold) => Fate::Hold(Some(hold), Shown::No),
         };
-        if let (
-            Some(Slot::Awaited {
-                left,
-                fate: Fate::Pass,
-                guard: None,
-                ..
-            }),
-            Fate::Pass,
-            None,
-        ) = (inner.slots.back_mut(), &fate, &guard)
-        {
-            *left += replies;
-            return;
-        }
-        inner.slots.push_back(Slot::Awaited {
+        inner.outstanding += replies as usize;
+        inner.push(Place::Awaited {
             left: replies,
+            from: Source::Link,
             fate,
             early: Vec::new(),
             guard,
-        });
+        })
     }
 
-    /// The name of the next reply that [`Replies::expect_later`] takes a slot for.
-    pub(crate) fn next_later(&self) -> u64 {
-        self.inner.borrow().laters
-    }
-
-    /// Takes the next slot for a reply that [`Replies::fill`] will bring.
-    pub(crate) fn expect_later(&self) {
+    /// Takes a place for a reply that somebody else than a connection brings.
+    pub(crate) fn expect_later(&self) -> Ticket {
         let mut inner = self.inner.borrow_mut();
         if inner.ending {
-            return;
+            return NOBODY;
         }
         inner.later += 1;
-        let id = inner.laters;
-        inner.laters += 1;
-        inner.slots.push_back(Slot::Later(id, Vec::new()));
+        inner.push(Place::Awaited {
+            left: 1,
+            from: Source::Fetch,
+            fate: Fate::Pass,
+            early: Vec::new(),
+            guard: None,
+        })
     }
 
-    /// Replies that are still being fetched into the cache.
+    /// The ticket of the place that is taken after `ahead` others.
+    pub(crate) fn next_ticket(&self, ahead: usize) -> Ticket {
+        let inner = self.inner.borrow();
+        Ticket(inner.first + (inner.places.len() + ahead) as u64)
+    }
+
+    /// Replies that are still to come from elsewhere than a connection.
     pub(crate) fn later(&self) -> usize {
         self.inner.borrow().later
     }
 
-    /// Whether the reply of a slot is still being fetched.
-    pub(crate) fn is_later(&self, id: u64) -> bool {
+    /// Whether such a reply is still to come.
+    pub(crate) fn is_later(&self, ticket: Ticket) -> bool {
         let inner = self.inner.borrow();
-        let mut slots = inner.slots.iter();
-        slots.any(|slot| matches!(slot, Slot::Later(later, _) if *later == id))
+        let place = inner.index(ticket).and_then(|at| inner.places.get(at));
+        let fetched =
+            |place: &Place| matches!(place, Place::Awaited { from, .. } if *from == Source::Fetch);
+        place.is_some_and(fetched)
     }
 
     /// Replies that are kept back.
@@ -218,42 +217,17 @@ impl Replies {
         self.inner.borrow().held
     }
 
-    /// Brings the reply of a slot that [`Replies::expect_later`] took.
-    pub(crate) fn fill(&self, id: u64, bytes: &[u8]) {
+    /// Shows a reply that was kept back.
+    pub(crate) fn release(&self, ticket: Ticket) {
         let mut inner = self.inner.borrow_mut();
-        let Some(at) = inner.later_at(id) else { return };
-        inner.later -= 1;
-        inner.window.measure(bytes.len(), 1);
-        inner.fill(at, bytes);
-        inner.settle();
-    }
-
-    /// Brings the beginning of the reply of such a slot; [`Replies::fill`] brings the end.
-    pub(crate) fn fill_part(&self, id: u64, bytes: &[u8]) {
-        let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
-        let Some(at) = inner.later_at(id) else { return };
-        inner.window.measure(bytes.len(), 0);
-        if inner.closed || inner.cut.is_some() {
+        let Some(at) = inner.index(ticket) else {
             return;
-        }
-        if at == 0 {
-            inner.out.extend(bytes);
-        } else if let Slot::Later(_, early) = &mut inner.slots[at] {
-            inner.stored += bytes.len();
-            early.extend_from_slice(bytes);
-        }
-        inner.settle();
-    }
-
-    /// Shows the reply of a slot that was kept back.
-    pub(crate) fn release(&self, slot: u64) {
-        let mut inner = self.inner.borrow_mut();
-        let Some(at) = inner.index(slot) else { return };
-        if let Slot::Held(bytes) = &mut inner.slots[at] {
-            let bytes = std::mem::take(bytes);
+        };
+        if let Place::Held { reply, behind } = &mut inner.places[at] {
+            let mut bytes = std::mem::take(reply);
+            bytes.append(behind);
             inner.held -= 1;
-            inner.slots[at] = Slot::Ready(bytes);
+            inner.places[at] = Place::Ready(bytes);
             inner.settle();
         }
     }
@@ -265,9 +239,9 @@ impl Replies {
         if inner.ending {
             return write(&mut Vec::new());
         }
-        match inner.slots.back_mut() {
+        match inner.places.back_mut() {
             None => inner.out.write(write),
-            Some(Slot::Ready(bytes)) => {
+            Some(Place::Ready(bytes)) => {
                 let before = bytes.len();
                 let result = write(bytes);
                 inner.stored += bytes.len() - before;
@@ -278,7 +252,7 @@ impl Replies {
                 let result = write(&mut bytes);
                 if !bytes.is_empty() {
                     inner.stored += bytes.len();
-                    inner.slots.push_back(Slot::Ready(bytes));
+                    inner.push(Place::Ready(bytes));
                 }
                 result
             }
@@ -303,8 +277,8 @@ impl Replies {
     pub(crate) fn is_backlogged(&self) -> bool {
         let inner = self.inner.borrow();
         // Behind a reply that is still coming the connection has to be read.
-        let stored = match inner.slots.front() {
-            Some(Slot::Held(_)) => inner.stored,
+        let stored = match inner.places.front() {
+            Some(Place::Held { .. }) => inner.stored,
             _ => 0,
         };
         inner.out.unwritten() + stored >= self.room(&inner)
@@ -354,13 +328,13 @@ impl Replies {
 
     /// Whether no reply is to come.
     pub(crate) fn is_idle(&self) -> bool {
-        self.inner.borrow().slots.is_empty()
+        self.inner.borrow().places.is_empty()
     }
 
     /// Whether everything that was asked is answered and written.
     pub(crate) fn is_settled(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.slots.is_empty() && inner.out.unwritten() == 0 && !inner.unflushed
+        inner.places.is_empty() && inner.out.unwritten() == 0 && !inner.unflushed
     }
 
     /// Whether the client has to be cut off, and why.
@@ -437,14 +411,10 @@ impl Replies {
 }
 
 impl ReplySink for Replies {
-    fn deliver(&self, bytes: &[u8], replies: u32) {
+    fn deliver(&self, ticket: Ticket, bytes: &[u8], replies: u32) {
         let mut inner = self.inner.borrow_mut();
-        inner.outstanding -= replies as usize;
         inner.window.measure(bytes.len(), replies as usize);
-        if inner.closed || !inner.owes() {
-            return;
-        }
-        inner.deliver(bytes, replies);
+        inner.deliver(ticket, bytes, replies);
         if let Some(task) = &inner.task {
             task.wake_by_ref();
         }
@@ -458,13 +428,11 @@ impl ReplySink for Replies {
         }
     }
 
-    fn lost(&self, failure: &Failure, replies: u32) {
+    fn lost(&self, ticket: Ticket, failure: &Failure, replies: u32) {
         if failure.refusal || !self.ends_with_loss.get() {
-            return self.deliver(&failure.replies(replies), replies);
+            return self.deliver(ticket, &failure.replies(replies), replies);
         }
-        let mut inner = self.inner.borrow_mut();
-        inner.outstanding -= replies as usize;
-        inner.end_at_awaited();
+        self.end_at(ticket);
     }
 
     fn ends_with_loss(&self) -> bool {

@@ -22,7 +22,7 @@ use super::replies::Replies;
 use super::run;
 use super::shared::{Settings, Shared, WorkerStats};
 use crate::cache::{Cache, Waiter};
-use crate::upstream::{Fence, PinnedPool, Scratch};
+use crate::upstream::{Fence, PinnedPool, Scratch, Ticket};
 
 /// All sessions of a worker read into one buffer of this size.
 const READ_BYTES: usize = 64 * 1024;
@@ -45,8 +45,8 @@ pub enum ToWorker {
     Release {
         /// The session.
         session: u64,
-        /// Its slot.
-        slot: u64,
+        /// Which of its replies.
+        ticket: Ticket,
     },
     /// A fetch that another worker's link made for a client of this worker.
     Filled(Waiter, Fetched),
@@ -159,9 +159,9 @@ impl Worker {
             ToWorker::WakeAll => self.wake_all(),
             ToWorker::Refresh => self.refresh(),
             ToWorker::Fence(fence) => self.fills.fence(&fence),
-            ToWorker::Release { session, slot } => {
+            ToWorker::Release { session, ticket } => {
                 if let Some(replies) = self.sessions.borrow().get(&session) {
-                    replies.release(slot);
+                    replies.release(ticket);
                 }
             }
             ToWorker::Filled(waiter, fetched) => self.deliver_fetched(waiter, &fetched),

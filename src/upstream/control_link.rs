@@ -38,7 +38,7 @@ pub struct ControlLink {
     backing: Arc<Backing>,
     /// What one command waits for, at most.
     patience: Mutex<Patience>,
-    threads: Mutex<HashMap<ThreadId, Slot>>,
+    threads: Mutex<HashMap<ThreadId, Shared>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +64,7 @@ impl ControlScript {
 }
 
 /// A thread's connection: opened once, by the first that needs it; replaced when it is lost.
-type Slot = Arc<OnceCell<Open>>;
+type Shared = Arc<OnceCell<Open>>;
 
 /// A connection, and whether it has ended.
 type Open = (MultiplexedConnection, Arc<AtomicBool>);
@@ -123,9 +123,9 @@ impl ControlLink {
     /// # Errors
     /// The backing's error reply, or why it could not be asked. A command is never sent twice.
     pub async fn command(&self, command: &Cmd) -> Result<Value, ControlError> {
-        let slot = self.slot();
+        let shared = self.shared();
         let opened =
-            slot.get_or_try_init(|| self.open("respite-control", Some(self.patience().reply)));
+            shared.get_or_try_init(|| self.open("respite-control", Some(self.patience().reply)));
         let mut conn = opened
             .await
             .map_err(|error| ControlError::Upstream(error, Sent::No))?
@@ -134,7 +134,7 @@ impl ControlLink {
         let replied = conn.send_packed_command(command).await;
         replied
             .and_then(Value::extract_error)
-            .map_err(|error| self.failed(&slot, &error))
+            .map_err(|error| self.failed(&shared, &error))
     }
 
     /// Executes a script, which the backing keeps from the first time on.
@@ -195,17 +195,17 @@ impl ControlLink {
         }
     }
 
-    fn slot(&self) -> Slot {
+    fn shared(&self) -> Shared {
         let mut threads = self.threads.lock();
-        let slot = threads.entry(thread::current().id()).or_default();
+        let shared = threads.entry(thread::current().id()).or_default();
         // One that the backing has closed is found before a command is lost to it.
-        if slot
+        if shared
             .get()
             .is_some_and(|(_, ended)| ended.load(Ordering::Acquire))
         {
-            *slot = Slot::default();
+            *shared = Shared::default();
         }
-        Arc::clone(slot)
+        Arc::clone(shared)
     }
 
     async fn open(&self, name: &str, reply: Option<Duration>) -> Result<Open, UpstreamError> {
@@ -233,13 +233,13 @@ impl ControlLink {
         self.backing.connect_patiently(options).await
     }
 
-    fn failed(&self, slot: &Slot, error: &RedisError) -> ControlError {
+    fn failed(&self, shared: &Shared, error: &RedisError) -> ControlError {
         if let Some(refused) = server_error(error) {
             return refused;
         }
         // The next command opens a new connection.
         let mut threads = self.threads.lock();
-        threads.retain(|_, held| !Arc::ptr_eq(held, slot));
+        threads.retain(|_, held| !Arc::ptr_eq(held, shared));
         let error = if error.is_timeout() {
             UpstreamError::ReplyTimeout
         } else {

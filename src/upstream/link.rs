@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-pub use self::sink::{Failure, ReplySink};
+pub use self::sink::{Failure, ReplySink, Ticket};
 use super::error::{Sent, UpstreamError};
 use super::frame_reader::{FrameReader, Frames};
 use super::write_buf::WriteBuf;
@@ -109,6 +109,7 @@ pub(super) enum LinkState {
 
 struct Pending {
     sink: Rc<dyn ReplySink>,
+    ticket: Ticket,
     /// Replies still to be delivered.
     replies: u32,
     /// Of these, the ones that have come in whole but are held.
@@ -170,35 +171,28 @@ impl Link {
         false
     }
 
-    /// Queues whole requests, `replies` of them, and promises `sink` as many replies.
-    pub fn push(&self, requests: &[u8], replies: u32, sink: Rc<dyn ReplySink>) {
+    /// Queues whole requests, `replies` of them, and promises `sink` as many replies for `ticket`.
+    pub fn push(&self, requests: &[u8], replies: u32, sink: Rc<dyn ReplySink>, ticket: Ticket) {
         let mut inner = self.inner.borrow_mut();
         let now = Instant::now();
         inner.last_used = now;
         if inner.failures > 0
             && let Some(failure) = inner.ended(&sink)
         {
-            inner.queue(sink, replies, now, What::Failed(failure));
+            inner.queue((sink, ticket), replies, now, What::Failed(failure));
             return;
         }
         if let Some(error) = inner.fails_fast(now) {
             let failure = Failure::new(&error, Sent::No);
-            inner.queue(sink, replies, now, What::Failed(failure));
+            inner.queue((sink, ticket), replies, now, What::Failed(failure));
             inner.settle_failed_anywhere();
             return;
         }
         let start = inner.out.push(requests);
         let end = inner.out.end();
-        inner.queue(
-            sink,
-            replies,
-            now,
-            What::Requests {
-                start,
-                end,
-                again: false,
-            },
-        );
+        let again = false;
+        let what = What::Requests { start, end, again };
+        inner.queue((sink, ticket), replies, now, what);
         if let Some(task) = &inner.task {
             task.wake_by_ref();
         }
@@ -298,11 +292,18 @@ impl Inner {
         self.in_flight < self.limits.in_flight && self.out.held() < QUEUE_BYTES
     }
 
-    fn queue(&mut self, sink: Rc<dyn ReplySink>, replies: u32, at: Instant, what: What) {
+    fn queue(
+        &mut self,
+        (sink, ticket): (Rc<dyn ReplySink>, Ticket),
+        replies: u32,
+        at: Instant,
+        what: What,
+    ) {
         self.in_flight += replies as usize;
         self.failures += usize::from(matches!(what, What::Failed(_)));
         self.pending.push_back(Pending {
             sink,
+            ticket,
             replies,
             scanned: 0,
             delivered: 0,
@@ -382,7 +383,7 @@ impl Inner {
             front.scanned += replies;
             self.in_flight -= replies as usize;
             if front.scanned == front.replies {
-                front.sink.deliver(frames.take(), front.replies);
+                front.deliver(frames.take(), front.replies);
                 self.begun = false;
                 self.pop_answered();
                 continue;
@@ -434,6 +435,11 @@ impl Inner {
 // === impl Pending ===
 
 impl Pending {
+    #[inline]
+    fn deliver(&self, bytes: &[u8], replies: u32) {
+        self.sink.deliver(self.ticket, bytes, replies);
+    }
+
     /// Delivers whole replies in `data`, whose last `begun` bytes belong to an unfinished one; and
     /// the unfinished one too when there is nothing else. Returns how many bytes went.
     fn deliver_part(&mut self, data: &[u8], begun: usize, was_begun: &mut bool) -> usize {
@@ -445,7 +451,7 @@ impl Pending {
         };
         let n = if whole == 0 { data.len() } else { whole };
         *was_begun = whole == 0;
-        self.sink.deliver(&data[..n], self.scanned);
+        self.deliver(&data[..n], self.scanned);
         self.replies -= self.scanned;
         self.delivered += self.scanned;
         self.scanned = 0;

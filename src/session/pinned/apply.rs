@@ -3,10 +3,16 @@
 use super::expect::{Expect, Queued, Tracking, Transaction};
 use super::{Answers, Pinned, exec};
 use crate::resp::Proto;
-use crate::upstream::ReplySink;
+use crate::upstream::{ReplySink, Ticket};
 
 impl Pinned {
-    fn apply_exec(&mut self, frame: &[u8], transaction: &Transaction, answers: &mut Answers<'_>) {
+    fn apply_exec(
+        &mut self,
+        ticket: Ticket,
+        frame: &[u8],
+        transaction: &Transaction,
+        answers: &mut Answers<'_>,
+    ) {
         let mut out = Vec::with_capacity(frame.len());
         let tracking = &mut self.tracking;
         let mut apply = |queued: &Queued, element: &[u8], out: &mut Vec<u8>| match queued {
@@ -25,7 +31,7 @@ impl Pinned {
             self.sticky = true;
             self.note_subscription(&frame[element]);
         }
-        answers.replies.deliver(&out, 1);
+        answers.replies.deliver(ticket, &out, 1);
         // The session may have refused a HELLO whose stand-in has switched the connection.
         if let Some(proto) = done.proto.filter(|proto| *proto != self.proto) {
             self.set_proto(proto);
@@ -33,7 +39,13 @@ impl Pinned {
     }
 
     /// Applies a whole reply and passes it on.
-    pub(super) fn apply(&mut self, expect: Expect, frame: &[u8], answers: &mut Answers<'_>) {
+    pub(super) fn apply(
+        &mut self,
+        expect: Expect,
+        ticket: Ticket,
+        frame: &[u8],
+        answers: &mut Answers<'_>,
+    ) {
         let ok = frame == b"+OK\r\n";
         // The backing closes the connection now, and so does Respite the client's.
         self.sticky |= frame.starts_with(b"-ERR Protocol error");
@@ -68,7 +80,7 @@ impl Pinned {
                 if let Some(transaction) = self.transaction.take() {
                     self.watching = 0;
                     if !transaction.special.is_empty() {
-                        return self.apply_exec(frame, &transaction, answers);
+                        return self.apply_exec(ticket, frame, &transaction, answers);
                     }
                 }
             }
@@ -84,7 +96,7 @@ impl Pinned {
             Expect::ShowsId => {
                 let mut shown = Vec::with_capacity(frame.len());
                 show_own_id(self.tracking, frame, &mut shown);
-                answers.replies.deliver(&shown, 1);
+                answers.replies.deliver(ticket, &shown, 1);
                 return;
             }
             Expect::Instead(text) => {
@@ -93,7 +105,7 @@ impl Pinned {
                     self.transaction = None;
                     self.watching = 0;
                 }
-                answers.replies.deliver(&text, 1);
+                answers.replies.deliver(ticket, &text, 1);
                 return;
             }
             Expect::Multi => {
@@ -108,7 +120,7 @@ impl Pinned {
             | Expect::Tracking(_)
             | Expect::NoTouch(_) => {}
         }
-        answers.replies.deliver(frame, 1);
+        answers.replies.deliver(ticket, frame, 1);
     }
 }
 

@@ -29,9 +29,9 @@ impl Pinned {
         let opened = matches!(self.io, Io::Open(_));
         let sent = if opened { Sent::Yes } else { Sent::No };
         let failure = Failure::new(error, sent);
-        for (_, asked) in self.expected.drain(..) {
-            if asked {
-                replies.lost(&failure, 1);
+        for (_, ticket) in self.expected.drain(..) {
+            if let Some(ticket) = ticket {
+                replies.lost(ticket, &failure, 1);
             }
         }
     }

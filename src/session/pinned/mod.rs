@@ -26,7 +26,7 @@ use super::shared::Shared;
 use crate::cache::Guard;
 use crate::resp::Proto;
 use crate::upstream::{
-    Conn, FrameReader, Frames, PooledConn, ReplySink, Turn, UpstreamError, WriteBuf,
+    Conn, FrameReader, Frames, PooledConn, ReplySink, Ticket, Turn, UpstreamError, WriteBuf,
 };
 
 /// A plain reply that is longer than this is passed on in pieces.
@@ -49,7 +49,8 @@ pub(crate) struct Pinned {
     db: u32,
     out: WriteBuf,
     reader: FrameReader,
-    expected: VecDeque<(Expect, bool)>,
+    /// What was sent, with the tickets for replies that the client is owed.
+    expected: VecDeque<(Expect, Option<Ticket>)>,
     /// Part of the front's reply has been passed on.
     begun: bool,
     /// Between `MULTI` and `EXEC`, by what was sent.
@@ -156,31 +157,31 @@ impl Pinned {
             Expect::Exec(_) | Expect::Discard => self.sent_multi = false,
             _ => {}
         }
-        to.expect(1, then, guard);
-        self.queue(request, expect, true);
+        let ticket = to.expect(1, then, guard);
+        self.queue(request, expect, Some(ticket));
     }
 
     /// Queues a command of our own, which must succeed.
     pub(crate) fn swallow(&mut self, command: &[&[u8]]) {
-        self.note_sent(Expect::Swallow, false);
+        self.note_sent(Expect::Swallow, None);
         self.out.command(command);
     }
 
     /// Queues a request of our own whose reply does not matter.
     pub(crate) fn send_unseen(&mut self, request: &[u8]) {
-        self.queue(request, Expect::Ignore, false);
+        self.queue(request, Expect::Ignore, None);
     }
 
-    fn queue(&mut self, request: &[u8], expect: Expect, asked: bool) {
-        self.note_sent(expect, asked);
+    fn queue(&mut self, request: &[u8], expect: Expect, ticket: Option<Ticket>) {
+        self.note_sent(expect, ticket);
         self.out.push(request);
     }
 
-    fn note_sent(&mut self, expect: Expect, asked: bool) {
+    fn note_sent(&mut self, expect: Expect, ticket: Option<Ticket>) {
         if self.expected.is_empty() {
             self.since = Instant::now();
         }
-        self.expected.push_back((expect, asked));
+        self.expected.push_back((expect, ticket));
     }
 
     /// Brings the connection to another protocol version.
@@ -271,8 +272,10 @@ impl Pinned {
                 self.begun = false;
                 continue;
             }
-            if frames.seen().len() > HOLD_BYTES && self.may_stream(frames.seen()) {
-                answers.replies.deliver(frames.take(), 0);
+            if frames.seen().len() > HOLD_BYTES
+                && let Some(ticket) = self.streams_to(frames.seen())
+            {
+                answers.replies.deliver(ticket, frames.take(), 0);
                 self.begun = true;
             }
             break;
@@ -280,20 +283,19 @@ impl Pinned {
         Ok(())
     }
 
-    /// Whether the unfinished frame is sure to be a reply that nothing depends on.
-    fn may_stream(&self, data: &[u8]) -> bool {
-        let plain = match self.expected.front() {
-            Some((Expect::Plain | Expect::Blocking, asked)) => *asked,
-            Some((Expect::Exec(lines), asked)) if lines.is_empty() => {
-                *asked && self.executes_only_plain()
-            }
+    /// Where the unfinished frame may go as it comes: it is sure to be a reply that nothing depends on.
+    fn streams_to(&self, data: &[u8]) -> Option<Ticket> {
+        let (expect, ticket) = self.expected.front()?;
+        let plain = match expect {
+            Expect::Plain | Expect::Blocking => true,
+            Expect::Exec(lines) => lines.is_empty() && self.executes_only_plain(),
             _ => false,
         };
         let asked = match self.proto {
             Proto::Resp3 => data.first() != Some(&b'>'),
             Proto::Resp2 => !self.is_subscriber(),
         };
-        self.begun || (plain && asked)
+        ticket.filter(|_| self.begun || (plain && asked))
     }
 
     /// Whether nothing in the reply of `EXEC` has to be changed or noted.
@@ -322,7 +324,7 @@ impl Pinned {
                 return Ok(());
             }
         }
-        let Some((expect, asked)) = self.expected.pop_front() else {
+        let Some((expect, ticket)) = self.expected.pop_front() else {
             if self.sticky {
                 // SUBSCRIBE with several names in a transaction says more than EXEC announces.
                 answers.replies.out_of_band(frame);
@@ -332,7 +334,7 @@ impl Pinned {
                 "a reply that nobody asked for".into(),
             ));
         };
-        if !asked {
+        let Some(ticket) = ticket else {
             if matches!(expect, Expect::Swallow) && frame.first() == Some(&b'-') {
                 let text = String::from_utf8_lossy(frame).trim_end().to_owned();
                 return Err(UpstreamError::Protocol(format!(
@@ -340,8 +342,8 @@ impl Pinned {
                 )));
             }
             return Ok(());
-        }
-        self.apply(expect, frame, answers);
+        };
+        self.apply(expect, ticket, frame, answers);
         Ok(())
     }
 }

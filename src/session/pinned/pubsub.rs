@@ -78,6 +78,7 @@ impl Pinned {
         frame: &[u8],
         answers: &mut Answers<'_>,
     ) {
+        let ticket = self.expected.front().and_then(|(_, ticket)| *ticket);
         let last = match (self.expected.front_mut(), confirmation) {
             (Some((Expect::Subscribe { left }, _)), Confirmation::Subscribed(_)) => {
                 *left = left.saturating_sub(1);
@@ -115,7 +116,9 @@ impl Pinned {
         if last {
             self.expected.pop_front();
         }
-        answers.replies.deliver(frame, u32::from(last));
+        if let Some(ticket) = ticket {
+            answers.replies.deliver(ticket, frame, u32::from(last));
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The end of a client whose replies were lost with a connection to the backing: what was asked
 //! before is still answered, then its own connection is closed, as Redis' would have been.
 
-use super::slot::{Fate, Slot};
+use super::place::{Fate, Place, Source};
 use super::{Inner, Replies};
+use crate::upstream::Ticket;
 
 impl Replies {
     /// Whether a loss closes the client instead of being told as an error.
@@ -22,10 +23,9 @@ impl Replies {
         inner.settle();
     }
 
-    /// Closes the client in the place of the fetched reply `id`, which will not come.
-    pub(crate) fn end_at(&self, id: u64) {
-        let later = |slot: &Slot| matches!(slot, Slot::Later(later, _) if *later == id);
-        self.inner.borrow_mut().end_at(later);
+    /// Closes the client in the place of a reply that will not come.
+    pub(crate) fn end_at(&self, ticket: Ticket) {
+        self.inner.borrow_mut().end_at(ticket);
     }
 
     /// Whether the client is closed as soon as it has what is owed to it.
@@ -35,48 +35,39 @@ impl Replies {
 }
 
 impl Inner {
-    /// Closes the client in the place of the next reply of the backing.
-    pub(super) fn end_at_awaited(&mut self) {
-        self.end_at(|slot| matches!(slot, Slot::Awaited { .. }));
-    }
-
-    /// Whether a reply of the backing has a place: not when the client is closed before it.
-    pub(super) fn owes(&self) -> bool {
-        !self.ending
-            || self
-                .slots
-                .iter()
-                .any(|slot| matches!(slot, Slot::Awaited { .. }))
-    }
-
-    fn end_at(&mut self, is: impl Fn(&Slot) -> bool) {
-        let Some(at) = self.slots.iter().position(is) else {
-            return;
-        };
+    fn end_at(&mut self, ticket: Ticket) {
+        let Some(at) = self.index(ticket) else { return };
         self.ending = true;
         let mut before = Vec::new();
-        for (n, slot) in self.slots.drain(at..).enumerate() {
-            match slot {
-                Slot::Later(_, early) => {
-                    self.later -= 1;
-                    self.stored -= early.len();
-                }
-                Slot::Held(bytes) => {
+        for (n, place) in self.places.drain(at..).enumerate() {
+            match place {
+                Place::Held { reply, behind } => {
                     self.held -= 1;
-                    self.stored -= bytes.len();
+                    self.stored -= reply.len() + behind.len();
                 }
-                Slot::Ready(bytes) => self.stored -= bytes.len(),
-                // Replies of the same slot that came before the one that will not.
-                Slot::Awaited {
-                    fate: Fate::Pass,
+                Place::Ready(bytes) => self.stored -= bytes.len(),
+                Place::Awaited {
+                    left,
+                    from,
+                    fate,
                     early,
                     ..
-                } if n == 0 => before = early,
-                Slot::Awaited { early, .. } => self.stored -= early.len(),
+                } => {
+                    match from {
+                        Source::Link => self.outstanding -= left as usize,
+                        Source::Fetch => self.later -= left as usize,
+                    }
+                    if n == 0 && matches!(fate, Fate::Pass) && from == Source::Link {
+                        // Replies of the same place that came before the one that will not.
+                        before = early;
+                    } else {
+                        self.stored -= early.len();
+                    }
+                }
             }
         }
         if !before.is_empty() {
-            self.slots.push_back(Slot::Ready(before));
+            self.places.push_back(Place::Ready(before));
         }
         self.settle();
     }

@@ -1,32 +1,46 @@
-//! How replies that come move through the slots into the write buffer.
+//! How replies that come move through their places into the write buffer.
 
 use super::Inner;
-use super::slot::{Fate, Shown, Slot};
+use super::place::{Fate, Place, Shown, Source};
+use crate::upstream::Ticket;
 
 impl Inner {
-    pub(super) fn index(&self, slot: u64) -> Option<usize> {
-        let at = usize::try_from(slot.checked_sub(self.first)?).ok()?;
-        (at < self.slots.len()).then_some(at)
+    /// Appends a place.
+    pub(super) fn push(&mut self, place: Place) -> Ticket {
+        let ticket = Ticket(self.first + self.places.len() as u64);
+        self.places.push_back(place);
+        ticket
     }
 
-    /// Where the slot is that waits for a fetch.
-    pub(super) fn later_at(&self, id: u64) -> Option<usize> {
-        let awaited = |slot: &Slot| matches!(slot, Slot::Later(later, _) if *later == id);
-        self.slots.iter().position(awaited)
+    /// Where the place is that a ticket is for, while it is there.
+    pub(super) fn index(&self, ticket: Ticket) -> Option<usize> {
+        let at = usize::try_from(ticket.0.checked_sub(self.first)?).ok()?;
+        (at < self.places.len()).then_some(at)
     }
 
-    pub(super) fn deliver(&mut self, bytes: &[u8], replies: u32) {
-        let awaited = |slot: &Slot| matches!(slot, Slot::Awaited { .. });
-        let Some(at) = self.slots.iter().position(awaited) else {
-            debug_assert!(false, "a reply without a slot");
-            return;
-        };
-        let Slot::Awaited {
-            left, fate, early, ..
-        } = &mut self.slots[at]
+    /// Puts `bytes`, in which `replies` replies end, into their place. One that the client was closed
+    /// before has none.
+    pub(super) fn deliver(&mut self, ticket: Ticket, bytes: &[u8], replies: u32) {
+        let Some(at) = self.index(ticket) else { return };
+        let Place::Awaited {
+            left,
+            from,
+            fate,
+            early,
+            ..
+        } = &mut self.places[at]
         else {
             return;
         };
+        *left -= replies;
+        match from {
+            Source::Link => self.outstanding -= replies as usize,
+            Source::Fetch => self.later -= replies as usize,
+        }
+        if self.closed {
+            return;
+        }
+        let whole = *left == 0;
         match fate {
             // A reply was broken off: anything more would look like the rest of it.
             _ if self.cut.is_some() => {}
@@ -37,17 +51,16 @@ impl Inner {
                 early.extend_from_slice(bytes);
             }
         }
-        *left -= replies;
-        if *left == 0 {
+        if whole {
             self.finish(at);
         }
     }
 
-    /// All replies of a slot are in.
+    /// All replies of a place are in.
     pub(super) fn finish(&mut self, at: usize) {
-        let Slot::Awaited {
+        let Place::Awaited {
             fate, early, guard, ..
-        } = &mut self.slots[at]
+        } = &mut self.places[at]
         else {
             return;
         };
@@ -65,38 +78,26 @@ impl Inner {
             }
             Fate::Hold(hold, shown) => {
                 let (hold, shown) = (hold.take(), *shown);
-                let slot = self.first + at as u64;
-                let waits = hold.is_some_and(|hold| hold(slot, &bytes));
+                let ticket = Ticket(self.first + at as u64);
+                let waits = hold.is_some_and(|hold| hold(ticket, &bytes));
                 if shown == Shown::No {
                     self.stored -= bytes.len();
                     bytes = Vec::new();
                 }
                 if waits {
-                    self.slots[at] = Slot::Held(bytes);
+                    self.places[at] = Place::Held {
+                        reply: bytes,
+                        behind: Vec::new(),
+                    };
                     self.held += 1;
                     return;
                 }
             }
         }
-        self.slots[at] = Slot::Ready(bytes);
+        self.places[at] = Place::Ready(bytes);
         if at == 0 {
             self.release_ready();
         }
-    }
-
-    /// The reply that a slot was waiting for is in.
-    pub(super) fn fill(&mut self, at: usize, bytes: &[u8]) {
-        let mut ready = match &mut self.slots[at] {
-            Slot::Later(_, early) => std::mem::take(early),
-            _ => Vec::new(),
-        };
-        if at == 0 && ready.is_empty() {
-            self.out.extend(bytes);
-        } else {
-            self.stored += bytes.len();
-            ready.extend_from_slice(bytes);
-        }
-        self.slots[at] = Slot::Ready(ready);
     }
 
     /// Puts what the backing said unasked behind the replies that it gave before.
@@ -104,23 +105,24 @@ impl Inner {
         if self.held == 0 {
             return self.out.extend(bytes);
         }
-        let held = |slot: &Slot| matches!(slot, Slot::Held(_));
-        let Some(last) = self.slots.iter().rposition(held) else {
+        let held = |place: &Place| matches!(place, Place::Held { .. });
+        let Some(last) = self.places.iter().rposition(held) else {
             return self.out.extend(bytes);
         };
         self.stored += bytes.len();
-        let ready = |slot: &&Slot| matches!(slot, Slot::Ready(_));
-        let at = last + 1 + self.slots.range(last + 1..).take_while(ready).count();
-        match self.slots.get_mut(at) {
-            Some(Slot::Awaited { early, .. }) if !early.is_empty() => {
+        let ready = |place: &&Place| matches!(place, Place::Ready(_));
+        let at = last + 1 + self.places.range(last + 1..).take_while(ready).count();
+        match self.places.get_mut(at) {
+            Some(Place::Awaited { early, .. }) if !early.is_empty() => {
                 return early.extend_from_slice(bytes);
             }
             _ => {}
         }
-        match self.slots.get_mut(at - 1) {
-            Some(Slot::Ready(before)) => before.extend_from_slice(bytes),
-            // The slots behind it are known by what they wait for, not by their number.
-            _ => self.slots.insert(at, Slot::Ready(bytes.to_vec())),
+        match &mut self.places[at - 1] {
+            Place::Ready(before) | Place::Held { behind: before, .. } => {
+                before.extend_from_slice(bytes);
+            }
+            Place::Awaited { early, .. } => early.extend_from_slice(bytes),
         }
     }
 
@@ -133,20 +135,17 @@ impl Inner {
     }
 
     pub(super) fn release_ready(&mut self) {
-        while let Some(Slot::Ready(bytes)) = self.slots.front_mut() {
+        while let Some(Place::Ready(bytes)) = self.places.front_mut() {
             self.stored -= bytes.len();
             self.out.append(bytes);
-            self.slots.pop_front();
+            self.places.pop_front();
             self.first += 1;
         }
-        if let Some(
-            Slot::Awaited {
-                fate: Fate::Pass,
-                early,
-                ..
-            }
-            | Slot::Later(_, early),
-        ) = self.slots.front_mut()
+        if let Some(Place::Awaited {
+            fate: Fate::Pass,
+            early,
+            ..
+        }) = self.places.front_mut()
         {
             // What came before its turn.
             self.stored -= early.len();
@@ -160,14 +159,15 @@ impl Inner {
         unwritten > 0 && unwritten + self.stored >= self.limit
     }
 
-    /// Drops the bytes that are kept in slots; guards stay until their replies are in.
+    /// Drops the bytes that are kept in places; guards stay until their replies are in.
     pub(super) fn forget_stored(&mut self) {
-        for slot in &mut self.slots {
-            match slot {
-                Slot::Awaited { early: bytes, .. }
-                | Slot::Later(_, bytes)
-                | Slot::Held(bytes)
-                | Slot::Ready(bytes) => *bytes = Vec::new(),
+        for place in &mut self.places {
+            match place {
+                Place::Awaited { early: bytes, .. } | Place::Ready(bytes) => *bytes = Vec::new(),
+                Place::Held { reply, behind } => {
+                    *reply = Vec::new();
+                    *behind = Vec::new();
+                }
             }
         }
         self.stored = 0;

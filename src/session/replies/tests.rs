@@ -12,18 +12,18 @@ fn out(replies: &Replies) -> String {
 fn replies_leave_in_the_order_of_requests() {
     let replies = Replies::new(1000);
     replies.reply(|out| out.extend_from_slice(b"a"));
-    replies.expect(2, Then::Pass, None);
-    replies.expect(1, Then::Pass, None);
+    let two = replies.expect(2, Then::Pass, None);
+    let one = replies.expect(1, Then::Pass, None);
     replies.reply(|out| out.extend_from_slice(b"c"));
     replies.reply(|out| out.extend_from_slice(b"d"));
-    replies.expect(1, Then::Drop, None);
+    let dropped = replies.expect(1, Then::Drop, None);
     replies.reply(|out| out.extend_from_slice(b"f"));
     assert_eq!((out(&replies).as_str(), replies.outstanding()), ("a", 4));
-    replies.deliver(b"b1b2", 2);
+    replies.deliver(two, b"b1b2", 2);
     assert_eq!(out(&replies), "ab1b2");
-    replies.deliver(b"b3", 1);
+    replies.deliver(one, b"b3", 1);
     assert_eq!(out(&replies), "ab1b2b3cd");
-    replies.deliver(b"dropped", 1);
+    replies.deliver(dropped, b"dropped", 1);
     assert_eq!(
         (out(&replies).as_str(), replies.outstanding()),
         ("ab1b2b3cdf", 0)
@@ -31,45 +31,97 @@ fn replies_leave_in_the_order_of_requests() {
 }
 
 #[test]
+fn replies_of_several_connections_come_in_any_order_and_leave_in_that_of_the_requests() {
+    let replies = Replies::new(1000);
+    let a = replies.expect(2, Then::Pass, None);
+    let b = replies.expect(1, Then::Drop, None);
+    let c = replies.expect_later();
+    let d = replies.expect(2, Then::Pass, None);
+    replies.deliver(d, b"d1d", 1);
+    replies.deliver(c, b"c", 0);
+    replies.deliver(b, b"dropped", 1);
+    replies.deliver(a, b"a1", 1);
+    replies.deliver(d, b"2", 1);
+    assert_eq!((out(&replies).as_str(), replies.outstanding()), ("a1", 1));
+    replies.deliver(a, b"a2", 1);
+    assert_eq!((out(&replies).as_str(), replies.later()), ("a1a2c", 1));
+    replies.deliver(c, b"c", 1);
+    assert_eq!(out(&replies), "a1a2ccd1d2");
+    assert_eq!((replies.bytes(), replies.later()), (10, 0));
+    assert!(replies.is_idle());
+}
+
+#[test]
+fn a_client_is_closed_in_the_place_of_what_will_not_come() {
+    let replies = Replies::new(1000);
+    replies.end_with_loss(true);
+    let (a, b) = (
+        replies.expect(1, Then::Pass, None),
+        replies.expect(3, Then::Pass, None),
+    );
+    let (c, d) = (replies.expect_later(), replies.expect(1, Then::Pass, None));
+    replies.deliver(d, b"d", 1);
+    replies.deliver(b, b"b1", 1);
+    let failure = Failure {
+        text: "UPSTREAM".to_owned(),
+        refusal: false,
+    };
+    replies.lost(b, &failure, 2);
+    assert_eq!((replies.outstanding(), replies.later()), (1, 0));
+    replies.deliver(c, b"c", 1);
+    replies.deliver(b, b"b2", 1);
+    let late = replies.expect(1, Then::Pass, None);
+    replies.deliver(late, b"late", 1);
+    assert!(replies.is_ending() && !replies.is_idle());
+    replies.deliver(a, b"a", 1);
+    assert_eq!((out(&replies).as_str(), replies.outstanding()), ("ab1", 0));
+    assert!(replies.is_idle());
+}
+
+#[test]
 fn parts_of_a_reply_are_rewritten_as_a_whole() {
     let replies = Replies::new(1000);
-    replies.expect(
+    let ticket = replies.expect(
         1,
         Then::Rewrite(Box::new(|raw, out| {
             out.extend(raw.iter().rev());
         })),
         None,
     );
-    replies.deliver(b"12", 0);
+    replies.deliver(ticket, b"12", 0);
     assert_eq!(out(&replies), "");
-    replies.deliver(b"34", 1);
+    replies.deliver(ticket, b"34", 1);
     assert_eq!(out(&replies), "4321");
 }
 
 #[test]
 fn a_fetched_reply_takes_its_place() {
     let replies = Replies::new(1000);
-    let slot = replies.next_later();
-    replies.expect_later();
+    let announced = replies.next_ticket(1);
+    replies.reply(|out| out.extend_from_slice(b"0"));
+    let before = replies.expect(1, Then::Pass, None);
+    let fetched = replies.expect_later();
+    assert_eq!(fetched, announced);
     replies.reply(|out| out.extend_from_slice(b"b"));
-    replies.expect(1, Then::Pass, None);
-    replies.deliver(b"c", 1);
-    assert_eq!((out(&replies).as_str(), replies.later()), ("", 1));
-    replies.fill(slot, b"a");
-    assert_eq!((out(&replies).as_str(), replies.later()), ("abc", 0));
-    replies.fill(slot, b"again");
-    assert_eq!(out(&replies), "abc");
+    let behind = replies.expect(1, Then::Pass, None);
+    replies.deliver(before, b"1", 1);
+    replies.deliver(behind, b"c", 1);
+    assert_eq!((out(&replies).as_str(), replies.later()), ("01", 1));
+    assert!(replies.is_later(fetched) && !replies.is_later(behind));
+    replies.deliver(fetched, b"a", 1);
+    assert_eq!((out(&replies).as_str(), replies.later()), ("01abc", 0));
+    replies.deliver(fetched, b"again", 1);
+    assert_eq!(out(&replies), "01abc");
 }
 
 #[test]
 fn a_reply_that_begins_before_its_turn_is_whole() {
     let replies = Replies::new(1000);
-    let slot = replies.next_later();
-    replies.expect_later();
-    replies.expect(1, Then::Pass, None);
-    replies.deliver(b"b1", 0);
-    replies.fill(slot, b"a");
-    replies.deliver(b"b2", 1);
+    let a = replies.expect_later();
+    let b = replies.expect(1, Then::Pass, None);
+    replies.deliver(b, b"b1", 0);
+    replies.deliver(a, b"a", 1);
+    replies.deliver(b, b"b2", 1);
     assert_eq!(out(&replies), "ab1b2");
 }
 
@@ -78,34 +130,28 @@ fn a_held_reply_waits_for_its_release() {
     let replies = Replies::new(1000);
     let told = Rc::new(Cell::new(None));
     let tell = Rc::clone(&told);
-    replies.expect(
+    let a = replies.expect(
         1,
-        Then::Hold(Box::new(move |slot, _| {
-            tell.set(Some(slot));
+        Then::Hold(Box::new(move |ticket, _| {
+            tell.set(Some(ticket));
             true
         })),
         None,
     );
-    replies.expect(1, Then::Pass, None);
-    replies.deliver(b"a", 1);
-    replies.deliver(b"b", 1);
+    let b = replies.expect(1, Then::Pass, None);
+    replies.deliver(a, b"a", 1);
+    replies.deliver(b, b"b", 1);
     assert_eq!((out(&replies).as_str(), replies.held()), ("", 1));
     replies.release(told.get().expect("the hold was started"));
     assert_eq!((out(&replies).as_str(), replies.held()), ("ab", 0));
 }
 
-/// Two replies that are kept back, with the slots to be released.
-fn two_held(replies: &Replies) -> [u64; 2] {
+/// Two replies that are kept back, with the tickets to be released.
+fn two_held(replies: &Replies) -> [Ticket; 2] {
     [b"a", b"b"].map(|reply| {
-        let slot = Rc::new(Cell::new(None));
-        let tell = Rc::clone(&slot);
-        let hold = Box::new(move |slot, _: &[u8]| {
-            tell.set(Some(slot));
-            true
-        });
-        replies.expect(1, Then::Hold(hold), None);
-        replies.deliver(reply, 1);
-        slot.get().expect("the hold was started")
+        let ticket = replies.expect(1, Then::Hold(Box::new(|_, _| true)), None);
+        replies.deliver(ticket, reply, 1);
+        ticket
     })
 }
 
@@ -114,18 +160,18 @@ fn what_comes_unasked_stays_behind_what_is_kept_back() {
     let replies = Replies::new(1000);
     replies.out_of_band(b"0");
     let [first, second] = two_held(&replies);
-    replies.expect(3, Then::Pass, None);
+    let ticket = replies.expect(3, Then::Pass, None);
     replies.out_of_band(b"1");
     replies.out_of_band(b"2");
-    replies.deliver(b"c", 1);
+    replies.deliver(ticket, b"c", 1);
     replies.out_of_band(b"3");
     replies.release(first);
     assert_eq!(out(&replies), "0a");
-    replies.deliver(b"d", 1);
+    replies.deliver(ticket, b"d", 1);
     replies.release(second);
     assert_eq!(out(&replies), "0ab12c3d");
     replies.out_of_band(b"4");
-    replies.deliver(b"e", 1);
+    replies.deliver(ticket, b"e", 1);
     assert_eq!(
         (out(&replies).as_str(), replies.bytes()),
         ("0ab12c3d4e", 10)
@@ -135,10 +181,9 @@ fn what_comes_unasked_stays_behind_what_is_kept_back() {
 #[test]
 fn what_comes_unasked_passes_what_waits_for_something_else() {
     let replies = Replies::new(1000);
-    let slot = replies.next_later();
-    replies.expect_later();
+    let ticket = replies.expect_later();
     replies.out_of_band(b"0");
-    replies.fill(slot, b"a");
+    replies.deliver(ticket, b"a", 1);
     assert_eq!(out(&replies), "0a");
 }
 
@@ -147,10 +192,10 @@ fn only_a_client_that_takes_nothing_is_stalled() {
     let begin = Instant::now();
     let late = begin + STALLED_AFTER + Duration::from_millis(1);
     let replies = Replies::new(10);
-    replies.expect(3, Then::Pass, None);
-    replies.deliver(&[b'x'; 9], 1);
+    let ticket = replies.expect(3, Then::Pass, None);
+    replies.deliver(ticket, &[b'x'; 9], 1);
     assert!(!replies.has_stalled(begin) && !replies.has_stalled(late));
-    replies.deliver(b"yz", 1);
+    replies.deliver(ticket, b"yz", 1);
     assert!(!replies.has_stalled(begin));
     assert!(replies.is_over() && replies.has_stalled(late));
     // It has taken one byte, and has all the time once more.
@@ -164,8 +209,8 @@ fn only_a_client_that_takes_nothing_is_stalled() {
 fn what_waits_for_something_else_stalls_nobody() {
     let replies = Replies::new(10);
     let [first, _] = two_held(&replies);
-    replies.expect(1, Then::Pass, None);
-    replies.deliver(&[b'x'; 100], 0);
+    let ticket = replies.expect(1, Then::Pass, None);
+    replies.deliver(ticket, &[b'x'; 100], 0);
     assert!(!replies.is_over());
     replies.release(first);
     assert!(replies.is_over());
@@ -185,10 +230,10 @@ fn more_waits_for_a_client_that_has_to_send_first() {
 #[test]
 fn what_waits_behind_a_reply_counts_as_well() {
     let replies = Replies::new(usize::MAX);
-    replies.expect(1, Then::Pass, None);
+    let ticket = replies.expect(1, Then::Pass, None);
     replies.reply(|out| out.resize(BACKLOG, b'x'));
     assert!(replies.is_full() && !replies.is_backlogged());
-    replies.deliver(b"y", 1);
+    replies.deliver(ticket, b"y", 1);
     assert!(replies.is_full() && replies.is_backlogged());
     replies.close();
     assert!(!replies.is_full());

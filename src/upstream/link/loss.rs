@@ -47,7 +47,7 @@ impl Inner {
         };
         self.in_flight -= pending.replies as usize;
         self.failures -= 1;
-        pending.sink.lost(failure, pending.replies);
+        pending.sink.lost(pending.ticket, failure, pending.replies);
     }
 
     /// The connection is gone: reads that were not answered and requests that did not leave are
@@ -71,7 +71,7 @@ impl Inner {
             match &old.what {
                 What::Failed(failure) => {
                     let failed = What::Failed(failure.clone());
-                    self.queue(old.sink, old.replies, old.at, failed);
+                    self.queue((old.sink, old.ticket), old.replies, old.at, failed);
                 }
                 What::Requests { start, end, .. } => {
                     if std::mem::take(&mut begun) {
@@ -168,7 +168,7 @@ impl Inner {
             } else {
                 What::Failed(Failure::new(error, sent))
             };
-            self.queue(Rc::clone(&old.sink), 1, old.at, what);
+            self.queue((Rc::clone(&old.sink), old.ticket), 1, old.at, what);
         }
     }
 

@@ -3,15 +3,19 @@
 use crate::resp::{Proto, ReplyWriter};
 use crate::upstream::error::{Sent, UpstreamError};
 
+/// Names what waits for the replies of a batch. Whoever pushes it says so; with each reply it comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(pub u64);
+
 /// Where replies go. Called while the link works on its queue: must not call back into the link.
 pub trait ReplySink {
-    /// Takes `bytes`, in which `replies` replies end. The last bytes may be the beginning of a
+    /// Takes `bytes`, in which `replies` replies of `ticket` end. The last bytes may be the beginning of a
     /// reply whose rest follows.
-    fn deliver(&self, bytes: &[u8], replies: u32);
+    fn deliver(&self, ticket: Ticket, bytes: &[u8], replies: u32);
     /// The reply that was begun cannot be finished; the reader has to be cut off.
     fn abort(&self);
-    /// `replies` replies will not come, for this reason.
-    fn lost(&self, failure: &Failure, replies: u32);
+    /// `replies` replies of `ticket` will not come, for this reason.
+    fn lost(&self, ticket: Ticket, failure: &Failure, replies: u32);
     /// Whether a loss ends the reader, who then sees nothing of what it asked later: that is not to
     /// be executed either.
     fn ends_with_loss(&self) -> bool;

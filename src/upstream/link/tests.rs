@@ -12,14 +12,14 @@ mod replies;
 struct Collected(RefCell<Vec<u8>>);
 
 impl ReplySink for Collected {
-    fn deliver(&self, bytes: &[u8], _: u32) {
+    fn deliver(&self, _: Ticket, bytes: &[u8], _: u32) {
         self.0.borrow_mut().extend_from_slice(bytes);
     }
 
     fn abort(&self) {}
 
-    fn lost(&self, failure: &Failure, replies: u32) {
-        self.deliver(&failure.replies(replies), replies);
+    fn lost(&self, ticket: Ticket, failure: &Failure, replies: u32) {
+        self.deliver(ticket, &failure.replies(replies), replies);
     }
 
     fn ends_with_loss(&self) -> bool {
@@ -73,7 +73,7 @@ fn each_request_of_a_batch_that_left_in_part_has_its_own_fate() {
                   command was sent and may have been executed\r\n";
     for written in 0..=batch.len() {
         let (link, sink) = (link(), Rc::new(Collected::default()));
-        link.push(&batch, 4, Rc::clone(&sink) as Rc<dyn ReplySink>);
+        link.push(&batch, 4, Rc::clone(&sink) as Rc<dyn ReplySink>, Ticket(0));
         let again = lose_after(&link, written);
         let sent = [write, read + 2 * write, read + 3 * write].map(|end| written >= end);
         let [first, third, fourth] = sent.map(|sent| if sent { failed } else { "+ok\r\n" });
@@ -94,8 +94,18 @@ fn replies_cut_anywhere_reach_those_who_asked() {
         for second in first..=replies.len() {
             let link = link();
             let (a, b) = (Rc::new(Collected::default()), Rc::new(Collected::default()));
-            link.push(&READ.repeat(3), 3, Rc::clone(&a) as Rc<dyn ReplySink>);
-            link.push(&READ.repeat(2), 2, Rc::clone(&b) as Rc<dyn ReplySink>);
+            link.push(
+                &READ.repeat(3),
+                3,
+                Rc::clone(&a) as Rc<dyn ReplySink>,
+                Ticket(0),
+            );
+            link.push(
+                &READ.repeat(2),
+                2,
+                Rc::clone(&b) as Rc<dyn ReplySink>,
+                Ticket(0),
+            );
             let mut inner = link.inner.borrow_mut();
             for part in [
                 &replies[..first],
@@ -118,7 +128,12 @@ fn what_was_understood_in_front_of_nonsense_reaches_those_who_asked() {
     let replies = b"+a1\r\n+a2\r\n@nonsense\r\n";
     for cut in 0..=10 {
         let (link, sink) = (link(), Rc::new(Collected::default()));
-        link.push(&WRITE.repeat(4), 4, Rc::clone(&sink) as Rc<dyn ReplySink>);
+        link.push(
+            &WRITE.repeat(4),
+            4,
+            Rc::clone(&sink) as Rc<dyn ReplySink>,
+            Ticket(0),
+        );
         let mut inner = link.inner.borrow_mut();
         let all = inner.out.held();
         inner.out.advance(all);
@@ -141,8 +156,13 @@ fn a_push_is_nobodys_reply() {
         for second in first..=replies.len() {
             let (link, sink) = (link(), Rc::new(Collected::default()));
             let other = Rc::new(Collected::default());
-            link.push(&READ.repeat(2), 2, Rc::clone(&sink) as Rc<dyn ReplySink>);
-            link.push(READ, 1, Rc::clone(&other) as Rc<dyn ReplySink>);
+            link.push(
+                &READ.repeat(2),
+                2,
+                Rc::clone(&sink) as Rc<dyn ReplySink>,
+                Ticket(0),
+            );
+            link.push(READ, 1, Rc::clone(&other) as Rc<dyn ReplySink>, Ticket(0));
             let mut inner = link.inner.borrow_mut();
             for part in [
                 &replies[..first],
@@ -171,7 +191,7 @@ impl Wake for Woken {
 #[test]
 fn a_loss_makes_room_for_those_who_wait() {
     let (link, sink) = (link(), Rc::new(Collected::default()));
-    link.push(&WRITE.repeat(100), 100, sink);
+    link.push(&WRITE.repeat(100), 100, sink, Ticket(0));
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     let cx = Context::from_waker(&waker);
@@ -186,9 +206,9 @@ fn a_loss_makes_room_for_those_who_wait() {
 fn nobody_waits_for_the_requests_of_others_while_there_is_no_connection() {
     let link = link();
     let (reader, writer) = (Rc::new(Collected::default()), Rc::new(Collected::default()));
-    link.push(READ, 1, Rc::clone(&reader) as Rc<dyn ReplySink>);
-    link.push(WRITE, 1, Rc::clone(&reader) as Rc<dyn ReplySink>);
-    link.push(WRITE, 1, Rc::clone(&writer) as Rc<dyn ReplySink>);
+    link.push(READ, 1, Rc::clone(&reader) as Rc<dyn ReplySink>, Ticket(0));
+    link.push(WRITE, 1, Rc::clone(&reader) as Rc<dyn ReplySink>, Ticket(0));
+    link.push(WRITE, 1, Rc::clone(&writer) as Rc<dyn ReplySink>, Ticket(0));
     let mut inner = link.inner.borrow_mut();
     let all = inner.out.held();
     inner.out.advance(all);
@@ -201,9 +221,9 @@ fn nobody_waits_for_the_requests_of_others_while_there_is_no_connection() {
         error: Some(UpstreamError::NotReady),
     };
     drop(inner);
-    link.push(WRITE, 1, Rc::clone(&writer) as Rc<dyn ReplySink>);
+    link.push(WRITE, 1, Rc::clone(&writer) as Rc<dyn ReplySink>, Ticket(0));
     assert!(writer.take().starts_with("-UPSTREAM ") && reader.take().is_empty());
-    link.push(WRITE, 1, Rc::clone(&reader) as Rc<dyn ReplySink>);
+    link.push(WRITE, 1, Rc::clone(&reader) as Rc<dyn ReplySink>, Ticket(0));
     assert!(reader.take().is_empty());
     let mut inner = link.inner.borrow_mut();
     inner.expire(Instant::now() + Duration::from_secs(5));

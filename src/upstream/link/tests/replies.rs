@@ -17,7 +17,7 @@ struct Sink {
 }
 
 impl ReplySink for Sink {
-    fn deliver(&self, bytes: &[u8], replies: u32) {
+    fn deliver(&self, _: Ticket, bytes: &[u8], replies: u32) {
         self.bytes.borrow_mut().extend_from_slice(bytes);
         *self.replies.borrow_mut() += replies;
     }
@@ -26,9 +26,9 @@ impl ReplySink for Sink {
         *self.aborted.borrow_mut() = true;
     }
 
-    fn lost(&self, failure: &Failure, replies: u32) {
+    fn lost(&self, ticket: Ticket, failure: &Failure, replies: u32) {
         *self.losses.borrow_mut() += replies;
-        self.deliver(&failure.replies(replies), replies);
+        self.deliver(ticket, &failure.replies(replies), replies);
     }
 
     fn ends_with_loss(&self) -> bool {
@@ -65,6 +65,7 @@ fn push(link: &Link, requests: &[Vec<u8>]) -> Rc<Sink> {
         &requests.concat(),
         replies,
         Rc::clone(&sink) as Rc<dyn ReplySink>,
+        Ticket(0),
     );
     sink
 }
@@ -172,7 +173,7 @@ fn a_reply_that_nobody_asked_for_is_an_error() {
 /// Pushes for a sink that a loss ends.
 fn push_ending(link: &Link, sink: &Rc<Sink>, request: &[u8]) {
     *sink.ends.borrow_mut() = true;
-    link.push(request, 1, Rc::clone(sink) as Rc<dyn ReplySink>);
+    link.push(request, 1, Rc::clone(sink) as Rc<dyn ReplySink>, Ticket(0));
 }
 
 #[test]
