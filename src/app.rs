@@ -246,6 +246,7 @@ impl App {
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             on_loss: config.upstream_on_loss,
+            slowlog: config.slowlog.clone(),
             access,
             embedded: embedded.is_some(),
             logins: Arc::clone(guard.logins()),

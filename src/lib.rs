@@ -13,6 +13,8 @@
 //! - [`discovery`] is service discovery: `DISCOVERY.*`.
 //! - [`bus`] is the RPC bus: calls, workers, results.
 //! - [`session`] is the client side: listeners, workers, sessions, the order of replies.
+//! - [`latency`] is how long commands take: histograms by kind and user.
+//! - [`slowlog`] is commands that took long, and where their time went.
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
 //! - [`agent`] is `respite join` and `respite worker`, clients of the server.
 //! - [`gateway`] forwards HTTP requests to health-checked services.
@@ -34,10 +36,12 @@ pub mod exporter;
 pub mod fleet;
 pub mod gateway;
 pub mod http;
+pub mod latency;
 pub mod metrics;
 pub mod random;
 pub mod resp;
 pub mod session;
+pub mod slowlog;
 pub mod stream;
 pub mod telemetry;
 pub mod upstream;

@@ -64,6 +64,7 @@ metrics! {
     AUTH_FAILURES Counter "respite_auth_failures_total" "Logins that failed, over RESP and HTTP."
     COMMANDS Counter "respite_commands_total" "Requests of Redis clients."
     FORWARDED Counter "respite_commands_forwarded_total" "Requests that were passed to the backing."
+    COMMAND_DURATION Histogram "respite_command_duration_seconds" "How long commands took, by what became of them and by user."
     DROPPED_PUSHES Counter "respite_upstream_pushes_dropped_total" "Pushes of the backing on shared connections that nobody asked for."
     PINNED Gauge "respite_pinned_connections" "Connections to the backing that belong to one client now."
     PINNED_IDLE Gauge "respite_pinned_connections_idle" "Connections to the backing that wait for the next client that needs its own."

@@ -15,6 +15,7 @@ mod effects;
 mod fleet;
 mod gateway;
 mod http;
+mod insight;
 mod limits;
 mod pinning;
 mod races;

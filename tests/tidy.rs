@@ -179,13 +179,16 @@ fn only_app_names_everything() {
             "http",
             &["access", "command", "config", "metrics", "resp", "upstream"],
         ),
+        ("latency", &["metrics"]),
         ("metrics", &[]),
         ("random", &[]),
+        ("slowlog", &[]),
         ("resp", &[]),
         (
             "session",
             &[
-                "cache", "access", "command", "config", "metrics", "resp", "stream", "upstream",
+                "cache", "access", "command", "config", "latency", "metrics", "resp", "slowlog",
+                "stream", "upstream",
             ],
         ),
         ("telemetry", &["config"]),

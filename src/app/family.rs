@@ -1,12 +1,27 @@
 //! `RESPITE.*`: about the server itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use super::reload::Reloader;
-use crate::command::{Answer, Call, Categories, Family, Flags, OwnRow, help};
-use crate::resp::ReplyWriter;
+use crate::command::{Answer, ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, help};
+use crate::latency::Latency;
+use crate::resp::{Args, Proto, ReplyWriter};
+use crate::slowlog::{Entry, SlowLog};
+
+/// What only an administrator may do or see, whether the backing is there or not.
+const FOR_ADMINS: OwnRow = OwnRow {
+    flags: Flags::ADMIN
+        .union(Flags::LOADING)
+        .union(Flags::STALE)
+        .union(Flags::NOSCRIPT),
+    categories: Categories::ADMIN
+        .union(Categories::SLOW)
+        .union(Categories::DANGEROUS),
+    ..OwnRow::EMPTY
+};
 
 const ROWS: &[OwnRow] = &[
     OwnRow {
@@ -21,21 +36,41 @@ const ROWS: &[OwnRow] = &[
     OwnRow {
         name: "RESPITE.RELOAD",
         arity: 1,
-        flags: Flags::ADMIN
-            .union(Flags::LOADING)
-            .union(Flags::STALE)
-            .union(Flags::NOSCRIPT),
-        categories: Categories::ADMIN
-            .union(Categories::SLOW)
-            .union(Categories::DANGEROUS),
         summary: "Loads the configuration again and puts it in force",
         syntax: "RESPITE.RELOAD",
-        ..OwnRow::EMPTY
+        ..FOR_ADMINS
+    },
+    OwnRow {
+        name: "RESPITE.SLOWLOG",
+        arity: -2,
+        summary: "Tells which commands took long, and where their time went",
+        arguments: &[OwnArg::new("subcommand", ArgKind::OneOf).of(&[
+            OwnArg::new("get", ArgKind::Block).of(&[
+                OwnArg::new("get-token", ArgKind::PureToken).token("GET"),
+                OwnArg::new("count", ArgKind::Integer).optional(),
+            ]),
+            OwnArg::new("len", ArgKind::PureToken).token("LEN"),
+            OwnArg::new("reset", ArgKind::PureToken).token("RESET"),
+        ])],
+        syntax: "RESPITE.SLOWLOG GET [n]|LEN|RESET",
+        ..FOR_ADMINS
+    },
+    OwnRow {
+        name: "RESPITE.LATENCY",
+        arity: -1,
+        summary: "Tells how long commands took, by what became of them and by user",
+        arguments: &[OwnArg::new("reset", ArgKind::PureToken)
+            .token("RESET")
+            .optional()],
+        syntax: "RESPITE.LATENCY [RESET]",
+        ..FOR_ADMINS
     },
 ];
 
+/// A command that came before the server was whole.
+const STARTING: &str = "ERR the server is starting";
+
 /// The family of commands about the server itself.
-#[derive(Debug)]
 pub(super) struct RespiteFamily {
     reloader: Arc<Reloader>,
     control: Handle,
@@ -51,21 +86,9 @@ impl RespiteFamily {
     }
 }
 
-impl Family for RespiteFamily {
-    fn rows(&self) -> &'static [OwnRow] {
-        ROWS
-    }
-
-    fn key(&self, _call: &Call<'_>) -> Option<String> {
-        None
-    }
-
-    fn call(&self, call: &Call<'_>, reply: &mut Vec<u8>) -> Answer {
-        if call.args[0].eq_ignore_ascii_case(b"RESPITE.HELP") {
-            help(ROWS, reply);
-            return Answer::Given;
-        }
-        let (reloader, proto) = (Arc::clone(&self.reloader), call.proto);
+impl RespiteFamily {
+    fn reload(&self, proto: Proto) -> Answer {
+        let reloader = Arc::clone(&self.reloader);
         // Listeners belong to the control runtime.
         let reloading = self.control.spawn(async move { reloader.reload().await });
         Answer::Later(Box::pin(async move {
@@ -84,5 +107,118 @@ impl Family for RespiteFamily {
             }
             reply
         }))
+    }
+}
+
+impl Family for RespiteFamily {
+    fn rows(&self) -> &'static [OwnRow] {
+        ROWS
+    }
+
+    fn key(&self, _call: &Call<'_>) -> Option<String> {
+        None
+    }
+
+    fn call(&self, call: &Call<'_>, reply: &mut Vec<u8>) -> Answer {
+        let args = call.args;
+        let Some(row) = ROWS.iter().find(|row| row.is_named(&args[0])) else {
+            return Answer::Given;
+        };
+        let mut writer = ReplyWriter::new(reply, call.proto);
+        match (row.name, self.reloader.server()) {
+            ("RESPITE.HELP", _) => help(ROWS, reply),
+            ("RESPITE.RELOAD", _) => return self.reload(call.proto),
+            ("RESPITE.LATENCY", Some(server)) => latency(&server.latency, args, &mut writer),
+            ("RESPITE.SLOWLOG", Some(server)) => slowlog(&server.slowlog, args, &mut writer),
+            _ => writer.error(STARTING),
+        }
+        Answer::Given
+    }
+}
+
+/// `RESPITE.SLOWLOG GET [n]|LEN|RESET`
+fn slowlog(log: &SlowLog, args: Args<'_>, reply: &mut ReplyWriter<'_>) {
+    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<i64>().ok();
+    match (args[1].to_ascii_uppercase().as_slice(), args.get(2)) {
+        (b"LEN", None) => reply.integer(i64::try_from(log.len()).unwrap_or(i64::MAX)),
+        (b"RESET", None) => {
+            log.clear();
+            reply.ok();
+        }
+        (b"GET", count) if args.len() <= 3 => match count.map_or(Some(10), number) {
+            // As in Redis: -1 is all.
+            Some(count @ -1..) => {
+                let entries = log.newest(usize::try_from(count).unwrap_or(usize::MAX));
+                reply.array(entries.len());
+                entries.iter().for_each(|entry| slow_entry(entry, reply));
+            }
+            Some(_) => reply.error("ERR count should be greater than or equal to -1"),
+            None => reply.error("ERR value is not an integer or out of range"),
+        },
+        _ => reply.error("ERR syntax error"),
+    }
+}
+
+fn slow_entry(entry: &Entry, reply: &mut ReplyWriter<'_>) {
+    let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+    let spent = &entry.spent;
+    reply.map(10);
+    for (name, value) in [
+        ("id", i64::try_from(entry.id).unwrap_or(i64::MAX)),
+        (
+            "time",
+            i64::try_from(entry.time_ms / 1000).unwrap_or(i64::MAX),
+        ),
+        ("duration_us", micros(spent.total())),
+        ("queued_us", micros(spent.queued)),
+        ("backing_us", micros(spent.backing)),
+        ("client_us", micros(spent.client)),
+    ] {
+        reply.bulk(name);
+        reply.integer(value);
+    }
+    reply.bulk("args");
+    reply.array(entry.args.len());
+    entry.args.iter().for_each(|arg| reply.bulk(arg));
+    let client = &entry.client;
+    for (name, text) in [
+        ("client", &client.addr),
+        ("name", &client.name),
+        ("user", &client.user),
+    ] {
+        reply.bulk(name);
+        reply.bulk(text);
+    }
+}
+
+/// `RESPITE.LATENCY [RESET]`
+fn latency(latency: &Latency, args: Args<'_>, reply: &mut ReplyWriter<'_>) {
+    match args.get(1) {
+        None => {}
+        Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"RESET") => {
+            latency.reset();
+            return reply.ok();
+        }
+        Some(_) => return reply.error("ERR syntax error"),
+    }
+    let lines = latency.lines();
+    reply.array(lines.len());
+    for line in lines {
+        reply.map(6);
+        for (name, value) in [("kind", &line.kind), ("user", &line.user)] {
+            reply.bulk(name);
+            reply.bulk(value);
+        }
+        let counts = &line.counts;
+        let micros = |time: Option<Duration>| time.map_or(0, |time| time.as_nanos().div_ceil(1000));
+        for (name, value) in [
+            ("count", u128::from(counts.count())),
+            ("p50_us", micros(counts.quantile(0.5))),
+            ("p99_us", micros(counts.quantile(0.99))),
+            ("max_us", micros(counts.max())),
+        ] {
+            reply.bulk(name);
+            reply.integer(i64::try_from(value).unwrap_or(i64::MAX));
+        }
     }
 }

@@ -65,7 +65,7 @@ impl Shown {
         let (fleet, discovery) = (Arc::clone(&self.fleet), Arc::clone(&self.discovery));
         let (bus, gateway) = (Arc::clone(&self.bus), Arc::clone(&self.gateway));
         vec![
-            Arc::new(move |out, _| process.write_metrics(out)),
+            Arc::new(move |out, rights| process.write_metrics(out, rights)),
             Arc::new(move |out, _| cache.write_metrics(out)),
             Arc::new(move |out, _| fleet.write_metrics(out)),
             Arc::new(move |out, _| discovery.write_metrics(out)),

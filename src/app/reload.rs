@@ -61,6 +61,11 @@ impl Reloader {
         debug_assert!(!already, "attached once");
     }
 
+    /// The server, once it is whole.
+    pub(super) fn server(&self) -> Option<Arc<Shared>> {
+        self.running.get().map(|parts| Arc::clone(&parts.shared))
+    }
+
     /// Loads and applies; returns the keys that wait for a restart. The error says why nothing was changed.
     pub(super) async fn reload(&self) -> Result<Vec<&'static str>, String> {
         let Some(parts) = self.running.get() else {
@@ -119,6 +124,7 @@ impl Reloader {
             settings.limits = config.limits.clone();
             settings.timeouts = config.timeouts.clone();
             settings.on_loss = config.upstream_on_loss;
+            settings.slowlog = config.slowlog.clone();
             settings.access = access;
             settings.protected_mode = config.access.protected_mode;
         });

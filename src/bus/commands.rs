@@ -52,7 +52,7 @@ impl BusFamily {
         Ok(match command {
             b"CALL" => {
                 let args = CallArgs::parse(args, false)?;
-                blocked(async move {
+                cancelled(async move {
                     let result = calling::call(bus, args).await;
                     shapes::answer(proto, result, |writer, outcome| {
                         shapes::outcome(writer, &outcome)
@@ -196,6 +196,10 @@ impl BusFamily {
 
 fn later(reply: impl Future<Output = Vec<u8>> + Send + 'static) -> Answer {
     Answer::Later(Box::pin(reply))
+}
+
+fn cancelled(reply: impl Future<Output = Vec<u8>> + Send + 'static) -> Answer {
+    Answer::Cancelled(Box::pin(reply))
 }
 
 fn blocked(reply: impl Future<Output = Vec<u8>> + Send + 'static) -> Answer {

@@ -47,7 +47,10 @@ pub enum Answer {
     Given,
     /// Its reply comes soon; it is carried out even if the client goes away meanwhile.
     Later(Pending),
-    /// The client waits for something to happen: dropped when the client goes away.
+    /// As [`Answer::Later`], but dropped when the client goes away.
+    Cancelled(Pending),
+    /// The client waits for something to happen, and for how long says nothing: dropped when the client
+    /// goes away.
     Blocked(Pending),
 }
 
@@ -93,6 +96,7 @@ impl fmt::Debug for Answer {
         f.write_str(match self {
             Answer::Given => "Given",
             Answer::Later(_) => "Later",
+            Answer::Cancelled(_) => "Cancelled",
             Answer::Blocked(_) => "Blocked",
         })
     }

@@ -9,7 +9,7 @@
 //! - `load`: the order of the steps. `merge` and `environment` lay the layers over one another and
 //!   refuse unknown keys; `raw` is what serde reads; `validate` makes the types of this page of it.
 //! - One file per section with its type and its rules: `access`, `bus`, `credential`, `fleet`,
-//!   `gateway`, `http`, `limits`, `tls`, `upstream` with `endpoint`, `fleet_targets` with `targets` and
+//!   `gateway`, `http`, `limits`, `slowlog`, `tls`, `upstream` with `endpoint`, `fleet_targets` with `targets` and
 //!   `tracked_service`; `model` holds the whole. `services` reads the gateway's services file.
 //! - `listen`, `meant_for`, `period`, `secret`, `size`: single values. `effective` prints a [`Config`] as TOML.
 
@@ -37,6 +37,7 @@ mod secret;
 mod sentinel;
 mod services;
 mod size;
+mod slowlog;
 mod targets;
 #[cfg(test)]
 mod testing;
@@ -67,6 +68,7 @@ pub use services::{
     InstancesSpec, MetaInfo, PollMethod, Polling, Priority, ServerUrl, ServiceSpec, Services,
     ServicesError,
 };
+pub use slowlog::SlowlogSettings;
 pub use targets::{TargetFormat, TargetSpec, TargetsError, read_targets};
 pub use tls::{ServerTls, Tls};
 pub use tracked_service::TrackedService;

@@ -2,7 +2,7 @@
 
 use super::{
     Access, BusSettings, CacheSettings, Credential, FleetSettings, FleetTargets, GatewaySettings,
-    Http, Limits, ListenAddr, OnLoss, Source, Timeouts, Tls, Upstream, load,
+    Http, Limits, ListenAddr, OnLoss, SlowlogSettings, Source, Timeouts, Tls, Upstream, load,
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
@@ -43,6 +43,8 @@ pub struct Config {
     pub gateway: GatewaySettings,
     /// `[bus]`.
     pub bus: BusSettings,
+    /// `[slowlog]`.
+    pub slowlog: SlowlogSettings,
     /// `[tls]`.
     pub tls: Tls,
     /// `[access]`.

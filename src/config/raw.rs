@@ -27,6 +27,7 @@ pub(super) struct Config {
     pub(super) fleet: Fleet,
     pub(super) gateway: Gateway,
     pub(super) bus: Bus,
+    pub(super) slowlog: Slowlog,
     pub(super) tls: Tls,
     pub(super) access: Access,
     pub(super) credentials: BTreeMap<String, Credential>,
@@ -76,6 +77,13 @@ pub(super) struct Cache {
     pub(super) exclude: Vec<String>,
     pub(super) staleness_max: Period,
     pub(super) strict: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Slowlog {
+    pub(super) slower_than: Period,
+    pub(super) max_len: i64,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::{
     Access, Config, Credential, Limits, ListenAddr, LogFormat, OnLoss, Timeouts, Tls, Upstream,
-    bus, cache, error::Problems, fleet, fleet_targets, gateway, http, raw,
+    bus, cache, error::Problems, fleet, fleet_targets, gateway, http, raw, slowlog,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -81,6 +81,7 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         targets: fleet_targets::validate(raw.fleet, &credentials, problems),
         gateway: gateway::validate(&raw.gateway, problems),
         bus: bus::validate(&raw.bus, problems),
+        slowlog: slowlog::validate(&raw.slowlog, problems),
         tls: Tls::validate(&raw.tls, problems),
         access,
         credentials,

@@ -22,6 +22,8 @@ pub(super) struct Batch<'a> {
     pub(super) pos: usize,
     pub(super) settings: &'a Settings,
     pub(super) now: Instant,
+    /// Reads that were answered from the cache.
+    pub(super) hits: u64,
     pub(super) run: Run,
     /// Whether somebody is shown what clients send.
     pub(super) monitored: bool,

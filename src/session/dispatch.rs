@@ -21,6 +21,7 @@ use super::state::ReplyMode;
 use crate::access::changes_access;
 use crate::cache::Guard;
 use crate::command::{Effects, Handling, Pin};
+use crate::latency::Kind;
 use crate::resp::{Parsed, ReplyWriter, RequestParser, plain_get};
 use crate::upstream::ReplySink;
 
@@ -64,10 +65,12 @@ impl Session {
             pos: 0,
             settings: &settings,
             now: Instant::now(),
+            hits: 0,
             run: Run::default(),
             monitored: self.worker.shared.is_monitored(),
             reads: None,
         };
+        let asked = self.begin_times(batch.now);
         let mut requests = 0;
         let mut last = None;
         // In front of this as much waits to be handled as is read ahead, so the client may be held
@@ -95,6 +98,7 @@ impl Session {
                 }
                 Step::Wait => {
                     self.waiting = true;
+                    self.note_waiting(asked);
                     break;
                 }
                 Step::Incomplete => break,
@@ -103,6 +107,9 @@ impl Session {
         self.flush_run(input, &mut batch.run);
         let pos = batch.pos;
         self.replies.press(self.waiting && pos < relief);
+        if batch.hits > 0 {
+            self.replies.count_time(Kind::HIT, asked, batch.hits);
+        }
         if let Some(at) = last {
             self.state.entry.touch(&input[at..], pos, requests);
             WorkerStats::add(&self.worker.stats().commands, requests);

@@ -6,18 +6,20 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use tokio::task::AbortHandle;
 use tracing::error;
 
 use super::dispatch::{Flow, Request};
 use super::registry::{ClientEntry, Wish};
-use super::replies::Replies;
+use super::replies::{Asked, Replies};
 use super::run::Session;
 use super::shared::Shared;
 use super::worker::ToWorker;
 use crate::access::Denied;
 use crate::command::{Answer, Call, Caller, Rights, arity_error, arity_ok};
+use crate::latency::Kind;
 use crate::resp::ReplyWriter;
 use crate::upstream::{ReplySink, Ticket};
 
@@ -28,6 +30,14 @@ pub(super) struct Occupied {
     ticket: Option<Ticket>,
     /// The wait for something to happen; none for a command that is carried out anyway.
     blocked: Option<(Wait, AbortHandle)>,
+}
+
+/// What is remembered of a command whose time counts.
+struct Timed {
+    kind: Kind,
+    begun: Instant,
+    /// The beginning of its request; none for one that does not belong into the slow log.
+    head: Option<Box<[u8]>>,
 }
 
 /// What a client waits for, here to be dropped at once when it goes.
@@ -80,6 +90,7 @@ struct Owed {
     /// None when the client wants no reply.
     ticket: Option<Ticket>,
     done: Rc<Cell<bool>>,
+    timed: Option<Timed>,
 }
 
 impl Owed {
@@ -88,6 +99,21 @@ impl Owed {
         match self.ticket {
             Some(ticket) => self.replies.deliver(ticket, reply, 1),
             None => self.replies.wake(),
+        }
+        if let Some(timed) = &self.timed
+            && let Some(head) = &timed.head
+        {
+            let asked = timed.asked();
+            self.replies.note_slow(asked, asked.at, head);
+        }
+    }
+}
+
+impl Timed {
+    fn asked(&self) -> Asked {
+        Asked {
+            at: self.begun,
+            kind: Some(self.kind),
         }
     }
 }
@@ -119,6 +145,11 @@ impl Session {
             return Flow::Wait;
         }
         self.as_caller.called |= 1 << index;
+        let mut timed = Timed {
+            kind: Kind::family(index),
+            begun: Instant::now(),
+            head: None,
+        };
         let rights = self.rights();
         let call = Call {
             args,
@@ -139,9 +170,16 @@ impl Session {
             self.replies.reply(|out| family.call(&call, out))
         };
         match answer {
-            Answer::Given => {}
-            Answer::Later(pending) => self.occupy(pending),
-            Answer::Blocked(pending) => self.occupy_with(pending, true),
+            Answer::Given => {
+                self.replies.count_time(timed.kind, timed.begun, 1);
+                self.note_family(timed.begun, args);
+            }
+            Answer::Later(pending) => {
+                timed.head = Some(Replies::head(request.raw));
+                self.occupy_with(pending, false, Some(timed));
+            }
+            Answer::Cancelled(pending) => self.occupy_with(pending, true, Some(timed)),
+            Answer::Blocked(pending) => self.occupy_with(pending, true, None),
         }
         Flow::Done
     }
@@ -154,16 +192,22 @@ impl Session {
 
     /// Lets the client's next command wait for this one's reply.
     pub(super) fn occupy(&mut self, pending: LocalPending) {
-        self.occupy_with(pending, false);
+        self.occupy_with(pending, false, None);
     }
 
-    fn occupy_with(&mut self, pending: LocalPending, blocks: bool) {
-        let ticket = (!self.is_silent()).then(|| self.replies.expect_later());
+    /// `timed` unless the time does not count as the family's.
+    fn occupy_with(&mut self, pending: LocalPending, blocks: bool, timed: Option<Timed>) {
+        let ticket = (!self.is_silent()).then(|| {
+            let untimed = || self.replies.asked(None);
+            let asked = timed.as_ref().map_or_else(untimed, Timed::asked);
+            self.replies.expect_asked(asked)
+        });
         let done = Rc::new(Cell::new(false));
         let owed = Owed {
             replies: Rc::clone(&self.replies),
             ticket,
             done: Rc::clone(&done),
+            timed,
         };
         let wait: Wait = Rc::new(RefCell::new(Some(pending)));
         let polled = Rc::clone(&wait);

@@ -105,7 +105,7 @@ impl Worker {
             return;
         };
         match reply {
-            Some(reply) => replies.deliver(Ticket(waiter.ticket), reply, 1),
+            Some(reply) => replies.deliver_fetched(Ticket(waiter.ticket), key, reply),
             None => {
                 let mut request = Vec::new();
                 write_command(&mut request, &[b"GET", key]);

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::shared::Settings;
 use super::worker::Worker;
-use crate::command::Table;
+use crate::command::{Categories, Effects, Table};
 use crate::resp::{Args, Proto};
 use crate::upstream::{Link, LinkLimits, Retryable, spawn_link};
 
@@ -29,6 +29,9 @@ const LINK_IDLE: Duration = Duration::from_secs(60);
 /// Links for scripts: one that runs away costs one, and the next is there already. More would split
 /// what the backing reads at once into smaller pieces.
 const SCRIPT_LINKS: u8 = 4;
+
+/// No reply that came sooner is looked at apart, for the slow log: under load many take as long as that.
+const LEAST_SLOW: Duration = Duration::from_millis(1);
 
 /// What a link carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -174,6 +177,8 @@ impl Worker {
                 Rc::clone(&self.scratch),
             );
             link.count_dropped_in(Arc::clone(&self.links.dropped));
+            let shared = Arc::clone(&self.shared);
+            link.weigh_by(Rc::new(move |args| weight(&shared.settings().table, args)));
             link
         });
         link.clone()
@@ -203,6 +208,23 @@ fn link_limits(settings: &Settings) -> LinkLimits {
         in_flight: settings.limits.upstream_in_flight,
         connect: settings.timeouts.connect,
         reply: settings.timeouts.reply,
+        slow: (settings.slowlog.slower_than / 4).max(LEAST_SLOW),
+    }
+}
+
+/// How much work a request may be: one that takes the time that its value takes, one that may take
+/// longer, one that runs a program or looks at everything.
+fn weight(table: &Table, args: Args<'_>) -> u8 {
+    let Some(row) = args.get(0).and_then(|name| table.get(name)) else {
+        return 1;
+    };
+    let stores = matches!(&*row.name, "set" | "setex" | "psetex" | "getset" | "mset");
+    let program = Categories::SCRIPTING | Categories::DANGEROUS;
+    match row.effects {
+        effects if effects.intersects(Effects::BEYOND_ITS_KEYS) => 2,
+        _ if row.categories.intersects(program) => 2,
+        _ if stores || row.categories.intersects(Categories::FAST) => 0,
+        _ => 1,
     }
 }
 
@@ -211,4 +233,32 @@ fn is_read(table: &Table, args: Args<'_>) -> bool {
     args.get(0)
         .and_then(|name| table.get(name))
         .is_some_and(|row| row.is_readonly() && !row.is_write())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::ArgVec;
+
+    #[test]
+    fn scripts_weigh_more_than_ranges_and_these_more_than_values() {
+        let table = Table::shipped();
+        let weight = |command: &str| {
+            let args: ArgVec = command.split(' ').collect();
+            weight(&table, args.as_args())
+        };
+        for (command, wanted) in [
+            ("GET a", 0),
+            ("set a 1", 0),
+            ("HGETALL a", 1),
+            ("SUNION a b", 1),
+            ("NEW.COMMAND", 1),
+            ("EVAL x 0", 2),
+            ("KEYS *", 2),
+            ("SORT a", 2),
+            ("DEBUG SLEEP 1", 2),
+        ] {
+            assert_eq!(weight(command), wanted, "{command}");
+        }
+    }
 }

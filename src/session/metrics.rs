@@ -3,11 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use super::shared::Shared;
+use crate::command::Rights;
 use crate::metrics::{self, Exposition};
 
 impl Shared {
-    /// Writes the metrics of the process, its clients and their commands.
-    pub fn write_metrics(&self, out: &mut Exposition) {
+    /// Writes the metrics of the process, its clients and their commands. Only an administrator sees
+    /// the names of users.
+    pub fn write_metrics(&self, out: &mut Exposition, rights: &Rights) {
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         out.metric(&metrics::BUILD_INFO).sample(&version, true);
         out.value(&metrics::UPTIME, self.started.elapsed().as_secs_f64());
@@ -19,6 +21,7 @@ impl Shared {
         out.value(&metrics::AUTH_FAILURES, logins.failures());
         out.value(&metrics::COMMANDS, self.total(|stats| &stats.commands));
         out.value(&metrics::FORWARDED, self.total(|stats| &stats.forwarded));
+        self.latency.write_metrics(out, rights.is_admin());
         let dropped = self.dropped_pushes.load(Ordering::Relaxed);
         out.value(&metrics::DROPPED_PUSHES, dropped);
         out.value(&metrics::PINNED, self.pinned.used());

@@ -13,6 +13,7 @@
 //! - `links` are the shared links of a worker, and which of them carries a client's next commands.
 //! - `family` calls Respite's own commands, which may answer later.
 //! - `monitor` shows what clients send to those who ask for it.
+//! - `times` says when commands begin to count for their latencies.
 //! - `local`, `client_…`, `command_command`, `info` answer what the backing does not.
 //! - [`internal`] is a client inside the process.
 //! - `memory` keeps what all clients make Respite hold within its bound.
@@ -53,4 +54,5 @@ mod request;
 mod run;
 pub mod shared;
 mod state;
+mod times;
 pub mod worker;

@@ -66,6 +66,7 @@ impl Session {
         };
         match found {
             Lookup::Hit => {
+                batch.hits += 1;
                 self.count_hit();
                 if run.requests > 0 {
                     self.flush_run(input, run);

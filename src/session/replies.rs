@@ -12,6 +12,8 @@ mod ending;
 mod inner;
 mod output;
 mod place;
+mod slow;
+mod timing;
 mod window;
 
 use std::cell::{Cell, RefCell};
@@ -25,11 +27,15 @@ use tokio::io::AsyncWrite;
 
 use self::output::Output;
 use self::place::{Fate, Place, Shown, Source};
+pub(crate) use self::slow::Slow;
+pub(crate) use self::timing::Asked;
+use self::timing::{Sent, Timing};
 pub(crate) use self::window::Asks;
 use self::window::Window;
 use crate::cache::Guard;
+use crate::latency::Kind;
 use crate::stream::Stream;
-use crate::upstream::{Failure, ReplySink, Ticket};
+use crate::upstream::{Failure, ReplySink, SlowReply, Ticket};
 
 /// Bytes that wait for the client, beyond which nothing more is fetched for one that can read.
 const BACKLOG: usize = 1024 * 1024;
@@ -94,6 +100,7 @@ struct Inner {
     limit: usize,
     cut: Option<Cut>,
     window: Window,
+    timing: Timing,
     /// Bytes that the client has taken so far.
     taken: u64,
     /// Since when more than the limit has waited, and what had been taken then.
@@ -155,6 +162,18 @@ impl Replies {
     /// Takes a place for `replies` replies that come over one connection. `guard` is let go when they
     /// are in.
     pub(crate) fn expect(&self, replies: u32, then: Then, guard: Option<Guard>) -> Ticket {
+        let asked = self.asked(Some(Kind::FORWARD));
+        self.expect_as(asked, None, replies, then, guard)
+    }
+
+    fn expect_as(
+        &self,
+        asked: Asked,
+        sent: Option<Sent>,
+        replies: u32,
+        then: Then,
+        guard: Option<Guard>,
+    ) -> Ticket {
         let mut inner = self.inner.borrow_mut();
         if inner.ending {
             return NOBODY;
@@ -173,11 +192,18 @@ impl Replies {
             fate,
             early: Vec::new(),
             guard,
+            asked,
+            sent,
         })
     }
 
-    /// Takes a place for a reply that somebody else than a connection brings.
+    /// Takes a place for a reply that is fetched into the cache.
     pub(crate) fn expect_later(&self) -> Ticket {
+        self.expect_asked(self.asked(Some(Kind::FETCH)))
+    }
+
+    /// Takes a place for a reply that somebody else than a connection brings.
+    pub(crate) fn expect_asked(&self, asked: Asked) -> Ticket {
         let mut inner = self.inner.borrow_mut();
         if inner.ending {
             return NOBODY;
@@ -189,6 +215,8 @@ impl Replies {
             fate: Fate::Pass,
             early: Vec::new(),
             guard: None,
+            asked,
+            sent: None,
         })
     }
 
@@ -418,6 +446,10 @@ impl ReplySink for Replies {
         if let Some(task) = &inner.task {
             task.wake_by_ref();
         }
+    }
+
+    fn slow(&self, ticket: Ticket, reply: SlowReply<'_>) {
+        self.note_slow_reply(ticket, reply);
     }
 
     fn abort(&self) {

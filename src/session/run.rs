@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use super::cached::{Cover, QueuedKeys};
 use super::family::{AsCaller, Occupied};
 use super::fetching::Fetching;
-use super::input::{Input, READ_AHEAD};
+use super::input::{Input, LEAST_ROOM, READ_AHEAD};
 use super::links::Lane;
 use super::memory::Held;
 use super::monitor::Monitoring;
@@ -24,6 +24,7 @@ use super::pinned::{Answers, Leftover, Pinned};
 use super::queueing::Queue;
 use super::replies::{Cut, Replies};
 use super::state::{Broken, ConnState};
+use super::times::Timing;
 use super::worker::{NewClient, Socket, Worker};
 use crate::config::OnLoss;
 use crate::resp::{ArgVec, RequestParser};
@@ -32,8 +33,6 @@ use crate::upstream::{FillLink, Link, UpstreamError};
 
 /// Rounds of reading before other sessions get their turn.
 const TURNS: usize = 8;
-/// Bytes that are read at once at the least.
-const LEAST_ROOM: usize = 4096;
 /// How long a TLS client may take for its handshake.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -79,6 +78,7 @@ pub(super) struct Session {
     pub(super) closing: bool,
     /// The request at the front of the input has to wait for something.
     pub(super) waiting: bool,
+    pub(super) timing: Timing,
     /// It was this client itself that ended its connection with `CLIENT KILL`.
     pub(super) killed_itself: bool,
     /// The settings that the session has seen.
@@ -184,6 +184,7 @@ impl Session {
             parser: RequestParser::default(),
             closing: false,
             waiting: false,
+            timing: Timing::default(),
             killed_itself: false,
             generation,
             stream,
@@ -274,6 +275,9 @@ impl Session {
         if let Poll::Ready(written) = self.replies.poll_write(&mut self.stream, cx) {
             written?;
         }
+        if self.replies.has_slow() {
+            self.log_slow();
+        }
         // Whoever waited for the client to read has its turn now.
         progress |= backlogged && !self.replies.is_backlogged();
         progress |= full && !self.replies.is_full();
@@ -333,28 +337,11 @@ impl Session {
         Ok(true)
     }
 
-    /// How much input may wait. Behind a blocked command as much as a request may have, as in
-    /// Redis: a client that goes away is not noticed before all that it had sent is read.
-    fn read_ahead(&self) -> usize {
-        if self.waits_for_ever() {
-            self.worker.settings().limits.request_bytes.max(READ_AHEAD)
-        } else {
-            READ_AHEAD
-        }
-    }
-
     /// Whether its own connection to the backing is blocked.
-    fn waits_for_ever(&self) -> bool {
+    pub(super) fn waits_for_ever(&self) -> bool {
         self.pinned
             .as_ref()
             .is_some_and(|pinned| pinned.waits_for_ever())
-    }
-
-    /// The buffer for the request at hand, when `have` bytes of it are here: it grows with what
-    /// came, not to what was announced.
-    fn room_for(&self, have: usize) -> usize {
-        let ahead = have.clamp(LEAST_ROOM, READ_AHEAD);
-        self.parser.needed().min(have + ahead).max(have)
     }
 
     /// Handles what can be handled of the input; returns how many bytes that were.

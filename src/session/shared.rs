@@ -18,8 +18,10 @@ use super::worker::ToWorker;
 use crate::access::{AccessList, Logins};
 use crate::cache::Cache;
 use crate::command::{Family, InfoSource, OwnRow, Table};
-use crate::config::{Limits, OnLoss, Timeouts};
+use crate::config::{Limits, OnLoss, SlowlogSettings, Timeouts};
+use crate::latency::Latency;
 use crate::resp::{Proto, Value, parse_reply};
+use crate::slowlog::SlowLog;
 use crate::upstream::{Backing, BackingState, PinnedCount, ServerHello, SwapWatch};
 
 /// Everything that sessions look at and that may be replaced while they run, as one value.
@@ -33,6 +35,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// `upstream_on_loss`.
     pub on_loss: OnLoss,
+    /// `[slowlog]`.
+    pub slowlog: SlowlogSettings,
     /// `[access]`.
     pub access: Arc<AccessList>,
     /// Logins that failed.
@@ -87,6 +91,10 @@ pub struct Shared {
     pub stats: Vec<WorkerStats>,
     /// Pushes on shared links that nobody asked for.
     pub dropped_pushes: Arc<AtomicU64>,
+    /// How long commands took.
+    pub latency: Latency,
+    /// Commands that took long.
+    pub slowlog: SlowLog,
     /// When the process began to serve.
     pub started: Instant,
     /// What all clients make Respite keep.
@@ -116,6 +124,8 @@ impl Shared {
     ) -> Self {
         let rows: Vec<_> = families.iter().map(|family| family.rows()).collect();
         settings.table = Arc::new(Table::shipped().with_families(&rows));
+        let names = rows.iter().map(|rows| family_name(rows));
+        let latency = Latency::new(workers, names);
         Shared {
             backing,
             cache,
@@ -128,6 +138,8 @@ impl Shared {
             info,
             stats: (0..workers).map(|_| WorkerStats::default()).collect(),
             dropped_pushes: Arc::default(),
+            latency,
+            slowlog: SlowLog::new(settings.slowlog.slower_than, settings.slowlog.max_len),
             started: Instant::now(),
             memory: Memory::default(),
             settings: ArcSwap::from_pointee(settings),
@@ -147,6 +159,8 @@ impl Shared {
         let mut settings = Settings::clone(&self.settings.load());
         settings.generation += 1;
         change(&mut settings);
+        self.slowlog
+            .set(settings.slowlog.slower_than, settings.slowlog.max_len);
         self.settings.store(Arc::new(settings));
         drop(replacing);
         self.broadcast(|| ToWorker::Refresh);
@@ -242,6 +256,13 @@ fn has_foreign_modules(hello: &ServerHello) -> bool {
         })
     };
     modules.iter().any(is_foreign)
+}
+
+/// The name of a family: what its commands have in common, `cache` of `CACHE.STATS`.
+fn family_name(rows: &[OwnRow]) -> String {
+    let first = rows.first().map_or("", |row| row.name);
+    let name = first.split('.').next().unwrap_or_default();
+    name.to_ascii_lowercase()
 }
 
 impl fmt::Debug for Shared {

@@ -43,6 +43,8 @@ pub(crate) struct ConnState {
     pub(crate) proto: Proto,
     pub(crate) db: u32,
     pub(crate) user: Option<(UserId, String)>,
+    /// Grows whenever the client becomes somebody else.
+    pub(crate) logins: u32,
     pub(crate) reply: ReplyMode,
     /// The client believes that it is in a transaction, and it is in none.
     pub(crate) broken: Option<Broken>,
@@ -62,6 +64,7 @@ impl ConnState {
             proto: Proto::Resp2,
             db,
             user: trusted.then(|| (UserId::TRUSTED, "default".to_owned())),
+            logins: 0,
             reply: ReplyMode::On,
             broken: None,
             watch_lost: false,
@@ -90,6 +93,7 @@ impl ConnState {
     pub(crate) fn set_user(&mut self, user: Option<(UserId, String)>) {
         let name = user.as_ref().map_or("default", |(_, name)| name.as_str());
         self.entry.update(|facts| name.clone_into(&mut facts.user));
+        self.logins = self.logins.wrapping_add(1);
         self.user = user;
     }
 }

@@ -29,6 +29,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// How often a worker looks at the clock.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Whom a client's commands count for before it logs in, as `CLIENT LIST` has it.
+const NOBODY: &str = "default";
+
 /// A message to a worker.
 pub enum ToWorker {
     /// Serve this client.
@@ -175,7 +178,9 @@ impl Worker {
 
     fn serve(self: &Rc<Self>, client: NewClient) {
         let settings = self.settings();
+        let times = self.shared.latency.times(self.index, NOBODY);
         let replies = Rc::new(Replies::new(settings.limits.client_output_bytes));
+        replies.set_times(times);
         let id = client.entry.id;
         self.sessions.borrow_mut().insert(id, Rc::clone(&replies));
         let worker = Rc::clone(self);

@@ -13,6 +13,7 @@
 
 mod loss;
 mod sink;
+mod wait;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -22,7 +23,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-pub use self::sink::{Failure, ReplySink, Ticket};
+pub use self::sink::{Failure, ReplySink, SlowReply, Ticket};
+pub use self::wait::{Share, Weigh};
+use self::wait::{Slowest, Waits};
 use super::error::{Sent, UpstreamError};
 use super::frame_reader::{FrameReader, Frames};
 use super::write_buf::WriteBuf;
@@ -39,10 +42,6 @@ const TRUSTED: RequestLimits = RequestLimits {
 /// Request bytes a link holds before its users must wait.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
-/// A link on which nothing came for so long, with commands outstanding, is silent: the backing is busy
-/// or holds somebody back. A round trip takes far less, and a script that runs for longer is rare.
-const SILENT: Duration = Duration::from_millis(100);
-
 /// The bounds of a link.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkLimits {
@@ -52,6 +51,8 @@ pub struct LinkLimits {
     pub connect: Duration,
     /// How long a reply may take.
     pub reply: Option<Duration>,
+    /// Replies that took so long are told of apart.
+    pub slow: Duration,
 }
 
 /// Says which requests may be sent twice.
@@ -86,8 +87,7 @@ pub(super) struct Inner {
     /// The clock found that the backing does not answer.
     pub(super) reply_overdue: bool,
     last_used: Instant,
-    /// When something last came.
-    heard: Instant,
+    waits: Waits,
     silent: bool,
     /// It is to be connected before anything is asked of it.
     eager: bool,
@@ -117,6 +117,7 @@ struct Pending {
     /// Requests at the start that are answered and delivered.
     delivered: u32,
     at: Instant,
+    slowest: Slowest,
     what: What,
 }
 
@@ -148,7 +149,7 @@ impl Link {
                 retryable,
                 reply_overdue: false,
                 last_used: Instant::now(),
-                heard: Instant::now(),
+                waits: Waits::new(),
                 silent: false,
                 eager: false,
             })),
@@ -248,6 +249,11 @@ impl Link {
         self.inner.borrow_mut().dropped = dropped;
     }
 
+    /// Tells of slow replies by how much work their requests may be.
+    pub fn weigh_by(&self, weigh: Rc<Weigh>) {
+        self.inner.borrow_mut().waits.weigh = Some(weigh);
+    }
+
     /// Gives up the link: its task ends, what is queued fails.
     pub fn close(&self) {
         let mut inner = self.inner.borrow_mut();
@@ -308,21 +314,13 @@ impl Inner {
             scanned: 0,
             delivered: 0,
             at,
+            slowest: Slowest::default(),
             what,
         });
     }
 
     pub(super) fn wanted(&self) -> bool {
         self.eager || !self.pending.is_empty()
-    }
-
-    fn is_silent(&self, now: Instant) -> bool {
-        let since = |front: &Pending| now.duration_since(front.at.max(self.heard));
-        matches!(self.state, LinkState::Up)
-            && self
-                .pending
-                .front()
-                .is_some_and(|front| since(front) > SILENT)
     }
 
     /// The failure that new commands get at once, when connecting has failed for too long.
@@ -355,7 +353,7 @@ impl Inner {
         if self.silent {
             self.silent = false;
         }
-        self.heard = Instant::now();
+        self.note_wait();
         // What was understood in front of an error is kept, for `lose`.
         let mut reader = std::mem::take(&mut self.reader);
         let result = reader.feed(fresh, |frames| self.apply(frames));
@@ -383,6 +381,7 @@ impl Inner {
             front.scanned += replies;
             self.in_flight -= replies as usize;
             if front.scanned == front.replies {
+                self.waits.note_answered(front, &self.out, self.limits.slow);
                 front.deliver(frames.take(), front.replies);
                 self.begun = false;
                 self.pop_answered();

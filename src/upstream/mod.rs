@@ -32,7 +32,7 @@ pub use direct::{Dialer, DirectConn};
 pub use error::{Sent, UpstreamError};
 pub use fill_link::{Fence, Fetch, FillEvents, FillLink, Tracking, spawn_fill_link};
 pub(crate) use frame_reader::{FrameReader, Frames, Turn};
-pub use link::{Failure, Link, LinkLimits, ReplySink, Retryable, Ticket};
+pub use link::{Failure, Link, LinkLimits, ReplySink, Retryable, Share, SlowReply, Ticket, Weigh};
 pub use link_task::{Scratch, spawn_link};
 pub use pool::{PinnedCount, PinnedPool, PooledConn};
 pub use server_hello::ServerHello;

@@ -157,7 +157,8 @@ impl Pinned {
             Expect::Exec(_) | Expect::Discard => self.sent_multi = false,
             _ => {}
         }
-        let ticket = to.expect(1, then, guard);
+        let blocks = matches!(expect, Expect::Blocking);
+        let ticket = to.expect_pinned(request, blocks, then, guard);
         self.queue(request, expect, Some(ticket));
     }
 

@@ -27,11 +27,15 @@ impl Inner {
             from,
             fate,
             early,
+            asked,
+            sent,
             ..
         } = &mut self.places[at]
         else {
             return;
         };
+        let asked = *asked;
+        let sent = if replies > 0 { sent.take() } else { None };
         *left -= replies;
         match from {
             Source::Link => self.outstanding -= replies as usize,
@@ -53,6 +57,9 @@ impl Inner {
         }
         if whole {
             self.finish(at);
+        }
+        if replies > 0 {
+            self.count_delivered(asked, sent, replies);
         }
     }
 

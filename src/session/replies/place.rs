@@ -1,5 +1,6 @@
 //! The places that replies take in the order of requests.
 
+use super::timing::{Asked, Sent};
 use super::{Hold, Rewrite};
 use crate::cache::Guard;
 
@@ -12,6 +13,9 @@ pub(super) enum Place {
         fate: Fate,
         early: Vec<u8>,
         guard: Option<Guard>,
+        asked: Asked,
+        /// What was sent on the client's own connection.
+        sent: Option<Sent>,
     },
     /// A reply that is in and may not be shown yet.
     Held {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::*;
+use crate::latency::{Counts, Latency};
 
 fn out(replies: &Replies) -> String {
     String::from_utf8(replies.inner.borrow().out.first().to_vec()).expect("text")
@@ -237,4 +238,47 @@ fn what_waits_behind_a_reply_counts_as_well() {
     assert!(replies.is_full() && replies.is_backlogged());
     replies.close();
     assert!(!replies.is_full());
+}
+
+#[test]
+fn times_are_counted_when_the_replies_are_in() {
+    let latency = Latency::new(1, ["cache".to_owned()]);
+    let replies = Replies::new(1000);
+    replies.set_times(latency.times(0, "ann"));
+    let counts = || -> Vec<u64> { latency.by_kind().iter().map(Counts::count).collect() };
+    let forwarded = replies.expect(2, Then::Pass, None);
+    let pinned = replies.expect_pinned(b"", false, Then::Pass, None);
+    let blocked = replies.expect_pinned(b"", true, Then::Pass, None);
+    let fetched = replies.expect_later();
+    let family = replies.expect_asked(replies.asked(Some(Kind::family(0))));
+    let untimed = replies.expect_asked(replies.asked(None));
+    replies.deliver(forwarded, b"a", 0);
+    assert_eq!(counts(), [0; 5]);
+    replies.deliver(forwarded, b"ab", 2);
+    assert_eq!(counts(), [0, 0, 2, 0, 0]);
+    replies.deliver(pinned, b"c", 1);
+    replies.deliver(blocked, b"d", 1);
+    assert_eq!(counts(), [0, 0, 2, 1, 0]);
+    replies.deliver(family, b"f", 1);
+    replies.deliver(fetched, b"e", 1);
+    replies.deliver(untimed, b"g", 1);
+    assert_eq!(counts(), [0, 1, 2, 1, 1]);
+}
+
+#[test]
+fn what_is_behind_a_wait_on_purpose_begins_to_count_when_it_ends() {
+    let replies = Replies::new(1000);
+    let long_ago = Instant::now()
+        .checked_sub(Duration::from_secs(60))
+        .expect("a machine that is up for a minute");
+    replies.asked_at(long_ago);
+    let blocked = replies.expect_pinned(b"BLPOP", true, Then::Pass, None);
+    replies.expect_pinned(b"ECHO", false, Then::Pass, None);
+    let behind = || match replies.inner.borrow().places.back() {
+        Some(Place::Awaited { asked, .. }) => asked.at,
+        _ => panic!("no place"),
+    };
+    assert_eq!(behind(), long_ago);
+    replies.deliver(blocked, b"x", 1);
+    assert!(behind() > long_ago);
 }

@@ -1,5 +1,8 @@
 //! Where the replies of a link go, and what comes in their place when they are lost.
 
+use std::time::Instant;
+
+use super::wait::Share;
 use crate::resp::{Proto, ReplyWriter};
 use crate::upstream::error::{Sent, UpstreamError};
 
@@ -12,6 +15,8 @@ pub trait ReplySink {
     /// Takes `bytes`, in which `replies` replies of `ticket` end. The last bytes may be the beginning of a
     /// reply whose rest follows.
     fn deliver(&self, ticket: Ticket, bytes: &[u8], replies: u32);
+    /// Hears that the replies which are delivered next took long.
+    fn slow(&self, _ticket: Ticket, _reply: SlowReply<'_>) {}
     /// The reply that was begun cannot be finished; the reader has to be cut off.
     fn abort(&self);
     /// `replies` replies of `ticket` will not come, for this reason.
@@ -19,6 +24,17 @@ pub trait ReplySink {
     /// Whether a loss ends the reader, who then sees nothing of what it asked later: that is not to
     /// be executed either.
     fn ends_with_loss(&self) -> bool;
+}
+
+/// A reply that took long.
+#[derive(Debug, Clone)]
+pub struct SlowReply<'a> {
+    /// The request; of several whose replies came together, the heaviest.
+    pub request: &'a [u8],
+    /// When the backing could begin with it: it was sent, and all before it were answered.
+    pub begun: Instant,
+    /// Says whether it was this one that took long, or another one that was answered together with it.
+    pub share: Share,
 }
 
 /// Why a command has no reply.

@@ -41,6 +41,7 @@ fn link() -> Link {
         in_flight: 100,
         connect: Duration::from_secs(5),
         reply: None,
+        slow: Duration::from_secs(60),
     };
     let link = Link::new(limits, Rc::new(|args: Args<'_>| &args[0] == b"GET"));
     link.inner.borrow_mut().state = LinkState::Up;

@@ -47,6 +47,7 @@ fn link() -> Link {
         in_flight: 1000,
         connect: Duration::from_secs(1000),
         reply: None,
+        slow: Duration::from_secs(60),
     };
     let is_get = |args: Args<'_>| args[0].eq_ignore_ascii_case(b"GET");
     Link::new(limits, Rc::new(is_get))

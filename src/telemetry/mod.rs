@@ -1,4 +1,8 @@
-//! Logging: tracing events to stderr. It declares no metrics.
+//! Logging: tracing events to stderr, and the last warnings in memory. It declares no metrics.
+
+mod recent;
+
+pub use recent::{Line, recent};
 
 use crate::config::LogFormat;
 use std::{
@@ -44,7 +48,7 @@ static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 /// If a filter cannot be parsed, or if the process logs already.
 pub fn init(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
     let (filter, handle) = reload::Layer::new(filter(env::var(VARIABLE).ok().as_deref(), level)?);
-    let registry = registry().with(filter);
+    let registry = registry().with(filter).with(recent::Remember);
     // A closed stderr must not turn the report of a lost line into a panic.
     let lines = fmt::layer()
         .with_writer(io::stderr)

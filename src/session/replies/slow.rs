@@ -1,0 +1,112 @@
+//! Replies that took long, until they are written: whoever reads slowly is part of the time.
+
+use std::time::{Duration, Instant};
+
+use super::Replies;
+use super::place::Place;
+use super::timing::{Asked, Timing};
+use crate::upstream::{ReplySink, Share, SlowReply, Ticket};
+
+/// Quicker ones are not worth a look.
+pub(super) const SLOW: Duration = Duration::from_millis(1);
+/// So many are remembered until they are written; further ones are not told of.
+const MOST: usize = 16;
+/// Of a request so many bytes are remembered: more than are shown.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// A reply that took long.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    /// The beginning of its request.
+    pub(crate) request: Box<[u8]>,
+    /// When the request was read.
+    pub(crate) asked: Instant,
+    /// When the backing could begin with it.
+    pub(crate) begun: Instant,
+    /// When the reply came.
+    pub(crate) came: Instant,
+    /// Of replies that came together.
+    pub(crate) share: Option<Share>,
+}
+
+/// What is remembered of a request.
+pub(super) fn head(request: &[u8]) -> Box<[u8]> {
+    request[..request.len().min(HEAD_BYTES)].into()
+}
+
+impl Replies {
+    /// Whether there are slow replies that the client has been sent.
+    #[inline]
+    pub(crate) fn has_slow(&self) -> bool {
+        let inner = self.inner.borrow();
+        !inner.timing.slow.is_empty() && inner.out.unwritten() == 0
+    }
+
+    /// Takes them.
+    pub(crate) fn take_slow(&self) -> Vec<Slow> {
+        std::mem::take(&mut self.inner.borrow_mut().timing.slow)
+    }
+
+    /// Brings what was fetched for a key.
+    pub(crate) fn deliver_fetched(&self, ticket: Ticket, key: &[u8], reply: &[u8]) {
+        let asked = self.inner.borrow().asked_for(ticket);
+        self.deliver(ticket, reply, 1);
+        if let Some(asked) = asked.filter(|asked| asked.at.elapsed() >= SLOW) {
+            let mut request = Vec::new();
+            crate::resp::write_command(&mut request, &[b"GET", key]);
+            self.note_slow(asked, asked.at, &request);
+        }
+    }
+
+    /// Notes a command that may have taken long, worked on since `begun`.
+    pub(crate) fn note_slow(&self, asked: Asked, begun: Instant, request: &[u8]) {
+        let mut inner = self.inner.borrow_mut();
+        if asked.at.elapsed() >= SLOW {
+            inner.timing.note_slow(asked, begun, request, None);
+        }
+    }
+
+    /// What is remembered of a request that may turn out to be slow.
+    pub(crate) fn head(request: &[u8]) -> Box<[u8]> {
+        head(request)
+    }
+
+    pub(super) fn note_slow_reply(&self, ticket: Ticket, reply: SlowReply<'_>) {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(asked) = inner.asked_for(ticket) {
+            inner
+                .timing
+                .note_slow(asked, reply.begun, reply.request, Some(reply.share));
+        }
+    }
+}
+
+impl super::Inner {
+    fn asked_for(&self, ticket: Ticket) -> Option<Asked> {
+        match &self.places[self.index(ticket)?] {
+            Place::Awaited { asked, .. } => Some(*asked),
+            _ => None,
+        }
+    }
+}
+
+impl Timing {
+    pub(super) fn note_slow(
+        &mut self,
+        asked: Asked,
+        begun: Instant,
+        request: &[u8],
+        share: Option<Share>,
+    ) {
+        // Waiting on purpose is not slow.
+        if asked.kind.is_some() && self.slow.len() < MOST {
+            self.slow.push(Slow {
+                request: head(request),
+                asked: asked.at,
+                begun: begun.max(asked.at),
+                came: Instant::now(),
+                share,
+            });
+        }
+    }
+}
