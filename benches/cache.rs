@@ -48,7 +48,7 @@ impl Bench {
             staleness_max: HOUR,
             strict: false,
         });
-        let filler = Filler::new(Arc::clone(&cache), 0, Box::new(|_, _, _| {}));
+        let filler = Filler::new(Arc::clone(&cache), 0, 0, Box::new(|_, _, _| {}));
         filler.connected(true);
         let now = Instant::now();
         filler.answered(now);

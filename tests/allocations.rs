@@ -86,7 +86,7 @@ impl Server {
 #[test]
 fn a_hit_allocates_nothing() {
     let cache = cache();
-    let filler = Filler::new(Arc::clone(&cache), 0, Box::new(|_, _, _| {}));
+    let filler = Filler::new(Arc::clone(&cache), 0, 0, Box::new(|_, _, _| {}));
     let epoch = filler.connected(true);
     let now = Instant::now();
     filler.answered(now);

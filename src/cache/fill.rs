@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::entry::{Waiter, write_nil};
 use super::lease::Lease;
+use super::links::NodeLinks;
 use super::mutant::{Mutant, is_active};
 use super::store::{Cache, Fill, is_nil};
 use crate::config::CacheMode;
@@ -15,9 +16,10 @@ use crate::resp::Proto;
 /// and the session has to ask in another way.
 pub type Deliver = dyn Fn(Waiter, &[u8], Option<&[u8]>);
 
-/// The cache's side of a fill link of one database.
+/// The cache's side of a fill link to one database of a node.
 pub struct Filler {
     cache: Arc<Cache>,
+    links: Arc<NodeLinks>,
     lease: Arc<Lease>,
     db: u32,
     deliver: Box<Deliver>,
@@ -27,8 +29,9 @@ pub struct Filler {
 
 impl Filler {
     /// A filler that hands replies to `deliver`, which is given the waiter, the key and the reply.
-    pub fn new(cache: Arc<Cache>, db: u32, deliver: Box<Deliver>) -> Self {
+    pub fn new(cache: Arc<Cache>, node: u32, db: u32, deliver: Box<Deliver>) -> Self {
         Filler {
+            links: cache.links.of(node),
             lease: cache.new_lease(),
             cache,
             db,
@@ -66,7 +69,7 @@ impl Filler {
     /// backing tells what changes.
     pub fn connected(&self, tracking: bool) -> u64 {
         self.tracks.set(Some(tracking));
-        self.cache.links.up(tracking);
+        self.links.up(tracking);
         self.lease.set_endless(!tracking);
         self.lease.epoch()
     }
@@ -83,6 +86,11 @@ impl Filler {
             self.cache.epoch_ended();
         }
         next
+    }
+
+    /// Notes that the node has refused to track; true when that is news.
+    pub fn note_refused(&self) -> bool {
+        self.links.refuse()
     }
 
     fn end_epoch(&self) {
@@ -181,7 +189,7 @@ impl Filler {
     pub fn lost(&self) {
         self.end_epoch();
         if let Some(tracked) = self.tracks.take() {
-            self.cache.links.down(tracked);
+            self.links.down(tracked);
         }
     }
 
@@ -227,7 +235,7 @@ impl Filler {
 impl Drop for Filler {
     fn drop(&mut self) {
         if let Some(tracked) = self.tracks.take() {
-            self.cache.links.down(tracked);
+            self.links.down(tracked);
         }
     }
 }

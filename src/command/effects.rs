@@ -47,6 +47,8 @@ bitflags! {
         /// Changes what `INFO` tells in a way that people poll for: a save that has begun, a counter that was
         /// reset, a setting, a role.
         const TOLD_BY_INFO = 1 << 15;
+        /// Is for the masters of all nodes of a cluster.
+        const EVERY_MASTER = 1 << 16;
     }
 }
 
@@ -125,6 +127,27 @@ fn by_name(name: &str) -> Effects {
     }
 }
 
+/// What is for all nodes, as the tips of servers since 7.0 have it.
+fn is_for_all(name: &str) -> bool {
+    let (command, sub) = name.split_once('|').unwrap_or((name, ""));
+    match command {
+        "flushall" | "flushdb" | "dbsize" | "keys" | "randomkey" | "wait" => true,
+        "config" => sub == "set",
+        "function" => matches!(
+            sub,
+            "delete" | "flush" | "kill" | "load" | "restore" | "stats"
+        ),
+        "latency" => matches!(
+            sub,
+            "doctor" | "graph" | "histogram" | "history" | "latest" | "reset"
+        ),
+        "memory" => matches!(sub, "doctor" | "malloc-stats" | "purge" | "stats"),
+        "script" => matches!(sub, "exists" | "flush" | "kill" | "load"),
+        "slowlog" => matches!(sub, "get" | "len" | "reset"),
+        _ => false,
+    }
+}
+
 /// Written without keys, and no key of a database changes: libraries and scripts.
 fn is_no_data(name: &str) -> bool {
     name == "function" || name.starts_with("function|") || name.starts_with("script|")
@@ -167,6 +190,7 @@ fn own(row: &Row) -> Effects {
     if matches!(row.handling, Handling::Local(_) | Handling::Family(_)) {
         return effects;
     }
+    effects.set(Effects::EVERY_MASTER, row.for_all || is_for_all(name));
     let (write, readonly) = (
         row.flags.contains(Flags::WRITE),
         row.flags.contains(Flags::READONLY),

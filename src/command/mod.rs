@@ -26,6 +26,7 @@ mod reply;
 mod rights;
 mod row;
 mod shipped;
+mod slot;
 mod split;
 mod table;
 
@@ -46,5 +47,6 @@ pub use own::{ArgKind, OwnArg, OwnRow};
 pub use reply::{EntryLen, merge_all, merge_count, merge_list, own_getkeys};
 pub use rights::{Judge, Rights};
 pub use row::{Channel, Handling, Local, Pin, Row, arity_ok};
+pub use slot::slot_of;
 pub use split::{Split, split_names};
 pub use table::{Table, TableError};

@@ -13,8 +13,12 @@ use super::table::TableError;
 use crate::resp::Value;
 
 // Positions in an entry of Redis 7.
+const TIPS_AT: usize = 7;
 const SPECS_AT: usize = 8;
 const SUBCOMMANDS_AT: usize = 9;
+
+/// The tips that say that a command is for all nodes of a cluster.
+const FOR_ALL: [&str; 2] = ["request_policy:all_nodes", "request_policy:all_shards"];
 
 /// Reads one entry; none for a null, which stands for an unknown command.
 pub(super) fn read_row(entry: &Value<'_>) -> Result<Option<Row>, TableError> {
@@ -47,7 +51,9 @@ pub(super) fn read_row(entry: &Value<'_>) -> Result<Option<Row>, TableError> {
         true => Categories::implied_by(flags),
         false => named,
     };
+    let tips = values.get(TIPS_AT).map(strings).unwrap_or_default();
     let mut row = Row {
+        for_all: tips.iter().any(|tip| FOR_ALL.contains(tip)),
         keys: keys(&name, flags, range, values.get(SPECS_AT)),
         handling: handling(&name, flags),
         name: name.into(),

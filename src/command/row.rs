@@ -113,6 +113,8 @@ pub struct Row {
     pub keys: Keys,
     /// What Respite does with the command.
     pub handling: Handling,
+    /// The backing's tips say that it is for all nodes of a cluster.
+    pub for_all: bool,
     /// What it may do, worked out from the above when the row is taken into a table.
     pub effects: Effects,
     /// Commands that tell or do the same, in lower case: rules about one of them are about this one, too.

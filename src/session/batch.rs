@@ -4,13 +4,15 @@ use std::time::Instant;
 
 use super::shared::Settings;
 use crate::cache::Guard;
+use crate::upstream::{HOME, NodeId};
 
-/// Requests that follow each other to the shared link: `bytes` of the input from `start`.
-#[derive(Default)]
+/// Requests that follow each other to one node, on a shared link: `bytes` of the input from `start`.
 pub(super) struct Run {
     pub(super) start: usize,
     pub(super) end: usize,
     pub(super) requests: u32,
+    /// Where it goes.
+    pub(super) node: NodeId,
     pub(super) guard: Option<Guard>,
     pub(super) wrote: bool,
 }
@@ -43,6 +45,19 @@ pub(super) enum Step {
     Wait,
     /// More bytes are needed, or nothing more is taken.
     Incomplete,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Run {
+            start: 0,
+            end: 0,
+            requests: 0,
+            node: HOME,
+            guard: None,
+            wrote: false,
+        }
+    }
 }
 
 impl Run {

@@ -13,7 +13,7 @@ use crate::command::{
 };
 use crate::config::CacheMode;
 use crate::resp::Args;
-use crate::upstream::Ticket;
+use crate::upstream::{NodeId, Ticket};
 
 /// A transaction with more keys than this protects all keys.
 const MOST_QUEUED_KEYS: usize = 1000;
@@ -98,11 +98,11 @@ impl Session {
         let dbs = self.databases();
         if request.handling() == Handling::Pin(Pin::Exec) {
             let queued = std::mem::take(&mut self.queued);
-            return queued.cover(&cache);
+            return queued.cover(&cache, self.to);
         }
         let mut cover = Cover::default();
         let mut guard = Guard::new(Arc::clone(&cache));
-        let tracking = cache.mode() == CacheMode::Tracking;
+        let tracking = cache.mode_at(self.to.0) == CacheMode::Tracking;
         if tracking && may_block(request) {
             // It may be under way for long: better to wait for a fence at its end.
             cover.fence = Fence::Pushes;
@@ -168,7 +168,7 @@ impl Session {
     /// the command did. A client that wants no reply may still ask what the command did, so that
     /// nobody sees it changes nothing.
     pub(super) fn hold(&self, fence: Fence) -> super::replies::Hold {
-        let worker = self.worker.index;
+        let (worker, node) = (self.worker.index, self.to);
         let shared = Arc::clone(&self.worker.shared);
         let session = self.state.entry.id;
         // A `MULTI` before it may be refused: then it is executed, else only queued.
@@ -190,7 +190,7 @@ impl Session {
             if fence != Fence::Pushes && !is_active(Mutant::SwapsNotCounted) {
                 shared.swaps.check(Arc::clone(&held));
             }
-            shared.broadcast(|| ToWorker::Fence(Arc::clone(&held)));
+            shared.broadcast(|| ToWorker::Fence(node, Arc::clone(&held)));
             true
         })
     }
@@ -218,10 +218,10 @@ impl QueuedKeys {
         self.bytes
     }
 
-    fn cover(self, cache: &Arc<Cache>) -> Cover {
+    fn cover(self, cache: &Arc<Cache>, node: NodeId) -> Cover {
         let mut guard = Guard::new(Arc::clone(cache));
         let fenced = self.fence != Fence::None;
-        let tracking = cache.mode() == CacheMode::Tracking;
+        let tracking = cache.mode_at(node.0) == CacheMode::Tracking;
         if self.all || (fenced && !tracking) {
             guard.protect_all();
         }

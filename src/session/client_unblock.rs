@@ -18,7 +18,7 @@ use super::registry::{ClientEntry, Wish};
 use super::run::Session;
 use super::worker::{ToWorker, Worker};
 use crate::resp::{Args, Proto, write_command};
-use crate::upstream::{Failure, ReplySink, Ticket};
+use crate::upstream::{Failure, HOME, LinkKey, ReplySink, Ticket};
 
 /// Pauses between orders that came too early: from the first to the longest.
 const AGAIN_AFTER: Duration = Duration::from_millis(1);
@@ -106,7 +106,8 @@ async fn ask(worker: &Worker, request: &[u8], proto: Proto) -> Vec<u8> {
         bytes: RefCell::default(),
         done: Cell::new(Some(done)),
     });
-    let link = worker.link(worker.shared.backing.first_db(), proto);
+    let first = worker.shared.backing.first_db();
+    let link = worker.link(LinkKey::new(HOME, first, proto));
     // The sink waits for nothing else.
     link.push(request, 1, sink, Ticket(0));
     let lost = || b"-UPSTREAM the connection to the backing was lost\r\n".to_vec();

@@ -11,7 +11,6 @@ use std::time::Instant;
 use super::batch::{Batch, Run, Step};
 use super::cached::{Cover, is_get, needs_care, protect_keys};
 use super::input::READ_AHEAD;
-use super::links::{Lane, Needs};
 use super::pinned::Expect;
 use super::replies::{Asks, Cut, Then};
 pub(super) use super::request::Request;
@@ -23,7 +22,7 @@ use crate::cache::Guard;
 use crate::command::{Effects, Handling, Pin};
 use crate::latency::Kind;
 use crate::resp::{Parsed, ReplyWriter, RequestParser, plain_get};
-use crate::upstream::ReplySink;
+use crate::upstream::NodeId;
 
 /// Something has to be done when such a command is answered: it goes in no run.
 const APART: Effects = Effects::CHANGES_COMMANDS.union(Effects::TOLD_BY_INFO);
@@ -202,7 +201,7 @@ impl Session {
         let in_multi = shown && self.is_in_multi();
         let step = if self.is_cacheable(request, &batch.run, settings) {
             self.read(&request.args[1], len, batch, cx)
-        } else if self.may_join(&batch.run, request, settings, cx) {
+        } else if self.may_join(&mut batch.run, request, settings, cx) {
             self.protect(request, &mut batch.run);
             batch.run.add(batch.pos, len);
             Step::Done { len }
@@ -219,7 +218,7 @@ impl Session {
     /// Whether a request can simply follow the run to the shared link.
     fn may_join(
         &mut self,
-        run: &Run,
+        run: &mut Run,
         request: Request<'_>,
         settings: &Settings,
         cx: &Context<'_>,
@@ -239,16 +238,7 @@ impl Session {
             && self.has_room(run.requests as usize, request.asks(), settings)
             && self.may_pass_fetches(request)
             && !(self.worker.cache.is_some() && needs_care(request))
-            && self.has_lane_for(run, request, cx)
-    }
-
-    /// Whether the link of the run, or the one that is found for it, takes a request too.
-    fn has_lane_for(&mut self, run: &Run, request: Request<'_>, cx: &Context<'_>) -> bool {
-        let reads = request.only_reads();
-        if run.requests > 0 {
-            return self.lane != Lane::Reads || reads;
-        }
-        self.route_to_link(reads, cx)
+            && self.joins_run(run, request, cx)
     }
 
     /// Whether a command may go to the backing while replies are being fetched into the cache for
@@ -282,30 +272,6 @@ impl Session {
             .is_some_and(|pinned| pinned.is_clogged())
     }
 
-    /// Makes the shared link for the current database the way of the next request. False when
-    /// that has to wait: replies are outstanding on another connection, or the link is full. `reads`
-    /// says that the request only reads.
-    pub(super) fn route_to_link(&mut self, reads: bool, cx: &Context<'_>) -> bool {
-        let waits = self.replies.outstanding() > 0;
-        let fits = self.lane != Lane::Reads || reads;
-        let link = match &self.link {
-            Some(link) if waits && fits => link,
-            Some(link) if self.lane == Lane::Plain && !self.scripts && link.is_usable() => link,
-            _ if waits => return false,
-            _ => {
-                let (link, lane) = self.worker.choose_link(Needs {
-                    db: self.state.db,
-                    proto: self.state.proto,
-                    scripts: self.scripts,
-                    reads,
-                });
-                self.lane = lane;
-                self.link.insert(link)
-            }
-        };
-        link.poll_room(cx)
-    }
-
     /// Whether a request is a `GET` that the cache may answer.
     fn is_cacheable(&mut self, request: Request<'_>, run: &Run, settings: &Settings) -> bool {
         is_get(request.args)
@@ -331,16 +297,24 @@ impl Session {
             let run = std::mem::take(run);
             self.wrote |= run.wrote;
             let guard = run.guard.filter(|guard| !guard.is_empty());
-            self.push(&input[run.start..run.end], run.requests, Then::Pass, guard);
+            let bytes = &input[run.start..run.end];
+            self.push(run.node, bytes, run.requests, Then::Pass, guard);
         }
     }
 
-    fn push(&mut self, bytes: &[u8], requests: u32, then: Then, guard: Option<Guard>) {
-        let Some(link) = &self.link else { return };
+    fn push(
+        &mut self,
+        node: NodeId,
+        bytes: &[u8],
+        requests: u32,
+        then: Then,
+        guard: Option<Guard>,
+    ) {
+        let replies = Rc::clone(&self.replies);
+        let Some(way) = self.way(node) else { return };
+        let ticket = replies.expect(requests, then, guard);
+        way.note(ticket).push(bytes, requests, replies, ticket);
         WorkerStats::add(&self.worker.stats().forwarded, u64::from(requests));
-        let ticket = self.replies.expect(requests, then, guard);
-        let sink = Rc::clone(&self.replies) as Rc<dyn ReplySink>;
-        link.push(bytes, requests, sink, ticket);
         self.closing |= self.replies.is_ending();
     }
 
@@ -361,12 +335,12 @@ impl Session {
             self.pinned.is_none(),
             "its commands would take effect in another order"
         );
-        if !self.route_to_link(reads, cx) {
+        if !self.route_to_link(self.to, reads, cx) {
             return Flow::Wait;
         }
         let cover = std::mem::take(&mut self.cover);
         let then = self.fenced(then, cover.fence, self.is_silent());
-        self.push(raw, 1, then, cover.guard);
+        self.push(self.to, raw, 1, then, cover.guard);
         Flow::Done
     }
 
@@ -387,6 +361,7 @@ impl Session {
         if !ours && !self.may_pass_fetches(request) {
             return Flow::Wait;
         }
+        self.to = self.node_of(request);
         let skipping = self.state.reply == ReplyMode::SkipNext;
         let flow = self.route(request, settings, cx);
         self.cover = Cover::default();

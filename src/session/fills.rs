@@ -11,19 +11,20 @@ use tracing::warn;
 use super::replies::Replies;
 use super::worker::{ToWorker, Worker};
 use crate::cache::{Cache, Deliver, Filler, Guard, Waiter};
-use crate::resp::write_command;
+use crate::resp::{Proto, write_command};
 use crate::upstream::{
-    Failure, Fence, Fetch, FillEvents, FillLink, ReplySink, Ticket, Tracking, spawn_fill_link,
+    Failure, Fence, Fetch, FillEvents, FillLink, LinkKey, NodeId, ReplySink, Ticket, Topology,
+    Tracking, spawn_fill_link,
 };
 
 /// A fill link whose database no client here has read from for so long is closed. It costs the backing
 /// several commands a second, and what it brought costs memory there as here.
 const FILL_IDLE: Duration = Duration::from_secs(10);
 
-/// The fill links of one worker, by database.
+/// The fill links of one worker.
 #[derive(Default)]
 pub(crate) struct Fills {
-    links: RefCell<HashMap<u32, FillLink>>,
+    links: RefCell<HashMap<LinkKey, FillLink>>,
 }
 
 /// What a fetch into the cache brought for somebody who waits for it.
@@ -38,11 +39,24 @@ pub struct Fetched {
 // === impl Fills ===
 
 impl Fills {
-    /// Has every link drop `fence` when it has caught up.
-    pub(super) fn fence(&self, fence: &Fence) {
-        for fill in self.links.borrow().values() {
-            fill.fence(Arc::clone(fence));
+    /// Has every link to a node drop `fence` when it has caught up.
+    pub(super) fn fence(&self, node: NodeId, fence: &Fence) {
+        for (key, fill) in &*self.links.borrow() {
+            if key.node == node {
+                fill.fence(Arc::clone(fence));
+            }
         }
+    }
+
+    /// Closes the links to nodes that are not there any more.
+    pub(super) fn keep(&self, topology: &Topology) {
+        self.links.borrow_mut().retain(|key, fill| {
+            let stays = topology.node(key.node).is_some();
+            if !stays {
+                fill.close();
+            }
+            stays
+        });
     }
 
     /// Closes the links that nobody uses.
@@ -60,10 +74,11 @@ impl Fills {
 // === impl Worker ===
 
 impl Worker {
-    /// The link that fetches for the cache from a database.
-    pub(crate) fn fill_link(self: &Rc<Self>, db: u32) -> FillLink {
+    /// The link that fetches for the cache from a database of a node.
+    pub(crate) fn fill_link(self: &Rc<Self>, node: NodeId, db: u32) -> FillLink {
+        let key = LinkKey::new(node, db, Proto::Resp3);
         let mut links = self.fills.links.borrow_mut();
-        let fill = links.entry(db).or_insert_with(|| {
+        let fill = links.entry(key).or_insert_with(|| {
             self.shared.swaps.open();
             let worker = Rc::downgrade(self);
             let deliver: Box<Deliver> = Box::new(move |waiter, key, reply| {
@@ -73,13 +88,13 @@ impl Worker {
             });
             let cache = Arc::clone(&self.shared.cache);
             let events = FillsCache {
-                filler: Filler::new(Arc::clone(&cache), db, deliver),
+                filler: Filler::new(Arc::clone(&cache), node.0, db, deliver),
                 cache,
             };
             let timeout = self.settings().timeouts.connect;
             let backing = Arc::clone(&self.shared.backing);
             let scratch = Rc::clone(&self.scratch);
-            spawn_fill_link(backing, db, timeout, Rc::new(events), scratch)
+            spawn_fill_link(backing, key, timeout, Rc::new(events), scratch)
         });
         fill.clone()
     }
@@ -115,7 +130,8 @@ impl Worker {
                     replies,
                     guard: Cell::new(Some(guard)),
                 };
-                let link = self.link(db, waiter.proto);
+                let node = self.directions.node_of_key(key);
+                let link = self.link(LinkKey::new(node, db, waiter.proto));
                 link.push(&request, 1, Rc::new(sink), Ticket(waiter.ticket));
             }
         }
@@ -175,7 +191,7 @@ impl FillEvents for FillsCache {
 
     fn connected(&self, tracking: &Tracking, table: Option<usize>) -> u64 {
         if let Tracking::Refused(said) = tracking
-            && self.cache.note_refused()
+            && self.filler.note_refused()
         {
             warn!("the backing has no tracking that works, the cache is in expiry mode: {said}");
         }

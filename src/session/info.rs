@@ -11,6 +11,7 @@ use super::run::Session;
 use super::shared::{Shared, WorkerStats};
 use crate::command::{AboutRespite, Call, InfoAnswer};
 use crate::resp::{ArgVec, Proto, ReplyWriter, parse_reply};
+use crate::upstream::HOME;
 
 /// What `INFO` of a shard is by its other name.
 const SHARD_INFO: &[u8] = b"SHARD.INFO";
@@ -103,8 +104,12 @@ impl AboutRespite for Shared {
         put("backing", &self.backing.address());
         put("backing_version", &version.unwrap_or_default());
         put("backing_usable", &u8::from(self.backing.is_ready()));
-        let since = self.backing.topology().since.duration_since(UNIX_EPOCH);
-        let since = since.map_or(0, |since| since.as_secs());
+        let topology = self.backing.topology();
+        let since = topology.node(HOME).map_or(UNIX_EPOCH, |home| home.since);
+        let since = since
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
         put("backing_since_unix_time", &since);
         put("connected_clients", &self.clients.len());
         let connections = self.clients.total_connections();

@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use super::shared::Settings;
 use super::worker::Worker;
 use crate::command::{Categories, Effects, Table};
-use crate::resp::{Args, Proto};
-use crate::upstream::{Link, LinkLimits, Retryable, spawn_link};
+use crate::resp::Args;
+use crate::upstream::{Link, LinkKey, LinkLimits, Retryable, Topology, spawn_link};
 
 /// A link to a database that nobody used for so long is closed.
 const LINK_IDLE: Duration = Duration::from_secs(60);
@@ -49,8 +49,7 @@ pub(super) enum Lane {
 /// What decides which link a client's next command takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Needs {
-    pub(super) db: u32,
-    pub(super) proto: Proto,
+    pub(super) key: LinkKey,
     /// The client calls scripts.
     pub(super) scripts: bool,
     /// The command only reads.
@@ -60,7 +59,7 @@ pub(super) struct Needs {
 /// The links of one worker.
 #[derive(Default)]
 pub(crate) struct Links {
-    open: RefCell<HashMap<(u32, Proto, Lane), Link>>,
+    open: RefCell<HashMap<(LinkKey, Lane), Link>>,
     silent: Cell<bool>,
     /// Pushes that nobody asked for.
     dropped: Arc<AtomicU64>,
@@ -80,6 +79,17 @@ impl Links {
         self.silent.get()
     }
 
+    /// Closes the links to nodes that are not there any more.
+    pub(super) fn keep(&self, topology: &Topology) {
+        self.open.borrow_mut().retain(|(key, _), link| {
+            let stays = topology.node(key.node).is_some();
+            if !stays {
+                link.close();
+            }
+            stays
+        });
+    }
+
     /// Puts new bounds in force.
     pub(super) fn set_limits(&self, settings: &Settings) {
         let limits = link_limits(settings);
@@ -90,10 +100,9 @@ impl Links {
 
 impl Worker {
     /// The link for a command that nothing else depends on.
-    pub(super) fn link(&self, db: u32, proto: Proto) -> Link {
+    pub(super) fn link(&self, key: LinkKey) -> Link {
         let needs = Needs {
-            db,
-            proto,
+            key,
             scripts: false,
             reads: true,
         };
@@ -162,16 +171,14 @@ impl Worker {
 
     fn lane(&self, needs: Needs, lane: Lane) -> Link {
         let mut open = self.links.open.borrow_mut();
-        let key = (needs.db, needs.proto, lane);
-        let link = open.entry(key).or_insert_with(|| {
+        let link = open.entry((needs.key, lane)).or_insert_with(|| {
             let settings = self.settings();
             let shared = Arc::clone(&self.shared);
             let retryable: Rc<Retryable> =
                 Rc::new(move |args| is_read(&shared.settings().table, args));
             let link = spawn_link(
                 Arc::clone(&self.shared.backing),
-                needs.proto,
-                needs.db,
+                needs.key,
                 link_limits(&settings),
                 retryable,
                 Rc::clone(&self.scratch),
@@ -188,11 +195,11 @@ impl Worker {
     pub(super) fn tick_links(&self, now: Instant) {
         let first = self.shared.backing.first_db();
         let mut silent = false;
-        self.links.open.borrow_mut().retain(|(db, _, lane), link| {
+        self.links.open.borrow_mut().retain(|(key, lane), link| {
             link.tick(now);
             silent |= link.is_silent();
             let unused = link.in_flight() == 0 && now.duration_since(link.last_used()) > LINK_IDLE;
-            let stays = *db == first && *lane == Lane::Plain;
+            let stays = key.db == first && *lane == Lane::Plain;
             let keep = stays || !unused || link.users() > 0;
             if !keep {
                 link.close();

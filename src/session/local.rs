@@ -108,8 +108,6 @@ impl Session {
 
     /// Brings the connections to the protocol version of the client.
     fn follow_proto(&mut self) {
-        self.link = None;
-        self.fill = None;
         let proto = self.state.proto;
         if let Some(pinned) = self
             .pinned
@@ -128,8 +126,6 @@ impl Session {
         if self.worker.has_database(db) {
             if self.state.db != db {
                 self.state.set_db(db);
-                self.link = None;
-                self.fill = None;
             }
             self.answer(|reply| reply.ok());
             return Flow::Done;
@@ -149,7 +145,7 @@ impl Session {
         }
         self.pinned = None;
         self.forget_pinned();
-        self.link = None;
+        self.ways.clear();
         self.fill = None;
         self.state.broken = None;
         self.monitoring = None;

@@ -51,6 +51,7 @@ mod read;
 pub mod registry;
 mod replies;
 mod request;
+mod route;
 mod run;
 pub mod shared;
 mod state;

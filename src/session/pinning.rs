@@ -14,7 +14,7 @@ use super::state::Broken;
 use crate::cache::{Mutant, is_active};
 use crate::command::{Handling, Local, Pin, arity_error, arity_ok, has_block_option};
 use crate::resp::{Args, Proto};
-use crate::upstream::{ConnectOptions, PooledConn};
+use crate::upstream::{ConnectOptions, LinkKey, PooledConn};
 
 impl Session {
     /// A command that leaves state in a connection, while the session has none of its own.
@@ -66,13 +66,7 @@ impl Session {
 
     /// Sends a script, on a link that only those wait for who call scripts themselves.
     fn call_script(&mut self, request: Request<'_>, cx: &Context<'_>) -> Flow {
-        if !self.scripts {
-            if self.replies.outstanding() > 0 {
-                return Flow::Wait;
-            }
-            self.scripts = true;
-            self.link = None;
-        }
+        self.scripts = true;
         self.forward(request.raw, Then::Pass, cx)
     }
 
@@ -87,7 +81,7 @@ impl Session {
         if self.replies.outstanding() > 0 {
             return Ok(false);
         }
-        let (proto, db) = (self.state.proto, self.state.db);
+        let key = LinkKey::new(self.to, self.state.db, self.state.proto);
         let stats = self.worker.stats();
         let limit = settings.limits.pinned;
         let Some(place) = self.worker.pool.place(limit) else {
@@ -95,16 +89,15 @@ impl Session {
                 "ERR no connection of its own for this client: {limit} are in use (limits.pinned)"
             ));
         };
-        let pinned = match self.worker.pool.take(place, proto, db) {
-            Ok(pooled) => Pinned::open(pooled, proto, db),
+        let pinned = match self.worker.pool.take(place, key) {
+            Ok(pooled) => Pinned::open(pooled, key),
             Err(place) => {
                 WorkerStats::add(&stats.pins_opened, 1);
                 let backing = Arc::clone(&self.worker.shared.backing);
                 let timeout = settings.timeouts.connect;
                 let opening: Opening = Box::pin(async move {
                     let options = ConnectOptions {
-                        proto,
-                        db,
+                        key,
                         name: "respite-pinned",
                         timeout,
                     };
@@ -113,12 +106,12 @@ impl Session {
                         place,
                     ))
                 });
-                Pinned::opening(opening, proto, db)
+                Pinned::opening(opening, key)
             }
         };
         WorkerStats::add(&stats.pins, 1);
         self.pinned = Some(Box::new(pinned));
-        self.link = None;
+        self.ways.clear();
         self.fill = None;
         self.queued = QueuedKeys::default();
         self.replies.watch_clock(true);

@@ -11,8 +11,8 @@ use super::run::Session;
 use super::shared::Settings;
 use super::state::ReplyMode;
 use crate::cache::{Lookup, Mutant, Query, Waiter, is_active};
-use crate::resp::PLAIN_GET_MAX;
-use crate::upstream::{Fetch, Ticket};
+use crate::resp::{PLAIN_GET_MAX, Proto};
+use crate::upstream::{Fetch, FillLink, LinkKey, Ticket};
 
 impl Session {
     /// Whether this session's `GET`s may be answered from the cache now.
@@ -86,12 +86,17 @@ impl Session {
             // Behind a fetch of this client's own, it might overtake it.
             Lookup::Busy if self.replies.later() > 0 => return Step::Wait,
             Lookup::Busy | Lookup::Bypass | Lookup::Measure => {
-                if let (Lookup::Measure, Some(fill)) = (found, &self.fill) {
+                if let (Lookup::Measure, Some((_, fill))) = (found, &self.fill) {
                     fill.measure(key);
                 }
-                if run.requests == 0 && !self.route_to_link(true, cx) {
+                let node = self.worker.directions.node_of_key(key);
+                if run.requests > 0 && run.node != node {
+                    self.flush_run(input, run);
+                }
+                if run.requests == 0 && !self.route_to_link(node, true, cx) {
                     return Step::Wait;
                 }
+                run.node = node;
                 run.add(batch.pos, len);
             }
         }
@@ -129,7 +134,15 @@ impl Session {
             awaited,
         };
         // Also for a hit: another worker's link may have brought it, and this one's is wanted next.
-        let fill = self.fill.get_or_insert_with(|| worker.fill_link(db));
+        let node = worker.directions.node_of_key(key);
+        let fits = |fill: &&(LinkKey, FillLink)| fill.0.node == node && fill.0.db == db;
+        let fill = match self.fill.as_ref().filter(fits) {
+            Some((_, fill)) => fill,
+            None => {
+                let key = LinkKey::new(node, db, Proto::Resp3);
+                &self.fill.insert((key, worker.fill_link(node, db))).1
+            }
+        };
         let can_fill = || fill.can_fetch();
         let waiter = || Waiter {
             worker: worker.index,
@@ -164,7 +177,7 @@ impl Session {
         self.flush_run(input, run);
         let taken = self.replies.expect_later();
         debug_assert!(taken == ticket || self.replies.is_ending());
-        if let (Some(fetch), Some(fill)) = (fetch, &self.fill) {
+        if let (Some(fetch), Some((_, fill))) = (fetch, &self.fill) {
             fill.fetch(fetch);
         }
     }

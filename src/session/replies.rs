@@ -51,7 +51,7 @@ pub(crate) type Rewrite = Box<dyn FnOnce(&[u8], &mut Vec<u8>)>;
 pub(crate) type Hold = Box<dyn FnOnce(Ticket, &[u8]) -> bool>;
 
 /// Goes with a request that nobody waits for any more.
-const NOBODY: Ticket = Ticket(u64::MAX);
+pub(crate) const NOBODY: Ticket = Ticket(u64::MAX);
 
 /// What happens to the replies of a place.
 pub(crate) enum Then {
@@ -229,6 +229,14 @@ impl Replies {
     /// Replies that are still to come from elsewhere than a connection.
     pub(crate) fn later(&self) -> usize {
         self.inner.borrow().later
+    }
+
+    /// Whether what a ticket was given for is still to come, whole or in part.
+    #[inline]
+    pub(crate) fn is_awaited(&self, ticket: Ticket) -> bool {
+        let inner = self.inner.borrow();
+        let place = inner.index(ticket).and_then(|at| inner.places.get(at));
+        place.is_some_and(|place| matches!(place, Place::Awaited { .. }))
     }
 
     /// Whether such a reply is still to come.

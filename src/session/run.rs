@@ -17,19 +17,19 @@ use super::cached::{Cover, QueuedKeys};
 use super::family::{AsCaller, Occupied};
 use super::fetching::Fetching;
 use super::input::{Input, LEAST_ROOM, READ_AHEAD};
-use super::links::Lane;
 use super::memory::Held;
 use super::monitor::Monitoring;
 use super::pinned::{Answers, Leftover, Pinned};
 use super::queueing::Queue;
 use super::replies::{Cut, Replies};
+use super::route::Way;
 use super::state::{Broken, ConnState};
 use super::times::Timing;
 use super::worker::{NewClient, Socket, Worker};
 use crate::config::OnLoss;
 use crate::resp::{ArgVec, RequestParser};
 use crate::stream::Stream;
-use crate::upstream::{FillLink, Link, UpstreamError};
+use crate::upstream::{FillLink, HOME, LinkKey, NodeId, UpstreamError};
 
 /// Rounds of reading before other sessions get their turn.
 const TURNS: usize = 8;
@@ -41,15 +41,15 @@ pub(super) struct Session {
     pub(super) worker: Rc<Worker>,
     pub(super) replies: Rc<Replies>,
     pub(super) state: ConnState,
-    /// The shared link that carries this session's requests now.
-    pub(super) link: Option<Link>,
-    /// What `link` carries.
-    pub(super) lane: Lane,
+    /// The node that the command at hand goes to.
+    pub(super) to: NodeId,
+    /// The shared links that carry this session's requests, one for each node.
+    pub(super) ways: Vec<Way>,
     /// The client calls scripts: all its commands go with them, in its order.
     pub(super) scripts: bool,
     pub(super) pinned: Option<Box<Pinned>>,
     /// The link that fetches for the cache from the client's database.
-    pub(super) fill: Option<FillLink>,
+    pub(super) fill: Option<(LinkKey, FillLink)>,
     /// The keys that are being fetched for this client.
     pub(super) fetching: Fetching,
     /// What the command at hand needs so that the cache stays true.
@@ -166,8 +166,8 @@ impl Session {
             as_caller: AsCaller::new(&client.entry, Arc::clone(&worker.shared)),
             held: Held::new(Arc::clone(&client.entry), Arc::clone(&worker.shared)),
             state: ConnState::new(client.entry, first_db, trusted),
-            link: None,
-            lane: Lane::Plain,
+            to: HOME,
+            ways: Vec::new(),
             scripts: false,
             pinned: None,
             fill: None,

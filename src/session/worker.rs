@@ -19,10 +19,11 @@ use super::fills::{Fetched, Fills};
 use super::links::Links;
 use super::registry::{ClientEntry, Wish};
 use super::replies::Replies;
+use super::route::Directions;
 use super::run;
 use super::shared::{Settings, Shared, WorkerStats};
 use crate::cache::{Cache, Waiter};
-use crate::upstream::{Fence, PinnedPool, Scratch, Ticket};
+use crate::upstream::{Fence, NodeId, PinnedPool, Scratch, Ticket, Topology};
 
 /// All sessions of a worker read into one buffer of this size.
 const READ_BYTES: usize = 64 * 1024;
@@ -42,8 +43,8 @@ pub enum ToWorker {
     WakeAll,
     /// The settings were replaced.
     Refresh,
-    /// Drop this when every push that was caused before now has been applied.
-    Fence(Fence),
+    /// Drop this when every push that this node has caused before now has been applied.
+    Fence(NodeId, Fence),
     /// A reply that was kept back for a fence may go.
     Release {
         /// The session.
@@ -90,6 +91,7 @@ pub(crate) struct Worker {
     /// A buffer for keys of the cache.
     pub(crate) full_key: RefCell<Vec<u8>>,
     pub(super) fills: Fills,
+    pub(super) directions: Directions,
     settings: RefCell<Rc<Settings>>,
     pub(super) links: Links,
     sessions: RefCell<HashMap<u64, Rc<Replies>>>,
@@ -128,6 +130,7 @@ impl Worker {
             cache: Some(Arc::clone(&shared.cache)).filter(|cache| !cache.settings().is_off()),
             full_key: RefCell::default(),
             fills: Fills::default(),
+            directions: Directions::new(shared.backing.topology()),
             settings: RefCell::new(Rc::new(Settings::clone(&shared.settings()))),
             links: Links::new(Arc::clone(&shared.dropped_pushes)),
             sessions: RefCell::default(),
@@ -138,6 +141,7 @@ impl Worker {
 
     async fn run(self: Rc<Self>, mut messages: UnboundedReceiver<ToWorker>) {
         let mut clock = tokio::time::interval(TICK);
+        let mut topologies = self.shared.backing.watch_topology();
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -146,9 +150,20 @@ impl Worker {
                     Some(message) => self.handle(message),
                 },
                 _ = clock.tick() => self.tick(),
+                Ok(()) = topologies.changed() => {
+                    self.follow(Arc::clone(&topologies.borrow_and_update()));
+                }
             }
         }
         self.sessions.borrow_mut().clear();
+    }
+
+    /// Follows a change of the topology.
+    fn follow(&self, topology: Arc<Topology>) {
+        self.links.keep(&topology);
+        self.fills.keep(&topology);
+        self.pool.keep(&topology);
+        self.directions.set(topology);
     }
 
     fn handle(self: &Rc<Self>, message: ToWorker) {
@@ -161,7 +176,7 @@ impl Worker {
             }
             ToWorker::WakeAll => self.wake_all(),
             ToWorker::Refresh => self.refresh(),
-            ToWorker::Fence(fence) => self.fills.fence(&fence),
+            ToWorker::Fence(node, fence) => self.fills.fence(node, &fence),
             ToWorker::Release { session, ticket } => {
                 if let Some(replies) = self.sessions.borrow().get(&session) {
                     replies.release(ticket);

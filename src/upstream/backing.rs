@@ -21,9 +21,10 @@ use super::connect::{Conn, ConnectOptions, connect};
 use super::error::UpstreamError;
 use super::frame_reader::FrameReader;
 use super::intake::Intake;
+use super::link_key::LinkKey;
 use super::open_conns::OpenConns;
 use super::server_hello::ServerHello;
-use super::topology::Topology;
+use super::topology::{HOME, NodeId, Topology};
 use super::write_buf::WriteBuf;
 use crate::config::Endpoint;
 use crate::resp::Proto;
@@ -47,7 +48,7 @@ pub struct Backing {
     topology: watch::Sender<Arc<Topology>>,
     /// Holds for every topology of this backing.
     first_db: u32,
-    /// The connections to the present master.
+    /// The connections to the present masters.
     open: Arc<OpenConns>,
     /// What has to be done when the master becomes another one, before the new one is used.
     on_switch: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -132,7 +133,8 @@ impl Backing {
         let end = Instant::now() + options.timeout;
         loop {
             // Who waits for the connection should hear that it is the master that is missing.
-            let (version, master) = self.wait_for_master(end - options.timeout / 8).await?;
+            let until = end - options.timeout / 8;
+            let (term, master) = self.wait_for_master(options.key.node, until).await?;
             let options = ConnectOptions {
                 timeout: end.saturating_duration_since(Instant::now()),
                 ..options
@@ -145,14 +147,13 @@ impl Backing {
                     address: master.address.to_string(),
                 });
             }
-            let added = self.open.add(stream, version);
+            let added = self.open.add(stream, options.key.node, term);
             if let Some(stream) = added.map_err(|error| UpstreamError::lost(&error))? {
                 *self.away_since.lock() = None;
                 self.reached.send_modify(|count| *count += 1);
                 return Ok(Conn {
                     stream,
-                    proto: options.proto,
-                    db: options.db,
+                    key: options.key,
                     hello,
                 });
             }
@@ -160,15 +161,22 @@ impl Backing {
         }
     }
 
-    async fn wait_for_master(&self, end: Instant) -> Result<(u64, Arc<Endpoint>), UpstreamError> {
+    /// The master of a node and the term that it is in, once there is one.
+    async fn wait_for_master(
+        &self,
+        node: NodeId,
+        end: Instant,
+    ) -> Result<(u64, Arc<Endpoint>), UpstreamError> {
         let mut topologies = self.topology.subscribe();
-        let known = topologies.wait_for(|topology| topology.master.is_some());
-        let topology = match tokio::time::timeout_at(end.into(), known).await {
-            Ok(Ok(topology)) => Arc::clone(&topology),
-            Ok(Err(_)) | Err(_) => return Err(UpstreamError::NoMaster),
+        let named = |topology: &Topology| {
+            let node = topology.node(node)?;
+            Some((node.term, node.master.clone()?))
         };
-        let master = topology.master.clone().ok_or(UpstreamError::NoMaster)?;
-        Ok((topology.version, master))
+        let known = topologies.wait_for(|topology| named(topology).is_some());
+        match tokio::time::timeout_at(end.into(), known).await {
+            Ok(Ok(topology)) => named(&topology).ok_or(UpstreamError::NoMaster),
+            Ok(Err(_)) | Err(_) => Err(UpstreamError::NoMaster),
+        }
     }
 
     /// A way to hear of the next connection that anybody opens.
@@ -198,7 +206,7 @@ impl Backing {
     /// that nothing is read from it once anything was written to the new one.
     pub fn switch(&self, master: Endpoint) {
         self.suspend();
-        let named = self.topology().with_master(master);
+        let named = self.topology().with_master(HOME, master);
         self.topology.send_replace(Arc::new(named));
         self.look_again.notify_one();
     }
@@ -218,32 +226,27 @@ impl Backing {
 
     /// Gives the master up without another one at hand: commands wait for one.
     pub fn suspend(&self) {
-        let topology = self.topology();
-        if topology.master.is_none() {
+        if self.master().is_none() {
             return;
         }
-        let without = topology.without_master();
-        let version = without.version;
+        let without = self.topology().without_master(HOME);
+        let term = without.node(HOME).map_or(0, |home| home.term);
         // In this order: nobody connects to it again, nothing that it told is served any more, nobody
         // hears of it any more.
         self.topology.send_replace(Arc::new(without));
         if let Some(hook) = self.on_switch.get() {
             hook();
         }
-        self.open.give_up(version);
+        self.open.give_up(HOME, term);
     }
 
     /// Notes the other servers that belong to the backing.
-    pub fn set_others(&self, replicas: Vec<Endpoint>, sentinels: Vec<Endpoint>) {
+    pub fn set_others(&self, replicas: &[Endpoint], sentinels: &[Endpoint]) {
         self.topology.send_if_modified(|topology| {
-            if topology.replicas == replicas && topology.sentinels == sentinels {
-                return false;
-            }
-            let mut changed = Topology::clone(topology);
-            changed.replicas = replicas;
-            changed.sentinels = sentinels;
-            *topology = Arc::new(changed);
-            true
+            let changed = topology.with_others(replicas, sentinels).map(Arc::new);
+            let changes = changed.is_some();
+            *topology = changed.unwrap_or_else(|| Arc::clone(topology));
+            changes
         });
     }
 
@@ -316,7 +319,7 @@ impl Backing {
 
     /// The current master and how to log in to it.
     pub fn master(&self) -> Option<Arc<Endpoint>> {
-        self.topology.borrow().master.clone()
+        self.topology.borrow().node(HOME)?.master.clone()
     }
 
     /// The address of the current master, without its password.
@@ -403,8 +406,7 @@ impl Backing {
         told: &mut bool,
     ) -> Result<std::convert::Infallible, UpstreamError> {
         let options = ConnectOptions {
-            proto: Proto::Resp3,
-            db: 0,
+            key: LinkKey::new(HOME, 0, Proto::Resp3),
             name: "respite-monitor",
             timeout: connect_timeout,
         };

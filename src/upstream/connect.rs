@@ -9,11 +9,12 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::error::UpstreamError;
 use super::frame_reader::FrameReader;
+use super::link_key::LinkKey;
 use super::open_conns::MasterStream;
 use super::server_hello::ServerHello;
 use super::write_buf::WriteBuf;
 use crate::config::{Address, Endpoint};
-use crate::resp::{Proto, Value, parse_reply};
+use crate::resp::{Value, parse_reply};
 use crate::stream::Stream;
 
 /// A reply of the handshake is never longer than this.
@@ -28,10 +29,8 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 pub struct Conn {
     /// The socket; nothing is left unread on it.
     pub stream: MasterStream,
-    /// The protocol version in force.
-    pub proto: Proto,
-    /// The selected database.
-    pub db: u32,
+    /// What it is good for.
+    pub key: LinkKey,
     /// What the backing said in its `HELLO`.
     pub hello: ServerHello,
 }
@@ -39,10 +38,8 @@ pub struct Conn {
 /// What a connection is opened for.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectOptions<'a> {
-    /// Protocol version.
-    pub proto: Proto,
-    /// Database.
-    pub db: u32,
+    /// What it is to be good for.
+    pub key: LinkKey,
     /// Name that `CLIENT LIST` of the backing shows.
     pub name: &'a str,
     /// Limit for all of it.
@@ -88,7 +85,7 @@ async fn open(
     };
 
     let mut request = WriteBuf::default();
-    let version = options.proto.number().to_string();
+    let version = options.key.proto.number().to_string();
     let mut hello: Vec<&[u8]> = vec![b"HELLO", version.as_bytes()];
     if let Some(password) = &endpoint.password {
         let user = endpoint.user.as_deref().unwrap_or("default");
@@ -100,8 +97,8 @@ async fn open(
     }
     hello.extend([b"SETNAME".as_slice(), options.name.as_bytes()]);
     request.command(&hello);
-    let db = options.db.to_string();
-    if options.db != 0 {
+    let db = options.key.db.to_string();
+    if options.key.db != 0 {
         request.command(&[b"SELECT", db.as_bytes()]);
     }
     request.send(&mut stream).await?;
@@ -115,7 +112,7 @@ async fn open(
     let hello = ServerHello::from_reply(&value)
         .ok_or_else(|| UpstreamError::Protocol("HELLO was not answered with a map".into()))?;
     debug_assert_eq!(used, reply.len());
-    if options.db != 0 {
+    if options.key.db != 0 {
         let reply = reader.reply(&mut stream, HANDSHAKE_BYTES).await?;
         if let (Value::Error(text), _) = decode(&reply)? {
             return Err(refused(String::from_utf8_lossy(text).into_owned()));

@@ -20,6 +20,8 @@ use tokio::sync::OnceCell;
 use super::backing::Backing;
 use super::connect::{Conn, ConnectOptions};
 use super::error::{Sent, UpstreamError};
+use super::link_key::LinkKey;
+use super::topology::HOME;
 use crate::resp::Proto;
 
 /// What a command to the backing ended with, instead of a reply.
@@ -38,7 +40,7 @@ pub struct ControlLink {
     backing: Arc<Backing>,
     /// What one command waits for, at most.
     patience: Mutex<Patience>,
-    threads: Mutex<HashMap<ThreadId, Shared>>,
+    open: Mutex<HashMap<(ThreadId, LinkKey), Shared>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -98,14 +100,14 @@ impl ControlLink {
         Arc::new(ControlLink {
             backing,
             patience: Mutex::new(Patience { connect, reply }),
-            threads: Mutex::default(),
+            open: Mutex::default(),
         })
     }
 
     /// Changes what one command waits for. Connections that are open know the old limits: they are used no more.
     pub fn set_patience(&self, connect: Duration, reply: Duration) {
         *self.patience.lock() = Patience { connect, reply };
-        self.threads.lock().clear();
+        self.open.lock().clear();
     }
 
     fn patience(&self) -> Patience {
@@ -195,9 +197,16 @@ impl ControlLink {
         }
     }
 
+    /// What Respite keeps for itself is where clients begin.
+    fn key(&self) -> LinkKey {
+        LinkKey::new(HOME, self.backing.first_db(), Proto::Resp2)
+    }
+
     fn shared(&self) -> Shared {
-        let mut threads = self.threads.lock();
-        let shared = threads.entry(thread::current().id()).or_default();
+        let mut open = self.open.lock();
+        let shared = open
+            .entry((thread::current().id(), self.key()))
+            .or_default();
         // One that the backing has closed is found before a command is lost to it.
         if shared
             .get()
@@ -225,8 +234,7 @@ impl ControlLink {
 
     async fn connect(&self, name: &str) -> Result<Conn, UpstreamError> {
         let options = ConnectOptions {
-            proto: Proto::Resp2,
-            db: self.backing.first_db(),
+            key: self.key(),
             name,
             timeout: self.patience().connect,
         };
@@ -238,8 +246,8 @@ impl ControlLink {
             return refused;
         }
         // The next command opens a new connection.
-        let mut threads = self.threads.lock();
-        threads.retain(|_, held| !Arc::ptr_eq(held, shared));
+        let mut open = self.open.lock();
+        open.retain(|_, held| !Arc::ptr_eq(held, shared));
         let error = if error.is_timeout() {
             UpstreamError::ReplyTimeout
         } else {

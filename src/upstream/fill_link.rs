@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use super::backing::Backing;
 use super::frame_reader::FrameReader;
+use super::link_key::LinkKey;
 use super::link_task::Scratch;
 use super::write_buf::WriteBuf;
 
@@ -137,10 +138,10 @@ struct Inner {
     events: Rc<dyn FillEvents>,
 }
 
-/// Starts a fill link for one database.
+/// Starts a fill link for what `key` says.
 pub fn spawn_fill_link(
     backing: Arc<Backing>,
-    db: u32,
+    key: LinkKey,
     connect_timeout: Duration,
     events: Rc<dyn FillEvents>,
     scratch: Scratch,
@@ -166,7 +167,7 @@ pub fn spawn_fill_link(
             events,
         })),
     };
-    let task = task::run(link.clone(), backing, db, connect_timeout, scratch);
+    let task = task::run(link.clone(), backing, key, connect_timeout, scratch);
     tokio::task::spawn_local(task);
     link
 }

@@ -16,18 +16,17 @@ use super::connect::ConnectOptions;
 use super::error::UpstreamError;
 use super::frame_reader::Turn;
 use super::link::{Inner, Link, LinkLimits, LinkState, Retryable};
-use crate::resp::Proto;
+use super::link_key::LinkKey;
 use crate::stream::Stream;
 
 /// A buffer that all tasks of one worker read into; whoever reads uses up what it read before it
 /// yields.
 pub type Scratch = Rc<RefCell<Vec<u8>>>;
 
-/// Starts a link to `backing` for one database and protocol version.
+/// Starts a link for what `key` says.
 pub fn spawn_link(
     backing: Arc<Backing>,
-    proto: Proto,
-    db: u32,
+    key: LinkKey,
     limits: LinkLimits,
     retryable: Rc<Retryable>,
     scratch: Scratch,
@@ -36,8 +35,7 @@ pub fn spawn_link(
     let task = LinkTask {
         link: link.clone(),
         backing,
-        proto,
-        db,
+        key,
         scratch,
     };
     tokio::task::spawn_local(task.run());
@@ -47,8 +45,7 @@ pub fn spawn_link(
 struct LinkTask {
     link: Link,
     backing: Arc<Backing>,
-    proto: Proto,
-    db: u32,
+    key: LinkKey,
     scratch: Scratch,
 }
 
@@ -62,8 +59,7 @@ impl LinkTask {
             }
             let timeout = self.link.inner.borrow().connect_timeout();
             let options = ConnectOptions {
-                proto: self.proto,
-                db: self.db,
+                key: self.key,
                 name: "respite",
                 timeout,
             };
@@ -83,14 +79,14 @@ impl LinkTask {
                     }
                     let in_flight = self.link.in_flight();
                     if in_flight > 0 {
-                        warn!(db = self.db, in_flight, "link lost: {error}");
+                        warn!(db = self.key.db, in_flight, "link lost: {error}");
                     } else {
-                        debug!(db = self.db, "idle link lost: {error}");
+                        debug!(db = self.key.db, "idle link lost: {error}");
                     }
                     self.link.inner.borrow_mut().lose(&error);
                 }
                 Err(error) => {
-                    debug!(db = self.db, "link not connected: {error}");
+                    debug!(db = self.key.db, "link not connected: {error}");
                     self.link
                         .inner
                         .borrow_mut()

@@ -1,4 +1,4 @@
-//! The open connections to the master, so that all of them can be given up at once.
+//! The open connections to the masters, so that all of one node's can be given up at once.
 //!
 //! Who reads or writes one then finds it closed, whatever thread it is on and whatever it waits for. What
 //! the server had sent before is still read.
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::topology::NodeId;
 use crate::stream::Stream;
 
 /// The connections of one backing.
@@ -26,11 +27,11 @@ pub(super) struct OpenConns {
 
 #[derive(Default)]
 struct Inner {
-    /// The topology's version: connections are opened for it.
-    version: u64,
+    /// The present term of each node that had more than one.
+    terms: HashMap<NodeId, u64>,
     next: u64,
     /// A second descriptor of each socket, only to shut it down.
-    sockets: HashMap<u64, OwnedFd>,
+    sockets: HashMap<u64, (NodeId, OwnedFd)>,
 }
 
 /// A connection that is given up when the master becomes another one.
@@ -48,20 +49,21 @@ struct Entry {
 // === impl OpenConns ===
 
 impl OpenConns {
-    /// Adds a connection that was opened for `version`; none when that is over.
+    /// Adds a connection to `node` that was opened in `term`; none when that is over.
     pub(super) fn add(
         self: &Arc<Self>,
         stream: Stream,
-        version: u64,
+        node: NodeId,
+        term: u64,
     ) -> io::Result<Option<MasterStream>> {
         let socket = stream.try_clone_fd()?;
         let mut inner = self.inner.lock();
-        if inner.version != version {
+        if inner.terms.get(&node).is_some_and(|now| *now != term) {
             return Ok(None);
         }
         let id = inner.next;
         inner.next += 1;
-        inner.sockets.insert(id, socket);
+        inner.sockets.insert(id, (node, socket));
         drop(inner);
         let entry = Entry {
             conns: Arc::clone(self),
@@ -73,11 +75,12 @@ impl OpenConns {
         }))
     }
 
-    /// Gives up every connection that was opened for another version than this one.
-    pub(super) fn give_up(&self, version: u64) {
+    /// Gives up every connection to a node that was opened before this term.
+    pub(super) fn give_up(&self, node: NodeId, term: u64) {
         let mut inner = self.inner.lock();
-        inner.version = version;
-        for (_, socket) in inner.sockets.drain() {
+        inner.terms.insert(node, term);
+        let old = inner.sockets.extract_if(|_, (to, _)| *to == node);
+        for (_, (_, socket)) in old {
             // One that the server has closed already cannot be shut down, and need not be.
             let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
         }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::connect::Conn;
-use crate::resp::Proto;
+use super::link_key::LinkKey;
+use super::topology::Topology;
 
 /// A connection that nobody wanted for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
@@ -136,18 +137,17 @@ impl PinnedPool {
         }
     }
 
-    /// Takes an idle connection for `place`, best one that is in the wanted state already.
+    /// Takes an idle connection to the node for `place`, best one that is in the wanted state already.
     ///
     /// # Errors
     /// Gives the place back when there is none.
-    pub fn take(&self, place: Place, proto: Proto, db: u32) -> Result<PooledConn, Place> {
+    pub fn take(&self, place: Place, key: LinkKey) -> Result<PooledConn, Place> {
         let mut idle = self.idle.borrow_mut();
         loop {
-            let fits = |idle: &Idle| idle.conn.proto == proto && idle.conn.db == db;
-            let at = idle
-                .iter()
-                .rposition(fits)
-                .or_else(|| idle.len().checked_sub(1));
+            let fits = |idle: &Idle| idle.conn.key == key;
+            let goes = |idle: &Idle| idle.conn.key.node == key.node;
+            let mut all = idle.iter();
+            let at = all.clone().rposition(fits).or_else(|| all.rposition(goes));
             let Some(at) = at else { return Err(place) };
             let mut taken = idle.swap_remove(at);
             if !taken.is_spoilt() {
@@ -197,6 +197,12 @@ impl PinnedPool {
         self.idle
             .borrow_mut()
             .retain(|idle| now.duration_since(idle.since) < IDLE);
+    }
+
+    /// Closes the connections to nodes that are not there any more.
+    pub fn keep(&self, topology: &Topology) {
+        let stays = |idle: &Idle| topology.node(idle.conn.key.node).is_some();
+        self.idle.borrow_mut().retain(stays);
     }
 
     /// Closes all idle connections.

@@ -18,6 +18,8 @@ use super::backing::{Backing, ask};
 use super::connect::{Conn, ConnectOptions};
 use super::error::UpstreamError;
 use super::fill_link::Fence;
+use super::link_key::LinkKey;
+use super::topology::HOME;
 use crate::resp::Proto;
 
 /// How long a count is waited for. A backing that takes longer must not hold replies back.
@@ -148,8 +150,7 @@ async fn run(
 
 async fn open(backing: Arc<Backing>, connect: Duration) -> Result<Counter, UpstreamError> {
     let options = ConnectOptions {
-        proto: Proto::Resp3,
-        db: backing.first_db(),
+        key: LinkKey::new(HOME, backing.first_db(), Proto::Resp3),
         name: "respite-swaps",
         timeout: connect,
     };

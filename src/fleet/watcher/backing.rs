@@ -47,10 +47,11 @@ impl Watcher for BackingWatcher {
     }
 }
 
-/// All servers of a topology. The master comes first: of two with one id the first wins.
+/// All servers of a topology. The masters come first: of two with one id the first wins.
 fn targets(topology: &Topology) -> Vec<Target> {
-    let master = topology.master.iter().map(|master| &**master);
-    let all = master.chain(&topology.replicas).chain(&topology.sentinels);
+    let nodes = topology.nodes().iter();
+    let masters = nodes.filter_map(|node| node.master.as_deref());
+    let all = masters.chain(&topology.replicas).chain(&topology.sentinels);
     all.map(|endpoint| Target {
         id: shard_id(endpoint),
         endpoint: endpoint.clone(),

@@ -25,15 +25,15 @@ impl Pinned {
             _ => show_own_id(*tracking, element, out),
         };
         let done = exec::apply(frame, transaction, answers.local, &mut apply, &mut out);
-        self.db = done.db.unwrap_or(self.db);
-        self.proto = done.switched.unwrap_or(self.proto);
+        self.key.db = done.db.unwrap_or(self.key.db);
+        self.key.proto = done.switched.unwrap_or(self.key.proto);
         for element in done.subscriptions {
             self.sticky = true;
             self.note_subscription(&frame[element]);
         }
         answers.replies.deliver(ticket, &out, 1);
         // The session may have refused a HELLO whose stand-in has switched the connection.
-        if let Some(proto) = done.proto.filter(|proto| *proto != self.proto) {
+        if let Some(proto) = done.proto.filter(|proto| *proto != self.key.proto) {
             self.set_proto(proto);
         }
     }
@@ -65,7 +65,7 @@ impl Pinned {
                     }
                     transaction.queued += 1;
                 } else if let (Queued::Select(db), true) = (what, ok) {
-                    self.db = db;
+                    self.key.db = db;
                 }
             }
             Expect::Multi if ok => self.transaction = Some(Transaction::default()),
@@ -90,7 +90,7 @@ impl Pinned {
             }
             Expect::Watch(keys) if ok => self.watching = self.watching.saturating_add(keys),
             Expect::Unwatch if ok => self.watching = 0,
-            Expect::Select(db) if ok => self.db = db,
+            Expect::Select(db) if ok => self.key.db = db,
             Expect::Tracking(now) if ok => self.tracking = now,
             Expect::NoTouch(on) if ok => self.no_touch = on,
             Expect::ShowsId => {
@@ -111,7 +111,7 @@ impl Pinned {
             Expect::Multi => {
                 self.sent_multi = false;
                 // A subscriber may not begin one, as it may do nothing else.
-                self.refused_multi = self.proto == Proto::Resp3 || !self.is_subscriber();
+                self.refused_multi = self.key.proto == Proto::Resp3 || !self.is_subscriber();
             }
             Expect::Discard
             | Expect::Watch(_)

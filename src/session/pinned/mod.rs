@@ -26,7 +26,8 @@ use super::shared::Shared;
 use crate::cache::Guard;
 use crate::resp::Proto;
 use crate::upstream::{
-    Conn, FrameReader, Frames, PooledConn, ReplySink, Ticket, Turn, UpstreamError, WriteBuf,
+    Conn, FrameReader, Frames, LinkKey, PooledConn, ReplySink, Ticket, Turn, UpstreamError,
+    WriteBuf,
 };
 
 /// A plain reply that is longer than this is passed on in pieces.
@@ -45,8 +46,8 @@ enum Io {
 /// A pinned connection and the state that it carries.
 pub(crate) struct Pinned {
     io: Io,
-    proto: Proto,
-    db: u32,
+    /// What it is good for, after the replies so far.
+    key: LinkKey,
     out: WriteBuf,
     reader: FrameReader,
     /// What was sent, with the tickets for replies that the client is owed.
@@ -98,30 +99,29 @@ pub(crate) struct Answers<'a> {
 // === impl Pinned ===
 
 impl Pinned {
-    /// Pins an idle connection, which is brought to `proto` and `db` first.
-    pub(crate) fn open(pooled: PooledConn, proto: Proto, db: u32) -> Self {
-        let (conn_proto, conn_db) = (pooled.conn.proto, pooled.conn.db);
-        let mut pinned = Self::new(Io::Open(Box::new(pooled)), conn_proto, conn_db);
-        if conn_proto != proto {
-            pinned.set_proto(proto);
+    /// Pins an idle connection, which is brought to the protocol version and database of `key` first.
+    pub(crate) fn open(pooled: PooledConn, key: LinkKey) -> Self {
+        let now = pooled.conn.key;
+        let mut pinned = Self::new(Io::Open(Box::new(pooled)), now);
+        if now.proto != key.proto {
+            pinned.set_proto(key.proto);
         }
-        if conn_db != db {
-            pinned.swallow(&[b"SELECT", db.to_string().as_bytes()]);
-            pinned.db = db;
+        if now.db != key.db {
+            pinned.swallow(&[b"SELECT", key.db.to_string().as_bytes()]);
+            pinned.key.db = key.db;
         }
         pinned
     }
 
-    /// Pins a connection that is being opened with `proto` and `db`.
-    pub(crate) fn opening(opening: Opening, proto: Proto, db: u32) -> Self {
-        Self::new(Io::Opening(opening), proto, db)
+    /// Pins a connection that is being opened for `key`.
+    pub(crate) fn opening(opening: Opening, key: LinkKey) -> Self {
+        Self::new(Io::Opening(opening), key)
     }
 
-    fn new(io: Io, proto: Proto, db: u32) -> Self {
+    fn new(io: Io, key: LinkKey) -> Self {
         Pinned {
             io,
-            proto,
-            db,
+            key,
             out: WriteBuf::default(),
             reader: FrameReader::default(),
             expected: VecDeque::new(),
@@ -188,7 +188,7 @@ impl Pinned {
     /// Brings the connection to another protocol version.
     pub(crate) fn set_proto(&mut self, proto: Proto) {
         self.swallow(&[b"HELLO", proto.number().to_string().as_bytes()]);
-        self.proto = proto;
+        self.key.proto = proto;
     }
 
     /// Gives the connection back, when it was opened at all.
@@ -196,8 +196,7 @@ impl Pinned {
         match self.io {
             Io::Open(mut pooled) => {
                 let conn: &mut Conn = &mut pooled.conn;
-                conn.proto = self.proto;
-                conn.db = self.db;
+                conn.key = self.key;
                 Some(*pooled)
             }
             Io::Opening(_) => None,
@@ -292,7 +291,7 @@ impl Pinned {
             Expect::Exec(lines) => lines.is_empty() && self.executes_only_plain(),
             _ => false,
         };
-        let asked = match self.proto {
+        let asked = match self.key.proto {
             Proto::Resp3 => data.first() != Some(&b'>'),
             Proto::Resp2 => !self.is_subscriber(),
         };
@@ -312,7 +311,7 @@ impl Pinned {
                 .expected
                 .iter()
                 .any(|(expect, _)| matches!(expect, Expect::Swallow));
-            if frame.first() == Some(&b'>') && self.proto == Proto::Resp2 && !switching {
+            if frame.first() == Some(&b'>') && self.key.proto == Proto::Resp2 && !switching {
                 return Err(UpstreamError::Protocol(
                     "a push to a RESP2 connection".into(),
                 ));

@@ -13,7 +13,7 @@ impl Pinned {
         match frame.first() {
             Some(b'>') => first_word(frame).and_then(Confirmation::of).is_none(),
             // RESP2: messages are arrays like replies, but a subscriber gets no other arrays.
-            Some(b'*') if self.proto == Proto::Resp2 && self.is_subscriber() => {
+            Some(b'*') if self.key.proto == Proto::Resp2 && self.is_subscriber() => {
                 first_word(frame).is_some_and(is_message)
             }
             _ => false,
@@ -28,7 +28,7 @@ impl Pinned {
             self.expected.front(),
             Some((Expect::Subscribe { .. } | Expect::Unsubscribe { .. }, _))
         );
-        if !push && !(self.proto == Proto::Resp2 && (awaited || self.is_subscriber())) {
+        if !push && !(self.key.proto == Proto::Resp2 && (awaited || self.is_subscriber())) {
             return false;
         }
         if !push && frame.first() != Some(&b'*') {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{Expect, Io, Pinned, UNSENT_BYTES};
 use crate::resp::Proto;
 use crate::session::registry::Facts;
+use crate::upstream::NodeId;
 
 impl Pinned {
     /// Notes that a `DISCARD` of our own ends the transaction.
@@ -103,14 +104,19 @@ impl Pinned {
         facts.no_touch = self.no_touch;
     }
 
+    /// The node that it leads to.
+    pub(crate) fn node(&self) -> NodeId {
+        self.key.node
+    }
+
     /// The protocol version in force after what was sent.
     pub(crate) fn proto(&self) -> Proto {
-        self.proto
+        self.key.proto
     }
 
     /// The database in force after the replies so far.
     pub(crate) fn db(&self) -> u32 {
-        self.db
+        self.key.db
     }
 
     /// The backing's id of this connection, once it is open.

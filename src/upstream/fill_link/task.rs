@@ -11,28 +11,27 @@ use tracing::debug;
 
 use super::setup::set_up;
 use super::{FillLink, Inner};
-use crate::resp::Proto;
 use crate::stream::Stream;
 use crate::upstream::backing::Backing;
 use crate::upstream::backoff::Backoff;
 use crate::upstream::connect::{Conn, ConnectOptions};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::frame_reader::Turn;
+use crate::upstream::link_key::LinkKey;
 use crate::upstream::link_task::Scratch;
 
 /// Connects again and again, until the link is given up.
 pub(super) async fn run(
     link: FillLink,
     backing: Arc<Backing>,
-    db: u32,
+    key: LinkKey,
     connect_timeout: Duration,
     scratch: Scratch,
 ) {
     let mut backoff = Backoff::default();
     while !link.inner.borrow().closed {
         let options = ConnectOptions {
-            proto: Proto::Resp3,
-            db,
+            key,
             name: "respite-fill",
             timeout: connect_timeout,
         };
@@ -40,12 +39,12 @@ pub(super) async fn run(
             Ok(mut conn) => {
                 let since = Instant::now();
                 let error = serve(&link, &mut conn, &scratch).await;
-                debug!(db, "fill link lost: {error}");
+                debug!(db = key.db, "fill link lost: {error}");
                 if since.elapsed() > connect_timeout {
                     backoff.reset();
                 }
             }
-            Err(error) => debug!(db, "fill link not connected: {error}"),
+            Err(error) => debug!(db = key.db, "fill link not connected: {error}"),
         }
         if !link.inner.borrow().closed {
             sleep(backoff.next()).await;

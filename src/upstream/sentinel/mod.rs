@@ -240,10 +240,10 @@ impl Follower {
             }
         }
         let replicas = answer.replicas.iter().cloned();
-        let replicas = replicas.map(|address| self.set.server(address)).collect();
+        let replicas: Vec<_> = replicas.map(|address| self.set.server(address)).collect();
         let sentinels = known.iter().cloned();
-        let sentinels = sentinels.map(|at| self.set.sentinel(at)).collect();
-        self.backing.set_others(replicas, sentinels);
+        let sentinels: Vec<_> = sentinels.map(|at| self.set.sentinel(at)).collect();
+        self.backing.set_others(&replicas, &sentinels);
         self.known = known;
     }
 
