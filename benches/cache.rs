@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput};
-use respite::cache::{Cache, Filler, Guard, Lookup, Query, Waiter};
+use respite::cache::{Cache, Filler, Guard, Lookup, Query, Waiter, Wanted};
 use respite::config::{CacheMode, CacheSettings};
 use respite::resp::Proto;
 
@@ -43,6 +43,8 @@ impl Bench {
             max_bytes: 1 << 30,
             expiry: HOUR,
             max_value_bytes: 1 << 20,
+            max_variants: 64,
+            commands: Vec::new(),
             include: Vec::new(),
             exclude: Vec::new(),
             staleness_max: HOUR,
@@ -77,6 +79,7 @@ impl Bench {
         let query = Query {
             db: 0,
             key: &self.keys[key],
+            variant: None,
             proto: Proto::Resp2,
             now: self.now,
             awaited: None,
@@ -94,7 +97,7 @@ impl Bench {
         self.keys[0].splice(4..12, self.scanned.to_be_bytes());
         // now and then the sketch takes it for another
         if let Lookup::Lead(token) = self.lookup(0, true) {
-            self.filler.failed(&self.keys[0], token);
+            self.filler.failed(Wanted::get(&self.keys[0]), token);
         }
     }
 
@@ -109,8 +112,14 @@ impl Bench {
 
     fn land(&self, key: usize, token: u64, reply: &[u8]) {
         let epoch = 0;
-        self.filler
-            .filled(&self.keys[key], token, -1, reply, self.now, epoch);
+        self.filler.filled(
+            Wanted::get(&self.keys[key]),
+            token,
+            -1,
+            reply,
+            self.now,
+            epoch,
+        );
     }
 
     fn protect(&self, key: usize) {

@@ -6,7 +6,7 @@ use std::alloc::System;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use respite::cache::{Cache, Filler, Lookup, Query, Waiter};
+use respite::cache::{Cache, Filler, Lookup, Query, Waiter, Wanted};
 use respite::command::{Handling, Table};
 use respite::config::{CacheMode, CacheSettings};
 use respite::resp::{Parsed, Proto, RequestLimits, RequestParser, parse_reply, write_command};
@@ -31,6 +31,8 @@ fn cache() -> Arc<Cache> {
         max_bytes: 1 << 20,
         expiry: HOUR,
         max_value_bytes: 1000,
+        max_variants: 64,
+        commands: Vec::new(),
         include: Vec::new(),
         exclude: Vec::new(),
         staleness_max: HOUR,
@@ -65,6 +67,7 @@ impl Server {
         let query = Query {
             db: 0,
             key: &args[1],
+            variant: None,
             proto: Proto::Resp2,
             now,
             awaited: None,
@@ -108,7 +111,14 @@ fn a_hit_allocates_nothing() {
         let Lookup::Lead(token) = server.serve(request, now) else {
             panic!("the first GET is a miss");
         };
-        filler.filled(keys[n].as_bytes(), token, -1, replies[n], now, epoch);
+        filler.filled(
+            Wanted::get(keys[n].as_bytes()),
+            token,
+            -1,
+            replies[n],
+            now,
+            epoch,
+        );
         // the buffers grow once
         assert_eq!(server.serve(request, now), Lookup::Hit);
     }

@@ -9,6 +9,7 @@ use super::entry::Entry;
 use super::lease::ticks;
 use super::named::Chosen;
 use super::store::Cache;
+use super::variants::Variants;
 use crate::command::{Answer, ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, help};
 use crate::resp::{Args, Glob, Proto, ReplyWriter};
 
@@ -171,32 +172,63 @@ impl CacheFamily {
 fn describe(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     let now = Instant::now();
     let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
-    let value = entry.reply.as_ref().map_or(0, |reply| value_bytes(reply));
-    reply.map(6);
+    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let newest = entry.values().map(|value| value.since).max();
+    let first_to_go = entry.values().min_by_key(|value| value.deadline);
+    let lengths = entry.values().map(|value| {
+        let reply = value.reply.as_deref();
+        reply.map_or(0, value_bytes)
+    });
+    let bytes: usize = lengths.sum();
+    reply.map(7);
     reply.bulk("cached");
     reply.boolean(true);
     reply.bulk("type");
-    reply.bulk(if entry.reply.is_some() {
-        "string"
-    } else {
-        "none"
-    });
+    reply.bulk(kind(entry));
     reply.bulk("bytes");
-    reply.integer(i64::try_from(value).unwrap_or(i64::MAX));
+    reply.integer(count(bytes));
     reply.bulk("age_ms");
-    reply.integer(millis(now.saturating_duration_since(entry.since)));
+    reply.integer(newest.map_or(0, |since| millis(now.saturating_duration_since(since))));
     reply.bulk("ttl_ms");
     // As PTTL: -1 for a key that does not expire.
-    let left = millis(Duration::from_nanos(
-        entry.deadline.saturating_sub(ticks(now)),
-    ));
-    reply.integer(if entry.expires { left } else { -1 });
+    let left = first_to_go.filter(|value| value.expires).map(|value| {
+        millis(Duration::from_nanos(
+            value.deadline.saturating_sub(ticks(now)),
+        ))
+    });
+    reply.integer(left.unwrap_or(-1));
     reply.bulk("hits");
     reply.integer(entry.hits.cast_signed());
+    reply.bulk("variants");
+    let others = entry.others().map_or(0, Variants::len);
+    reply.integer(count(others + usize::from(entry.get().is_some())));
 }
 
-/// The bytes of the value in a bulk reply.
+/// The type of a key as far as what was read of it tells.
+fn kind(entry: &Entry) -> &'static str {
+    match entry.get() {
+        Some(value) if value.reply.is_some() => return "string",
+        Some(_) => return "none",
+        None => {}
+    }
+    let mut names = entry.others().into_iter().flat_map(Variants::names);
+    let known = names.find_map(|name| match name.split(|byte| *byte == b' ').next()? {
+        b"exists" | b"type" => None,
+        [b'h', ..] => Some("hash"),
+        [b'l', ..] => Some("list"),
+        [b'z', ..] | [b'g', b'e', b'o', ..] => Some("zset"),
+        [b'x', ..] => Some("stream"),
+        b"scard" | b"sismember" | b"smembers" | b"smismember" => Some("set"),
+        _ => Some("string"),
+    });
+    known.unwrap_or("unknown")
+}
+
+/// The bytes of the value in a bulk reply; those of any other reply as it is.
 fn value_bytes(reply: &[u8]) -> usize {
+    if reply.first() != Some(&b'$') {
+        return reply.len();
+    }
     let header = memchr::memchr(b'\n', reply).map_or(0, |at| at + 1);
     reply.len().saturating_sub(header + 2)
 }

@@ -1,20 +1,38 @@
 //! Applies what one fill link receives, in the order of the wire.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::entry::{Waiter, write_nil};
+use super::landing::{Brought, Ended, Fill, is_nil};
 use super::lease::Lease;
 use super::links::NodeLinks;
 use super::mutant::{Mutant, is_active};
-use super::store::{Cache, Fill, is_nil};
+use super::store::Cache;
 use crate::config::CacheMode;
-use crate::resp::Proto;
+use crate::resp::{Proto, downgrade};
 
-/// Hands a reply to a session. The bytes are a RESP3 reply to `GET`; none when the fetch failed
+/// Hands a reply to a session, in the version of the protocol that it speaks; none when the fetch failed
 /// and the session has to ask in another way.
-pub type Deliver = dyn Fn(Waiter, &[u8], Option<&[u8]>);
+pub type Deliver = dyn Fn(Waiter, Wanted<'_>, Option<&[u8]>);
+
+/// What was fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The request as it was sent; none for `GET`.
+    pub request: Option<&'a [u8]>,
+}
+
+impl<'a> Wanted<'a> {
+    /// A `GET`.
+    pub fn get(key: &'a [u8]) -> Self {
+        Wanted { key, request: None }
+    }
+}
 
 /// The cache's side of a fill link to one database of a node.
 pub struct Filler {
@@ -111,11 +129,11 @@ impl Filler {
         self.lease.renew(sent, self.cache.settings().staleness_max);
     }
 
-    /// A fetch was answered: with what was left of the key's life, in milliseconds as `PTTL` says
-    /// it, and the reply to `GET`.
+    /// A fetch was answered: with what was left of the life of what it read, in milliseconds as `PTTL` says
+    /// it, and the reply. Less than any `PTTL`: nobody knows, so it is not kept.
     pub fn filled(
         &self,
-        key: &[u8],
+        wanted: Wanted<'_>,
         token: u64,
         pttl: i64,
         reply: &[u8],
@@ -123,49 +141,71 @@ impl Filler {
         epoch: u64,
     ) {
         #[cfg(feature = "mutants")]
-        let pttl = self.insert_late(key, pttl, reply);
-        let keep = pttl >= -2 && matches!(reply.first(), Some(b'$' | b'_'));
+        let pttl = self.insert_late(wanted, pttl, reply);
+        let is_value = match (wanted.request, reply.first()) {
+            (None, first) => matches!(first, Some(b'$' | b'_')),
+            (Some(_), first) => !matches!(first, None | Some(b'-' | b'!')),
+        };
         let fill = Fill {
             db: self.db,
-            key,
+            key: wanted.key,
             token,
-            reply: Some(reply).filter(|_| keep),
+            brought: match pttl >= -2 && is_value {
+                true => Brought::Reply(reply),
+                false => Brought::Nothing,
+            },
             ttl: u64::try_from(pttl).ok().map(Duration::from_millis),
             sent,
             lease: &self.lease,
             epoch,
         };
-        let waiters = self.cache.land(&fill);
-        if waiters.is_empty() {
+        let ended = self.cache.land(&fill);
+        if ended.waiters.is_empty() {
             return;
         }
         if fill.ttl.is_some_and(|ttl| sent.elapsed() >= ttl) && !is_active(Mutant::PttlIgnored) {
             // It has expired on its way: they have to ask again.
-            for waiter in waiters {
-                (self.deliver)(waiter, key, None);
-            }
-            return;
+            return self.send_on(ended, wanted);
         }
-        let mut nil = Vec::new();
-        for waiter in waiters {
-            if is_nil(reply) && waiter.proto == Proto::Resp2 {
-                nil.clear();
-                write_nil(Proto::Resp2, &mut nil);
-                (self.deliver)(waiter, key, Some(&nil));
-            } else {
-                (self.deliver)(waiter, key, Some(reply));
-            }
+        let older = self.older(&ended, wanted, reply);
+        for waiter in ended.waiters {
+            let reply = match waiter.proto {
+                Proto::Resp3 => Some(reply),
+                Proto::Resp2 => older.as_deref(),
+            };
+            (self.deliver)(waiter, wanted, reply);
         }
+    }
+
+    /// The reply for clients that speak RESP2; none when there is no telling.
+    fn older<'a>(
+        &self,
+        ended: &Ended,
+        wanted: Wanted<'_>,
+        reply: &'a [u8],
+    ) -> Option<Cow<'a, [u8]>> {
+        let mut out = Vec::new();
+        if wanted.request.is_none() {
+            if !is_nil(reply) {
+                return Some(Cow::Borrowed(reply));
+            }
+            write_nil(Proto::Resp2, &mut out);
+            return Some(Cow::Owned(out));
+        }
+        let wants = |waiter: &Waiter| waiter.proto == Proto::Resp2;
+        (ended.waiters.iter().any(wants) && downgrade(reply, ended.shape, &mut out))
+            .then_some(Cow::Owned(out))
     }
 
     /// The broken rule [`Mutant::FillOffReader`]; the reply is then not kept in the proper way.
     #[cfg(feature = "mutants")]
-    fn insert_late(&self, key: &[u8], pttl: i64, reply: &[u8]) -> i64 {
-        if !is_active(Mutant::FillOffReader) || !matches!(reply.first(), Some(b'$' | b'_')) {
+    fn insert_late(&self, wanted: Wanted<'_>, pttl: i64, reply: &[u8]) -> i64 {
+        let is_value = wanted.request.is_none() && matches!(reply.first(), Some(b'$' | b'_'));
+        if !is_active(Mutant::FillOffReader) || !is_value {
             return pttl;
         }
         let (cache, lease) = (Arc::clone(&self.cache), Arc::clone(&self.lease));
-        let (db, key, reply) = (self.db, key.to_vec(), reply.to_vec());
+        let (db, key, reply) = (self.db, wanted.key.to_vec(), reply.to_vec());
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(1));
             cache.insert_unchecked(db, &key, &reply, &lease);
@@ -194,15 +234,15 @@ impl Filler {
     }
 
     /// A fetch will not be answered.
-    pub fn failed(&self, key: &[u8], token: u64) {
-        let waiters = self.cache.land(&self.nothing(key, token));
-        self.send_on(waiters, key);
+    pub fn failed(&self, wanted: Wanted<'_>, token: u64) {
+        let ended = self.end(wanted.key, token, Brought::Nothing);
+        self.send_on(ended, wanted);
     }
 
     /// What a fetch is about to bring is too large to be kept, and so to be held for everybody who waits.
-    pub fn oversized(&self, key: &[u8], token: u64) {
-        let waiters = self.cache.land_oversized(&self.nothing(key, token));
-        self.send_on(waiters, key);
+    pub fn oversized(&self, wanted: Wanted<'_>, token: u64) {
+        let ended = self.end(wanted.key, token, Brought::TooLarge);
+        self.send_on(ended, wanted);
     }
 
     /// A value that was too large has so many bytes now; `None` when that was not to be learnt.
@@ -211,24 +251,24 @@ impl Filler {
     }
 
     /// Who waits has to ask in another way.
-    fn send_on(&self, waiters: Vec<Waiter>, key: &[u8]) {
-        for waiter in waiters {
-            (self.deliver)(waiter, key, None);
+    fn send_on(&self, ended: Ended, wanted: Wanted<'_>) {
+        for waiter in ended.waiters {
+            (self.deliver)(waiter, wanted, None);
         }
     }
 
-    /// A fetch that brings nothing.
-    fn nothing<'a>(&'a self, key: &'a [u8], token: u64) -> Fill<'a> {
-        Fill {
+    /// Ends a fetch that brings nothing to keep.
+    fn end(&self, key: &[u8], token: u64, brought: Brought<'_>) -> Ended {
+        self.cache.land(&Fill {
             db: self.db,
             key,
             token,
-            reply: None,
+            brought,
             ttl: None,
             sent: Instant::now(),
             lease: &self.lease,
             epoch: 0,
-        }
+        })
     }
 }
 

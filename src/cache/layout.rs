@@ -91,13 +91,15 @@ impl Cache {
         let mut voided = Vec::new();
         for (n, segment) in segments.iter_mut().enumerate() {
             segment.clear();
-            voided.extend(segment.take_voided());
+            voided.extend(segment.flights.take_voided());
             segment.set_room(rooms.get(n).copied().unwrap_or_default());
         }
         let mask = rooms.len() - 1;
         self.mask.store(mask, Ordering::SeqCst);
-        for voided in voided {
-            segments[(voided.hash >> 46) as usize & mask].put_voided(voided);
+        for (hash, flight) in voided {
+            segments[(hash >> 46) as usize & mask]
+                .flights
+                .put_voided(flight);
         }
     }
 
@@ -129,6 +131,8 @@ mod tests {
             max_bytes,
             expiry: Duration::from_secs(3600),
             max_value_bytes: 1 << 20,
+            max_variants: 64,
+            commands: Vec::new(),
             include: Vec::new(),
             exclude: Vec::new(),
             staleness_max: Duration::from_millis(500),

@@ -60,6 +60,11 @@ impl Lease {
         self.until.store(until, Ordering::Release);
     }
 
+    /// Whether entries are good without further proof.
+    pub(super) fn is_endless(&self) -> bool {
+        self.until.load(Ordering::Acquire) == u64::MAX
+    }
+
     /// Ends the epoch: nothing that the link brought is served from now on.
     pub fn end(&self) {
         if !is_active(Mutant::EpochNotChecked) {

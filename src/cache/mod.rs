@@ -1,4 +1,4 @@
-//! The coherent cache of `GET`: what is kept, when it may be served, what takes it away.
+//! The coherent cache of reads: what is kept, when it may be served, what takes it away.
 //!
 //! It knows nothing of sockets. A fill link (see [`upstream`](crate::upstream)) tells it what was
 //! read and what was invalidated, in the order of the wire; a session asks it for keys and
@@ -6,8 +6,9 @@
 //!
 //! # Layout
 //!
-//! - `store` is the whole: lookups, flights, fills; `removal` is what takes entries away. `segment` is one lock's worth of
-//!   it, `entry` one value, `full_key` what it goes by.
+//! - `store` is the whole and answers lookups; `landing` keeps what a fetch brings; `removal` is what takes entries away.
+//!   `segment` is one lock's worth of it, `flights` the fetches under way; `entry` is what is kept of one key,
+//!   `variants` what was read of it but by `GET`, `full_key` what it goes by.
 //! - `guard` keeps keys from being served or admitted while a command on them is under way.
 //! - `lease` says whether what a fill link brought may still be served; `links` what the links can do, all together.
 //! - `layout` divides the room among the segments; `admission` decides which keys are worth a place. `fill` applies a fill link's replies.
@@ -22,9 +23,11 @@ mod commands;
 mod entry;
 mod figures;
 mod fill;
+mod flights;
 mod full_key;
 mod guard;
 mod hotkeys;
+mod landing;
 mod layout;
 mod lease;
 mod links;
@@ -35,11 +38,12 @@ mod removal;
 mod segment;
 mod stats;
 mod store;
+mod variants;
 mod view;
 
 pub use commands::CacheFamily;
 pub use entry::Waiter;
-pub use fill::{Deliver, Filler};
+pub use fill::{Deliver, Filler, Wanted};
 pub use guard::Guard;
 pub use lease::Lease;
 pub use mutant::{Mutant, is_active};

@@ -41,6 +41,10 @@ pub enum Mutant {
     UnnamedReadIsUnfenced,
     /// An `EXEC` that aborts leaves the watched keys as they are.
     WatchedNotGuarded,
+    /// A push takes away what `GET` brought, and leaves the key's other variants.
+    VariantOutlivesPush,
+    /// What one link brought is served although another one has brought something of the key since.
+    OvertakenIsServed,
 }
 
 /// Whether this rule is broken in this process.
@@ -74,6 +78,8 @@ pub fn is_active(mutant: Mutant) -> bool {
             "silent_is_unfenced" => Mutant::SilentIsUnfenced,
             "unnamed_read_is_unfenced" => Mutant::UnnamedReadIsUnfenced,
             "watched_not_guarded" => Mutant::WatchedNotGuarded,
+            "variant_outlives_push" => Mutant::VariantOutlivesPush,
+            "overtaken_is_served" => Mutant::OvertakenIsServed,
             _ => return None,
         })
     });

@@ -22,7 +22,7 @@ impl Cache {
         segment.remove(full_key);
         segment.doubt_oversized(full_key);
         if !is_active(Mutant::TokenNotVoidedByWrite) {
-            segment.void(full_key);
+            segment.flights.void(full_key);
         }
         if segment.is_bare() {
             part.occupied.store(false, Ordering::SeqCst);
@@ -37,15 +37,15 @@ impl Cache {
         let (_, mut segment) = self.lock(hash);
         count(&self.stats.invalidations);
         segment.doubt_oversized(&full_key);
-        segment.void(&full_key);
-        // An entry that another link brought has a push of its own to come.
-        if segment
-            .entries
-            .peek(&*full_key)
-            .is_some_and(|e| Arc::ptr_eq(&e.lease, lease))
-        {
-            segment.remove(&full_key);
-        }
+        segment.flights.void(&full_key);
+        // What another link brought has a push of its own to come.
+        segment.change(&full_key, |entry| {
+            #[cfg(feature = "mutants")]
+            if is_active(Mutant::VariantOutlivesPush) {
+                return entry.forget_get();
+            }
+            entry.retain(|value| !Arc::ptr_eq(&value.lease, lease));
+        });
     }
 
     /// Ends the epochs of all fill links: nothing that they brought, or still bring on the connections

@@ -1,18 +1,18 @@
 //! One lock's worth of the cache: entries in the order of their use, and flights.
 
-use std::time::Instant;
-
 use hashbrown::HashMap;
 use lru::LruCache;
 
 use super::admission::Ghosts;
-use super::entry::{Entry, Waiter};
-use super::full_key::{FullKey, HashInFront, hash_of};
-use super::guard::Version;
+use super::entry::{Entry, Read};
+use super::flights::Flights;
+use super::full_key::{FullKey, HashInFront};
 use super::hotkeys::HotKeys;
 
 /// Keys of too large values that are remembered, so that they are not fetched in vain.
 const OVERSIZED_KEYS: usize = 1024;
+/// Reads of one key whose replies were too large.
+const MOST_LARGE_READS: usize = 16;
 
 /// The entries and flights of some of the keys.
 #[derive(Debug)]
@@ -24,10 +24,10 @@ pub(super) struct Segment {
     pub(super) misses: u64,
     pub(super) hot: HotKeys,
     ghosts: Ghosts,
-    flights: HashMap<FullKey, Flight, HashInFront>,
-    /// Waiters of flights that were voided: they still get their reply, it is just not kept.
-    voided: HashMap<u64, Voided>,
+    pub(super) flights: Flights,
     oversized: HashMap<FullKey, Size, HashInFront>,
+    /// Reads besides `GET` whose replies were too large, until their keys change.
+    large_reads: HashMap<FullKey, Vec<Box<[u8]>>, HashInFront>,
 }
 
 /// What a segment may hold.
@@ -40,14 +40,6 @@ pub(super) struct Room {
     pub(super) selective: bool,
 }
 
-/// A flight of which nothing is kept.
-#[derive(Debug)]
-pub(super) struct Voided {
-    token: u64,
-    pub(super) hash: u64,
-    waiters: Vec<Waiter>,
-}
-
 /// What is known of a value that was too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Size {
@@ -55,33 +47,6 @@ pub(super) enum Size {
     TooLarge,
     /// The key has changed since: it is worth asking how long the value is now.
     Unknown,
-}
-
-/// One fetch, for everybody who wants the key meanwhile.
-#[derive(Debug)]
-struct Flight {
-    token: u64,
-    /// The fetch was sent after this.
-    since: Instant,
-    version: Version,
-    waiters: Vec<Waiter>,
-}
-
-/// Whether a flight can be joined.
-#[derive(Debug)]
-pub(super) enum Joined<'a> {
-    /// By whoever adds a waiter.
-    Yes(u64, &'a mut Vec<Waiter>),
-    NoFlight,
-    TooOld,
-}
-
-/// A flight that has landed.
-#[derive(Debug)]
-pub(super) struct Landed {
-    pub(super) waiters: Vec<Waiter>,
-    /// The version to compare; none for a flight that was voided.
-    pub(super) version: Option<Version>,
 }
 
 impl Segment {
@@ -95,15 +60,18 @@ impl Segment {
             misses: 0,
             hot: HotKeys::default(),
             ghosts: room.ghosts(),
-            flights: HashMap::default(),
-            voided: HashMap::new(),
+            flights: Flights::default(),
             oversized: HashMap::default(),
+            large_reads: HashMap::default(),
         }
     }
 
     /// Whether there is nothing that a command on a key could concern.
     pub(super) fn is_bare(&self) -> bool {
-        self.entries.is_empty() && self.flights.is_empty() && self.oversized.is_empty()
+        self.entries.is_empty()
+            && self.flights.is_empty()
+            && self.oversized.is_empty()
+            && self.large_reads.is_empty()
     }
 
     /// Puts new limits in force. The segment has to be empty.
@@ -124,21 +92,39 @@ impl Segment {
     }
 
     /// Takes an entry away.
-    pub(super) fn remove(&mut self, key: &[u8]) -> Option<Entry> {
+    pub(super) fn remove(&mut self, key: &[u8]) -> Option<(FullKey, Entry)> {
         if self.entries.is_empty() {
             return None;
         }
         let (key, entry) = self.entries.pop_entry(key)?;
         self.bytes -= entry.bytes(key.len());
-        Some(entry)
+        Some((key, entry))
     }
 
-    /// Drops the least recently used entries until there is room for another, and puts it in. Returns
-    /// how many went; none when it is larger than all that the segment may hold.
-    pub(super) fn insert(&mut self, key: FullKey, entry: Entry) -> Option<u64> {
+    /// Changes an entry, and takes it away when nothing is left of it. Its place in the order of use stays.
+    pub(super) fn change(&mut self, key: &[u8], change: impl FnOnce(&mut Entry)) {
+        let Some(entry) = self.entries.peek_mut(key) else {
+            return;
+        };
+        let before = entry.bytes(key.len());
+        change(entry);
+        let after = entry.bytes(key.len());
+        if entry.is_empty() {
+            self.entries.pop(key);
+            self.bytes -= before;
+        } else {
+            self.bytes = self.bytes - before + after;
+        }
+    }
+
+    /// Drops the least recently used entries until there is room for another, and puts it in. Variants of
+    /// its own go first when it alone is more than there is room for. Returns how many went; none when
+    /// it is still larger than all that the segment may hold.
+    pub(super) fn insert(&mut self, key: FullKey, mut entry: Entry) -> Option<u64> {
         self.remove(&key);
+        while entry.bytes(key.len()) > self.room.bytes && entry.drop_oldest() {}
         let bytes = entry.bytes(key.len());
-        if bytes > self.room.bytes || self.room.entries == 0 {
+        if bytes > self.room.bytes || self.room.entries == 0 || entry.is_empty() {
             return None;
         }
         let mut evicted = 0;
@@ -154,112 +140,22 @@ impl Segment {
         Some(evicted)
     }
 
-    /// Drops the entries whose epoch is over.
+    /// Drops what is of an epoch that is over.
     pub(super) fn sweep(&mut self) {
-        let ended = |(_, entry): &(&FullKey, &Entry)| !entry.lease.is_current(entry.epoch);
+        let is_over = |(_, entry): &(&FullKey, &Entry)| {
+            let mut values = entry.values();
+            values.any(|value| !value.lease.is_current(value.epoch))
+        };
         let keys: Vec<FullKey> = self
             .entries
             .iter()
-            .filter(ended)
+            .filter(is_over)
             .map(|(key, _)| key.clone())
             .collect();
         for key in keys {
-            self.remove(&key);
-        }
-    }
-
-    /// Whether anything is being fetched.
-    pub(super) fn has_flights(&self) -> bool {
-        !self.flights.is_empty()
-    }
-
-    /// Looks for a valid flight of a key that began `after`: an older one may bring what was
-    /// current too long ago.
-    pub(super) fn flight(&mut self, key: &[u8], after: Option<Instant>) -> Joined<'_> {
-        match self.flights.get_mut(key) {
-            None => Joined::NoFlight,
-            Some(flight) if after.is_some_and(|after| flight.since < after) => Joined::TooOld,
-            Some(flight) => Joined::Yes(flight.token, &mut flight.waiters),
-        }
-    }
-
-    /// Joins one more waiter to a flight with this token, if it is still valid and began `after`.
-    pub(super) fn rejoin(
-        &mut self,
-        key: &[u8],
-        token: u64,
-        after: Option<Instant>,
-        waiter: impl FnOnce() -> Waiter,
-    ) -> bool {
-        match self.flights.get_mut(key) {
-            Some(flight)
-                if flight.token == token && after.is_none_or(|after| flight.since >= after) =>
-            {
-                flight.waiters.push(waiter());
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Begins a flight.
-    pub(super) fn begin(
-        &mut self,
-        key: &[u8],
-        token: u64,
-        since: Instant,
-        version: Version,
-        waiter: Waiter,
-    ) {
-        let flight = Flight {
-            token,
-            since,
-            version,
-            waiters: vec![waiter],
-        };
-        if let Some(old) = self.flights.insert(key.into(), flight) {
-            self.put_voided(old.void(key));
-        }
-    }
-
-    /// Voids the flight of a key: what it brings is not kept, and nobody joins it any more.
-    pub(super) fn void(&mut self, key: &[u8]) {
-        if self.flights.is_empty() {
-            return;
-        }
-        if let Some(flight) = self.flights.remove(key) {
-            self.put_voided(flight.void(key));
-        }
-    }
-
-    /// Takes over a voided flight.
-    pub(super) fn put_voided(&mut self, voided: Voided) {
-        self.voided.insert(voided.token, voided);
-    }
-
-    /// Hands over all voided flights.
-    pub(super) fn take_voided(&mut self) -> impl Iterator<Item = Voided> {
-        std::mem::take(&mut self.voided).into_values()
-    }
-
-    /// Ends a flight.
-    pub(super) fn land(&mut self, key: &[u8], token: u64) -> Landed {
-        match self.flights.get(key) {
-            Some(flight) if flight.token == token => {
-                let flight = self.flights.remove(key);
-                let version = flight.as_ref().map(|flight| flight.version);
-                Landed {
-                    waiters: flight.map(|f| f.waiters).unwrap_or_default(),
-                    version,
-                }
-            }
-            _ => {
-                let voided = self.voided.remove(&token);
-                Landed {
-                    waiters: voided.map(|v| v.waiters).unwrap_or_default(),
-                    version: None,
-                }
-            }
+            self.change(&key, |entry| {
+                entry.retain(|value| value.lease.is_current(value.epoch));
+            });
         }
     }
 
@@ -269,15 +165,20 @@ impl Segment {
         self.entries.clear();
         self.bytes = 0;
         self.oversized.clear();
-        for (key, flight) in self.flights.drain() {
-            let voided = flight.void(&key);
-            self.voided.insert(voided.token, voided);
-        }
+        self.large_reads.clear();
+        self.flights.void_all();
         entries
     }
 
-    /// Remembers a key whose value is too large to keep.
-    pub(super) fn note_oversized(&mut self, key: &[u8]) {
+    /// Remembers that the reply to `GET`, or to another read, is too large to keep.
+    pub(super) fn note_large(&mut self, key: &[u8], name: Option<&[u8]>) {
+        match name {
+            None => self.note_oversized(key),
+            Some(name) => self.note_large_read(key, name),
+        }
+    }
+
+    fn note_oversized(&mut self, key: &[u8]) {
         if self.oversized.len() >= OVERSIZED_KEYS {
             self.oversized.clear();
         }
@@ -292,8 +193,33 @@ impl Segment {
         self.oversized.get_mut(key)
     }
 
+    fn note_large_read(&mut self, key: &[u8], name: &[u8]) {
+        if self.large_reads.len() >= OVERSIZED_KEYS {
+            self.large_reads.clear();
+        }
+        let reads = self.large_reads.entry(key.into()).or_default();
+        if reads.len() >= MOST_LARGE_READS {
+            reads.clear();
+        }
+        reads.push(name.into());
+    }
+
+    /// Whether a read's reply is known to be too large to keep.
+    pub(super) fn is_large(&self, key: &[u8], read: Read<'_>) -> bool {
+        match read {
+            Read::Get => !self.oversized.is_empty() && self.oversized.contains_key(key),
+            Read::Other(name, _) => {
+                let reads = self.large_reads.get(key);
+                reads.is_some_and(|reads| reads.iter().any(|read| **read == *name))
+            }
+        }
+    }
+
     /// Notes that a key has changed: its value may be smaller now.
     pub(super) fn doubt_oversized(&mut self, key: &[u8]) {
+        if !self.large_reads.is_empty() {
+            self.large_reads.remove(key);
+        }
         if let Some(size) = self.oversized(key) {
             *size = Size::Unknown;
         }
@@ -308,15 +234,5 @@ impl Segment {
 impl Room {
     fn ghosts(&self) -> Ghosts {
         Ghosts::new(self.entries.min(self.bytes / 256))
-    }
-}
-
-impl Flight {
-    fn void(self, key: &[u8]) -> Voided {
-        Voided {
-            token: self.token,
-            hash: hash_of(key),
-            waiters: self.waiters,
-        }
     }
 }

@@ -4,25 +4,23 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::entry::{Entry, Waiter};
+use super::entry::{Read, Waiter, Worth};
+use super::flights::{Joined, NewFlight};
 use super::full_key::write_full_key;
 use super::guard::{Guard, Stripes, Version};
 use super::layout::{MOST_SEGMENTS, rooms};
-use super::lease::{Lease, Standing, ticks};
+use super::lease::{Lease, ticks};
 use super::links::Links;
 use super::mutant::{Mutant, is_active};
-use super::segment::{Joined, Landed, Segment, Size};
+use super::segment::{Segment, Size};
 use super::stats::{Stats, count};
 use crate::config::CacheSettings;
-use crate::resp::{Proto, glob_match};
-
-/// Redis counts expiry in whole milliseconds of a clock that it reads now and then.
-const CLOCK_SLACK: Duration = Duration::from_millis(1);
+use crate::resp::{Proto, Shape, glob_match};
 
 /// The cache of all workers.
 pub struct Cache {
@@ -59,6 +57,8 @@ pub struct Query<'a> {
     pub db: u32,
     /// The key.
     pub key: &'a [u8],
+    /// The variant that is read, with the shape of its reply; none for `GET`.
+    pub variant: Option<(&'a [u8], Shape)>,
     /// The client's protocol version.
     pub proto: Proto,
     /// Now.
@@ -157,71 +157,119 @@ impl Cache {
         write_full_key(hash, query.db, query.key, full_key);
         let (part, mut segment) = self.lock(hash);
         let segment = &mut *segment;
+        let read = match query.variant {
+            None => Read::Get,
+            Some((name, _)) => Read::Other(name, self.hash(name)),
+        };
+        let asked = Asked {
+            query,
+            read,
+            hash,
+            full_key,
+        };
         if let Some(token) = query.awaited {
-            return self.follow(segment, query, token, full_key, waiter);
+            return self.follow(part, segment, &asked, token, &can_fill, waiter);
         }
         // An entry that is there may be served whatever is under way: who protects its key takes it
         // away first, and nothing is admitted before that is over.
         let mut good = true;
-        if let Some(entry) = segment.entries.get_mut(full_key.as_slice()) {
-            let now = ticks(query.now);
-            if now >= entry.deadline {
-                count(&self.stats.expired);
-                segment.remove(full_key);
-            } else {
-                match entry.lease.standing(entry.epoch, now) {
-                    Standing::Good => {
-                        entry.hits += 1;
-                        entry.write(query.proto, out);
-                        segment.hits += 1;
-                        segment.hot.hit(full_key);
-                        return Lookup::Hit;
-                    }
-                    Standing::Ended => drop(segment.remove(full_key)),
-                    Standing::Unproven => good = false,
+        if let Some(entry) = segment.entries.get_mut(full_key.as_slice())
+            && let Some(value) = entry.find(read, query.proto)
+        {
+            match value.worth(ticks(query.now)) {
+                Worth::Good => {
+                    value.write(query.proto, out);
+                    entry.hits += 1;
+                    segment.hits += 1;
+                    segment.hot.hit(full_key);
+                    return Lookup::Hit;
                 }
+                worth => good = self.discard(segment, &asked, worth),
             }
         }
         segment.misses += 1;
         let version = self.stripes.version(hash);
-        if let Some(version) = version.filter(|_| good) {
-            let missed = Missed {
-                query,
-                hash,
-                version,
-                full_key,
-            };
-            if let Some(found) = self.miss(part, segment, &missed, &can_fill, waiter) {
-                return found;
-            }
+        if let Some(version) = version.filter(|_| good)
+            && let Some(found) = self.miss(part, segment, &asked, version, &can_fill, waiter)
+        {
+            return found;
         }
         self.pass(segment, hash, full_key, guard);
         match version {
             None => Lookup::Busy,
-            Some(_) => self.bypass(segment, full_key, can_fill),
+            Some(_) => self.bypass(segment, full_key, read, can_fill),
         }
     }
 
-    /// A read of a key that the same client is having fetched: it shares that fetch or waits for it.
+    /// Drops a value that may not be served; false if its link has to show first that it is alive.
+    #[cold]
+    fn discard(&self, segment: &mut Segment, asked: &Asked<'_>, worth: Worth) -> bool {
+        match worth {
+            Worth::Unproven => return false,
+            // What is fetched takes its place.
+            Worth::Overtaken | Worth::Good => return true,
+            Worth::Expired => count(&self.stats.expired),
+            Worth::Ended => {}
+        }
+        let now = ticks(asked.query.now);
+        segment.change(asked.full_key, |entry| {
+            entry.retain(|value| !matches!(value.worth(now), Worth::Expired | Worth::Ended));
+        });
+        true
+    }
+
+    /// A read of a key that the same client is having fetched: it shares that fetch, is fetched behind it or
+    /// waits for it.
     fn follow(
-        &self,
+        self: &Arc<Self>,
+        part: &Part,
         segment: &mut Segment,
-        query: Query<'_>,
+        asked: &Asked<'_>,
         token: u64,
-        full_key: &[u8],
+        can_fill: impl Fn() -> bool,
         waiter: impl FnOnce() -> Waiter,
     ) -> Lookup {
+        let query = asked.query;
         let after = query.now.checked_sub(self.settings.load().staleness_max);
-        if !segment.rejoin(full_key, token, after, waiter) {
+        match segment.flights.find(asked.full_key, asked.read, after) {
+            Joined::Yes(same, waiters) if same == token => {
+                waiters.push(waiter());
+                segment.misses += 1;
+                count(&self.stats.coalesced);
+                return Lookup::Joined(token);
+            }
+            Joined::Yes(..) | Joined::TooOld => return Lookup::Wait,
+            Joined::NoFlight => {}
+        }
+        // Another read of the key: on the same link it is answered behind the fetch.
+        let waiter = waiter();
+        let follows = segment.flights.worker(asked.full_key, token) == Some(waiter.worker);
+        let entry = segment.entries.peek_mut(asked.full_key);
+        let is_there = entry.is_some_and(|entry| entry.find(asked.read, query.proto).is_some());
+        if !follows || is_there {
             return Lookup::Wait;
         }
-        segment.misses += 1;
-        count(&self.stats.coalesced);
-        Lookup::Joined(token)
+        let Some(version) = self.stripes.version(asked.hash) else {
+            return Lookup::Wait;
+        };
+        let led = self.miss(part, segment, asked, version, can_fill, || waiter);
+        if led.is_some() {
+            segment.misses += 1;
+        }
+        led.unwrap_or(Lookup::Wait)
     }
 
     /// A read that the cache has no place for.
-    fn bypass(&self, segment: &mut Segment, key: &[u8], can_fill: impl FnOnce() -> bool) -> Lookup {
+    fn bypass(
+        &self,
+        segment: &mut Segment,
+        key: &[u8],
+        read: Read<'_>,
+        can_fill: impl FnOnce() -> bool,
+    ) -> Lookup {
+        if read != Read::Get {
+            return Lookup::Bypass;
+        }
         match segment.oversized(key) {
             Some(size) if *size == Size::Unknown && can_fill() => {
                 *size = Size::TooLarge;
@@ -245,7 +293,7 @@ impl Cache {
         let guard = guard.get_or_insert_with(|| Guard::new(Arc::clone(self)));
         guard.enter(hash);
         segment.remove(full_key);
-        segment.void(full_key);
+        segment.flights.void(full_key);
     }
 
     /// Has a missing key fetched, or joins its fetch; none when it is not to be fetched.
@@ -253,20 +301,21 @@ impl Cache {
         &self,
         part: &Part,
         segment: &mut Segment,
-        missed: &Missed<'_>,
+        asked: &Asked<'_>,
+        version: Version,
         can_fill: impl FnOnce() -> bool,
         waiter: impl FnOnce() -> Waiter,
     ) -> Option<Lookup> {
-        let &Missed {
+        let &Asked {
             query,
+            read,
             hash,
-            version,
             full_key,
-        } = missed;
-        if segment.has_flights() {
+        } = asked;
+        if !segment.flights.is_empty() {
             // What a fetch brings was current at some time after it was sent.
             let after = query.now.checked_sub(self.settings.load().staleness_max);
-            match segment.flight(full_key, after) {
+            match segment.flights.find(full_key, read, after) {
                 Joined::Yes(token, waiters) => {
                     waiters.push(waiter());
                     count(&self.stats.coalesced);
@@ -276,9 +325,9 @@ impl Cache {
                 Joined::NoFlight => {}
             }
         }
-        if segment.oversized(full_key).is_some()
+        if segment.is_large(full_key, read)
             || !segment.admits(hash)
-            || !covers(&self.settings.load(), query.key)
+            || !covers(&self.settings.load(), query.key, read)
             || !can_fill()
         {
             return None;
@@ -290,68 +339,16 @@ impl Cache {
             return None;
         }
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        segment.begin(full_key, token, query.now, version, waiter());
+        let flight = NewFlight {
+            token,
+            since: query.now,
+            version,
+            read,
+            shape: query.variant.map(|(_, shape)| shape).unwrap_or_default(),
+            waiter: waiter(),
+        };
+        segment.flights.begin(full_key, flight);
         Some(Lookup::Lead(token))
-    }
-
-    /// Ends a flight and keeps what it brought, unless something happened to the key meanwhile.
-    /// Returns who waits for it. `reply` is the bulk reply, none when the key does not exist.
-    pub(super) fn land(&self, fill: &Fill<'_>) -> Vec<Waiter> {
-        let hash = self.hash(fill.key);
-        let mut full_key = Vec::new();
-        write_full_key(hash, fill.db, fill.key, &mut full_key);
-        let settings = self.settings.load();
-        let (_, mut segment) = self.lock(hash);
-        let Landed { waiters, version } = segment.land(&full_key, fill.token);
-        let unchanged = version.is_some() && self.stripes.version(hash) == version
-            || is_active(Mutant::TokenNotVoidedByWrite);
-        let Some(reply) = fill
-            .reply
-            .filter(|_| unchanged && fill.lease.is_current(fill.epoch))
-        else {
-            // Who waits for it may see something newer than what another link has brought.
-            if !is_active(Mutant::BypassReadKeepsEntry) {
-                segment.remove(&full_key);
-                segment.void(&full_key);
-            }
-            count(&self.stats.rejected_fills);
-            return waiters;
-        };
-        if reply.len() > settings.max_value_bytes + 32 {
-            segment.note_oversized(&full_key);
-            count(&self.stats.rejected_fills);
-            return waiters;
-        }
-        let ttl = fill.ttl.filter(|_| !is_active(Mutant::PttlIgnored));
-        let left = ttl.map_or(settings.expiry, |ttl| {
-            ttl.saturating_sub(CLOCK_SLACK).min(settings.expiry)
-        });
-        let entry = Entry {
-            reply: (!is_nil(reply)).then(|| reply.into()),
-            deadline: ticks(fill.sent + left),
-            expires: ttl.is_some(),
-            lease: Arc::clone(fill.lease),
-            epoch: fill.epoch,
-            since: fill.sent,
-            hits: 0,
-        };
-        let Some(evicted) = segment.insert(full_key.as_slice().into(), entry) else {
-            segment.note_oversized(&full_key);
-            count(&self.stats.rejected_fills);
-            return waiters;
-        };
-        count(&self.stats.fills);
-        self.stats.evictions.fetch_add(evicted, Ordering::Relaxed);
-        waiters
-    }
-
-    /// Ends a flight whose value turns out to be too large to keep; returns who waits for it.
-    pub(super) fn land_oversized(&self, fill: &Fill<'_>) -> Vec<Waiter> {
-        let hash = self.hash(fill.key);
-        let mut full_key = Vec::new();
-        write_full_key(hash, fill.db, fill.key, &mut full_key);
-        self.lock(hash).1.note_oversized(&full_key);
-        self.land(fill)
     }
 
     /// A value that was too large was measured; `None` when nobody knows.
@@ -367,65 +364,32 @@ impl Cache {
             Some(_) => {}
         }
     }
-
-    /// Keeps a value without any of the checks of [`Cache::land`].
-    #[cfg(feature = "mutants")]
-    pub(super) fn insert_unchecked(&self, db: u32, key: &[u8], reply: &[u8], lease: &Arc<Lease>) {
-        let hash = self.hash(key);
-        let mut full_key = Vec::new();
-        write_full_key(hash, db, key, &mut full_key);
-        let now = Instant::now();
-        let entry = Entry {
-            reply: (!is_nil(reply)).then(|| reply.into()),
-            deadline: ticks(now + self.settings.load().expiry),
-            expires: false,
-            lease: Arc::clone(lease),
-            epoch: lease.epoch(),
-            since: now,
-            hits: 0,
-        };
-        let (part, mut segment) = self.lock(hash);
-        part.occupied.store(true, Ordering::SeqCst);
-        segment.insert(full_key.into(), entry);
-    }
 }
 
-/// A query that found nothing.
-struct Missed<'a> {
+/// A query with what was made of it.
+struct Asked<'a> {
     query: Query<'a>,
+    read: Read<'a>,
     hash: u64,
-    version: Version,
     full_key: &'a [u8],
 }
 
-/// What a fetch brought.
-pub(super) struct Fill<'a> {
-    pub(super) db: u32,
-    pub(super) key: &'a [u8],
-    pub(super) token: u64,
-    /// The reply, nil included; none when it is nothing that may be kept (an error).
-    pub(super) reply: Option<&'a [u8]>,
-    /// What was left of the key's life when it was asked for.
-    pub(super) ttl: Option<Duration>,
-    /// When it was asked for.
-    pub(super) sent: Instant,
-    pub(super) lease: &'a Arc<Lease>,
-    pub(super) epoch: u64,
-}
-
-/// Whether a key may be cached, by its name.
-fn covers(settings: &CacheSettings, key: &[u8]) -> bool {
+/// Whether a read may be cached, by its command and its key.
+fn covers(settings: &CacheSettings, key: &[u8], read: Read<'_>) -> bool {
+    let command = match read {
+        Read::Get => b"get",
+        Read::Other(name, _) => name.split(|byte| *byte == b' ').next().unwrap_or_default(),
+    };
+    let commands = &settings.commands;
+    if !commands.is_empty() && !commands.iter().any(|name| name.as_bytes() == command) {
+        return false;
+    }
     let any = |patterns: &[String]| {
         patterns
             .iter()
             .any(|pattern| matches(pattern.as_bytes(), key))
     };
     (settings.include.is_empty() || any(&settings.include)) && !any(&settings.exclude)
-}
-
-/// Whether a reply says that the key does not exist.
-pub(super) fn is_nil(reply: &[u8]) -> bool {
-    reply == b"_\r\n" || reply == b"$-1\r\n"
 }
 
 pub(super) fn matches(pattern: &[u8], key: &[u8]) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::entry::Entry;
+use super::entry::{Entry, Value, Worth};
 use super::full_key::{db_of, key_of, write_full_key};
 use super::lease::ticks;
 use super::store::Cache;
@@ -30,7 +30,9 @@ impl Cache {
         let (_, segment) = self.lock(hash);
         let now = ticks(Instant::now());
         let entry = segment.entries.peek(&*full_key)?;
-        (entry.deadline > now && entry.lease.is_current(entry.epoch)).then(|| look(entry))
+        let mut values = entry.values();
+        let is_of_use = |value: &Value| !matches!(value.worth(now), Worth::Expired | Worth::Ended);
+        values.any(is_of_use).then(|| look(entry))
     }
 
     /// The keys with the most hits of late, most first: database, key, about how many hits.

@@ -9,6 +9,7 @@ use super::effects::Effects;
 use super::flags::{Categories, Flags};
 use super::key_rules::Keys;
 use super::lower::Lower;
+use super::readable::Readable;
 use crate::resp::Args;
 
 /// What Respite does with a command.
@@ -117,6 +118,8 @@ pub struct Row {
     pub for_all: bool,
     /// What it may do, worked out from the above when the row is taken into a table.
     pub effects: Effects,
+    /// What it is as a read that may be answered from memory, worked out with the effects.
+    pub readable: Option<&'static Readable>,
     /// Commands that tell or do the same, in lower case: rules about one of them are about this one, too.
     pub aliases: &'static [&'static str],
     /// The subcommands by their short names in lower case; mostly empty.
@@ -129,6 +132,7 @@ impl Row {
         self.subcommands.values_mut().for_each(Self::settle);
         self.categories = self.categories.implied();
         self.effects = Effects::of(self);
+        self.readable = Readable::of(&self.name, self.flags);
     }
 
     /// Tells whether the command may modify the data set.

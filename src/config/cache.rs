@@ -31,6 +31,10 @@ pub struct CacheSettings {
     pub expiry: Duration,
     /// The largest value that is kept.
     pub max_value_bytes: usize,
+    /// Variants of one key: what was read of it but by `GET`.
+    pub max_variants: usize,
+    /// The reads that are cached, in lower case; none: all.
+    pub commands: Vec<String>,
     /// Only keys that match one of these are cached; none: all.
     pub include: Vec<String>,
     /// Keys that match one of these are never cached.
@@ -103,6 +107,16 @@ pub(super) fn validate(raw: raw::Cache, problems: &mut Problems) -> CacheSetting
             Some(raw.max_value_bytes.0),
             problems,
         ),
+        max_variants: positive(
+            "cache.max_variants",
+            u64::try_from(raw.max_variants).ok(),
+            problems,
+        ),
+        commands: raw
+            .commands
+            .iter()
+            .map(|name| name.to_lowercase())
+            .collect(),
         include: raw.include,
         exclude: raw.exclude,
         staleness_max,
@@ -118,6 +132,8 @@ pub(super) fn to_raw(cache: &CacheSettings) -> raw::Cache {
         max_bytes: Size(cache.max_bytes as u64),
         expiry: Period(cache.expiry),
         max_value_bytes: Size(cache.max_value_bytes as u64),
+        max_variants: i64::try_from(cache.max_variants).unwrap_or(i64::MAX),
+        commands: cache.commands.clone(),
         include: cache.include.clone(),
         exclude: cache.exclude.clone(),
         staleness_max: Period(cache.staleness_max),

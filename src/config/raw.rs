@@ -73,6 +73,8 @@ pub(super) struct Cache {
     pub(super) max_bytes: Size,
     pub(super) expiry: Period,
     pub(super) max_value_bytes: Size,
+    pub(super) max_variants: i64,
+    pub(super) commands: Vec<String>,
     pub(super) include: Vec<String>,
     pub(super) exclude: Vec<String>,
     pub(super) staleness_max: Period,

@@ -10,6 +10,7 @@
 //! Nothing here allocates per request: buffers belong to the caller.
 
 mod args;
+mod downgrade;
 mod encode;
 mod error;
 mod glob;
@@ -28,6 +29,7 @@ mod writer;
 mod proptests;
 
 pub use args::{ArgIter, ArgVec, Args};
+pub use downgrade::{Shape, downgrade};
 pub use encode::write_command;
 pub use error::{ProtocolError, ReplyError};
 pub use glob::{Glob, LONG_PATTERN, MOST_PATTERN, glob_match};

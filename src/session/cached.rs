@@ -12,7 +12,6 @@ use crate::command::{
     Effects, Handling, Pin, each_key, has_block_option, other_database, sort_reads_others,
 };
 use crate::config::CacheMode;
-use crate::resp::Args;
 use crate::upstream::{NodeId, Ticket};
 
 /// A transaction with more keys than this protects all keys.
@@ -21,9 +20,6 @@ const MOST_QUEUED_KEYS: usize = 1000;
 const MOST_QUEUED_BYTES: usize = 1024 * 1024;
 /// A client that has selected more databases than this without a confirmation protects all keys.
 const MOST_SELECTED: usize = 16;
-
-/// A longer key has no place in the cache: what looks it up, fetches it and waits for it copies it.
-const LONGEST_KEY: usize = 64 * 1024;
 
 /// What a command needs so that the cache stays true: keys to protect until its reply is in, and
 /// whether the reply has to wait for a fence.
@@ -290,9 +286,4 @@ pub(super) fn needs_care(request: Request<'_>) -> bool {
     let effects = request.effects();
     effects.intersects(Effects::BEYOND_ITS_KEYS.difference(Effects::READS_BY_OPTION))
         || touches_unknown_keys(request)
-}
-
-/// Whether a command is a `GET` that the cache can answer.
-pub(super) fn is_get(args: Args<'_>) -> bool {
-    args.len() == 2 && args[0].eq_ignore_ascii_case(b"GET") && args[1].len() <= LONGEST_KEY
 }

@@ -9,8 +9,9 @@ use std::task::Context;
 use std::time::Instant;
 
 use super::batch::{Batch, Run, Step};
-use super::cached::{Cover, is_get, needs_care, protect_keys};
+use super::cached::{Cover, needs_care, protect_keys};
 use super::input::READ_AHEAD;
+use super::key_read::KeyRead;
 use super::pinned::Expect;
 use super::replies::{Asks, Cut, Then};
 pub(super) use super::request::Request;
@@ -135,7 +136,7 @@ impl Session {
             None => self.may_read_plainly(&batch.run, batch.settings),
         };
         batch.reads = Some(may);
-        may.then(|| self.read(get.key(rest), get.len, batch, cx))
+        may.then(|| self.read(KeyRead::get(get.key(rest)), get.len, batch, cx))
     }
 
     /// Handles the next request, whatever it is.
@@ -199,8 +200,8 @@ impl Session {
         let (input, settings) = (batch.input, batch.settings);
         let shown = batch.monitored && self.is_shown(request, settings);
         let in_multi = shown && self.is_in_multi();
-        let step = if self.is_cacheable(request, &batch.run, settings) {
-            self.read(&request.args[1], len, batch, cx)
+        let step = if let Some(read) = self.cacheable(request, &batch.run, settings) {
+            self.read(read, len, batch, cx)
         } else if self.may_join(&mut batch.run, request, settings, cx) {
             self.protect(request, &mut batch.run);
             batch.run.add(batch.pos, len);
@@ -242,10 +243,10 @@ impl Session {
     }
 
     /// Whether a command may go to the backing while replies are being fetched into the cache for
-    /// this client: only a `GET` that the cache has no place for, of another key.
+    /// this client: only a read that the cache has no place for, of another key.
     fn may_pass_fetches(&mut self, request: Request<'_>) -> bool {
         self.replies.later() == 0
-            || (is_get(request.args) && self.own_fetch(&request.args[1]).is_none())
+            || KeyRead::of(request).is_some_and(|read| self.own_fetch(read.key).is_none())
     }
 
     pub(super) fn is_allowed(&self, request: Request<'_>, settings: &Settings) -> bool {
@@ -272,12 +273,18 @@ impl Session {
             .is_some_and(|pinned| pinned.is_clogged())
     }
 
-    /// Whether a request is a `GET` that the cache may answer.
-    fn is_cacheable(&mut self, request: Request<'_>, run: &Run, settings: &Settings) -> bool {
-        is_get(request.args)
-            && request.raw.len() <= SHARED_BYTES
+    /// What a request reads, if the cache may answer it now.
+    fn cacheable<'a>(
+        &mut self,
+        request: Request<'a>,
+        run: &Run,
+        settings: &Settings,
+    ) -> Option<KeyRead<'a>> {
+        let read = KeyRead::of(request)?;
+        (request.raw.len() <= SHARED_BYTES
             && self.may_use_cache(run)
-            && self.is_allowed(request, settings)
+            && self.is_allowed(request, settings))
+        .then_some(read)
     }
 
     /// Keeps the cache true to a request that joins the run.

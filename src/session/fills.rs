@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::replies::Replies;
 use super::worker::{ToWorker, Worker};
-use crate::cache::{Cache, Deliver, Filler, Guard, Waiter};
+use crate::cache::{Cache, Deliver, Filler, Guard, Waiter, Wanted};
 use crate::resp::{Proto, write_command};
 use crate::upstream::{
     Failure, Fence, Fetch, FillEvents, FillLink, LinkKey, NodeId, ReplySink, Ticket, Topology,
@@ -32,6 +32,8 @@ pub(crate) struct Fills {
 pub struct Fetched {
     db: u32,
     key: Box<[u8]>,
+    /// The request; none for `GET`.
+    request: Option<Box<[u8]>>,
     /// The reply; none when the fetch failed.
     reply: Option<Box<[u8]>>,
 }
@@ -81,9 +83,9 @@ impl Worker {
         let fill = links.entry(key).or_insert_with(|| {
             self.shared.swaps.open();
             let worker = Rc::downgrade(self);
-            let deliver: Box<Deliver> = Box::new(move |waiter, key, reply| {
+            let deliver: Box<Deliver> = Box::new(move |waiter, wanted, reply| {
                 if let Some(worker) = worker.upgrade() {
-                    worker.deliver(waiter, db, key, reply);
+                    worker.deliver(waiter, db, wanted, reply);
                 }
             });
             let cache = Arc::clone(&self.shared.cache);
@@ -100,16 +102,21 @@ impl Worker {
     }
 
     pub(super) fn deliver_fetched(self: &Rc<Self>, waiter: Waiter, fetched: &Fetched) {
-        self.deliver(waiter, fetched.db, &fetched.key, fetched.reply.as_deref());
+        let wanted = Wanted {
+            key: &fetched.key,
+            request: fetched.request.as_deref(),
+        };
+        self.deliver(waiter, fetched.db, wanted, fetched.reply.as_deref());
     }
 
     /// Brings a fetched reply to the session that waits for it. A fetch that failed is made again
     /// as a command like any other.
-    fn deliver(self: &Rc<Self>, waiter: Waiter, db: u32, key: &[u8], reply: Option<&[u8]>) {
+    fn deliver(self: &Rc<Self>, waiter: Waiter, db: u32, wanted: Wanted<'_>, reply: Option<&[u8]>) {
         if waiter.worker != self.index {
             let fetched = Fetched {
                 db,
-                key: key.into(),
+                key: wanted.key.into(),
+                request: wanted.request.map(Into::into),
                 reply: reply.map(Into::into),
             };
             return self
@@ -120,17 +127,20 @@ impl Worker {
             return;
         };
         match reply {
-            Some(reply) => replies.deliver_fetched(Ticket(waiter.ticket), key, reply),
+            Some(reply) => replies.deliver_fetched(Ticket(waiter.ticket), wanted, reply),
             None => {
                 let mut request = Vec::new();
-                write_command(&mut request, &[b"GET", key]);
+                match wanted.request {
+                    None => write_command(&mut request, &[b"GET", wanted.key]),
+                    Some(read) => request.extend_from_slice(read),
+                }
                 let mut guard = Guard::new(Arc::clone(&self.shared.cache));
-                guard.protect(db, key);
+                guard.protect(db, wanted.key);
                 let sink = OneReply {
                     replies,
                     guard: Cell::new(Some(guard)),
                 };
-                let node = self.directions.node_of_key(key);
+                let node = self.directions.node_of_key(wanted.key);
                 let link = self.link(LinkKey::new(node, db, waiter.proto));
                 link.push(&request, 1, Rc::new(sink), Ticket(waiter.ticket));
             }
@@ -211,11 +221,11 @@ impl FillEvents for FillsCache {
 
     fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], sent: Instant, epoch: u64) {
         self.filler
-            .filled(&fetch.key, fetch.token, pttl, reply, sent, epoch);
+            .filled(wanted(&fetch), fetch.token, pttl, reply, sent, epoch);
     }
 
     fn oversized(&self, fetch: Fetch) {
-        self.filler.oversized(&fetch.key, fetch.token);
+        self.filler.oversized(wanted(&fetch), fetch.token);
     }
 
     fn measured(&self, key: &[u8], bytes: Option<u64>) {
@@ -243,6 +253,14 @@ impl FillEvents for FillsCache {
     }
 
     fn failed(&self, fetch: Fetch) {
-        self.filler.failed(&fetch.key, fetch.token);
+        self.filler.failed(wanted(&fetch), fetch.token);
+    }
+}
+
+/// A fetch as the cache knows it.
+fn wanted(fetch: &Fetch) -> Wanted<'_> {
+    Wanted {
+        key: &fetch.key,
+        request: fetch.read.as_ref().map(|read| &*read.request),
     }
 }

@@ -37,6 +37,7 @@ mod hello;
 mod info;
 mod input;
 pub mod internal;
+mod key_read;
 mod links;
 pub mod listener;
 mod local;

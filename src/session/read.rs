@@ -1,4 +1,4 @@
-//! How a `GET` is answered: from the cache, by a fetch into it, or by the backing.
+//! How a read is answered: from the cache, by a fetch into it, or by the backing.
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -6,6 +6,7 @@ use std::task::Context;
 use std::time::Instant;
 
 use super::batch::{Batch, Run, Step};
+use super::key_read::KeyRead;
 use super::replies::Asks;
 use super::run::Session;
 use super::shared::Settings;
@@ -35,14 +36,15 @@ impl Session {
             && self.may_use_cache(run)
     }
 
-    /// Answers a `GET` of `len` bytes that the client may send, or sees to it that it is answered.
+    /// Answers a read of `len` bytes that the client may send, or sees to it that it is answered.
     pub(super) fn read(
         &mut self,
-        key: &[u8],
+        read: KeyRead<'_>,
         len: usize,
         batch: &mut Batch<'_>,
         cx: &Context<'_>,
     ) -> Step {
+        let key = read.key;
         let (input, run) = (batch.input, &mut batch.run);
         if self.occupied.is_some() && self.is_occupied() {
             return Step::Wait;
@@ -59,10 +61,10 @@ impl Session {
         let mut late = Vec::new();
         let found = if run.requests == 0 {
             let replies = Rc::clone(&self.replies);
-            replies.reply(|out| self.look_up(key, awaited, batch.now, run, out, ticket))
+            replies.reply(|out| self.look_up(read, awaited, batch.now, run, out, ticket))
         } else {
             // What is in the run is answered first.
-            self.look_up(key, awaited, batch.now, run, &mut late, ticket)
+            self.look_up(read, awaited, batch.now, run, &mut late, ticket)
         };
         match found {
             Lookup::Hit => {
@@ -79,8 +81,7 @@ impl Session {
             }
             Lookup::Lead(token) => {
                 self.note_fetch(ticket, key, token);
-                let key = key.into();
-                self.fetch(Some(Fetch { key, token }), ticket, input, run);
+                self.fetch(Some(read.fetch(token)), ticket, input, run);
             }
             Lookup::Wait => return Step::Wait,
             // Behind a fetch of this client's own, it might overtake it.
@@ -89,7 +90,7 @@ impl Session {
                 if let (Lookup::Measure, Some((_, fill))) = (found, &self.fill) {
                     fill.measure(key);
                 }
-                let node = self.worker.directions.node_of_key(key);
+                let node = self.worker.directions.node_of_key(read.key);
                 if run.requests > 0 && run.node != node {
                     self.flush_run(input, run);
                 }
@@ -114,7 +115,7 @@ impl Session {
     #[inline]
     fn look_up(
         &mut self,
-        key: &[u8],
+        read: KeyRead<'_>,
         awaited: Option<u64>,
         now: Instant,
         run: &mut Run,
@@ -126,15 +127,21 @@ impl Session {
             return Lookup::Bypass;
         };
         let (db, proto) = (self.state.db, self.state.proto);
+        let mut name = worker.variant.borrow_mut();
+        let variant = read.other().map(|(readable, request)| {
+            readable.write_variant(request.args, &mut name);
+            (name.as_slice(), readable.shape_of(request.args.len()))
+        });
         let query = Query {
             db,
-            key,
+            key: read.key,
+            variant,
             proto,
             now,
             awaited,
         };
         // Also for a hit: another worker's link may have brought it, and this one's is wanted next.
-        let node = worker.directions.node_of_key(key);
+        let node = worker.directions.node_of_key(read.key);
         let fits = |fill: &&(LinkKey, FillLink)| fill.0.node == node && fill.0.db == db;
         let fill = match self.fill.as_ref().filter(fits) {
             Some((_, fill)) => fill,

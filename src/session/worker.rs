@@ -90,6 +90,8 @@ pub(crate) struct Worker {
     pub(crate) cache: Option<Arc<Cache>>,
     /// A buffer for keys of the cache.
     pub(crate) full_key: RefCell<Vec<u8>>,
+    /// A buffer for the variant of a key that is read.
+    pub(super) variant: RefCell<Vec<u8>>,
     pub(super) fills: Fills,
     pub(super) directions: Directions,
     settings: RefCell<Rc<Settings>>,
@@ -129,6 +131,7 @@ impl Worker {
             draining: Cell::new(false),
             cache: Some(Arc::clone(&shared.cache)).filter(|cache| !cache.settings().is_off()),
             full_key: RefCell::default(),
+            variant: RefCell::default(),
             fills: Fills::default(),
             directions: Directions::new(shared.backing.topology()),
             settings: RefCell::new(Rc::new(Settings::clone(&shared.settings()))),

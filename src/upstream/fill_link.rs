@@ -14,11 +14,14 @@
 //!       └──────────── lost, or silent for HUNG_AFTER ◀──┴─────────────────┘
 //! ```
 
+mod fetch;
 mod receive;
 mod setup;
 mod stall;
 mod task;
 
+use self::fetch::Life;
+pub use self::fetch::{Fetch, FetchFields, FetchRead};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -86,21 +89,15 @@ pub enum Tracking {
     Refused(String),
 }
 
-/// A key to be fetched.
-#[derive(Debug)]
-pub struct Fetch {
-    /// The key.
-    pub key: Box<[u8]>,
-    /// What the cache knows the fetch by.
-    pub token: u64,
-}
-
 /// Something to be dropped when every push that was caused before now has been applied.
 pub type Fence = Arc<dyn Send + Sync>;
 
 enum Asked {
     Pttl,
-    /// With the epoch that it was sent in.
+    FieldLives,
+    Encoding,
+    Keyspace,
+    /// The read. With the epoch that it was sent in.
     Get(Fetch, u64),
     /// The length of a value that was too large.
     Length(Box<[u8]>),
@@ -129,7 +126,9 @@ struct Inner {
     last_heard: Instant,
     /// When a session was last seen to hold the link.
     last_used: Instant,
-    pttl: i64,
+    db: u32,
+    life: Life,
+    has_field_lives: bool,
     epoch: u64,
     reader: FrameReader,
     /// The rest of the reply at hand is dropped as it comes.
@@ -159,7 +158,9 @@ pub fn spawn_fill_link(
             last_sent: now,
             last_heard: now,
             last_used: now,
-            pttl: -1,
+            db: key.db,
+            life: Life::default(),
+            has_field_lives: true,
             epoch: 0,
             reader: FrameReader::default(),
             skipping: false,
@@ -186,7 +187,7 @@ impl FillLink {
         inner.up && inner.asked.len() < MOST_FETCHES && !late()
     }
 
-    /// Fetches a key.
+    /// Makes a read.
     pub fn fetch(&self, fetch: Fetch) {
         let mut inner = self.inner.borrow_mut();
         if !inner.up {
@@ -195,12 +196,7 @@ impl FillLink {
             return events.failed(fetch);
         }
         let now = Instant::now();
-        // PTTL first: when the value comes, what is left of its life is known.
-        inner.out.command(&[b"PTTL", &fetch.key]);
-        inner.out.command(&[b"GET", &fetch.key]);
-        let epoch = inner.epoch;
-        inner.asked.push_back((Asked::Pttl, now));
-        inner.asked.push_back((Asked::Get(fetch, epoch), now));
+        inner.ask(fetch, now);
         inner.wake(now);
     }
 
@@ -283,7 +279,7 @@ impl Inner {
             match asked {
                 Asked::Get(fetch, _) => self.events.failed(fetch),
                 Asked::Length(key) => self.events.measured(&key, None),
-                Asked::Ping(_) | Asked::Pttl | Asked::Nothing => {}
+                _ => {}
             }
         }
     }

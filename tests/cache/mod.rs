@@ -3,6 +3,7 @@
 mod capacity;
 mod idle;
 mod large;
+mod reads;
 mod tracking;
 
 use crate::support::{Client, DEADLINE, Direction, RedisServer, Relay, Reply, Respite, wait_until};

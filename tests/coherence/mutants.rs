@@ -137,6 +137,16 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
             scenario.lag = lag(8, 6);
             (scenario, &[P3, P4])
         }
+        // what GET brought goes, what GETRANGE brought stays
+        "variant_outlives_push" => (scenario(name, past(&[Op::Set, Op::Del])), &[P2, P4]),
+        // one worker's link is late with its pushes, the other one has fetched the new value by another command
+        "overtaken_is_served" => {
+            let mut scenario = scenario(name, past(&[Op::Set]));
+            scenario.load.readers = [12, 0, 0];
+            scenario.load.names = 2;
+            scenario.lag = lag(20, 0);
+            (scenario, &[P4])
+        }
         other => panic!("no trap for {other}"),
     }
 }
@@ -202,4 +212,6 @@ mutants!(
     no_fence,
     epoch_not_checked,
     write_guard_released_early,
+    variant_outlives_push,
+    overtaken_is_served,
 );

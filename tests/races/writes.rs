@@ -121,8 +121,8 @@ fn a_fetch_that_began_before_a_read_past_the_cache_is_not_kept() {
     stage.client.send(&["GET", "k"]);
     let fetch = stage.fill.fetch("k");
     let mut other = stage.respite.connect();
-    other.send(&["STRLEN", "k"]);
-    stage.link.expect(&["STRLEN", "k"]).int(3);
+    other.send(&["DUMP", "k"]);
+    stage.link.expect(&["DUMP", "k"]).int(3);
     assert_eq!(other.read_reply().int(), 3);
     fetch.bring("before");
     stage.client.read_reply().assert_str("before");

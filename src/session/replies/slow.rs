@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::Replies;
 use super::place::Place;
 use super::timing::{Asked, Timing};
+use crate::cache::Wanted;
 use crate::upstream::{ReplySink, Share, SlowReply, Ticket};
 
 /// Quicker ones are not worth a look.
@@ -47,14 +48,17 @@ impl Replies {
         std::mem::take(&mut self.inner.borrow_mut().timing.slow)
     }
 
-    /// Brings what was fetched for a key.
-    pub(crate) fn deliver_fetched(&self, ticket: Ticket, key: &[u8], reply: &[u8]) {
+    /// Brings what was fetched by a read.
+    pub(crate) fn deliver_fetched(&self, ticket: Ticket, wanted: Wanted<'_>, reply: &[u8]) {
         let asked = self.inner.borrow().asked_for(ticket);
         self.deliver(ticket, reply, 1);
         if let Some(asked) = asked.filter(|asked| asked.at.elapsed() >= SLOW) {
-            let mut request = Vec::new();
-            crate::resp::write_command(&mut request, &[b"GET", key]);
-            self.note_slow(asked, asked.at, &request);
+            let mut get = Vec::new();
+            let request = wanted.request.unwrap_or_else(|| {
+                crate::resp::write_command(&mut get, &[b"GET", wanted.key]);
+                &get
+            });
+            self.note_slow(asked, asked.at, request);
         }
     }
 

@@ -46,7 +46,8 @@ impl Inner {
         let Some((asked @ Asked::Get(..), _)) = self.asked.front_mut() else {
             return;
         };
-        if bulk_length(begun).is_none_or(|length| length <= most) {
+        // Of other replies than strings it is not told: they are held up to that.
+        if bulk_length(begun).is_none_or(|length| length <= most) && begun.len() <= most {
             return;
         }
         self.skipping = true;
@@ -73,8 +74,14 @@ impl Inner {
         }
         let (asked, sent) = self.next_asked()?;
         match asked {
-            Asked::Pttl => self.pttl = integer(frame).unwrap_or(i64::MIN),
-            Asked::Get(fetch, epoch) => self.events.filled(fetch, self.pttl, frame, sent, epoch),
+            Asked::Pttl => self.life.of_key(frame),
+            Asked::FieldLives => self.life.of_fields(frame),
+            Asked::Encoding => self.life.of_encoding(frame),
+            Asked::Keyspace => self.life.of_keyspace(frame, self.db),
+            Asked::Get(fetch, epoch) => {
+                let pttl = self.life.pttl();
+                self.events.filled(fetch, pttl, frame, sent, epoch);
+            }
             Asked::Length(key) => {
                 let bytes = integer(frame).and_then(|bytes| u64::try_from(bytes).ok());
                 self.events.measured(&key, bytes);

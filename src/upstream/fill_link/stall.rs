@@ -50,7 +50,7 @@ impl Inner {
                 Asked::Get(fetch, _) => self.events.failed(fetch),
                 Asked::Length(key) => self.events.measured(&key, None),
                 Asked::Ping(Some(fence)) => fences.push(fence),
-                other @ (Asked::Pttl | Asked::Ping(None) | Asked::Nothing) => *asked = other,
+                other => *asked = other,
             }
         }
         if !fences.is_empty() {

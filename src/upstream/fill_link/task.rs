@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{Interval, MissedTickBehavior, sleep};
 use tracing::debug;
 
+use super::fetch::has_field_lives;
 use super::setup::set_up;
 use super::{FillLink, Inner};
 use crate::stream::Stream;
@@ -63,9 +64,11 @@ async fn serve(link: &FillLink, conn: &mut Conn, scratch: &Scratch) -> UpstreamE
     if link.inner.borrow().closed {
         return UpstreamError::NotReady;
     }
-    link.inner
-        .borrow_mut()
-        .connected(&setup.tracking, setup.table);
+    {
+        let mut inner = link.inner.borrow_mut();
+        inner.has_field_lives = has_field_lives(&conn.hello);
+        inner.connected(&setup.tracking, setup.table);
+    }
     let heartbeat = events.heartbeat();
     let mut clock = tokio::time::interval(heartbeat);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);

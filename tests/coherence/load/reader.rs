@@ -45,10 +45,10 @@ impl Reader {
                 continue;
             }
             match self.random.below(self.kinds) {
-                0..12 => self.get(slot),
+                0..8 => self.get(slot),
+                8..12 => self.getrange(slot),
                 12..15 => self.pipeline(slot),
-                15 => self.mget(slot),
-                16 => self.getrange(slot),
+                15..17 => self.mget(slot),
                 17 => self.transaction(slot),
                 18 => self.compare(slot),
                 _ => self.blind(slot),
