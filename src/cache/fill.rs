@@ -5,8 +5,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::entry::{Waiter, write_nil};
-use super::landing::{Brought, Ended, Fill, is_nil};
+use super::landing::{Ended, Fill, Outcome, is_nil};
 use super::lease::Lease;
 use super::links::NodeLinks;
 use super::mutant::{Mutant, is_active};
@@ -16,7 +18,28 @@ use crate::resp::{Proto, downgrade};
 
 /// Hands a reply to a session, in the version of the protocol that it speaks; none when the fetch failed
 /// and the session has to ask in another way.
-pub type Deliver = dyn Fn(Waiter, Wanted<'_>, Option<&[u8]>);
+pub type Deliver = dyn Fn(Waiter, Wanted<'_>, Option<Brought<'_>>);
+
+/// From this size on a reply is one copy for all who wait for it.
+const SHARED_BYTES: usize = 16 * 1024;
+
+/// A reply to a fetch.
+#[derive(Debug, Clone)]
+pub enum Brought<'a> {
+    /// One to be copied.
+    Small(&'a [u8]),
+    /// One that all who wait for it may share.
+    Large(Bytes),
+}
+
+impl<'a> Brought<'a> {
+    fn of(reply: &'a [u8]) -> Self {
+        match reply.len() < SHARED_BYTES {
+            true => Brought::Small(reply),
+            false => Brought::Large(Bytes::copy_from_slice(reply)),
+        }
+    }
+}
 
 /// What was fetched.
 #[derive(Debug, Clone, Copy)]
@@ -150,9 +173,9 @@ impl Filler {
             db: self.db,
             key: wanted.key,
             token,
-            brought: match pttl >= -2 && is_value {
-                true => Brought::Reply(reply),
-                false => Brought::Nothing,
+            outcome: match pttl >= -2 && is_value {
+                true => Outcome::Reply(reply),
+                false => Outcome::Nothing,
             },
             ttl: u64::try_from(pttl).ok().map(Duration::from_millis),
             sent,
@@ -168,10 +191,16 @@ impl Filler {
             return self.send_on(ended, wanted);
         }
         let older = self.older(&ended, wanted, reply);
+        let older = older.as_deref().map(Brought::of);
+        let reply = match wanted.request {
+            // A string has the same bytes for all.
+            None if older.is_some() && !is_nil(reply) => older.clone(),
+            _ => Some(Brought::of(reply)),
+        };
         for waiter in ended.waiters {
             let reply = match waiter.proto {
-                Proto::Resp3 => Some(reply),
-                Proto::Resp2 => older.as_deref(),
+                Proto::Resp3 => reply.clone(),
+                Proto::Resp2 => older.clone(),
             };
             (self.deliver)(waiter, wanted, reply);
         }
@@ -235,13 +264,13 @@ impl Filler {
 
     /// A fetch will not be answered.
     pub fn failed(&self, wanted: Wanted<'_>, token: u64) {
-        let ended = self.end(wanted.key, token, Brought::Nothing);
+        let ended = self.end(wanted.key, token, Outcome::Nothing);
         self.send_on(ended, wanted);
     }
 
     /// What a fetch is about to bring is too large to be kept, and so to be held for everybody who waits.
     pub fn oversized(&self, wanted: Wanted<'_>, token: u64) {
-        let ended = self.end(wanted.key, token, Brought::TooLarge);
+        let ended = self.end(wanted.key, token, Outcome::TooLarge);
         self.send_on(ended, wanted);
     }
 
@@ -258,12 +287,12 @@ impl Filler {
     }
 
     /// Ends a fetch that brings nothing to keep.
-    fn end(&self, key: &[u8], token: u64, brought: Brought<'_>) -> Ended {
+    fn end(&self, key: &[u8], token: u64, outcome: Outcome<'_>) -> Ended {
         self.cache.land(&Fill {
             db: self.db,
             key,
             token,
-            brought,
+            outcome,
             ttl: None,
             sent: Instant::now(),
             lease: &self.lease,

@@ -26,7 +26,7 @@ pub(super) struct Fill<'a> {
     pub(super) db: u32,
     pub(super) key: &'a [u8],
     pub(super) token: u64,
-    pub(super) brought: Brought<'a>,
+    pub(super) outcome: Outcome<'a>,
     /// What was left of the life of what was read when it was asked for.
     pub(super) ttl: Option<Duration>,
     /// When it was asked for.
@@ -37,7 +37,7 @@ pub(super) struct Fill<'a> {
 
 /// What came of a fetch.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Brought<'a> {
+pub(super) enum Outcome<'a> {
     /// A reply, nil included.
     Reply(&'a [u8]),
     /// Nothing that may be kept: an error, or no reply.
@@ -67,19 +67,19 @@ impl Cache {
         let unchanged = landed.version.is_some() && self.stripes.version(hash) == landed.version
             || is_active(Mutant::TokenNotVoidedByWrite);
         let unchanged = unchanged && fill.lease.is_current(fill.epoch);
-        match fill.brought {
-            Brought::Reply(reply) if unchanged => {
+        match fill.outcome {
+            Outcome::Reply(reply) if unchanged => {
                 self.keep(segment, &full_key, fill, reply, &landed, &settings);
             }
             // It is as new as all that its link has brought.
-            Brought::Nothing if unchanged => {
+            Outcome::Nothing if unchanged => {
                 segment.change(&full_key, |entry| {
                     entry.retain(|value| Arc::ptr_eq(&value.lease, fill.lease));
                 });
                 count(&self.stats.rejected_fills);
             }
-            brought => {
-                if matches!(brought, Brought::TooLarge) {
+            outcome => {
+                if matches!(outcome, Outcome::TooLarge) {
                     segment.note_large(&full_key, landed.name.as_deref());
                 }
                 // Who waits for it may see something newer than what another link has brought.

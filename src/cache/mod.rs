@@ -43,7 +43,7 @@ mod view;
 
 pub use commands::CacheFamily;
 pub use entry::Waiter;
-pub use fill::{Deliver, Filler, Wanted};
+pub use fill::{Brought, Deliver, Filler, Wanted};
 pub use guard::Guard;
 pub use lease::Lease;
 pub use mutant::{Mutant, is_active};

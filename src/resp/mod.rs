@@ -38,5 +38,5 @@ pub use plain_get::{PLAIN_GET_MAX, PlainGet, plain_get};
 pub use proto::{Proto, ReplyKind};
 pub use reply::{Value, parse_reply};
 pub use request::{Parsed, RequestParser};
-pub use scan::{ReplyScanner, Scanned};
+pub use scan::{ReplyScanner, Scanned, is_extra_push};
 pub use writer::ReplyWriter;

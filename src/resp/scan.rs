@@ -172,6 +172,14 @@ impl ReplyScanner {
             return Ok((0, false));
         };
         let taken = 1 + line;
+        let is_extra = if kind == b'>' && self.open > 0 {
+            match is_extra_push(&buf[taken..]) {
+                Some(is_extra) => is_extra,
+                None => return Ok((0, false)),
+            }
+        } else {
+            kind == b'|'
+        };
         let count = match length {
             Length::Of(count) => count,
             Length::Null if matches!(kind, b'$' | b'*') => {
@@ -185,8 +193,8 @@ impl ReplyScanner {
             b'%' | b'|' => count.checked_mul(2),
             _ => Some(count),
         };
-        // An aggregate ends where its last value does; an attribute is none.
-        let others = self.open.max(1) - u64::from(kind != b'|');
+        // An aggregate ends where its last value does; an attribute is none, and some pushes are not.
+        let others = self.open.max(1) - u64::from(!is_extra);
         self.open = inner
             .and_then(|inner| others.checked_add(inner))
             .ok_or(ReplyError::InvalidLength)?;
@@ -255,6 +263,24 @@ impl ReplyScanner {
         self.open = self.open.max(1) - 1;
         self.rest = Rest::Whole;
     }
+}
+
+/// Whether a push inside another reply, of which this is what follows its first line, is none of that reply's values:
+/// Redis 7.0 writes messages that `PUBLISH` sends to its own client into the reply of `EXEC`. Confirmations
+/// of subscriptions are values. None when more bytes are needed.
+#[must_use]
+pub fn is_extra_push(body: &[u8]) -> Option<bool> {
+    const EXTRA: [&[u8]; 4] = [
+        b"$7\r\nmessage\r\n",
+        b"$8\r\npmessage\r\n",
+        b"$8\r\nsmessage\r\n",
+        b"$10\r\ninvalidate\r\n",
+    ];
+    if EXTRA.iter().any(|kind| body.starts_with(kind)) {
+        return Some(true);
+    }
+    let may_become = EXTRA.iter().any(|kind| kind.starts_with(body));
+    (!may_become).then_some(false)
 }
 
 #[cfg(test)]

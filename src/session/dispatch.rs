@@ -226,7 +226,8 @@ impl Session {
     ) -> bool {
         let plain = match request.leaf() {
             Some(row) => row.handling == Handling::Forward && !row.effects.intersects(APART),
-            None => !is_http(&request.args[0]),
+            // It may leave state in its connection.
+            None => false,
         };
         plain
             && request.raw.len() <= SHARED_BYTES
@@ -384,7 +385,8 @@ impl Session {
 
     fn route(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {
         let Request { args, row, sub, .. } = request;
-        if row.is_none() && is_http(&args[0]) {
+        // Also where a server lists them (6.2): it closes the connection that they come on.
+        if is_http(&args[0]) {
             self.replies.cut_off(Cut::Http);
             self.closing = true;
             return Flow::Done;
@@ -424,6 +426,9 @@ impl Session {
                     backing.look_again();
                 };
                 self.forward(request.raw, Then::Rewrite(Box::new(learn)), cx)
+            }
+            Handling::Forward if request.leaf().is_none() => {
+                self.forward_unknown(request, settings, cx)
             }
             Handling::Forward if request.raw.len() > SHARED_BYTES => {
                 self.forward_alone(request, settings, cx)

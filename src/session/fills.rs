@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tracing::warn;
 
 use super::replies::Replies;
 use super::worker::{ToWorker, Worker};
-use crate::cache::{Cache, Deliver, Filler, Guard, Waiter, Wanted};
+use crate::cache::{Brought, Cache, Deliver, Filler, Guard, Waiter, Wanted};
 use crate::resp::{Proto, write_command};
 use crate::upstream::{
     Failure, Fence, Fetch, FillEvents, FillLink, LinkKey, NodeId, ReplySink, Ticket, Topology,
@@ -35,7 +36,7 @@ pub struct Fetched {
     /// The request; none for `GET`.
     request: Option<Box<[u8]>>,
     /// The reply; none when the fetch failed.
-    reply: Option<Box<[u8]>>,
+    reply: Option<Bytes>,
 }
 
 // === impl Fills ===
@@ -106,18 +107,28 @@ impl Worker {
             key: &fetched.key,
             request: fetched.request.as_deref(),
         };
-        self.deliver(waiter, fetched.db, wanted, fetched.reply.as_deref());
+        let reply = fetched.reply.clone().map(Brought::Large);
+        self.deliver(waiter, fetched.db, wanted, reply);
     }
 
     /// Brings a fetched reply to the session that waits for it. A fetch that failed is made again
     /// as a command like any other.
-    fn deliver(self: &Rc<Self>, waiter: Waiter, db: u32, wanted: Wanted<'_>, reply: Option<&[u8]>) {
+    fn deliver(
+        self: &Rc<Self>,
+        waiter: Waiter,
+        db: u32,
+        wanted: Wanted<'_>,
+        reply: Option<Brought<'_>>,
+    ) {
         if waiter.worker != self.index {
             let fetched = Fetched {
                 db,
                 key: wanted.key.into(),
                 request: wanted.request.map(Into::into),
-                reply: reply.map(Into::into),
+                reply: reply.map(|reply| match reply {
+                    Brought::Small(bytes) => Bytes::copy_from_slice(bytes),
+                    Brought::Large(bytes) => bytes,
+                }),
             };
             return self
                 .shared
@@ -127,7 +138,7 @@ impl Worker {
             return;
         };
         match reply {
-            Some(reply) => replies.deliver_fetched(Ticket(waiter.ticket), wanted, reply),
+            Some(reply) => replies.deliver_fetched(Ticket(waiter.ticket), wanted, &reply),
             None => {
                 let mut request = Vec::new();
                 match wanted.request {

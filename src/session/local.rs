@@ -151,7 +151,10 @@ impl Session {
         self.monitoring = None;
         self.state.watch_lost = false;
         *self.as_caller.caller.shard.lock() = None;
-        self.state.reply = ReplyMode::On;
+        // As in Redis, a skip that is meant for this command stays.
+        if self.state.reply != ReplyMode::SkipNext {
+            self.state.reply = ReplyMode::On;
+        }
         self.state.set_proto(Proto::Resp2);
         self.state.set_db(self.worker.shared.backing.first_db());
         self.state.set_user(None);

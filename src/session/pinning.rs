@@ -64,6 +64,22 @@ impl Session {
         }
     }
 
+    /// Sends a command of which nothing is known (a `MULTI` that was renamed, say) on a connection of the client's own.
+    /// Unless the backing does not know it either, the connection stays the client's: whatever state the command
+    /// has left there is for nobody else.
+    pub(super) fn forward_unknown(
+        &mut self,
+        request: Request<'_>,
+        settings: &Settings,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        match self.take_connection(settings) {
+            Ok(true) => self.send(request.raw, Expect::Unknown, cx),
+            Ok(false) => Flow::Wait,
+            Err(text) => self.answer_error(text),
+        }
+    }
+
     /// Sends a script, on a link that only those wait for who call scripts themselves.
     fn call_script(&mut self, request: Request<'_>, cx: &Context<'_>) -> Flow {
         self.scripts = true;
@@ -224,6 +240,7 @@ impl Session {
                 self.local(local, request, settings, cx)
             }
             _ if restricted && own => self.refuse_subscriber(request, cx),
+            _ if request.leaf().is_none() => self.send(request.raw, Expect::Unknown, cx),
             _ if shared || (restricted && !subscribing) => {
                 self.send(request.raw, Expect::Plain, cx)
             }

@@ -111,6 +111,10 @@ impl Session {
             Handling::Pin(Pin::Subscribe(_) | Pin::Unsubscribe(_) | Pin::Monitor) => {
                 self.send(raw, queued(Queued::Subscription), cx)
             }
+            // It may be a `SELECT` under another name.
+            Handling::Forward if request.leaf().is_none() => {
+                self.send(raw, queued(Queued::Subscription), cx)
+            }
             Handling::Forward | Handling::Pin(_) => self.send(raw, queued(Queued::Plain), cx),
         }
     }

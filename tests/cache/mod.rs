@@ -151,8 +151,12 @@ fn misses_of_one_key_are_one_fetch() {
         .start();
     redis.call(&["SET", "k", "value"]);
     let mut clients: Vec<Client> = (0..20).map(|_| respite.connect()).collect();
-    // Both workers have a fill link.
     clients.iter_mut().for_each(|client| warm(client, "other"));
+    wait_until("both workers have a link that tracks", DEADLINE, || {
+        let list = redis.call(&["CLIENT", "LIST"]);
+        let tracks = |line: &&str| line.contains("name=respite-fill ") && line.contains("flags=t ");
+        list.as_str().lines().filter(tracks).count() == 2
+    });
     let before = gets(&redis);
     let fills = |bytes: &[u8]| bytes.windows(12).any(|part| part == b"respite-fill");
     let links: Vec<_> = relay

@@ -1,7 +1,9 @@
 //! Memory of many clients: it follows what came, and has a bound over all of them.
 
 use super::{MIB, PATIENCE, highest, resident};
-use crate::support::{Client, DEADLINE, RedisServer, Respite, encode, wait_until};
+use crate::support::{
+    Client, DEADLINE, Direction, RedisServer, Relay, Respite, encode, wait_until,
+};
 
 #[test]
 fn what_is_only_announced_takes_no_memory() {
@@ -157,4 +159,42 @@ fn replies_that_are_not_read_count_as_well() {
         .filter(|reply| reply.len() > 20 * MIB)
         .count();
     assert!((1..4).contains(&whole), "{whole} got all");
+}
+
+/// Many who wait for one fetch have one copy of what it brings: there is no time to cut anybody off in between.
+#[test]
+fn what_a_fetch_brings_is_kept_once_for_all_who_wait() {
+    const CLIENTS: usize = 40;
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.port());
+    let respite = Respite::builder()
+        .upstream(&relay.url())
+        .workers(1)
+        .config("[cache]\nstaleness_max = \"60s\"")
+        .start();
+    redis.call(&["SETRANGE", "big", &(900_000 - 1).to_string(), "x"]);
+    let mut first = respite.connect();
+    wait_until("a link fetches", DEADLINE, || {
+        first.call(&["GET", "small"]);
+        !first.call(&["CACHE.INSPECT", "small"]).is_null()
+    });
+    let fill = relay.find(|bytes| bytes.windows(8).any(|part| part == b"TRACKING"));
+    fill.pause(Direction::Down);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| respite.connect()).collect();
+    for client in &mut clients {
+        client.send_raw(&encode(&["GET", "big"]).repeat(32));
+    }
+    fill.wait_held(Direction::Down);
+    // All are noted before it lands.
+    wait_until("all have joined", DEADLINE, || {
+        first.call(&["CACHE.STATS"]).field("coalesced").int() >= 32 * CLIENTS as i64 - 1
+    });
+    fill.resume(Direction::Down);
+    for client in &mut clients {
+        client.set_timeout(PATIENCE);
+        for _ in 0..32 {
+            assert_eq!(client.read_reply_raw().len(), 900_000 + 11);
+        }
+    }
+    assert!(highest(&respite) < 300 * MIB, "{} bytes", highest(&respite));
 }

@@ -9,6 +9,7 @@ mod monitor;
 mod pause;
 mod pool;
 mod refused;
+mod renamed;
 mod tracking;
 mod transactions;
 mod unblock;

@@ -137,3 +137,40 @@ fn one_packet_replies_as_redis_does() {
     let respite = Respite::in_front_of(&redis);
     assert_eq!(answer(respite.connect()), answer(alone.connect()));
 }
+
+/// Redis 7.0 writes a message that a transaction publishes to its own client into the reply of `EXEC`, and does
+/// not count it there.
+#[test]
+fn a_message_to_oneself_in_the_reply_is_passed_on_as_it_is() {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    let redis = RedisServer::start();
+    let respite = Respite::in_front_of(&redis);
+    let commands: [&[&str]; 8] = [
+        &["HELLO", "3"],
+        &["SUBSCRIBE", "c"],
+        &["MULTI"],
+        &["PUBLISH", "c", "y"],
+        &["CLIENT", "GETNAME"],
+        &["GET", "k"],
+        &["EXEC"],
+        &["ECHO", "the end"],
+    ];
+    let [direct, through] = [redis.port(), respite.port()].map(|port| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        stream
+            .set_read_timeout(Some(crate::support::DEADLINE))
+            .expect("a timeout");
+        let packet: Vec<u8> = commands.iter().flat_map(|words| encode(words)).collect();
+        stream.write_all(&packet).expect("sent");
+        let (mut seen, mut byte) = (Vec::new(), [0]);
+        while !seen.ends_with(b"$7\r\nthe end\r\n") {
+            assert_eq!(stream.read(&mut byte).expect("a reply"), 1, "closed");
+            seen.push(byte[0]);
+        }
+        let from = seen.windows(9).position(|window| window == b"subscribe");
+        seen.split_off(from.expect("subscribed"))
+    });
+    assert_eq!(through, direct);
+}

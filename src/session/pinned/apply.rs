@@ -50,6 +50,7 @@ impl Pinned {
         // The backing closes the connection now, and so does Respite the client's.
         self.sticky |= frame.starts_with(b"-ERR Protocol error");
         match expect {
+            Expect::Unknown => self.sticky |= !frame.starts_with(b"-ERR unknown command"),
             Expect::Plain
             | Expect::Blocking
             | Expect::Swallow

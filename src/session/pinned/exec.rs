@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::expect::{Queued, Transaction};
 use crate::command::Local;
+use crate::resp::is_extra_push;
 use crate::resp::{ArgVec, Proto, ReplyScanner};
 use crate::session::hello;
 
@@ -43,8 +44,15 @@ pub(crate) fn apply(
     };
     out.extend_from_slice(&reply[..first.start]);
     let mut special = transaction.special.iter().peekable();
-    for (index, range) in elements.into_iter().enumerate() {
+    let mut next = 0;
+    for range in elements {
         let element = &reply[range.clone()];
+        if is_extra(element) {
+            out.extend_from_slice(element);
+            continue;
+        }
+        let index = next;
+        next += 1;
         match special.next_if(|(at, _)| *at as usize == index) {
             Some((_, Queued::Local(local, args))) => {
                 executed.proto = Some(answer(*local, args, out));
@@ -71,6 +79,12 @@ pub(crate) fn apply(
         }
     }
     executed
+}
+
+/// Whether it is a message between the replies of the commands.
+fn is_extra(element: &[u8]) -> bool {
+    let body = memchr::memchr(b'\n', element).and_then(|end| element.get(end + 1..));
+    element.first() == Some(&b'>') && body.and_then(is_extra_push) == Some(true)
 }
 
 /// Whether the reply of `EXEC` says that the commands were executed.

@@ -19,6 +19,9 @@ pub(crate) struct Tracking {
 pub(crate) enum Expect {
     /// None: it goes to the client.
     Plain,
+    /// As plain, of a command that may have done anything to the connection, unless the backing says that it does
+    /// not know it.
+    Unknown,
     /// As plain, of a command that may wait for ever.
     Blocking,
     /// Of a command of our own: nobody sees it, but it must not be an error.

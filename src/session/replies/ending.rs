@@ -46,6 +46,7 @@ impl Inner {
                     self.stored -= reply.len() + behind.len();
                 }
                 Place::Ready(bytes) => self.stored -= bytes.len(),
+                Place::Shared(bytes) => self.stored -= bytes.len(),
                 Place::Awaited {
                     left,
                     from,

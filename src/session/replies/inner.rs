@@ -1,5 +1,7 @@
 //! How replies that come move through their places into the write buffer.
 
+use bytes::Bytes;
+
 use super::Inner;
 use super::place::{Fate, Place, Shown, Source};
 use crate::upstream::Ticket;
@@ -63,6 +65,24 @@ impl Inner {
         }
     }
 
+    /// Passes on a fetched reply that others get as well.
+    pub(super) fn deliver_shared(&mut self, ticket: Ticket, bytes: &Bytes) {
+        let plain = self.index(ticket).filter(|at| {
+            let place = &self.places[*at];
+            matches!(place, Place::Awaited { left: 1, from: Source::Fetch, fate: Fate::Pass, early, .. } if early.is_empty())
+        });
+        let Some(at) = plain.filter(|_| !self.closed && self.cut.is_none()) else {
+            return self.deliver(ticket, bytes, 1);
+        };
+        let place = std::mem::replace(&mut self.places[at], Place::Shared(bytes.clone()));
+        self.later -= 1;
+        self.stored += bytes.len();
+        self.settle();
+        if let Place::Awaited { asked, .. } = place {
+            self.count_delivered(asked, None, 1);
+        }
+    }
+
     /// All replies of a place are in.
     pub(super) fn finish(&mut self, at: usize) {
         let Place::Awaited {
@@ -117,7 +137,7 @@ impl Inner {
             return self.out.extend(bytes);
         };
         self.stored += bytes.len();
-        let ready = |place: &&Place| matches!(place, Place::Ready(_));
+        let ready = |place: &&Place| matches!(place, Place::Ready(_) | Place::Shared(_));
         let at = last + 1 + self.places.range(last + 1..).take_while(ready).count();
         match self.places.get_mut(at) {
             Some(Place::Awaited { early, .. }) if !early.is_empty() => {
@@ -130,6 +150,11 @@ impl Inner {
                 before.extend_from_slice(bytes);
             }
             Place::Awaited { early, .. } => early.extend_from_slice(bytes),
+            shared @ Place::Shared(_) => {
+                if let Place::Shared(before) = &*shared {
+                    *shared = Place::Ready([before, bytes].concat());
+                }
+            }
         }
     }
 
@@ -142,9 +167,18 @@ impl Inner {
     }
 
     pub(super) fn release_ready(&mut self) {
-        while let Some(Place::Ready(bytes)) = self.places.front_mut() {
-            self.stored -= bytes.len();
-            self.out.append(bytes);
+        loop {
+            match self.places.front_mut() {
+                Some(Place::Ready(bytes)) => {
+                    self.stored -= bytes.len();
+                    self.out.append(bytes);
+                }
+                Some(Place::Shared(bytes)) => {
+                    self.stored -= bytes.len();
+                    self.out.append_shared(std::mem::take(bytes));
+                }
+                _ => break,
+            }
             self.places.pop_front();
             self.first += 1;
         }
@@ -171,6 +205,7 @@ impl Inner {
         for place in &mut self.places {
             match place {
                 Place::Awaited { early: bytes, .. } | Place::Ready(bytes) => *bytes = Vec::new(),
+                Place::Shared(bytes) => *bytes = Bytes::new(),
                 Place::Held { reply, behind } => {
                     *reply = Vec::new();
                     *behind = Vec::new();

@@ -2,6 +2,9 @@
 //! without being copied, and what was written is let go.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
+
+use bytes::Bytes;
 
 /// From this size on, a piece is complete and the next one begins.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -10,11 +13,30 @@ const SMALL_BYTES: usize = 64 * 1024;
 /// A write buffer that grew beyond this is given back when it is empty.
 const KEEP_BYTES: usize = 4 * 1024;
 
+/// Bytes that are complete.
+#[derive(Debug)]
+enum Piece {
+    Own(Vec<u8>),
+    /// Others wait for the same bytes.
+    Shared(Bytes),
+}
+
+impl Deref for Piece {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Piece::Own(bytes) => bytes,
+            Piece::Shared(bytes) => bytes,
+        }
+    }
+}
+
 /// A queue of bytes.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     /// Complete pieces, none of them empty.
-    full: VecDeque<Vec<u8>>,
+    full: VecDeque<Piece>,
     full_bytes: usize,
     /// What comes behind them.
     tail: Vec<u8>,
@@ -37,7 +59,8 @@ impl Output {
 
     /// The bytes that are to be written next; empty when there are none.
     pub(super) fn first(&self) -> &[u8] {
-        &self.full.front().unwrap_or(&self.tail)[self.written..]
+        let first = self.full.front().map_or(&*self.tail, |piece| piece);
+        &first[self.written..]
     }
 
     /// Notes that `n` bytes of the first piece were written.
@@ -103,9 +126,21 @@ impl Output {
         self.complete();
     }
 
+    /// Takes bytes over that others have as well.
+    pub(super) fn append_shared(&mut self, bytes: Bytes) {
+        if !self.tail.is_empty() {
+            self.complete();
+        }
+        self.full_bytes += bytes.len();
+        if !bytes.is_empty() {
+            self.full.push_back(Piece::Shared(bytes));
+        }
+    }
+
     fn complete(&mut self) {
         self.full_bytes += self.tail.len();
-        self.full.push_back(std::mem::take(&mut self.tail));
+        self.full
+            .push_back(Piece::Own(std::mem::take(&mut self.tail)));
     }
 }
 
@@ -121,8 +156,9 @@ mod tests {
         for n in 0..60_usize {
             let bytes = vec![n as u8; [1, 100, PIECE_BYTES, 3 * PIECE_BYTES / 2][n % 4]];
             all.extend_from_slice(&bytes);
-            match n % 3 {
+            match n % 5 {
                 0 => output.extend(&bytes),
+                1 => output.append_shared(bytes.clone().into()),
                 _ => output.append(&mut bytes.clone()),
             }
             let part = output.first().len() / 2;

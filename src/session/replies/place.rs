@@ -1,5 +1,7 @@
 //! The places that replies take in the order of requests.
 
+use bytes::Bytes;
+
 use super::timing::{Asked, Sent};
 use super::{Hold, Rewrite};
 use crate::cache::Guard;
@@ -25,6 +27,8 @@ pub(super) enum Place {
     },
     /// What may be shown, waiting for those in front.
     Ready(Vec<u8>),
+    /// The same, of bytes that other clients wait for as well.
+    Shared(Bytes),
 }
 
 /// Who brings a reply.

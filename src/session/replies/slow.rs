@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Replies;
 use super::place::Place;
 use super::timing::{Asked, Timing};
-use crate::cache::Wanted;
+use crate::cache::{Brought, Wanted};
 use crate::upstream::{ReplySink, Share, SlowReply, Ticket};
 
 /// Quicker ones are not worth a look.
@@ -49,9 +49,16 @@ impl Replies {
     }
 
     /// Brings what was fetched by a read.
-    pub(crate) fn deliver_fetched(&self, ticket: Ticket, wanted: Wanted<'_>, reply: &[u8]) {
+    pub(crate) fn deliver_fetched(&self, ticket: Ticket, wanted: Wanted<'_>, reply: &Brought<'_>) {
         let asked = self.inner.borrow().asked_for(ticket);
-        self.deliver(ticket, reply, 1);
+        match reply {
+            Brought::Small(reply) => self.deliver(ticket, reply, 1),
+            Brought::Large(reply) => {
+                let mut inner = self.inner.borrow_mut();
+                inner.window.measure(reply.len(), 1);
+                inner.deliver_shared(ticket, reply);
+            }
+        }
         if let Some(asked) = asked.filter(|asked| asked.at.elapsed() >= SLOW) {
             let mut get = Vec::new();
             let request = wanted.request.unwrap_or_else(|| {
