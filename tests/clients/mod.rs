@@ -2,6 +2,8 @@
 //!
 //! `run.sh` installs the client libraries, pinned, under `target/`; the scripts count their checks.
 
+mod restart;
+
 use std::process::Command;
 
 use crate::support::{RedisServer, Respite};
@@ -35,17 +37,7 @@ fn ioredis() {
 fn run(name: &str) {
     let redis = RedisServer::start();
     let respite = Respite::in_front_of(&redis);
-    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/run.sh"))
-        .arg(name)
-        .env("RESPITE_BIN", env!("CARGO_BIN_EXE_respite"))
-        .env("RESPITE_HOST", "127.0.0.1")
-        .env("RESPITE_PORT", respite.port().to_string())
-        .env(
-            "RESPITE_CLIENTS_CACHE",
-            concat!(env!("CARGO_TARGET_TMPDIR"), "/clients"),
-        )
-        .output()
-        .expect("run.sh starts");
+    let output = script(name, &respite).output().expect("run.sh starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(
@@ -58,4 +50,19 @@ fn run(name: &str) {
         "{name} printed no count of checks:\n{stdout}"
     );
     eprintln!("{}", stdout.trim_end());
+}
+
+/// `run.sh name` against this Respite.
+fn script(name: &str, respite: &Respite) -> Command {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/run.sh"));
+    command
+        .arg(name)
+        .env("RESPITE_BIN", env!("CARGO_BIN_EXE_respite"))
+        .env("RESPITE_HOST", "127.0.0.1")
+        .env("RESPITE_PORT", respite.port().to_string())
+        .env(
+            "RESPITE_CLIENTS_CACHE",
+            concat!(env!("CARGO_TARGET_TMPDIR"), "/clients"),
+        );
+    command
 }

@@ -1,0 +1,109 @@
+//! A backing that goes away and comes back, as the workers of job queues and client libraries see it: with
+//! `upstream_on_loss` as it is by default they live on, as they do when a Redis restarts.
+//!
+//! The scripts in `restart/` run side by side through the same two outages. Each prints `ready`, reads a line when the
+//! backing is back, and looks whether everything goes on.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdout, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::script;
+use crate::support::{RedisServer, Respite};
+
+const SCRIPTS: [&str; 6] = [
+    "restart/redis_py",
+    "restart/rq_worker",
+    "restart/celery_worker",
+    "restart/ioredis",
+    "restart/node_redis",
+    "restart/bullmq_worker",
+];
+
+/// A restart, and an outage that outlasts `timeouts.connect`.
+const AWAY: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(6)];
+
+struct Script {
+    name: &'static str,
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Script {
+    fn start(name: &'static str, respite: &Respite) -> Self {
+        let mut child = script(name, respite)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("run.sh starts");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        Self {
+            name,
+            child,
+            output,
+        }
+    }
+
+    #[track_caller]
+    fn ready(&mut self) {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("text");
+        assert_eq!(line.trim_end(), "ready", "{}", self.name);
+    }
+
+    fn backing_is_back(&mut self) {
+        let mut input = self.child.stdin.as_ref().expect("piped");
+        input.write_all(b"back\n").expect("the script reads");
+    }
+
+    #[track_caller]
+    fn ends_well(mut self) {
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).expect("text");
+        let status = self.child.wait().expect("wait for the script");
+        assert!(status.success(), "{}: {status}\n{rest}", self.name);
+        assert!(
+            rest.contains(" checks"),
+            "{} printed no count of checks:\n{rest}",
+            self.name
+        );
+        eprintln!("{}", rest.trim_end());
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        // It ends its workers first.
+        let pid = i32::try_from(self.child.id()).expect("a pid fits");
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM); // it may have ended by itself
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn libraries_and_workers_outlive_outages_of_the_backing() {
+    // What was acknowledged outlives the server.
+    let mut redis = RedisServer::builder().args(["--appendonly", "yes"]).start();
+    let respite = Respite::builder()
+        .upstream(&redis.url())
+        .env("RESPITE_UPSTREAM_ON_LOSS", "close")
+        .allow_log("link lost")
+        .allow_log("backing not usable")
+        .start();
+    let mut scripts: Vec<Script> = SCRIPTS
+        .iter()
+        .map(|name| Script::start(name, &respite))
+        .collect();
+    for away in AWAY {
+        scripts.iter_mut().for_each(Script::ready);
+        redis.kill();
+        // The outage itself: nothing waits for it.
+        std::thread::sleep(away);
+        redis.restart();
+        scripts.iter_mut().for_each(Script::backing_is_back);
+    }
+    scripts.into_iter().for_each(Script::ends_well);
+}
