@@ -224,7 +224,8 @@ impl App {
         // Ports first: nothing else is worth starting when they are taken.
         let bound = bound::bind(&wanted.clients, &wanted.http).await?;
         let (backing, embedded) = reach(&config, connector).await?;
-        tokio::spawn(Arc::clone(&backing).monitor(config.timeouts.connect));
+        backing.set_connect_timeout(config.timeouts.connect);
+        tokio::spawn(Arc::clone(&backing).monitor());
 
         let threads = worker_threads(config.workers);
         let access = Arc::new(access);
@@ -240,7 +241,7 @@ impl App {
         let fleet = Fleet::start(&config, Arc::clone(&control), nodes);
         let (gateway, services) = prepared_gateway.build(&config, &discovery);
         let families = families(&reloader, &cache, &fleet, &discovery, &bus, &gateway);
-        let swaps = swap_watch(&backing, &cache, config.timeouts.connect);
+        let swaps = swap_watch(&backing, &cache);
         let settings = Settings {
             generation: 0,
             limits: config.limits.clone(),

@@ -1,7 +1,6 @@
 //! The way to the Redis behind: one server, an embedded one, or the master that sentinels name.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_rustls::TlsConnector;
 
@@ -39,13 +38,9 @@ pub(super) async fn reach(
 }
 
 /// Empties the cache when a script has exchanged databases.
-pub(super) fn swap_watch(
-    backing: &Arc<Backing>,
-    cache: &Arc<Cache>,
-    connect: Duration,
-) -> SwapWatch {
+pub(super) fn swap_watch(backing: &Arc<Backing>, cache: &Arc<Cache>) -> SwapWatch {
     let (backing, cache) = (Arc::clone(backing), Arc::clone(cache));
-    SwapWatch::start(backing, connect, move || {
+    SwapWatch::start(backing, move || {
         cache.flush();
     })
 }

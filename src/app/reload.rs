@@ -92,6 +92,7 @@ impl Reloader {
         let (connect, reply) = control_patience(&config);
         parts.control.set_patience(connect, reply);
         let backing = &parts.shared.backing;
+        backing.set_connect_timeout(connect);
         if self.started.upstream.may_become(&config.upstream) {
             match &config.upstream {
                 Upstream::Single(to) if current.upstream != config.upstream => {

@@ -94,10 +94,9 @@ impl Worker {
                 filler: Filler::new(Arc::clone(&cache), node.0, db, deliver),
                 cache,
             };
-            let timeout = self.settings().timeouts.connect;
             let backing = Arc::clone(&self.shared.backing);
             let scratch = Rc::clone(&self.scratch);
-            spawn_fill_link(backing, key, timeout, Rc::new(events), scratch)
+            spawn_fill_link(backing, key, Rc::new(events), scratch)
         });
         fill.clone()
     }

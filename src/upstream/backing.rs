@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::backoff::{Backoff, sleep_unless_reached};
 use super::connect::{Conn, ConnectOptions, connect};
@@ -29,6 +29,8 @@ use super::write_buf::WriteBuf;
 use crate::config::Endpoint;
 use crate::resp::Proto;
 
+/// How long a connection may take to open until the configuration is known.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the monitor asks whether the backing is there.
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// The reply to `COMMAND` is never longer than this.
@@ -61,11 +63,12 @@ pub struct Backing {
     ready: AtomicBool,
     /// Since when the monitor has found it unusable.
     away_since: Mutex<Option<Instant>>,
+    connect_timeout: Mutex<Duration>,
     /// Counts the connections that were opened: who waits to try again need not wait longer.
     reached: watch::Sender<u64>,
     look_again: Notify,
     intake: Intake,
-    /// It answered the monitor's last `PING` with an error: `BUSY`, `LOADING`, `MASTERDOWN`.
+    /// The monitor's last `PING` got an error (`BUSY`, `LOADING`, `MASTERDOWN`), or it is refused its login.
     ailing: AtomicBool,
 }
 
@@ -108,6 +111,7 @@ impl Backing {
             state: watch::Sender::default(),
             ready: AtomicBool::new(false),
             away_since: Mutex::default(),
+            connect_timeout: Mutex::new(CONNECT_TIMEOUT),
             reached: watch::Sender::default(),
             look_again: Notify::new(),
             intake: Intake::default(),
@@ -177,6 +181,15 @@ impl Backing {
             Ok(Ok(topology)) => named(&topology).ok_or(UpstreamError::NoMaster),
             Ok(Err(_)) | Err(_) => Err(UpstreamError::NoMaster),
         }
+    }
+
+    /// Says how long connections may take to open that are no client's own, each from its next attempt.
+    pub fn set_connect_timeout(&self, timeout: Duration) {
+        *self.connect_timeout.lock() = timeout;
+    }
+
+    pub(super) fn connect_timeout(&self) -> Duration {
+        *self.connect_timeout.lock()
     }
 
     /// A way to hear of the next connection that anybody opens.
@@ -333,7 +346,7 @@ impl Backing {
         self.ready.load(Ordering::Relaxed) && self.intake.is_open()
     }
 
-    /// Whether it answers a `PING` with an error.
+    /// Whether it answers a `PING` with an error, or no login.
     pub fn is_ailing(&self) -> bool {
         self.ailing.load(Ordering::Relaxed)
     }
@@ -344,23 +357,21 @@ impl Backing {
     }
 
     /// Keeps what is known up to date, for ever.
-    pub async fn monitor(self: Arc<Self>, connect_timeout: Duration) {
+    pub async fn monitor(self: Arc<Self>) {
         let mut backoff = Backoff::default();
         let mut told = false;
         loop {
             let mut reached = self.reached();
-            match self
-                .monitor_once(connect_timeout, &mut backoff, &mut told)
-                .await
-            {
+            match self.monitor_once(&mut backoff, &mut told).await {
                 Ok(never) => match never {},
                 Err(error) => {
                     self.away_since.lock().get_or_insert_with(Instant::now);
-                    self.ailing.store(false, Ordering::Relaxed);
+                    self.ailing.store(error.is_refusal(), Ordering::Relaxed);
                     if self.ready.swap(false, Ordering::Relaxed) || !told {
                         warn!(backing = self.address(), "backing not usable: {error}");
                         told = true;
                     }
+                    debug!("monitor not connected: {error}");
                 }
             }
             if sleep_unless_reached(backoff.next(), &mut reached).await {
@@ -401,10 +412,10 @@ impl Backing {
 
     async fn monitor_once(
         &self,
-        connect_timeout: Duration,
         backoff: &mut Backoff,
         told: &mut bool,
     ) -> Result<std::convert::Infallible, UpstreamError> {
+        let connect_timeout = self.connect_timeout();
         let options = ConnectOptions {
             key: LinkKey::new(HOME, 0, Proto::Resp3),
             name: "respite-monitor",

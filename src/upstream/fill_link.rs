@@ -141,7 +141,6 @@ struct Inner {
 pub fn spawn_fill_link(
     backing: Arc<Backing>,
     key: LinkKey,
-    connect_timeout: Duration,
     events: Rc<dyn FillEvents>,
     scratch: Scratch,
 ) -> FillLink {
@@ -168,7 +167,7 @@ pub fn spawn_fill_link(
             events,
         })),
     };
-    let task = task::run(link.clone(), backing, key, connect_timeout, scratch);
+    let task = task::run(link.clone(), backing, key, scratch);
     tokio::task::spawn_local(task);
     link
 }

@@ -65,13 +65,9 @@ enum Seen {
 impl SwapWatch {
     /// Starts the watch, which connects when it is first needed. `swapped` is called before the
     /// fence is dropped of whom it may concern.
-    pub fn start(
-        backing: Arc<Backing>,
-        connect: Duration,
-        swapped: impl Fn() + Send + Sync + 'static,
-    ) -> Self {
+    pub fn start(backing: Arc<Backing>, swapped: impl Fn() + Send + Sync + 'static) -> Self {
         let (requests, queue) = unbounded_channel();
-        tokio::spawn(run(queue, backing, connect, swapped));
+        tokio::spawn(run(queue, backing, swapped));
         SwapWatch { requests }
     }
 
@@ -90,7 +86,6 @@ impl SwapWatch {
 async fn run(
     mut queue: UnboundedReceiver<Option<Fence>>,
     backing: Arc<Backing>,
-    connect: Duration,
     swapped: impl Fn(),
 ) {
     let mut counter: Option<Counter> = None;
@@ -142,13 +137,14 @@ async fn run(
             && tried.is_none_or(|tried| tried.elapsed() >= RETRY_AFTER)
         {
             tried = Some(Instant::now());
-            opening = Some(tokio::spawn(open(Arc::clone(&backing), connect)));
+            opening = Some(tokio::spawn(open(Arc::clone(&backing))));
         }
         drop(fences);
     }
 }
 
-async fn open(backing: Arc<Backing>, connect: Duration) -> Result<Counter, UpstreamError> {
+async fn open(backing: Arc<Backing>) -> Result<Counter, UpstreamError> {
+    let connect = backing.connect_timeout();
     let options = ConnectOptions {
         key: LinkKey::new(HOME, backing.first_db(), Proto::Resp3),
         name: "respite-swaps",

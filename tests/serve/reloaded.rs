@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::support::{Client, DEADLINE, RedisServer, ReservedPort, Respite, get, wait_until};
+use crate::support::{
+    Client, DEADLINE, Direction, RedisServer, Relay, ReservedPort, Respite, get, wait_until,
+};
 
 /// A Respite that has nothing but its file.
 #[track_caller]
@@ -113,6 +115,43 @@ fn the_upstream_moves() {
     respite.rewrite_config(&text.replace(&two.url(), &format!("redis://{}/3", two.addr())));
     let waiting = client.call(&["RESPITE.RELOAD"]);
     assert_eq!(waiting.strings(), ["upstream"]);
+}
+
+/// Whoever has a connection now: links, the monitor, fill links, those for Respite's own commands.
+#[test]
+fn open_connections_take_a_new_time_to_connect() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.port());
+    let text = |time: &str| format!("log_level = \"debug\"\n[timeouts]\nconnect = \"{time}\"\n");
+    let mut respite = Respite::builder()
+        .upstream(&relay.url())
+        .workers(1)
+        .config(&text("5s"))
+        .start();
+    for told in ["link lost", "backing not usable", "UPSTREAM"] {
+        respite.allow_log(told);
+    }
+    let mut client = respite.connect();
+    client.call(&["SET", "a", "1"]).assert_ok();
+    client.call(&["GET", "a"]).assert_str("1");
+    client.call(&["EVAL", "return 1", "0"]);
+    client.call(&["DISCOVERY.GROUPS"]);
+    respite.rewrite_config(&text("120ms"));
+    client.call(&["RESPITE.RELOAD"]).assert_ok();
+    // Whoever connects is accepted and hears nothing.
+    relay.pause(Direction::Down);
+    relay.cut_all();
+    for who in [
+        "monitor not connected: no connection",
+        " link not connected: no connection",
+        "fill link not connected: no connection",
+    ] {
+        let line = respite.expect_log(who);
+        assert!(line.contains(" within 1"), "{line}");
+    }
+    let mut asking = respite.connect();
+    let refused = asking.call(&["DISCOVERY.GROUPS"]);
+    assert!(refused.error().contains(" within 1"), "{refused:?}");
 }
 
 #[test]

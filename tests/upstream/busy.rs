@@ -5,14 +5,14 @@ use crate::support::{Client, DEADLINE, RedisServer, Respite, wait_until};
 
 fn setup() -> (RedisServer, Respite) {
     let redis = RedisServer::builder()
-        .args(["--busy-reply-threshold", "100"])
+        .args(["--lua-time-limit", "100"])
         .start();
     let respite = builder(&redis.url()).start();
     (redis, respite)
 }
 
 /// Begins a script that does not end, and waits until the backing says so.
-fn run_away(redis: &RedisServer, respite: &Respite) -> Client {
+pub(super) fn run_away(redis: &RedisServer, respite: &Respite) -> Client {
     let mut client = respite.connect();
     client.send(&["EVAL", "while true do end", "0"]);
     wait_until("the backing is busy", DEADLINE, || {
@@ -78,4 +78,26 @@ fn reads_pass_writes_that_the_backing_holds_back() {
     });
     redis.call(&["CLIENT", "UNPAUSE"]).assert_ok();
     writer.read_reply().assert_ok();
+}
+
+#[test]
+fn ping_says_that_the_backing_wants_a_login() {
+    let (redis, respite) = setup();
+    let mut client = respite.connect();
+    client.call(&["PING"]).assert_str("PONG");
+    let mut admin = redis.connect();
+    admin
+        .call(&["CONFIG", "SET", "requirepass", "hush"])
+        .assert_ok();
+    admin.call(&["CLIENT", "KILL", "TYPE", "normal"]);
+    wait_until("PING tells", DEADLINE, || {
+        let reply = client.call(&["PING"]);
+        reply.is_error() && reply.error().contains(": NOAUTH ")
+    });
+    admin
+        .call(&["CONFIG", "SET", "requirepass", ""])
+        .assert_ok();
+    wait_until("PING is well again", DEADLINE, || {
+        !client.call(&["PING"]).is_error()
+    });
 }

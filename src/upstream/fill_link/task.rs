@@ -14,7 +14,7 @@ use super::setup::set_up;
 use super::{FillLink, Inner};
 use crate::stream::Stream;
 use crate::upstream::backing::Backing;
-use crate::upstream::backoff::Backoff;
+use crate::upstream::backoff::{Backoff, sleep_unless_reached};
 use crate::upstream::connect::{Conn, ConnectOptions};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::frame_reader::Turn;
@@ -22,15 +22,11 @@ use crate::upstream::link_key::LinkKey;
 use crate::upstream::link_task::Scratch;
 
 /// Connects again and again, until the link is given up.
-pub(super) async fn run(
-    link: FillLink,
-    backing: Arc<Backing>,
-    key: LinkKey,
-    connect_timeout: Duration,
-    scratch: Scratch,
-) {
+pub(super) async fn run(link: FillLink, backing: Arc<Backing>, key: LinkKey, scratch: Scratch) {
     let mut backoff = Backoff::default();
     while !link.inner.borrow().closed {
+        let connect_timeout = backing.connect_timeout();
+        let mut reached = backing.reached();
         let options = ConnectOptions {
             key,
             name: "respite-fill",
@@ -45,7 +41,13 @@ pub(super) async fn run(
                     backoff.reset();
                 }
             }
-            Err(error) => debug!(db = key.db, "fill link not connected: {error}"),
+            Err(error) => {
+                debug!(db = key.db, "fill link not connected: {error}");
+                if sleep_unless_reached(backoff.next(), &mut reached).await {
+                    backoff.reset();
+                }
+                continue;
+            }
         }
         if !link.inner.borrow().closed {
             sleep(backoff.next()).await;
