@@ -408,7 +408,7 @@ impl Session {
         {
             return flow;
         }
-        if self.is_barred(request) && request.arity_ok() {
+        if self.is_barred(request, settings) && request.arity_ok() {
             return self.refuse_with("ERR Replica can't interact with the keyspace");
         }
         self.changes_info |= request.effects().contains(Effects::TOLD_BY_INFO);

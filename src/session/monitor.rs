@@ -170,9 +170,9 @@ impl Session {
     }
 
     /// Whether a monitoring client may not run this: as in Redis, nothing about keys.
-    pub(super) fn is_barred(&self, request: Request<'_>) -> bool {
+    pub(super) fn is_barred(&self, request: Request<'_>, settings: &Settings) -> bool {
         self.monitoring.is_some()
-            && (request.row.is_some_and(Row::is_readonly) || may_replicate(request))
+            && (request.row.is_some_and(Row::is_readonly) || may_replicate(request, settings))
     }
 
     /// Whether a request that is about to be handled is shown when it was: as in Redis, what is
@@ -183,7 +183,7 @@ impl Session {
             && row.is_some_and(|row| !is_hidden(row))
             && request.arity_ok()
             && self.is_allowed(request, settings)
-            && !self.is_barred(request)
+            && !self.is_barred(request, settings)
     }
 
     /// Shows a request that was handled. One that was queued is shown when `EXEC` has run it.

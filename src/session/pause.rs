@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::client_line::version;
 use super::dispatch::Request;
 use super::run::Session;
 use super::shared::Settings;
@@ -76,7 +77,7 @@ impl Session {
                 let pinned = self.pinned.as_ref();
                 pinned.is_some_and(|pinned| pinned.queued_writes())
             }
-            Paused::Writes => may_replicate(request),
+            Paused::Writes => may_replicate(request, settings),
         };
         held && request.row.is_some()
             && request.arity_ok()
@@ -86,13 +87,18 @@ impl Session {
 }
 
 /// Whether a command may write or be replicated, as far as Redis asks when it pauses writes.
-pub(super) fn may_replicate(request: Request<'_>) -> bool {
+pub(super) fn may_replicate(request: Request<'_>, settings: &Settings) -> bool {
     let Some(row) = request.leaf() else {
         return false;
     };
     let is_eval = row.name.eq_ignore_ascii_case("eval");
     row.effects.contains(Effects::REPLICATES)
-        && !(is_eval && request.args.get(1).is_some_and(only_reads))
+        && !(is_eval && request.args.get(1).is_some_and(only_reads) && has_script_flags(settings))
+}
+
+/// Whether the backing looks at what a script says of itself.
+fn has_script_flags(settings: &Settings) -> bool {
+    version(settings.hello.as_deref()).is_none_or(|version| version >= (7, 0))
 }
 
 /// Whether a script says of itself that it does not write: `#!lua flags=no-writes`.

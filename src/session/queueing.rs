@@ -77,7 +77,7 @@ impl Session {
         if let Some(denied) = self.denied_at_exec(request, settings) {
             return self.queue_denied(&denied, cx);
         }
-        if pause::may_replicate(request) {
+        if pause::may_replicate(request, settings) {
             self.with_pinned(Pinned::note_queued_write);
         }
         match handling {
