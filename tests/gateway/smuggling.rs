@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use super::{Backend, Rig, service};
-use crate::support::{DEADLINE, HttpClient};
+use crate::support::{DEADLINE, HttpClient, RedisServer, Respite};
 
 /// Sends bytes on a connection of their own; returns the status and the body of the first response.
 #[track_caller]
@@ -86,6 +86,7 @@ fn a_body_has_one_end() {
     assert!(status == 400 || text.contains("\"body\":\"abc\""), "{text}");
     let one = |headers: &[(String, String)]| headers.iter().all(|(n, _)| n != "content-length");
     assert!(status == 400 || one(&seen(&text)), "{text}");
+    a_length_beside_an_encoding_ends_the_connection(rig.port(), "/");
     // Trailers are not headers, and what looks like one is not passed on.
     let request = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: X-Late\r\n\
                    X_Forwarded_For: evil\r\nContent_Length: 7\r\n\r\n\
@@ -96,6 +97,42 @@ fn a_body_has_one_end() {
     for name in ["trailer", "x-late", "x_forwarded_for", "content_length"] {
         assert!(seen(&text).iter().all(|(n, _)| n != name), "{text}");
     }
+}
+
+/// Whoever stands before a server may have read such a request in the other way: what follows is not answered
+/// (RFC 9112 section 6.1).
+#[track_caller]
+fn a_length_beside_an_encoding_ends_the_connection(port: u16, path: &str) {
+    for both in [
+        "Content-Length: 99\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 99",
+    ] {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{both}\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        );
+        let mut client = HttpClient::connect(port);
+        let next = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        client
+            .stream()
+            .write_all((request + &next).as_bytes())
+            .expect("sent");
+        let response = client.read("POST").expect("a response");
+        assert_eq!(response.header("connection"), Some("close"), "{both:?}");
+        let mut rest = Vec::new();
+        let _ = client.stream().read_to_end(&mut rest); // a reset is an end, too
+        assert!(
+            rest.is_empty(),
+            "{both:?} {}",
+            String::from_utf8_lossy(&rest)
+        );
+    }
+}
+
+#[test]
+fn the_pages_end_an_ambiguous_connection_too() {
+    let redis = RedisServer::start();
+    let respite = Respite::builder().upstream(&redis.url()).http().start();
+    a_length_beside_an_encoding_ends_the_connection(respite.http_port(), "/health");
 }
 
 #[test]

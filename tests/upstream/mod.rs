@@ -10,6 +10,8 @@ mod modules;
 mod moved;
 mod pinned;
 mod retry;
+mod scripts;
+mod shutdown;
 mod split;
 mod unsent;
 mod wrong;
