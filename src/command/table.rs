@@ -116,6 +116,9 @@ impl Table {
 
     /// Takes over a row of the backing's, with what Respite knows better.
     fn adopt(&mut self, mut row: Row) {
+        if is_pretended(&row.name) {
+            return;
+        }
         if let Some(shipped) = SHIPPED.get(row.name.as_bytes()) {
             // Access rules and the session rely on these. Redis 6 lists no subcommands.
             row.flags |= shipped.flags & Flags::NO_AUTH;
@@ -168,6 +171,12 @@ impl Table {
     pub fn entry_len(&self) -> EntryLen {
         self.entry_len
     }
+}
+
+/// Whether Redis 6 lists a command only to close the connection of whoever sends it: the beginning of an HTTP
+/// request, which the session tells by itself.
+fn is_pretended(name: &str) -> bool {
+    matches!(name, "post" | "host:")
 }
 
 /// Whether Respite answers or pins a command, or one of its subcommands.

@@ -112,6 +112,9 @@ fn what_waits_behind_blocked_clients_is_bounded_in_sum() {
 
 #[test]
 fn the_client_for_whom_most_is_kept_goes_first_unless_it_may_not() {
+    if RedisServer::lacks((7, 0), "CLIENT NO-EVICT") {
+        return;
+    }
     let redis = RedisServer::start();
     let mut respite = small(&redis);
     let hold = |mib: usize| {

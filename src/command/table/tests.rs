@@ -330,3 +330,21 @@ fn resp3_tables_are_read_as_resp2_ones() {
         .collect();
     assert_eq!(writes, [true, false, false]);
 }
+
+/// Redis 6 lists `post` and `host:`; forwarded, they would have it close a connection that others share.
+#[test]
+fn the_beginnings_of_http_requests_are_no_commands() {
+    let mut reply = b"*2\r\n".to_vec();
+    for name in ["post", "host:"] {
+        reply.extend_from_slice(
+            format!(
+                "*6\r\n${}\r\n{name}\r\n:-1\r\n*1\r\n+readonly\r\n:0\r\n:0\r\n:0\r\n",
+                name.len()
+            )
+            .as_bytes(),
+        );
+    }
+    let (value, _) = parse_reply(&reply).expect("valid").expect("whole");
+    let table = Table::from_backing(&value, &[]).expect("a table");
+    assert!(table.get(b"POST").is_none() && table.get(b"host:").is_none());
+}
