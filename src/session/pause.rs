@@ -92,6 +92,10 @@ pub(super) fn may_replicate(request: Request<'_>, settings: &Settings) -> bool {
         return false;
     };
     let is_eval = row.name.eq_ignore_ascii_case("eval");
+    if row.name.starts_with("script") && !has_script_flags(settings) {
+        // Loading and flushing scripts is replicated there.
+        return true;
+    }
     row.effects.contains(Effects::REPLICATES)
         && !(is_eval && request.args.get(1).is_some_and(only_reads) && has_script_flags(settings))
 }
