@@ -33,7 +33,7 @@ async function basics(client) {
   equal(await client.sendCommand(['STRLEN', 'k']), 1, 'sendCommand');
   equal(await client.exists(['k', 'h', 'gone']), 2, 'exists');
   await rejects(client.incr('l'), 'WRONGTYPE', 'wrong type');
-  await rejects(client.sendCommand(['NOSUCH', 'x']), "unknown command 'NOSUCH'", 'unknown command');
+  await rejects(client.sendCommand(['NOSUCH', 'x']), 'unknown command', 'unknown command');
   const bytes = Buffer.alloc(1 << 20, 7);
   await client.set('bin', bytes);
   const buffers = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });

@@ -79,7 +79,7 @@ def basics(r):
         r.execute_command("NOSUCH", "x")
         check(False, "an unknown command must fail")
     except ResponseError as error:
-        check(str(error).startswith("unknown command 'NOSUCH'"), f"unknown command: {error}")
+        check(str(error).startswith("unknown command"), f"unknown command: {error}")
     equal(r.echo("hi"), "hi", "echo")
     check(r.dbsize() > 0, "dbsize")
 

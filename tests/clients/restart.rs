@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::NamedTempFile;
 
 use super::script;
 use crate::support::{RedisServer, Respite};
@@ -30,13 +31,17 @@ struct Script {
     name: &'static str,
     child: Child,
     output: BufReader<ChildStdout>,
+    /// What libraries and workers say of the outages, for whoever looks at a failure.
+    said: NamedTempFile,
 }
 
 impl Script {
     fn start(name: &'static str, respite: &Respite) -> Self {
+        let said = NamedTempFile::new().expect("temp file");
         let mut child = script(name, respite)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(said.reopen().expect("reopen"))
             .spawn()
             .expect("run.sh starts");
         let output = BufReader::new(child.stdout.take().expect("piped"));
@@ -44,6 +49,7 @@ impl Script {
             name,
             child,
             output,
+            said,
         }
     }
 
@@ -51,12 +57,18 @@ impl Script {
     fn ready(&mut self) {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("text");
-        assert_eq!(line.trim_end(), "ready", "{}", self.name);
+        assert_eq!(line.trim_end(), "ready", "{}:\n{}", self.name, self.said());
     }
 
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.said.path()).unwrap_or_default()
+    }
+
+    #[track_caller]
     fn backing_is_back(&mut self) {
         let mut input = self.child.stdin.as_ref().expect("piped");
-        input.write_all(b"back\n").expect("the script reads");
+        let told = input.write_all(b"back\n");
+        told.unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, self.said()));
     }
 
     #[track_caller]
@@ -64,7 +76,12 @@ impl Script {
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).expect("text");
         let status = self.child.wait().expect("wait for the script");
-        assert!(status.success(), "{}: {status}\n{rest}", self.name);
+        assert!(
+            status.success(),
+            "{}: {status}\n{rest}\n{}",
+            self.name,
+            self.said()
+        );
         assert!(
             rest.contains(" checks"),
             "{} printed no count of checks:\n{rest}",

@@ -63,7 +63,7 @@ def main():
                 until("the idle worker has done something", lambda: done(before) == 3)
                 behind = add.apply_async((n, 1), queue="busy")
                 outage()
-                until("the backing answers", lambda: again(lambda: app.backend.client.ping()))
+                until("the backing answers", lambda: again(lambda: app.backend.client.set("celery:here", 1)))
                 with open(file, "w"):
                     pass
                 until("the long task ends", lambda: done(long) == f"long {n}")

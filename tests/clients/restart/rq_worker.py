@@ -49,7 +49,7 @@ def main():
                 before = idle.enqueue(tasks.add, 1, 2)
                 until("the idle worker has done something", lambda: done(before) == 3)
                 outage()
-                until("the backing answers", lambda: again(long.connection.ping))
+                until("the backing answers", lambda: again(lambda: long.connection.set("rq:here", 1)))
                 with open(file, "w"):
                     pass
                 until("the long job ends", lambda: done(long) == f"long {n}")
