@@ -62,7 +62,15 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
         // no fill link writes; but a read on it may push keys out of the tracking table or out of memory, and
         // Redis takes the one that reads for the cause. The key is then untracked and nobody was told
         "noloop" => {
-            let mut scenario = scenario(name, past(&[Op::Set, Op::Del]));
+            // twice as many keys as are tracked, of which those being written stay in the cache
+            let load = Load {
+                writers: 1,
+                names: 8,
+                pause: Duration::from_millis(60),
+                readers: [6, 0, 1],
+                ..past(&[Op::Set, Op::Del])
+            };
+            let mut scenario = scenario(name, load);
             scenario.backing = &["--tracking-table-max-keys", "8"];
             (scenario, &[P2])
         }
@@ -147,6 +155,27 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
             scenario.lag = lag(20, 0);
             (scenario, &[P4])
         }
+        // nobody is told of a swap
+        "swaps_not_counted" => {
+            let mut scenario = scenario(name, through(&[Op::Set]));
+            scenario.load.writers = 1;
+            scenario.load.swaps = true;
+            (scenario, &[P2, P3])
+        }
+        // what nobody wants the reply of has still been done
+        "silent_is_unfenced" => {
+            let mut scenario = scenario(name, through(&[Op::Silent]));
+            scenario.lag = lag(20, 0);
+            (scenario, &[P3])
+        }
+        // a script showed what the late invalidation would have told
+        "unnamed_read_is_unfenced" => {
+            let mut scenario = scenario(name, past(&[Op::Set, Op::Del]));
+            scenario.load.unnamed = true;
+            scenario.load.readers = [8, 0, 1];
+            scenario.lag = lag(20, 0);
+            (scenario, &[P4])
+        }
         other => panic!("no trap for {other}"),
     }
 }
@@ -156,10 +185,13 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
 #[track_caller]
 fn caught(name: &'static str) {
     use super::run::{Door, has_cache, play};
-    use crate::support::Random;
+    use crate::support::{Random, RedisServer};
 
     if !has_cache() {
         eprintln!("coherence mutant {name}: skipped, this Respite has no cache");
+        return;
+    }
+    if name == "noloop" && RedisServer::lacks((7, 0), "tracking that this needs") {
         return;
     }
     let (scenario, promises) = trap(name);
@@ -214,4 +246,66 @@ mutants!(
     write_guard_released_early,
     variant_outlives_push,
     overtaken_is_served,
+    swaps_not_counted,
+    silent_is_unfenced,
+    unnamed_read_is_unfenced,
 );
+
+/// Rules that matter in one order of events only, which a test plays that has to fail without the rule.
+const RACES: &[(&str, &str)] = &[
+    (
+        "fence_given_up_alone",
+        "races::stalls::a_script_does_not_wait_for_a_silent_link",
+    ),
+    (
+        "read_passes_own_fetch",
+        "races::stalls::a_read_does_not_pass_the_clients_own_fetch",
+    ),
+    (
+        "fence_trusts_untracked",
+        "races::tracking::a_fence_does_not_trust_a_link_that_cannot_track",
+    ),
+    ("swaps_not_counted", "effects::swaps::in_a_script"),
+    (
+        "silent_is_unfenced",
+        "races::unnamed::a_script_whose_reply_nobody_wants_is_fenced",
+    ),
+    (
+        "unnamed_read_is_unfenced",
+        "races::unnamed::reads_that_do_not_name_their_keys_wait_for_the_pushes",
+    ),
+    (
+        "watched_not_guarded",
+        "races::unnamed::watched_keys_are_covered_at_an_exec_that_aborts",
+    ),
+];
+
+/// Plays a test of this program, alone, in a process of its own; returns whether it passed.
+#[cfg(feature = "mutants")]
+fn passes(test: &str, mutant: Option<&str>) -> bool {
+    let program = std::env::current_exe().expect("this program");
+    let mut command = std::process::Command::new(program);
+    command.args(["--exact", test]).env_remove("MUTANT");
+    if let Some(name) = mutant {
+        command.env("MUTANT", name);
+    }
+    let output = command.output().expect("this program starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("running 1 test\n"), "no test {test}:\n{text}");
+    output.status.success()
+}
+
+#[test]
+fn races_catch_theirs() {
+    #[cfg(feature = "mutants")]
+    for (mutant, test) in RACES {
+        assert!(passes(test, None), "{test} fails as it is");
+        assert!(!passes(test, Some(mutant)), "{mutant}: {test} passes");
+        eprintln!("coherence mutant {mutant}: caught by {test}");
+    }
+    #[cfg(not(feature = "mutants"))]
+    eprintln!(
+        "coherence mutants of {} races: skipped, they need --features mutants",
+        RACES.len()
+    );
+}

@@ -118,6 +118,8 @@ impl World {
             Reply::Null => Some(Content::Nil),
             Reply::Bulk(bytes) if bytes.is_empty() && how == How::Getrange => Some(Content::Nil),
             Reply::Bulk(bytes) => Some(decode_value(bytes)),
+            // It may come from the script itself.
+            Reply::Error(_) if how == How::Script => None,
             Reply::Error(text) if text.starts_with(b"WRONGTYPE") => Some(Content::Other),
             Reply::Error(_) => None,
             _ => Some(Content::Garbage),
@@ -131,4 +133,5 @@ pub(crate) enum How {
     Get,
     Mget,
     Getrange,
+    Script,
 }

@@ -22,6 +22,8 @@ pub(crate) enum Op {
     Unlink,
     Rename,
     Copy,
+    /// The key of the same name in the other database is copied here.
+    CopyDb,
     Restore,
     Exec,
     Eval,
@@ -29,6 +31,8 @@ pub(crate) enum Op {
     EvalHidden,
     /// A function that takes its key from the arguments.
     Fcall,
+    /// A script that writes a key it did not declare, and whose reply the client does not want.
+    Silent,
     Expire,
     Persist,
     Move,
@@ -41,7 +45,7 @@ pub(crate) enum Op {
 
 impl Op {
     /// Every way, the plain ones more often.
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::Set,
         Self::Set,
         Self::Set,
@@ -60,6 +64,7 @@ impl Op {
         Self::Unlink,
         Self::Rename,
         Self::Copy,
+        Self::CopyDb,
         Self::Restore,
         Self::Exec,
         Self::Exec,
@@ -67,6 +72,7 @@ impl Op {
         Self::EvalHidden,
         Self::EvalHidden,
         Self::Fcall,
+        Self::Silent,
         Self::Expire,
         Self::Persist,
         Self::Move,
@@ -95,7 +101,7 @@ impl Op {
 }
 
 /// What all of them together record.
-pub(crate) const WAYS: [&str; 24] = [
+pub(crate) const WAYS: [&str; 26] = [
     "SET",
     "SET with ttl",
     "MSET",
@@ -108,11 +114,13 @@ pub(crate) const WAYS: [&str; 24] = [
     "UNLINK",
     "RENAME",
     "COPY",
+    "COPY DB",
     "RESTORE",
     "EXEC",
     "EVAL",
     "EVAL hidden",
     "FCALL",
+    "silent EVAL",
     "PEXPIRE",
     "PERSIST",
     "MOVE",
@@ -136,6 +144,8 @@ pub(crate) struct Plan {
     pub(crate) how: &'static str,
     pub(crate) commands: Vec<Command>,
     pub(crate) effects: Vec<Effect>,
+    /// Replies that do not come.
+    pub(crate) silent: usize,
     /// Whether the last reply, no error, means that it happened.
     pub(crate) happened: fn(&Reply) -> bool,
     /// The last reply is what this slot held before.
@@ -149,6 +159,7 @@ impl Plan {
             how,
             commands,
             effects,
+            silent: 0,
             happened: |_| true,
             shows: None,
         }

@@ -7,12 +7,14 @@ use super::super::conn::{Command, Conn, command};
 use super::super::history::{History, Place, Read, SlotId};
 use super::super::world::{How, World};
 use super::Load;
-use crate::support::{Random, Reply};
+use crate::support::{Random, RedisServer, Reply};
 
 /// One reading client.
 pub(super) struct Reader {
     world: Arc<World>,
     conn: Conn,
+    /// Whether it reads by scripts that do not name what they read.
+    unnamed: bool,
     /// How many of the kinds of reads it uses; those past the cache are the last.
     kinds: usize,
     random: Random,
@@ -28,6 +30,7 @@ impl Reader {
         random: Random,
     ) -> Self {
         Self {
+            unnamed: load.unnamed,
             kinds: if load.reads_past { 20 } else { 15 },
             conn: Conn::new(place, world.ports[place as usize], resp3),
             world: Arc::clone(world),
@@ -42,6 +45,10 @@ impl Reader {
             let slot = self.world.pick(self.conn.place, &mut self.random);
             if !self.conn.ready(self.world.slot(slot).db) {
                 std::thread::sleep(Duration::from_millis(5));
+                continue;
+            }
+            if self.unnamed && self.random.one_in(8) {
+                self.unnamed(slot);
                 continue;
             }
             match self.random.below(self.kinds) {
@@ -113,6 +120,22 @@ impl Reader {
         } else {
             self.getrange(slot);
         }
+        self.get(slot);
+    }
+
+    /// A read from the cache on each side of a script's.
+    fn unnamed(&mut self, slot: SlotId) {
+        const SCRIPT: &str = "return redis.call('GET', ARGV[1])";
+        self.get(slot);
+        let name = if RedisServer::version() < (7, 0, 0) {
+            "EVAL"
+        } else {
+            "EVAL_RO"
+        };
+        let script = command![name, SCRIPT, "0", self.name(slot)];
+        self.read(&[slot], &[script], "unnamed read", How::Script, |replies| {
+            replies
+        });
         self.get(slot);
     }
 

@@ -34,6 +34,8 @@ impl Writer {
             Op::Mset | Op::Exec => self.write_several(place, slot, op),
             Op::Restore => self.restore(place, slot),
             Op::Move => self.move_twin(place, slot),
+            Op::CopyDb => self.copy_twin(place, slot),
+            Op::Silent => self.write_silently(place, slot),
             Op::Blpop | Op::Blmove | Op::SortStore => self.make_list(place, slot, op),
             _ => {
                 let (effect, value) = self.fresh(slot, None);
@@ -174,6 +176,49 @@ impl Writer {
         }
     }
 
+    /// Copies the value of the same key in the other database here. Of two databases Redis takes the last.
+    fn copy_twin(&mut self, place: Place, slot: SlotId) {
+        let (key, twin) = (
+            self.world.slot(slot).name.clone(),
+            self.world.slot(slot).twin,
+        );
+        let known = self.known(twin);
+        let certain = known.certain && !known.has_ttl;
+        if !certain || !matches!(known.content, Content::Value { .. }) {
+            return self.write(place, twin, Op::Set);
+        }
+        let [from, to] = [twin, slot].map(|slot| self.world.slot(slot).db.to_string());
+        let words = command!["COPY", key, key, "DB", from, "REPLACE", "DB", to];
+        let effect = |slot| Effect {
+            slot,
+            content: known.content,
+            ttl: None,
+        };
+        // What it is copied from stays as it is.
+        let effects = vec![effect(twin), effect(slot)];
+        let plan = Plan::new("COPY DB", vec![words], effects).if_reply(something);
+        if self.perform(place, &plan) == Outcome::Done {
+            self.known.get_mut(&slot).expect("just written").len = known.len;
+        }
+    }
+
+    /// The client wants no reply to a script that writes what it does not declare, and then one to what it
+    /// reads of it in another key.
+    fn write_silently(&mut self, place: Place, slot: SlotId) {
+        const SCRIPT: &str =
+            "redis.call('SET', ARGV[1], ARGV[3]) redis.call('SET', ARGV[2], 'done')";
+        let (key, temp) = (self.world.slot(slot).name.clone(), self.temp());
+        let (effect, value) = self.fresh(slot, None);
+        let commands = vec![
+            command!["CLIENT", "REPLY", "SKIP"],
+            command!["EVAL", SCRIPT, "0", key, temp, value],
+            command!["GET", temp],
+        ];
+        let mut plan = Plan::new("silent EVAL", commands, vec![effect]).if_reply(something);
+        plan.silent = 2;
+        self.perform(place, &plan);
+    }
+
     /// Makes the key a list, and no key again.
     fn make_list(&mut self, place: Place, slot: SlotId, op: Op) {
         let (key, temp) = (self.world.slot(slot).name.clone(), self.temp());
@@ -238,8 +283,14 @@ impl Writer {
         };
         let effects = own.iter().zip(&before).map(effect).collect();
         let dbs = SWAPPED_DBS.map(|db| db.to_string());
-        let words = command!["SWAPDB", dbs[0], dbs[1]];
-        self.perform(Place::A, &Plan::new("SWAPDB", vec![words], effects));
+        let swap = command!["SWAPDB", dbs[0], dbs[1]];
+        let hidden = "return redis.call('SWAPDB', ARGV[1], ARGV[2])";
+        let commands = match self.random.below(4) {
+            0 => vec![swap],
+            1 => vec![command!["MULTI"], swap, command!["EXEC"]],
+            _ => vec![command!["EVAL", hidden, "0", dbs[0], dbs[1]]],
+        };
+        self.perform(Place::A, &Plan::new("SWAPDB", commands, effects));
     }
 
     fn ttl(&mut self) -> Duration {
