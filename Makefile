@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coherence bus-faults check bench bench-bus bench-fleet bench-gateway
+.PHONY: help setup run test test-versions coherence bus-faults check bench bench-bus bench-fleet bench-gateway
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -21,10 +21,20 @@ test: ## run every test; ARGS="name" picks some
 	@sh scripts/setup.sh test
 	cargo test --locked $(ARGS)
 
+test-versions: ## run every test that needs a Redis on the oldest and the newest one supported; ARGS="name" picks some
+	@sh scripts/setup.sh test
+	@sh scripts/versions.sh $(ARGS)
+
+# A rule whose order of events only a unit test can force: it has to pass, and to fail without the rule.
+LEASE := a_new_connections_proof_does_not_vouch
+
 coherence: ## random clients and faults against the promises of the cache, a minute; COHERENCE_SECONDS=n per scenario
 	@sh scripts/setup.sh test
 	COHERENCE_SECONDS=$${COHERENCE_SECONDS:-4} cargo test --locked --features mutants --test respite \
 		coherence:: -- --nocapture --test-threads=2 $(ARGS)
+	$(if $(ARGS),,cargo test --locked --features mutants --lib $(LEASE))
+	$(if $(ARGS),,! MUTANT=epoch_before_lease cargo test --locked --features mutants --lib $(LEASE) >$(TARGET)/lease.log 2>&1 \
+		&& echo "coherence mutant epoch_before_lease: caught by $(LEASE)")
 
 bus-faults: ## workers of the bus killed at random, a minute for each kind of method; BUS_FAULT_SECONDS=n
 	@sh scripts/setup.sh test
