@@ -114,6 +114,12 @@ fn same_replies(clients: &mut [Client; 2], one_packet: bool, lines: &[&str]) {
         commands.iter().map(call).collect()
     });
     for ((line, ours), theirs) in lines.iter().zip(ours).zip(theirs) {
+        // The errors are worded as in version 7.
+        if RedisServer::version() < (7, 0, 0) && theirs.starts_with('-') {
+            let code = |reply: &str| reply.split(' ').next().map(str::to_owned);
+            assert_eq!(code(&ours), code(&theirs), "{line} in {lines:#?}");
+            continue;
+        }
         assert_eq!(ours, theirs, "{line} in {lines:#?}");
     }
 }

@@ -47,7 +47,10 @@ impl Pair {
     pub(crate) fn clear(&self) {
         for server in self.servers() {
             let mut client = server.connect();
-            let clear: [&[&str]; 3] = [&["FLUSHALL"], &["SCRIPT", "FLUSH"], &["FUNCTION", "FLUSH"]];
+            let mut clear: Vec<&[&str]> = vec![&["FLUSHALL"], &["SCRIPT", "FLUSH"]];
+            if RedisServer::version() >= (7, 0, 0) {
+                clear.push(&["FUNCTION", "FLUSH"]);
+            }
             assert!(
                 client
                     .pipeline(&clear)

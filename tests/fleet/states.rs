@@ -313,6 +313,9 @@ impl Drop for Sentinel {
 
 #[test]
 fn a_server_with_tls() {
+    if RedisServer::lacks_tls() {
+        return;
+    }
     let certificates = Certificates::make();
     let file = |name: &str| certificates.path(name).display().to_string();
     let port = ReservedPort::any();

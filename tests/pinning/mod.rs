@@ -21,8 +21,17 @@ use crate::support::{Client, DEADLINE, RedisServer, wait_until};
 fn backing_clients(admin: &mut Client) -> Vec<String> {
     let list = admin.call(&["CLIENT", "LIST"]);
     let lines = list.as_str().lines();
-    let others = lines.filter(|line| !line.contains(" cmd=client|list "));
+    let asking = client_cmd("list");
+    let others = lines.filter(|line| !line.contains(&asking));
     others.map(str::to_owned).collect()
+}
+
+/// How `CLIENT LIST` shows a client whose last command was this one of `CLIENT`.
+fn client_cmd(sub: &str) -> String {
+    match RedisServer::version() >= (7, 0, 0) {
+        true => format!(" cmd=client|{sub} "),
+        false => " cmd=client ".to_owned(),
+    }
 }
 
 /// Waits until Respite has no connection at the backing but the shared ones.

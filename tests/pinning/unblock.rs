@@ -1,5 +1,6 @@
 //! `CLIENT UNBLOCK` says truly whether it ended a wait, however long the blocking command is on its way.
 
+use super::client_cmd;
 use crate::support::{Client, DEADLINE, Direction, RedisServer, Relay, Respite, wait_until};
 
 /// A Respite behind a relay, a client, its id, and another one.
@@ -40,7 +41,7 @@ fn it_does_not_overtake_the_command_on_its_way() {
         connection.wait_held(Direction::Up);
         wait_for_shown(&respite, &id, &[" flags=b ", " cmd=blpop "]);
         other.send(&["CLIENT", "UNBLOCK", &id, reason]);
-        wait_for_shown(&respite, &other_id, &[" cmd=client|unblock "]);
+        wait_for_shown(&respite, &other_id, &[&client_cmd("unblock")]);
         connection.resume(Direction::Up);
         assert_eq!(other.read_reply().int(), 1, "{reason}");
         let reply = client.read_reply();
@@ -58,7 +59,7 @@ fn it_waits_for_the_connection_that_is_being_opened() {
     wait_for_shown(&respite, &id, &[" flags=b ", " cmd=blpop "]);
     let connection = relay.find(is_pinned);
     other.send(&["CLIENT", "UNBLOCK", &id]);
-    wait_for_shown(&respite, &other_id, &[" cmd=client|unblock "]);
+    wait_for_shown(&respite, &other_id, &[&client_cmd("unblock")]);
     connection.resume(Direction::Up);
     assert_eq!(other.read_reply().int(), 1);
     assert!(client.read_reply().is_null());
@@ -75,7 +76,7 @@ fn it_says_no_when_the_wait_ended_otherwise() {
     connection.wait_held(Direction::Up);
     wait_for_shown(&respite, &id, &[" flags=b "]);
     other.send(&["CLIENT", "UNBLOCK", &id]);
-    wait_for_shown(&respite, &other_id, &[" cmd=client|unblock "]);
+    wait_for_shown(&respite, &other_id, &[&client_cmd("unblock")]);
     redis.call(&["RPUSH", "list", "x"]);
     connection.resume(Direction::Up);
     assert_eq!(client.read_reply().strings(), ["list", "x"]);

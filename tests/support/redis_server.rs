@@ -105,6 +105,30 @@ impl RedisServer {
         *VERSION.get_or_init(|| version_of(&default_binary()))
     }
 
+    /// Whether the default binary is older than this version, which brought `feature`; says so.
+    pub(crate) fn lacks(since: (u32, u32), feature: &str) -> bool {
+        let (major, minor, _) = Self::version();
+        let lacks = (major, minor) < since;
+        if lacks {
+            eprintln!("skipped: Redis {major}.{minor} has no {feature}");
+        }
+        lacks
+    }
+
+    /// Whether the default binary was built without TLS; says so.
+    pub(crate) fn lacks_tls() -> bool {
+        // What it does not know of the two it complains about first.
+        let args = ["--port", "0", "--tls-port", "0", "--no-such-directive", "x"];
+        let output = Command::new(default_binary()).args(args).output();
+        let output = output.expect("the server starts");
+        let said = [output.stdout, output.stderr].concat();
+        let lacks = String::from_utf8_lossy(&said).contains(">>> 'tls-port");
+        if lacks {
+            eprintln!("skipped: this Redis was built without TLS");
+        }
+        lacks
+    }
+
     /// The path of the default binary.
     #[track_caller]
     pub(crate) fn program() -> PathBuf {
