@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use tempfile::NamedTempFile;
 
 use super::script;
-use crate::support::{RedisServer, Respite};
+use crate::support::{DEADLINE, RedisServer, Respite, wait_until};
 
 const SCRIPTS: [&str; 6] = [
     "restart/redis_py",
@@ -120,6 +120,9 @@ fn libraries_and_workers_outlive_outages_of_the_backing() {
         // The outage itself: nothing waits for it.
         std::thread::sleep(away);
         redis.restart();
+        wait_until("the backing has loaded its data", DEADLINE, || {
+            !redis.call(&["GET", "k"]).is_error()
+        });
         scripts.iter_mut().for_each(Script::backing_is_back);
     }
     scripts.into_iter().for_each(Script::ends_well);

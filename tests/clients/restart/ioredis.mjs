@@ -41,7 +41,6 @@ const redis = connect();
 for (let n = 0; n < OUTAGES; n += 1) {
   for (const use of uses) await use.goesOn('before the outage');
   await redis.set('io:kept', n);
-  // A command that is given in the outage is answered after it.
   await outage();
   equal(await redis.get('io:kept'), `${n}`, 'what was written before');
   for (const use of uses) await use.goesOn('after the outage');
