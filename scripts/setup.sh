@@ -3,8 +3,8 @@
 # missing.
 #
 #   scripts/setup.sh [run]   a Rust toolchain (only looked for), a C compiler, a redis-server
-#   scripts/setup.sh test    also Python and Node for the tests with their client libraries, and
-#                            Prometheus for those of /metrics
+#   scripts/setup.sh test    also Python and Node for the tests with their client libraries,
+#                            Prometheus for those of /metrics, Chromium for the dashboard's
 #   scripts/setup.sh bench   also redis-benchmark and wrk, and the peers that can be had: twemproxy,
 #                            Envoy, HAProxy
 #
@@ -180,6 +180,13 @@ want_prometheus() {
     note "no prometheus: the tests with it cannot run"
 }
 
+# The tests look at the dashboard with a real browser.
+want_chromium() {
+    if has chromium; then return 0; fi
+    install_first chromium chromium-browser || true
+    has chromium || note "no chromium: the tests of the dashboard cannot run"
+}
+
 need_benchmark() {
     if has_any redis-benchmark valkey-benchmark; then return 0; fi
     case $manager in
@@ -235,6 +242,7 @@ test)
     want_python
     want_node
     want_prometheus
+    want_chromium
     ;;
 bench)
     need_benchmark

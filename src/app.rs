@@ -1,14 +1,18 @@
 //! Builds every component, wires them, and shuts them down in order.
 
+mod api;
+mod backlog;
 mod behind;
 mod bound;
 mod family;
 mod gateway;
 mod listening;
 mod nodes;
+mod observer;
 mod pages;
 mod reload;
 mod service_nodes;
+mod shards;
 
 use std::io;
 use std::process::ExitCode;
@@ -26,6 +30,7 @@ use self::behind::{reach, swap_watch};
 use self::family::RespiteFamily;
 use self::gateway::PreparedGateway;
 use self::listening::{Listening, Served, Wanted};
+use self::observer::Observer;
 use self::pages::Shown;
 use self::reload::{Parts, Reloader};
 use self::service_nodes::ServiceNodes;
@@ -240,7 +245,8 @@ impl App {
         let nodes = Arc::new(ServiceNodes::new(Arc::clone(&discovery)));
         let fleet = Fleet::start(&config, Arc::clone(&control), nodes);
         let (gateway, services) = prepared_gateway.build(&config, &discovery);
-        let families = families(&reloader, &cache, &fleet, &discovery, &bus, &gateway);
+        let (about, observed) = RespiteFamily::new(Arc::clone(&reloader));
+        let families = families(about, &cache, &fleet, &discovery, &bus, &gateway);
         let swaps = swap_watch(&backing, &cache);
         let settings = Settings {
             generation: 0,
@@ -273,8 +279,10 @@ impl App {
         if wanted.http.admin.is_none() {
             info!("http:     off");
         }
+        let observer = Observer::start(&shared, &fleet, &gateway, &bus, &reloader, &observed);
         let shown = Shown {
             shared: Arc::clone(&shared),
+            observer,
             fleet: Arc::clone(&fleet),
             discovery,
             bus: Arc::clone(&bus),
@@ -411,7 +419,7 @@ fn control_patience(config: &Config) -> (Duration, Duration) {
 
 /// Respite's own commands: a line for each family.
 fn families(
-    reloader: &Arc<Reloader>,
+    about: RespiteFamily,
     cache: &Arc<Cache>,
     fleet: &Arc<Fleet>,
     discovery: &Arc<Discovery>,
@@ -419,7 +427,7 @@ fn families(
     gateway: &Arc<Gateway>,
 ) -> Vec<Arc<dyn Family>> {
     vec![
-        Arc::new(RespiteFamily::new(Arc::clone(reloader))),
+        Arc::new(about),
         Arc::new(CacheFamily::new(Arc::clone(cache))),
         Arc::new(ShardFamily::new(Arc::clone(fleet))),
         Arc::new(DiscoveryFamily::new(Arc::clone(discovery))),

@@ -15,6 +15,7 @@
 //! - [`session`] is the client side: listeners, workers, sessions, the order of replies.
 //! - [`latency`] is how long commands take: histograms by kind and user.
 //! - [`slowlog`] is commands that took long, and where their time went.
+//! - [`history`] is an hour of key figures; [`doctor`] finds what deserves attention.
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
 //! - [`agent`] is `respite join` and `respite worker`, clients of the server.
 //! - [`gateway`] forwards HTTP requests to health-checked services.
@@ -32,9 +33,11 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod discovery;
+pub mod doctor;
 pub mod exporter;
 pub mod fleet;
 pub mod gateway;
+pub mod history;
 pub mod http;
 pub mod latency;
 pub mod metrics;

@@ -3,6 +3,7 @@
 //! `support` is the toolbox; every other module is a concern.
 
 mod access;
+mod browser;
 mod bus;
 mod cache;
 mod clients;

@@ -162,6 +162,7 @@ fn only_app_names_everything() {
         ("cli", &["config"]),
         ("command", &["resp"]),
         ("config", &[]),
+        ("doctor", &[]),
         ("exporter", &["fleet", "metrics"]),
         (
             "fleet",
@@ -177,8 +178,11 @@ fn only_app_names_everything() {
         ),
         (
             "http",
-            &["access", "command", "config", "metrics", "resp", "upstream"],
+            &[
+                "access", "command", "config", "history", "metrics", "random", "resp", "upstream",
+            ],
         ),
+        ("history", &[]),
         ("latency", &["metrics"]),
         ("metrics", &[]),
         ("random", &[]),

@@ -1,12 +1,16 @@
 //! `RESPITE.*`: about the server itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::observer::Observer;
 use super::reload::Reloader;
-use crate::command::{Answer, ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, help};
+use crate::command::{
+    Answer, ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, Rights, help,
+};
+use crate::doctor;
 use crate::latency::Latency;
 use crate::resp::{Args, Proto, ReplyWriter};
 use crate::slowlog::{Entry, SlowLog};
@@ -56,6 +60,13 @@ const ROWS: &[OwnRow] = &[
         ..FOR_ADMINS
     },
     OwnRow {
+        name: "RESPITE.DOCTOR",
+        arity: 1,
+        summary: "Tells what deserves attention, with the numbers it rests on and what to do",
+        syntax: "RESPITE.DOCTOR",
+        ..FOR_ADMINS
+    },
+    OwnRow {
         name: "RESPITE.LATENCY",
         arity: -1,
         summary: "Tells how long commands took, by what became of them and by user",
@@ -74,15 +85,20 @@ const STARTING: &str = "ERR the server is starting";
 pub(super) struct RespiteFamily {
     reloader: Arc<Reloader>,
     control: Handle,
+    observer: Arc<OnceLock<Weak<Observer>>>,
 }
 
 impl RespiteFamily {
-    /// Must be called on the control runtime.
-    pub(super) fn new(reloader: Arc<Reloader>) -> Self {
-        RespiteFamily {
+    /// The family, and the place where it looks for who observes, once the server is whole. Must be called on
+    /// the control runtime.
+    pub(super) fn new(reloader: Arc<Reloader>) -> (Self, Arc<OnceLock<Weak<Observer>>>) {
+        let observer = Arc::new(OnceLock::new());
+        let family = RespiteFamily {
             reloader,
             control: Handle::current(),
-        }
+            observer: Arc::clone(&observer),
+        };
+        (family, observer)
     }
 }
 
@@ -129,7 +145,15 @@ impl Family for RespiteFamily {
             ("RESPITE.HELP", _) => help(ROWS, reply),
             ("RESPITE.RELOAD", _) => return self.reload(call.proto),
             ("RESPITE.LATENCY", Some(server)) => latency(&server.latency, args, &mut writer),
-            ("RESPITE.SLOWLOG", Some(server)) => slowlog(&server.slowlog, args, &mut writer),
+            ("RESPITE.SLOWLOG", Some(server)) => slowlog(&server.slowlog, call, &mut writer),
+            ("RESPITE.DOCTOR", _) => match self.observer.get().and_then(Weak::upgrade) {
+                Some(observer) => {
+                    let findings = doctor::texts(&observer.facts(call.rights));
+                    writer.array(findings.len());
+                    findings.iter().for_each(|text| writer.bulk(text));
+                }
+                None => writer.error(STARTING),
+            },
             _ => writer.error(STARTING),
         }
         Answer::Given
@@ -137,7 +161,8 @@ impl Family for RespiteFamily {
 }
 
 /// `RESPITE.SLOWLOG GET [n]|LEN|RESET`
-fn slowlog(log: &SlowLog, args: Args<'_>, reply: &mut ReplyWriter<'_>) {
+fn slowlog(log: &SlowLog, call: &Call<'_>, reply: &mut ReplyWriter<'_>) {
+    let args = call.args;
     let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<i64>().ok();
     match (args[1].to_ascii_uppercase().as_slice(), args.get(2)) {
         (b"LEN", None) => reply.integer(i64::try_from(log.len()).unwrap_or(i64::MAX)),
@@ -148,7 +173,8 @@ fn slowlog(log: &SlowLog, args: Args<'_>, reply: &mut ReplyWriter<'_>) {
         (b"GET", count) if args.len() <= 3 => match count.map_or(Some(10), number) {
             // As in Redis: -1 is all.
             Some(count @ -1..) => {
-                let entries = log.newest(usize::try_from(count).unwrap_or(usize::MAX));
+                let most = usize::try_from(count).unwrap_or(usize::MAX);
+                let entries = newest(log, most, call.rights);
                 reply.array(entries.len());
                 entries.iter().for_each(|entry| slow_entry(entry, reply));
             }
@@ -157,6 +183,15 @@ fn slowlog(log: &SlowLog, args: Args<'_>, reply: &mut ReplyWriter<'_>) {
         },
         _ => reply.error("ERR syntax error"),
     }
+}
+
+/// The newest slow commands, as far as somebody may see them: with the keys of others only if he may use all.
+pub(super) fn newest(log: &SlowLog, most: usize, rights: &Rights) -> Vec<Entry> {
+    let entries = log.newest(most).into_iter();
+    if rights.may_use_all() {
+        return entries.collect();
+    }
+    entries.map(Entry::without_arguments).collect()
 }
 
 fn slow_entry(entry: &Entry, reply: &mut ReplyWriter<'_>) {

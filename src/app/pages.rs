@@ -6,6 +6,8 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Map, Value, json};
 
+use super::api::Bodies;
+use super::observer::Observer;
 use crate::access::Denied;
 use crate::bus::{Hub, LookError};
 use crate::command::{AboutRespite, Rights};
@@ -22,6 +24,7 @@ use crate::session::shared::Shared;
 
 /// Everything that has something to show.
 pub(super) struct Shown {
+    pub(super) observer: Arc<Observer>,
     pub(super) shared: Arc<Shared>,
     pub(super) fleet: Arc<Fleet>,
     pub(super) discovery: Arc<Discovery>,
@@ -41,6 +44,13 @@ impl Shown {
             backing: Arc::clone(&self.shared.backing),
             metrics: self.metrics(),
             stats,
+            api: Arc::new(Bodies {
+                observer: self.observer,
+                fleet: Arc::clone(&self.fleet),
+                discovery: Arc::clone(&self.discovery),
+                bus: Arc::clone(&self.bus),
+                gateway: Arc::clone(&self.gateway),
+            }),
             inventory: Arc::new(Known {
                 shared: self.shared,
                 exporter: Exporter::new(Arc::clone(&self.fleet)),
@@ -167,7 +177,7 @@ impl Inventory for Known {
         let shards = self.fleet.shards_json(ShardFilter::default(), true);
         let rights = sight.rights();
         let discovery = groups(Arc::clone(&self.discovery), rights.clone());
-        let buses = buses(Arc::clone(&self.bus), &rights);
+        let buses = buses(Arc::clone(&self.bus), &rights, false);
         // Each part with the command that tells the same.
         let parts = [
             ("respite", "INFO", piece(Value::Object(about).to_string())),
@@ -225,7 +235,7 @@ fn missing(text: &str) -> String {
 }
 
 /// All groups with their services and nodes, one after the other.
-fn groups(discovery: Arc<Discovery>, rights: Rights) -> Part {
+pub(super) fn groups(discovery: Arc<Discovery>, rights: Rights) -> Part {
     let asked = async move {
         let groups = match discovery.groups().await {
             Ok(groups) => groups,
@@ -255,15 +265,20 @@ fn groups(discovery: Arc<Discovery>, rights: Rights) -> Part {
     stream::once(asked).flatten().boxed()
 }
 
-/// The buses in use here with their methods, one after the other.
-fn buses(hub: Arc<Hub>, rights: &Rights) -> Part {
+/// The buses in use here with their methods, one after the other; `whole`: with workers and dead calls.
+pub(super) fn buses(hub: Arc<Hub>, rights: &Rights, whole: bool) -> Part {
     let mut names = hub.bus_names();
     names.retain(|bus| rights.may_use(Hub::rule_key(bus).as_bytes()));
     let names = names.into_iter();
     let each = names.map(move |bus| {
         let hub = Arc::clone(&hub);
         async move {
-            piece(match hub.methods_json(&bus).await {
+            let text = if whole {
+                hub.bus_json(&bus).await
+            } else {
+                hub.methods_json(&bus).await
+            };
+            piece(match text {
                 Ok(text) => text,
                 Err(error) => json!({"bus": bus, "error": error.to_string()}).to_string(),
             })

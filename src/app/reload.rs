@@ -61,6 +61,13 @@ impl Reloader {
         debug_assert!(!already, "attached once");
     }
 
+    /// The addresses that it listens on, as configured; none while a reload is under way.
+    pub(super) fn listens_on(&self) -> Vec<String> {
+        let current = self.current.try_lock();
+        let listen = current.iter().flat_map(|current| &current.listen);
+        listen.map(ToString::to_string).collect()
+    }
+
     /// The server, once it is whole.
     pub(super) fn server(&self) -> Option<Arc<Shared>> {
         self.running.get().map(|parts| Arc::clone(&parts.shared))

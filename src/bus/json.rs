@@ -4,12 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::admin::{self, MethodRow};
 use super::binding::Param;
 use super::bus::Bus;
 use super::hub::Hub;
 use super::name::check;
+
+/// So many dead calls of a bus are shown.
+const MOST_DEAD: usize = 50;
 
 /// Why there is nothing to show; the text is an error reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +71,52 @@ impl Hub {
     pub async fn methods_json(self: &Arc<Self>, bus: &str) -> Result<String, LookError> {
         check("bus", bus.as_bytes()).map_err(LookError::Name)?;
         look(self.looked_at(bus)).await
+    }
+
+    /// A bus with its methods, workers and newest dead calls as a JSON object.
+    ///
+    /// # Errors
+    /// When the name is not allowed, nothing is registered, or the backing cannot be asked.
+    pub async fn bus_json(self: &Arc<Self>, bus: &str) -> Result<String, LookError> {
+        let methods = self.methods_json(bus).await?;
+        let bus = self.looked_at(bus);
+        let workers = admin::workers(Arc::clone(&bus)).await;
+        let workers = workers.map_err(LookError::Backing)?;
+        let rows = admin::methods(Arc::clone(&bus), None).await;
+        let mut dead = Vec::new();
+        for row in rows.map_err(LookError::Backing)? {
+            let room = MOST_DEAD - dead.len();
+            let name = row.method.name.clone();
+            if room > 0 {
+                let found = admin::dead(Arc::clone(&bus), name, room as u64).await;
+                dead.extend(found.map_err(LookError::Backing)?);
+            }
+        }
+        let workers = workers.iter().map(|row| {
+            json!({
+                "worker": row.name,
+                "patterns": row.patterns,
+                "last_seen_ms": row.last_seen_ms,
+                "in_flight": row.in_flight,
+            })
+        });
+        let dead = dead.iter().map(|row| {
+            json!({
+                "id": row.call.id,
+                "method": row.call.method,
+                "code": row.code,
+                "message": row.message,
+                "attempts": row.call.attempt,
+            })
+        });
+        let more =
+            json!({"workers": workers.collect::<Vec<_>>(), "dead": dead.collect::<Vec<_>>()});
+        let more = more.to_string();
+        let methods = methods.strip_suffix('}').unwrap_or(&methods);
+        Ok(format!(
+            "{methods},{}",
+            more.strip_prefix('{').unwrap_or(&more)
+        ))
     }
 
     /// The names of the buses in use here, sorted.

@@ -11,6 +11,7 @@
 
 mod admin;
 mod arguments;
+mod backlog;
 mod binding;
 mod body;
 #[expect(
@@ -49,6 +50,7 @@ mod upkeep;
 mod waiting;
 mod working;
 
+pub use backlog::Backlog;
 pub use commands::BusFamily;
 pub use hub::Hub;
 pub use json::LookError;

@@ -147,6 +147,12 @@ impl Totals {
         totals
     }
 
+    /// Calls that workers have answered, or that have failed.
+    pub(super) fn ended(&self) -> u64 {
+        let worked: u64 = self.work.iter().map(|(_, count)| count).sum();
+        worked + self.errors
+    }
+
     /// The time that this share of the calls waited at most, in milliseconds.
     pub(super) fn queue_ms(&self, share: f64) -> f64 {
         percentile(&self.queue, share)

@@ -55,6 +55,18 @@ impl Cache {
         }
     }
 
+    /// The counters and limits of `CACHE.STATS`, by name.
+    #[must_use]
+    pub fn numbers(&self) -> [(&'static str, u64); 14] {
+        self.figures().numbers
+    }
+
+    /// Whether entries live until they expire, because the backing has no tracking that works.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.figures().state == "degraded"
+    }
+
     /// What `CACHE.STATS` says as a JSON object.
     #[must_use]
     pub fn stats_json(&self) -> String {

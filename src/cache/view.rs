@@ -37,11 +37,7 @@ impl Cache {
 
     /// The keys with the most hits of late, most first: database, key, about how many hits.
     /// Only keys that `shows` takes.
-    pub(super) fn hottest(
-        &self,
-        most: usize,
-        shows: impl Fn(&[u8]) -> bool,
-    ) -> Vec<(u32, Vec<u8>, u64)> {
+    pub fn hottest(&self, most: usize, shows: impl Fn(&[u8]) -> bool) -> Vec<(u32, Vec<u8>, u64)> {
         let mut hottest = Vec::new();
         for part in &self.segments {
             let segment = part.segment.lock();

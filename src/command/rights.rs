@@ -10,6 +10,9 @@ pub trait Judge: Send + Sync {
     /// Whether the user may touch this key.
     fn may_use(&self, key: &[u8]) -> bool;
 
+    /// Whether the user may touch every key.
+    fn may_use_all(&self) -> bool;
+
     /// Whether the user has the rights of `@admin`.
     fn is_admin(&self) -> bool;
 }
@@ -30,6 +33,15 @@ impl Rights {
         match self {
             Rights::Everything => true,
             Rights::Of(judge) => judge.may_use(key),
+        }
+    }
+
+    /// Tells whether the caller may touch every key: else what names keys of others is not for him.
+    #[must_use]
+    pub fn may_use_all(&self) -> bool {
+        match self {
+            Rights::Everything => true,
+            Rights::Of(judge) => judge.may_use_all(),
         }
     }
 

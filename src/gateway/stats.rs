@@ -123,6 +123,18 @@ pub(super) fn instance_stats(instance: &Instance, most_polls: usize) -> Instance
 }
 
 impl Gateway {
+    /// The services and the instances of each, without their polls.
+    #[must_use]
+    pub fn stats(&self) -> Vec<(ServiceStats, Vec<InstanceStats>)> {
+        let services = self.services();
+        let stats = services.iter().map(|service| {
+            let instances = service.instances();
+            let instances = instances.iter().map(|instance| instance_stats(instance, 0));
+            (service_stats(service), instances.collect())
+        });
+        stats.collect()
+    }
+
     /// The services with their instances and the newest polls of each, as a JSON array in pieces: an
     /// instance at a time, because thousands of polls are remembered.
     pub fn stats_json(&self, most_polls: usize) -> impl Iterator<Item = String> + Send + use<> {

@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
+use super::page;
 use crate::access::{AccessList, Denied, Logins, UserId};
 use crate::command::{Rights, Table};
 use crate::config::Http;
@@ -117,6 +118,11 @@ impl Guard {
         &self.logins
     }
 
+    /// The rules in force: the same value until they are replaced.
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
+
     /// Whether `/metrics` has every shard.
     pub(super) fn shows_fleet(&self) -> bool {
         self.rules.load().http.fleet_metrics
@@ -157,6 +163,10 @@ impl Guard {
                 false => Ok(Viewer::Anybody),
             };
         }
+        // The form and what it is made of say nothing of this server.
+        if page::is_free(uri.path()) {
+            return Ok(Viewer::Anybody);
+        }
         let token = scheme(headers, "bearer").filter(|_| rules.http.token.is_some());
         // Keys are for those who may read them, whoever may see the rest.
         let takes_users = has_users && (rules.http.basic_auth || uri.path().starts_with("/keys/"));
@@ -185,16 +195,17 @@ impl Guard {
 }
 
 impl Sight {
-    /// Whether the viewer may run a command, by its name in capitals, and so see what it tells.
+    /// Whether the viewer may run a command, by its name in capitals with its subcommand, and so see what
+    /// it tells.
     ///
     /// # Errors
     /// Says why not.
     pub fn may_run(&self, command: &str) -> Result<(), Denied> {
-        let args: ArgVec = [command].into_iter().collect();
-        let name = command.as_bytes();
-        let row = self.table.get(name);
-        self.access
-            .check(self.user, row, name, None, args.as_args())
+        let args: ArgVec = command.split(' ').collect();
+        let args = args.as_args();
+        let row = self.table.get(&args[0]);
+        let sub = row.and_then(|row| row.subcommand(args.get(1)?));
+        self.access.check(self.user, row, &args[0], sub, args)
     }
 
     /// What the viewer may see of Respite's own.
@@ -290,6 +301,7 @@ mod tests {
         assert_eq!(admit(&open, "/stats", "", mapped), Ok(Viewer::Anybody));
         assert_eq!(admit(&open, "/stats", "", THERE), Err(Refused::Protected));
         assert_eq!(admit(&open, "/health", "", THERE), Ok(Viewer::Anybody));
+        assert_eq!(admit(&open, "/login", "", THERE), Err(Refused::Protected));
         let unprotected = guard(None, true, false, false);
         assert_eq!(
             admit(&unprotected, "/stats", "", THERE),
@@ -333,6 +345,8 @@ mod tests {
             Err(Refused::Unknown)
         );
         assert_eq!(admit(&with, "/stats", "", HERE), Err(Refused::Unknown));
+        assert_eq!(admit(&with, "/login", "", THERE), Ok(Viewer::Anybody));
+        assert_eq!(admit(&with, "/ui/x.js", "", THERE), Ok(Viewer::Anybody));
         let without = guard(Some("t0"), false, true, true);
         assert_eq!(
             admit(&without, "/stats", &right, THERE),

@@ -21,6 +21,19 @@ pub enum PageError {
     Unavailable(String),
 }
 
+impl PageError {
+    /// What is wrong.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            PageError::Invalid(text)
+            | PageError::Denied(text)
+            | PageError::Unknown(text)
+            | PageError::Unavailable(text) => text,
+        }
+    }
+}
+
 /// A page that the backing has to be asked for.
 pub type Asked<T> = BoxFuture<'static, Result<T, PageError>>;
 

@@ -193,7 +193,7 @@ fn failed(failure: &Failure) -> Response {
         Failure::Refused(text) => String::from_utf8_lossy(text),
     };
     let status = match text.split(' ').next().unwrap_or_default() {
-        "WRONGPASS" | "NOAUTH" => return unauthorized(),
+        "WRONGPASS" | "NOAUTH" => return unauthorized(&HeaderMap::new()),
         "NOPERM" => StatusCode::FORBIDDEN,
         "WRONGTYPE" => StatusCode::BAD_REQUEST,
         "ERR" if text.contains("DB index") => StatusCode::BAD_REQUEST,

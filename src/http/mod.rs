@@ -4,6 +4,7 @@
 //!
 //! - `listener` accepts connections, `places` says how many and which gives way; `access` decides who may ask, `rules` for
 //!   what.
+//! - `api` has what the dashboard shows, `live` sends it each second; `page` is the dashboard, `session` its login.
 //! - `pages` has the routes, the index, `/metrics`, `/health` and `/ready`. A file per group of endpoints: `json`
 //!   (`/stats`, `/dump`), `fleet` (`/scrape`, `/sd`, `/shards`), `backing` (`/services`, `/bus`), `keys`.
 //! - `query` reads what a request says, `pieces` writes long answers; `inventory` is what they are asked of.
@@ -11,22 +12,29 @@
 //! What the pages show comes from [`Sources`]: this component knows nothing of who has it.
 
 mod access;
+mod api;
 mod backing;
 mod fleet;
 mod inventory;
 mod json;
 mod keys;
 mod listener;
+mod live;
+mod overview;
+mod page;
 mod pages;
 mod pieces;
 mod places;
 mod query;
 mod rules;
+mod session;
 
 pub use access::{Guard, Rules, Sight};
+pub use api::{Api, ApiPage};
 pub use inventory::{Asked, Inventory, PageError};
 pub use json::JsonSource;
 pub use keys::{KeyClient, OpenKeyClient};
 pub use listener::HttpListener;
+pub use overview::OverviewPart;
 pub use pages::{Sources, WriteMetrics};
 pub use pieces::{Chunks, Part, piece, pieces};

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -14,19 +14,23 @@ use axum::{Extension, Router};
 use serde_json::{Value, json};
 
 use super::access::{Guard, Refused, Sight, Viewer};
+use super::api::{self, Api};
 use super::inventory::Inventory;
 use super::json::{self, JsonSource};
 use super::keys::{Keys, OpenKeyClient};
+use super::live::Live;
 use super::pieces::{body, piece, pieces};
 use super::rules::{Rule, rule};
-use super::{backing, fleet};
+use super::session::{self, Sessions};
+use super::{backing, fleet, page};
 use crate::command::{Rights, Table};
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Exposition};
 use crate::upstream::Backing;
 
 /// Every page with what it has. What is served and what is listed here is the same.
-const PAGES: [(&str, &str); 13] = [
-    ("/", "this page"),
+const PAGES: [(&str, &str); 14] = [
+    ("/", "the dashboard, for a browser; this list, for others"),
+    ("/login", "the form to log in with; /logout ends that"),
     ("/health", "the process is alive"),
     ("/ready", "the backing Redis is usable (503 when not)"),
     (
@@ -74,6 +78,8 @@ pub struct Sources {
     pub metrics: Vec<WriteMetrics>,
     /// The services of `/stats`.
     pub stats: JsonSource,
+    /// What the dashboard shows.
+    pub api: Arc<dyn Api>,
     /// Shards, services and buses.
     pub inventory: Arc<dyn Inventory>,
     /// Opens a client that reads keys.
@@ -83,20 +89,35 @@ pub struct Sources {
 }
 
 #[derive(Clone)]
-struct Pages {
-    guard: Arc<Guard>,
+pub(super) struct Pages {
+    pub(super) guard: Arc<Guard>,
+    pub(super) sessions: Arc<Sessions>,
     sources: Arc<Sources>,
     keys: Keys,
+    live: Arc<Live>,
 }
 
 pub(super) fn routes(guard: Arc<Guard>, sources: Sources) -> Router {
     let pages = Pages {
         keys: Keys::new(Arc::clone(&sources.keys)),
+        live: Live::new(Arc::clone(&sources.api)),
+        sessions: Arc::default(),
         guard,
         sources: Arc::new(sources),
     };
-    Router::new()
+    let mut router = Router::new();
+    for path in page::paths().filter(|path| !matches!(*path, "/" | "/login")) {
+        router = router.route(path, get(file));
+    }
+    let form = get(file)
+        .post(session::log_in)
+        .layer(DefaultBodyLimit::max(session::FORM_BYTES));
+    router
         .route("/", get(index))
+        .route("/login", form)
+        .route("/logout", get(session::is_open).post(session::log_out))
+        .route("/api/live", get(live))
+        .route("/api/{*rest}", get(api_page))
         .route("/health", get(async || "alive\n"))
         .route("/ready", get(ready))
         .route("/stats", get(stats))
@@ -122,13 +143,18 @@ async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
+    pages.sessions.apply(request.headers_mut());
     let viewer = match pages.guard.admit(request.uri(), request.headers(), peer) {
         Ok(viewer) => viewer,
         Err(Refused::Wrong(wait)) => {
             tokio::time::sleep(wait).await;
-            return unauthorized();
+            return unauthorized(request.headers());
         }
-        Err(Refused::Unknown) => return unauthorized(),
+        // Whoever opens the dashboard gets the form; scripts, and the page itself, hear what is wrong.
+        Err(Refused::Unknown) if request.uri().path() == "/" && is_browser(request.headers()) => {
+            return (StatusCode::SEE_OTHER, [(LOCATION, "/login")]).into_response();
+        }
+        Err(Refused::Unknown) => return unauthorized(request.headers()),
         Err(refused) => return error(refused.status(), &refused.to_string()),
     };
     let sight = pages.guard.sight(viewer, (pages.sources.table)());
@@ -146,9 +172,42 @@ async fn admit(
     next.run(request).await
 }
 
-async fn index() -> String {
+/// Whether a person asks.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// The dashboard for a browser, the list of pages for everybody else.
+async fn index(headers: HeaderMap) -> Response {
+    if is_browser(&headers)
+        && let Some(page) = page::file("/", &headers)
+    {
+        return page;
+    }
+    list().into_response()
+}
+
+async fn file(uri: Uri, headers: HeaderMap) -> Response {
+    page::file(uri.path(), &headers).unwrap_or_else(no_page)
+}
+
+async fn api_page(
+    State(pages): State<Pages>,
+    Extension(sight): Extension<Sight>,
+    uri: Uri,
+) -> Response {
+    api::answer(&*pages.sources.api, &uri, &sight).await
+}
+
+async fn live(State(pages): State<Pages>, Extension(sight): Extension<Sight>) -> Response {
+    pages.live.events(&pages.guard, sight)
+}
+
+fn list() -> String {
     let mut text = format!("respite {}\n\n", env!("CARGO_PKG_VERSION"));
-    for (path, what) in PAGES {
+    let api = api::ROUTES.iter().map(|route| (route.path, route.what));
+    for (path, what) in PAGES.into_iter().chain(api) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{path:<18} {what}");
     }
@@ -177,6 +236,7 @@ async fn dump(State(pages): State<Pages>, Extension(sight): Extension<Sight>) ->
         Err(denied) => piece(json!({ "error": denied.to_string() }).to_string()),
     };
     parts.push(("services", services));
+    parts.extend(api::dumped(&*pages.sources.api, &sight));
     json::dump(parts)
 }
 
@@ -259,8 +319,13 @@ pub(super) fn too_many() -> Response {
     response
 }
 
-pub(super) fn unauthorized() -> Response {
+/// Asks for a login. Not by name where a page's script asks: its browser would open a window of its own.
+pub(super) fn unauthorized(asked: &HeaderMap) -> Response {
     let mut response = error(StatusCode::UNAUTHORIZED, "a login is needed");
+    let accept = asked.get(ACCEPT).map(HeaderValue::as_bytes);
+    if matches!(accept, Some(b"application/json" | b"text/event-stream")) {
+        return response;
+    }
     let scheme = HeaderValue::from_static("Basic realm=\"respite\", charset=\"UTF-8\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
     response

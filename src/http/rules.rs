@@ -1,5 +1,7 @@
 //! Which command tells what a page shows: rules about the command are rules about the page.
 
+use super::{api, page};
+
 /// What has to be allowed to whoever asks for a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
@@ -16,12 +18,16 @@ pub(super) enum Rule {
 /// The rule for a path.
 pub(super) fn rule(path: &str) -> Rule {
     match path {
-        "/" | "/health" | "/ready" => Rule::Anybody,
+        "/" | "/health" | "/ready" | "/logout" => Rule::Anybody,
+        path if page::is_free(path) => Rule::Anybody,
         "/metrics" | "/dump" => Rule::ByPart,
         "/stats" => Rule::Command("GATEWAY.STATS"),
         "/scrape" => Rule::Command("SHARD.INFO"),
         "/sd" | "/shards" => Rule::Command("SHARD.LIST"),
         "/services" => Rule::Command("DISCOVERY.NODES"),
+        path if path.starts_with("/api/") => {
+            api::route(path).map_or(Rule::Everything, |route| Rule::Command(route.command))
+        }
         // A session reads the key, with the rights of its user.
         path if path.starts_with("/keys/") => Rule::ByPart,
         path if path.starts_with("/shards/") => Rule::Command("SHARD.INFO"),
@@ -38,7 +44,18 @@ mod tests {
     fn a_page_without_a_rule_is_for_those_who_may_everything() {
         assert_eq!(rule("/shards/a/info"), Rule::Command("SHARD.INFO"));
         assert_eq!(rule("/shards"), Rule::Command("SHARD.LIST"));
-        for unknown in ["/new", "/api/x", "//shards", "/Shards", "/metrics/"] {
+        assert_eq!(rule("/api/shards/a"), Rule::Command("SHARD.INFO"));
+        assert_eq!(rule("/api/live"), Rule::Command("INFO"));
+        assert_eq!(rule("/login"), Rule::Anybody);
+        for unknown in [
+            "/new",
+            "/api/x",
+            "/api",
+            "/login/x",
+            "//shards",
+            "/Shards",
+            "/metrics/",
+        ] {
             assert_eq!(rule(unknown), Rule::Everything, "{unknown}");
         }
     }

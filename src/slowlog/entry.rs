@@ -48,6 +48,17 @@ impl Spent {
 }
 
 impl Entry {
+    /// The same for somebody who may not see the keys of others: the command alone.
+    #[must_use]
+    pub fn without_arguments(mut self) -> Self {
+        if self.args.len() > 1 {
+            let hidden = format!("... ({} more arguments)", self.args.len() - 1);
+            self.args.truncate(1);
+            self.args.push(hidden.into_bytes());
+        }
+        self
+    }
+
     pub(super) fn new(id: u64, spent: Spent, args: Vec<Vec<u8>>, client: Client) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let time_ms = now.map_or(0, |now| now.as_millis());

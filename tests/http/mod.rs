@@ -1,6 +1,7 @@
 //! The admin listener: its pages, who may see them, keys through the cache, what Prometheus reads.
 
 mod access;
+mod api;
 mod backing;
 mod connections;
 mod exposition;

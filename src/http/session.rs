@@ -1,0 +1,228 @@
+//! The login of the dashboard: a form, and a cookie that stands for what was typed into it.
+//!
+//! A cookie is a random number; what it stands for is kept here and judged anew by each request, so that a user who is
+//! removed, or whose password changes, is out at once. Nothing survives the process.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use axum::extract::{ConnectInfo, State};
+use axum::http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use parking_lot::Mutex;
+
+use super::access::Refused;
+use super::pages::{Pages, error};
+use crate::random;
+
+/// The name of the cookie.
+const NAME: &str = "respite-session";
+/// So many are logged in at the same time; the oldest has to log in again.
+const MOST: usize = 1000;
+/// What a login may have at the most.
+pub(super) const FORM_BYTES: usize = 16 * 1024;
+/// For so long.
+const LIFE: Duration = Duration::from_secs(12 * 3600);
+
+/// Who is logged in by a form.
+#[derive(Default)]
+pub(super) struct Sessions {
+    open: Mutex<VecDeque<Open>>,
+}
+
+struct Open {
+    id: String,
+    authorization: HeaderValue,
+    since: Instant,
+}
+
+impl Sessions {
+    /// What a form says, as the header that says the same: a token alone, or a name with a password.
+    pub(super) fn authorization(user: &str, password: &str) -> Option<HeaderValue> {
+        let text = if user.is_empty() {
+            format!("Bearer {password}")
+        } else {
+            format!(
+                "Basic {}",
+                BASE64_STANDARD.encode(format!("{user}:{password}"))
+            )
+        };
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    /// Opens a session; returns the cookie for it.
+    pub(super) fn open(&self, authorization: HeaderValue) -> HeaderValue {
+        let id = random::password();
+        let seconds = LIFE.as_secs();
+        let text = format!("{NAME}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}");
+        let mut open = self.open.lock();
+        if open.len() == MOST {
+            open.pop_front();
+        }
+        open.push_back(Open {
+            id,
+            authorization,
+            since: Instant::now(),
+        });
+        HeaderValue::from_str(&text).expect("letters and digits")
+    }
+
+    /// Whether a request has the cookie of a session.
+    pub(super) fn is_open(&self, headers: &HeaderMap) -> bool {
+        cookie(headers).is_some_and(|id| self.open.lock().iter().any(|open| open.id == id))
+    }
+
+    /// Closes the session of a request; returns the cookie that takes its cookie away.
+    pub(super) fn close(&self, headers: &HeaderMap) -> HeaderValue {
+        if let Some(id) = cookie(headers) {
+            self.open.lock().retain(|open| open.id != id);
+        }
+        HeaderValue::from_static("respite-session=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0")
+    }
+
+    /// Puts what a session stands for into the head of a request that has its cookie and no login of its own.
+    pub(super) fn apply(&self, headers: &mut HeaderMap) {
+        if headers.contains_key(AUTHORIZATION) {
+            return;
+        }
+        let Some(id) = cookie(headers) else { return };
+        let mut open = self.open.lock();
+        open.retain(|open| open.since.elapsed() < LIFE);
+        if let Some(found) = open.iter().find(|open| open.id == id) {
+            headers.insert(AUTHORIZATION, found.authorization.clone());
+        }
+    }
+}
+
+/// `user=…&password=…`: without a user the password is the token.
+pub(super) async fn log_in(
+    State(pages): State<Pages>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    form: String,
+) -> Response {
+    // A page of somebody else's could log its visitor in as somebody he does not know of.
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if site.is_some_and(|site| site != b"same-origin") {
+        return error(StatusCode::FORBIDDEN, "the form is for this page only");
+    }
+    let field = |wanted: &str| {
+        let mut pairs = url::form_urlencoded::parse(form.as_bytes());
+        pairs.find_map(|(name, value)| (name == wanted).then(|| value.into_owned()))
+    };
+    let (user, password) = (field("user"), field("password"));
+    let login = Sessions::authorization(&user.unwrap_or_default(), &password.unwrap_or_default());
+    let Some(login) = login else {
+        return refused();
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, login.clone());
+    // As any page is judged; the name by which the server was called has been looked at.
+    match pages.guard.admit(&Uri::from_static("/"), &headers, peer) {
+        Ok(_) => {}
+        Err(Refused::Wrong(wait)) => {
+            tokio::time::sleep(wait).await;
+            return refused();
+        }
+        Err(Refused::Unknown) => return refused(),
+        Err(refused) => return error(refused.status(), &refused.to_string()),
+    }
+    let cookie = pages.sessions.open(login);
+    (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
+}
+
+/// What the form hears, which asks by itself.
+fn refused() -> Response {
+    error(StatusCode::UNAUTHORIZED, "a login is needed")
+}
+
+/// 204 when the request has the cookie of a session.
+pub(super) async fn is_open(State(pages): State<Pages>, headers: HeaderMap) -> Response {
+    if pages.sessions.is_open(&headers) {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        // Not an error: nobody has to log in here, or another way was taken.
+        (StatusCode::OK, "no session\n").into_response()
+    }
+}
+
+pub(super) async fn log_out(State(pages): State<Pages>, headers: HeaderMap) -> Response {
+    let cookie = pages.sessions.close(&headers);
+    (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
+}
+
+/// The session that a request names.
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let all = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut pairs = all
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    pairs.find_map(|(name, value)| (name == NAME && !value.is_empty()).then_some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_cookie(cookie: &HeaderValue) -> HeaderMap {
+        let text = cookie.to_str().expect("text");
+        let pair = text.split(';').next().expect("a pair");
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            COOKIE,
+            HeaderValue::from_str(&format!("a=b; {pair}")).expect("a header"),
+        );
+        headers
+    }
+
+    #[test]
+    fn a_cookie_stands_for_a_login_until_it_is_closed() {
+        let sessions = Sessions::default();
+        let login = Sessions::authorization("ann", "pw").expect("a login");
+        assert_eq!(login, "Basic YW5uOnB3");
+        let cookie = sessions.open(login.clone());
+        assert!(
+            cookie
+                .to_str()
+                .expect("text")
+                .contains("HttpOnly; SameSite=Strict")
+        );
+        let mut headers = with_cookie(&cookie);
+        sessions.apply(&mut headers);
+        assert_eq!(headers.get(AUTHORIZATION), Some(&login));
+        // A login of the request's own wins.
+        let mut own = with_cookie(&cookie);
+        own.insert(AUTHORIZATION, HeaderValue::from_static("Bearer x"));
+        sessions.apply(&mut own);
+        assert_eq!(own.get(AUTHORIZATION).expect("own"), "Bearer x");
+        sessions.close(&headers);
+        let mut headers = with_cookie(&cookie);
+        sessions.apply(&mut headers);
+        assert_eq!(headers.get(AUTHORIZATION), None);
+    }
+
+    #[test]
+    fn sessions_are_bounded_and_differ() {
+        let sessions = Sessions::default();
+        let login = Sessions::authorization("", "token").expect("a login");
+        assert_eq!(login, "Bearer token");
+        let first = sessions.open(login.clone());
+        for _ in 0..MOST {
+            assert_ne!(sessions.open(login.clone()), first);
+        }
+        let mut headers = with_cookie(&first);
+        sessions.apply(&mut headers);
+        assert_eq!(headers.get(AUTHORIZATION), None);
+        assert_eq!(Sessions::authorization("a", "b\n").map(|_| ()), Some(()));
+        assert_eq!(Sessions::authorization("", "b\n"), None);
+    }
+}
