@@ -21,7 +21,7 @@ impl Session {
     pub(super) fn adopt(&mut self) -> bool {
         let settings = self.worker.settings();
         self.generation = settings.generation;
-        let closes = settings.on_loss == OnLoss::Close && self.hits.is_none();
+        let closes = settings.on_loss == OnLoss::Close && self.coherence.hits.is_none();
         self.replies.end_with_loss(closes);
         if self.state.user_id() == Some(UserId::TRUSTED) {
             return true;

@@ -249,7 +249,7 @@ impl Session {
             answer(&mut self.state, &self.worker, args, &mut out);
             self.answer(|reply| reply.raw(&out));
             self.killed_itself = self.state.entry.is_killed();
-            self.closing |= self.killed_itself;
+            self.front.closing |= self.killed_itself;
             return Flow::Done;
         }
         match sub.as_slice() {

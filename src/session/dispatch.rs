@@ -3,7 +3,6 @@
 //! Requests that go to the shared link one after the other are gathered into a run and handed over
 //! as one slice. Anything else ends the run, so that a client's commands keep their order.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
@@ -19,7 +18,7 @@ use super::run::Session;
 use super::shared::{Settings, WorkerStats};
 use super::state::ReplyMode;
 use crate::access::changes_access;
-use crate::cache::Guard;
+use crate::cache::{Cache, Guard};
 use crate::command::{Effects, Handling, Pin};
 use crate::latency::Kind;
 use crate::resp::{Parsed, ReplyWriter, RequestParser, plain_get};
@@ -54,12 +53,12 @@ impl Flow {
 impl Session {
     /// Handles the requests in `input`; returns how many bytes are done with.
     pub(super) fn process(&mut self, input: &[u8], cx: &mut Context<'_>) -> usize {
-        self.waiting = false;
+        self.front.waiting = false;
         if input.is_empty() {
             return 0;
         }
         let settings = self.worker.settings();
-        let mut parser = std::mem::take(&mut self.parser);
+        let mut parser = std::mem::take(&mut self.front.parser);
         let mut batch = Batch {
             input,
             pos: 0,
@@ -77,7 +76,7 @@ impl Session {
         // up in sending, and read nothing until it is done.
         let relief = (input.len() + 1).saturating_sub(READ_AHEAD);
         let mut pressed = false;
-        while batch.pos < input.len() && !self.closing {
+        while batch.pos < input.len() && !self.front.closing {
             if pressed && batch.pos >= relief {
                 pressed = false;
                 self.replies.press(false);
@@ -97,7 +96,7 @@ impl Session {
                     self.replies.press(true);
                 }
                 Step::Wait => {
-                    self.waiting = true;
+                    self.front.waiting = true;
                     self.note_waiting(asked);
                     break;
                 }
@@ -106,7 +105,7 @@ impl Session {
         }
         self.flush_run(input, &mut batch.run);
         let pos = batch.pos;
-        self.replies.press(self.waiting && pos < relief);
+        self.replies.press(self.front.waiting && pos < relief);
         if batch.hits > 0 {
             self.replies.count_time(Kind::HIT, asked, batch.hits);
         }
@@ -114,7 +113,7 @@ impl Session {
             self.state.entry.touch(&input[at..], pos, requests);
             WorkerStats::add(&self.worker.stats().commands, requests);
         }
-        self.parser = parser;
+        self.front.parser = parser;
         pos
     }
 
@@ -147,7 +146,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Step {
         batch.reads = None;
-        if self.is_occupied() {
+        if self.families.is_occupied(&self.state.entry) {
             return Step::Wait;
         }
         let (input, settings) = (batch.input, batch.settings);
@@ -182,7 +181,7 @@ impl Session {
                     let text = [b"ERR ".as_slice(), &error.to_bytes()].concat();
                     ReplyWriter::new(out, self.state.proto).error(text);
                 });
-                self.closing = true;
+                self.front.closing = true;
                 return Step::Incomplete;
             }
         };
@@ -303,7 +302,7 @@ impl Session {
     pub(super) fn flush_run(&mut self, input: &[u8], run: &mut Run) {
         if run.requests > 0 {
             let run = std::mem::take(run);
-            self.wrote |= run.wrote;
+            self.coherence.wrote |= run.wrote;
             let guard = run.guard.filter(|guard| !guard.is_empty());
             let bytes = &input[run.start..run.end];
             self.push(run.node, bytes, run.requests, Then::Pass, guard);
@@ -318,12 +317,10 @@ impl Session {
         then: Then,
         guard: Option<Guard>,
     ) {
-        let replies = Rc::clone(&self.replies);
-        let Some(way) = self.way(node) else { return };
-        let ticket = replies.expect(requests, then, guard);
-        way.note(ticket).push(bytes, requests, replies, ticket);
+        let then = (then, guard);
+        self.ways.send(node, bytes, requests, &self.replies, then);
         WorkerStats::add(&self.worker.stats().forwarded, u64::from(requests));
-        self.closing |= self.replies.is_ending();
+        self.front.closing |= self.replies.is_ending();
     }
 
     /// Sends one request to the shared link.
@@ -343,12 +340,12 @@ impl Session {
             self.pinned.is_none(),
             "its commands would take effect in another order"
         );
-        if !self.route_to_link(self.to, reads, cx) {
+        if !self.route_to_link(self.ways.to, reads, cx) {
             return Flow::Wait;
         }
-        let cover = std::mem::take(&mut self.cover);
+        let cover = std::mem::take(&mut self.coherence.cover);
         let then = self.fenced(then, cover.fence, self.is_silent());
-        self.push(self.to, raw, 1, then, cover.guard);
+        self.push(self.ways.to, raw, 1, then, cover.guard);
         Flow::Done
     }
 
@@ -369,10 +366,10 @@ impl Session {
         if !ours && !self.may_pass_fetches(request) {
             return Flow::Wait;
         }
-        self.to = self.node_of(request);
+        self.ways.to = self.node_of(request);
         let skipping = self.state.reply == ReplyMode::SkipNext;
         let flow = self.route(request, settings, cx);
-        self.cover = Cover::default();
+        self.coherence.cover = Cover::default();
         if flow == Flow::Done {
             self.state.reply = match self.state.reply {
                 ReplyMode::SkipNext if skipping => ReplyMode::On,
@@ -388,7 +385,7 @@ impl Session {
         // Also where a server lists them (6.2): it closes the connection that they come on.
         if is_http(&args[0]) {
             self.replies.cut_off(Cut::Http);
-            self.closing = true;
+            self.front.closing = true;
             return Flow::Done;
         }
         if self.awaits_transaction() {
@@ -412,8 +409,8 @@ impl Session {
             return self.refuse_with("ERR Replica can't interact with the keyspace");
         }
         self.changes_info |= request.effects().contains(Effects::TOLD_BY_INFO);
-        if self.worker.cache.is_some() {
-            self.prepare_cover(request);
+        if let Some(cache) = self.worker.cache.clone() {
+            self.prepare_cover(request, &cache);
         }
         if self.pinned.is_some() {
             return self.route_pinned(request, settings, cx);
@@ -441,18 +438,19 @@ impl Session {
     }
 
     /// Works out what a command that goes to the backing needs so that the cache stays true.
-    fn prepare_cover(&mut self, request: Request<'_>) {
+    fn prepare_cover(&mut self, request: Request<'_>, cache: &Arc<Cache>) {
         let handling = request.handling();
         if matches!(handling, Handling::Local(_) | Handling::Family(_)) {
             return;
         }
-        self.wrote |= !request.effects().contains(Effects::READ_ONLY);
+        self.coherence.wrote |= !request.effects().contains(Effects::READ_ONLY);
         let queueing = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
         let executes = handling == Handling::Pin(Pin::Exec);
         if queueing && !executes {
-            self.note_queued(request);
+            self.coherence.note_queued(request, self.state.db);
         } else {
-            self.cover = self.cover(request);
+            let (db, node) = (self.state.db, self.ways.to);
+            self.coherence.cover = self.coherence.cover(request, db, node, cache);
         }
     }
 }

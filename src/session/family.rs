@@ -55,6 +55,44 @@ impl Drop for Occupied {
     }
 }
 
+/// What a session knows of its client's business with the families.
+pub(super) struct Families {
+    /// A command whose reply is to come. Goes before the families hear that the client is gone.
+    pub(super) occupied: Option<Occupied>,
+    pub(super) as_caller: AsCaller,
+}
+
+impl Families {
+    pub(super) fn new(entry: &ClientEntry, shared: Arc<Shared>) -> Self {
+        Families {
+            occupied: None,
+            as_caller: AsCaller::new(entry, shared),
+        }
+    }
+
+    /// Whether the next command has to wait for one of a family.
+    #[inline]
+    pub(super) fn is_occupied(&mut self, entry: &ClientEntry) -> bool {
+        self.occupied.is_some() && !self.was_done(entry)
+    }
+
+    fn was_done(&mut self, entry: &ClientEntry) -> bool {
+        let done = self.occupied.as_ref().is_some_and(|o| o.done.get());
+        if done {
+            self.occupied = None;
+            entry.update(|facts| facts.blocked_here = false);
+        }
+        done
+    }
+
+    /// Whether the client waits for something to happen.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.occupied
+            .as_ref()
+            .is_some_and(|occupied| occupied.blocked.is_some() && !occupied.done.get())
+    }
+}
+
 /// The client as the families know it; they are told when it goes.
 pub(super) struct AsCaller {
     pub(super) caller: Arc<Caller>,
@@ -64,7 +102,7 @@ pub(super) struct AsCaller {
 }
 
 impl AsCaller {
-    pub(super) fn new(entry: &ClientEntry, shared: Arc<Shared>) -> Self {
+    fn new(entry: &ClientEntry, shared: Arc<Shared>) -> Self {
         let peer = entry.addr().parse().ok();
         AsCaller {
             caller: Arc::new(Caller::new(entry.id, peer)),
@@ -144,7 +182,7 @@ impl Session {
         if family.uses_backing() && owed > 0 {
             return Flow::Wait;
         }
-        self.as_caller.called |= 1 << index;
+        self.families.as_caller.called |= 1 << index;
         let mut timed = Timed {
             kind: Kind::family(index),
             begun: Instant::now(),
@@ -155,7 +193,7 @@ impl Session {
             args,
             proto: self.state.proto,
             db: self.state.db,
-            caller: &self.as_caller.caller,
+            caller: &self.families.as_caller.caller,
             rights: &rights,
         };
         if rights.are_restricted()
@@ -222,26 +260,11 @@ impl Session {
         self.heed_wishes();
         self.state.entry.update(|facts| facts.blocked_here = blocks);
         self.replies.watch_clock(true);
-        self.occupied = Some(Occupied {
+        self.families.occupied = Some(Occupied {
             done,
             ticket,
             blocked: blocks.then(|| (wait, task.abort_handle())),
         });
-    }
-
-    /// Whether the next command has to wait for one of a family.
-    #[inline]
-    pub(super) fn is_occupied(&mut self) -> bool {
-        self.occupied.is_some() && !self.was_done()
-    }
-
-    fn was_done(&mut self) -> bool {
-        let done = self.occupied.as_ref().is_some_and(|o| o.done.get());
-        if done {
-            self.occupied = None;
-            self.state.entry.update(|facts| facts.blocked_here = false);
-        }
-        done
     }
 
     /// Does what other clients want of this session.
@@ -267,10 +290,10 @@ impl Session {
 
     /// Ends the wait of the client's command. False when it does not wait.
     fn unblock(&mut self, error: bool) -> bool {
-        if !self.is_blocked_in_family() {
+        if !self.families.is_blocked() {
             return false;
         }
-        let Some(occupied) = self.occupied.take() else {
+        let Some(occupied) = self.families.occupied.take() else {
             return false;
         };
         occupied.done.set(true);
@@ -286,12 +309,5 @@ impl Session {
             self.replies.deliver(ticket, &reply, 1);
         }
         true
-    }
-
-    /// Whether the client waits for something to happen.
-    pub(super) fn is_blocked_in_family(&self) -> bool {
-        self.occupied
-            .as_ref()
-            .is_some_and(|occupied| occupied.blocked.is_some() && !occupied.done.get())
     }
 }

@@ -42,7 +42,7 @@ impl Session {
             args: request.args,
             proto,
             db: self.state.db,
-            caller: &self.as_caller.caller,
+            caller: &self.families.as_caller.caller,
             rights: &rights,
         };
         let source = &self.worker.shared.info;

@@ -1,11 +1,7 @@
 //! What a client has sent and what is not done with yet.
 
-use super::run::Session;
-
 /// Input that is read ahead while the session waits for something.
 pub(super) const READ_AHEAD: usize = 1024 * 1024;
-/// Bytes that are read at once at the least.
-pub(super) const LEAST_ROOM: usize = 4096;
 /// A buffer that grew beyond this is given back when less than half of it is used.
 const KEEP_BYTES: usize = 1024 * 1024;
 
@@ -56,25 +52,6 @@ impl Input {
     pub(super) fn room(&mut self, more: usize) -> &mut Vec<u8> {
         self.bytes.reserve(more);
         &mut self.bytes
-    }
-}
-
-impl Session {
-    /// How much input may wait. Behind a blocked command as much as a request may have, as in
-    /// Redis: a client that goes away is not noticed before all that it had sent is read.
-    pub(super) fn read_ahead(&self) -> usize {
-        if self.waits_for_ever() {
-            self.worker.settings().limits.request_bytes.max(READ_AHEAD)
-        } else {
-            READ_AHEAD
-        }
-    }
-
-    /// The buffer for the request at hand, when `have` bytes of it are here: it grows with what
-    /// came, not to what was announced.
-    pub(super) fn room_for(&self, have: usize) -> usize {
-        let ahead = have.clamp(LEAST_ROOM, READ_AHEAD);
-        self.parser.needed().min(have + ahead).max(have)
     }
 }
 

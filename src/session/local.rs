@@ -66,14 +66,14 @@ impl Session {
             Local::Select => self.select(request, settings, cx),
             Local::Quit => {
                 self.answer(|reply| reply.ok());
-                self.closing = true;
+                self.front.closing = true;
                 Flow::Done
             }
             Local::Reset => self.reset(settings),
             Local::Hello if settings.hello.is_none() && self.replies.closes_on_loss() => {
                 // The backing has not been reached yet.
                 self.replies.end();
-                self.closing = true;
+                self.front.closing = true;
                 Flow::Done
             }
             Local::Hello | Local::Auth => {
@@ -145,12 +145,12 @@ impl Session {
         }
         self.pinned = None;
         self.forget_pinned();
-        self.ways.clear();
-        self.fill = None;
+        self.ways.leave();
+        self.coherence.leave_fill();
         self.state.broken = None;
         self.monitoring = None;
         self.state.watch_lost = false;
-        *self.as_caller.caller.shard.lock() = None;
+        *self.families.as_caller.caller.shard.lock() = None;
         // As in Redis, a skip that is meant for this command stays.
         if self.state.reply != ReplyMode::SkipNext {
             self.state.reply = ReplyMode::On;

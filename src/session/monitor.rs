@@ -197,7 +197,7 @@ impl Session {
         if !in_multi || immediate {
             self.worker.shared.show(&[line]);
         } else if request.handling() != Handling::Pin(Pin::Exec) {
-            let queued = &mut self.queue.lines;
+            let queued = &mut self.queueing.queue.lines;
             let bytes: usize = queued.iter().map(|line| line.len()).sum();
             if bytes + line.len() <= QUEUED_BYTES {
                 queued.push(line);
@@ -207,7 +207,7 @@ impl Session {
 
     /// What is shown when this `EXEC` has run: the commands that are queued, then itself.
     pub(super) fn lines_of_exec(&mut self, request: Request<'_>) -> Lines {
-        let mut lines = std::mem::take(&mut self.queue.lines);
+        let mut lines = std::mem::take(&mut self.queueing.queue.lines);
         if self.worker.shared.is_monitored() {
             lines.push(self.line_of(request));
         }
@@ -215,7 +215,7 @@ impl Session {
     }
 
     fn line_of(&self, request: Request<'_>) -> Box<[u8]> {
-        let db = self.selected.last().copied().unwrap_or(self.state.db);
+        let db = self.coherence.last_selected().unwrap_or(self.state.db);
         line(db, self.state.entry.addr(), request.args).into()
     }
 }

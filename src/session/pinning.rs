@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::cached::QueuedKeys;
 use super::dispatch::{Flow, Request};
 use super::pinned::{Expect, Opening, Pinned, Queued};
 use super::registry::{Facts, Kept};
@@ -82,7 +81,7 @@ impl Session {
 
     /// Sends a script, on a link that only those wait for who call scripts themselves.
     fn call_script(&mut self, request: Request<'_>, cx: &Context<'_>) -> Flow {
-        self.scripts = true;
+        self.ways.scripts = true;
         self.forward(request.raw, Then::Pass, cx)
     }
 
@@ -97,7 +96,7 @@ impl Session {
         if self.replies.outstanding() > 0 {
             return Ok(false);
         }
-        let key = LinkKey::new(self.to, self.state.db, self.state.proto);
+        let key = LinkKey::new(self.ways.to, self.state.db, self.state.proto);
         let stats = self.worker.stats();
         let limit = settings.limits.pinned;
         let Some(place) = self.worker.pool.place(limit) else {
@@ -127,9 +126,9 @@ impl Session {
         };
         WorkerStats::add(&stats.pins, 1);
         self.pinned = Some(Box::new(pinned));
-        self.ways.clear();
-        self.fill = None;
-        self.queued = QueuedKeys::default();
+        self.ways.leave();
+        self.coherence.leave_fill();
+        self.coherence.forget_queued();
         self.replies.watch_clock(true);
         Ok(true)
     }
@@ -144,7 +143,7 @@ impl Session {
             Pin::Discard => Expect::Discard,
             Pin::Watch => {
                 if !is_active(Mutant::WatchedNotGuarded) {
-                    self.note_queued(request);
+                    self.coherence.note_queued(request, self.state.db);
                 }
                 Expect::Watch(u32::try_from(names).unwrap_or(u32::MAX))
             }
@@ -180,7 +179,7 @@ impl Session {
 
     /// Sends a request on the session's own connection; its reply goes where `then` says.
     pub(super) fn send_for(&mut self, raw: &[u8], expect: Expect, then: Then) -> Flow {
-        let cover = std::mem::take(&mut self.cover);
+        let cover = std::mem::take(&mut self.coherence.cover);
         // Confirmations of subscriptions are shown even to a client that wants no replies.
         let shown = matches!(
             expect,
@@ -191,7 +190,9 @@ impl Session {
             false => self.fenced(then, cover.fence, self.is_silent()),
         };
         match &expect {
-            Expect::Select(db) | Expect::Queued(Queued::Select(db)) => self.note_selected(*db),
+            Expect::Select(db) | Expect::Queued(Queued::Select(db)) => {
+                self.coherence.note_selected(*db)
+            }
             // Before the backing can show that it waits.
             Expect::Blocking => self.state.entry.update(|facts| {
                 facts.blocked = true;
@@ -303,7 +304,7 @@ impl Session {
         entry.update(|facts| pinned.show(facts));
         // What is selected in a transaction holds when `EXEC` runs, however long that takes.
         if pinned.is_quiet() && !pinned.in_multi() {
-            self.selected.clear();
+            self.coherence.confirm_selected();
         }
         if self.state.db != db && pinned.is_quiet() {
             self.state.set_db(db);

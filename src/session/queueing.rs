@@ -27,7 +27,7 @@ const NO_LONGER: &str = "NOPERM ACLs rules changed between the moment the transa
 const NEW_RULES: &[u8] = b"-EXECABORT Transaction discarded because of: the access rules have \
     changed since MULTI\r\n";
 
-/// What a session knows of the transaction at hand.
+/// What is known of the transaction at hand.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// Its commands as `MONITOR` shows them.
@@ -40,10 +40,19 @@ pub(super) struct Queue {
     logs_in: bool,
 }
 
+/// What a session knows of its transactions.
+#[derive(Debug, Default)]
+pub(super) struct Queueing {
+    /// The one at hand.
+    pub(super) queue: Queue,
+    /// An `EXEC` without a reply yet may make the client another user.
+    awaits_login: bool,
+}
+
 impl Session {
     /// A `MULTI` is sent.
     pub(super) fn begin_queueing(&mut self) {
-        self.queue = Queue {
+        self.queueing.queue = Queue {
             access: Some(Arc::clone(&self.worker.settings().access)),
             ..Queue::default()
         };
@@ -53,11 +62,11 @@ impl Session {
     /// once if that was refused, or of an `EXEC` that may make the client another user.
     pub(super) fn awaits_transaction(&mut self) -> bool {
         let Some(pinned) = &self.pinned else {
-            self.awaits_login = false;
+            self.queueing.awaits_login = false;
             return false;
         };
-        self.awaits_login &= !pinned.is_quiet();
-        self.awaits_login || pinned.awaits_multi()
+        self.queueing.awaits_login &= !pinned.is_quiet();
+        self.queueing.awaits_login || pinned.awaits_multi()
     }
 
     /// Any command between `MULTI` and `EXEC`.
@@ -93,9 +102,9 @@ impl Session {
                 self.send(raw, queued(Queued::Plain), cx)
             }
             Handling::Local(local) => {
-                self.queue.logs_in |= matches!(local, Local::Auth | Local::Hello);
+                self.queueing.queue.logs_in |= matches!(local, Local::Auth | Local::Hello);
                 if let Some(user) = hello::logs_in(local, args, settings) {
-                    self.queue.user = Some(user);
+                    self.queueing.queue.user = Some(user);
                 }
                 self.queue_local(local, args, cx)
             }
@@ -131,8 +140,8 @@ impl Session {
             access: judged,
             logs_in,
             ..
-        } = std::mem::take(&mut self.queue);
-        self.awaits_login |= logs_in;
+        } = std::mem::take(&mut self.queueing.queue);
+        self.queueing.awaits_login |= logs_in;
         let same = judged.is_some_and(|judged| Arc::ptr_eq(&judged, &settings.access));
         if std::mem::take(&mut self.state.watch_lost) {
             let mut aborted = Vec::new();
@@ -156,7 +165,7 @@ impl Session {
     /// Why the client will not be allowed to run this when `EXEC` comes to it, although it is now:
     /// an `AUTH` in front of it is queued.
     fn denied_at_exec(&self, request: Request<'_>, settings: &Settings) -> Option<Denied> {
-        let user = self.queue.user?;
+        let user = self.queueing.queue.user?;
         let Request { args, row, sub, .. } = request;
         let immediate = matches!(
             request.handling(),

@@ -1,7 +1,6 @@
 //! How a read is answered: from the cache, by a fetch into it, or by the backing.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::time::Instant;
 
@@ -11,9 +10,9 @@ use super::replies::Asks;
 use super::run::Session;
 use super::shared::Settings;
 use super::state::ReplyMode;
-use crate::cache::{Lookup, Mutant, Query, Waiter, is_active};
-use crate::resp::{PLAIN_GET_MAX, Proto};
-use crate::upstream::{Fetch, FillLink, LinkKey, Ticket};
+use crate::cache::{Lookup, Query, Waiter};
+use crate::resp::PLAIN_GET_MAX;
+use crate::upstream::{Fetch, Ticket};
 
 impl Session {
     /// Whether this session's `GET`s may be answered from the cache now.
@@ -24,7 +23,7 @@ impl Session {
             && self.state.broken.is_none()
             && self.monitoring.is_none()
             && !run.wrote
-            && !self.writes_pending()
+            && !self.coherence.writes_pending(&self.replies)
             && self.worker.shared.pause.current().is_none()
     }
 
@@ -46,7 +45,7 @@ impl Session {
     ) -> Step {
         let key = read.key;
         let (input, run) = (batch.input, &mut batch.run);
-        if self.occupied.is_some() && self.is_occupied() {
+        if self.families.is_occupied(&self.state.entry) {
             return Step::Wait;
         }
         let idle = self.replies.is_idle() && run.requests == 0;
@@ -69,7 +68,7 @@ impl Session {
         match found {
             Lookup::Hit => {
                 batch.hits += 1;
-                self.count_hit();
+                self.coherence.count_hit();
                 if run.requests > 0 {
                     self.flush_run(input, run);
                     self.replies.reply(|out| out.append(&mut late));
@@ -87,7 +86,7 @@ impl Session {
             // Behind a fetch of this client's own, it might overtake it.
             Lookup::Busy if self.replies.later() > 0 => return Step::Wait,
             Lookup::Busy | Lookup::Bypass | Lookup::Measure => {
-                if let (Lookup::Measure, Some((_, fill))) = (found, &self.fill) {
+                if let (Lookup::Measure, Some(fill)) = (found, self.coherence.fill()) {
                     fill.measure(key);
                 }
                 let node = self.worker.directions.node_of_key(read.key);
@@ -102,14 +101,6 @@ impl Session {
             }
         }
         Step::Done { len }
-    }
-
-    /// Counts a hit, for a client inside the process.
-    #[inline]
-    fn count_hit(&self) {
-        if let Some(hits) = &self.hits {
-            hits.fetch_add(1, Ordering::Relaxed);
-        }
     }
 
     #[inline]
@@ -142,14 +133,7 @@ impl Session {
         };
         // Also for a hit: another worker's link may have brought it, and this one's is wanted next.
         let node = worker.directions.node_of_key(read.key);
-        let fits = |fill: &&(LinkKey, FillLink)| fill.0.node == node && fill.0.db == db;
-        let fill = match self.fill.as_ref().filter(fits) {
-            Some((_, fill)) => fill,
-            None => {
-                let key = LinkKey::new(node, db, Proto::Resp3);
-                &self.fill.insert((key, worker.fill_link(node, db))).1
-            }
-        };
+        let fill = self.coherence.fill_from(node, db, worker);
         let can_fill = || fill.can_fetch();
         let waiter = || Waiter {
             worker: worker.index,
@@ -164,18 +148,14 @@ impl Session {
     /// The fetch of a key that this client still waits for.
     #[inline]
     pub(super) fn own_fetch(&mut self, key: &[u8]) -> Option<u64> {
-        if is_active(Mutant::ReadPassesOwnFetch) {
-            return None;
-        }
         let cache = self.worker.cache.as_ref()?;
-        // Another database's key of that name is taken for the same: it waits for nothing, once.
-        self.fetching.of(|| cache.hash(key), &self.replies)
+        self.coherence.own_fetch(key, cache, &self.replies)
     }
 
     fn note_fetch(&mut self, ticket: Ticket, key: &[u8], token: u64) {
         if let Some(cache) = &self.worker.cache {
-            self.fetching
-                .note(ticket, cache.hash(key), token, &self.replies);
+            self.coherence
+                .note_fetch(ticket, key, token, cache, &self.replies);
         }
     }
 
@@ -184,7 +164,7 @@ impl Session {
         self.flush_run(input, run);
         let taken = self.replies.expect_later();
         debug_assert!(taken == ticket || self.replies.is_ending());
-        if let (Some(fetch), Some((_, fill))) = (fetch, &self.fill) {
+        if let (Some(fetch), Some(fill)) = (fetch, self.coherence.fill()) {
             fill.fetch(fetch);
         }
     }

@@ -10,16 +10,19 @@
 //! connection of its own, a family) says its row: [`Handling`](crate::command::Handling).
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
 use super::batch::Run;
 use super::links::{Lane, Needs};
-use super::replies::NOBODY;
+use super::replies::{NOBODY, Replies, Then};
 use super::request::Request;
 use super::run::Session;
+use super::worker::Worker;
+use crate::cache::Guard;
 use crate::command::{Effects, first_key, slot_of};
-use crate::upstream::{HOME, Link, LinkKey, NodeId, Ticket, Topology};
+use crate::upstream::{HOME, Link, LinkKey, NodeId, ReplySink, Ticket, Topology};
 
 /// Where a command goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +45,18 @@ pub(super) struct Directions {
     sole: Cell<Option<NodeId>>,
 }
 
+/// How a session's commands get to where they go.
+pub(super) struct Ways {
+    /// The node that the command at hand goes to.
+    pub(super) to: NodeId,
+    /// The shared links that carry its requests, one for each node.
+    open: Vec<Way>,
+    /// The client calls scripts: all its commands go with them, in its order.
+    pub(super) scripts: bool,
+}
+
 /// The link that carries a session's commands to one node.
-pub(super) struct Way {
+struct Way {
     key: LinkKey,
     link: Link,
     lane: Lane,
@@ -141,10 +154,7 @@ impl Session {
     ) -> bool {
         let (node, reads) = (self.node_of(request), request.only_reads());
         if run.requests > 0 {
-            return run.node == node
-                && self
-                    .way(node)
-                    .is_some_and(|way| way.lane != Lane::Reads || reads);
+            return run.node == node && self.ways.takes_on(node, reads);
         }
         run.node = node;
         self.route_to_link(node, reads, cx)
@@ -152,14 +162,36 @@ impl Session {
 
     /// Finds the way to a node for the next request. False when that has to wait: replies are
     /// outstanding on the present link, or it is full. `reads` says that the request only reads.
+    #[inline]
     pub(super) fn route_to_link(&mut self, node: NodeId, reads: bool, cx: &Context<'_>) -> bool {
         let needs = Needs {
             key: LinkKey::new(node, self.state.db, self.state.proto),
-            scripts: self.scripts,
+            scripts: self.ways.scripts,
             reads,
         };
-        if let Some(way) = self.ways.iter().find(|way| way.key.node == node) {
-            let waits = self.replies.is_awaited(way.last);
+        self.ways.find(needs, &self.worker, &self.replies, cx)
+    }
+}
+
+// === impl Ways ===
+
+impl Default for Ways {
+    fn default() -> Self {
+        Ways {
+            to: HOME,
+            open: Vec::new(),
+            scripts: false,
+        }
+    }
+}
+
+impl Ways {
+    /// Finds the way for what is needed; false when it cannot be taken now, `cx` is woken once it may.
+    fn find(&mut self, needs: Needs, worker: &Worker, replies: &Replies, cx: &Context<'_>) -> bool {
+        let node = needs.key.node;
+        let known = self.open.iter().position(|way| way.key.node == node);
+        if let Some(way) = known.map(|at| &self.open[at]) {
+            let waits = replies.is_awaited(way.last);
             if way.suits(needs, waits) {
                 return way.link.poll_room(cx);
             }
@@ -167,7 +199,7 @@ impl Session {
                 return false;
             }
         }
-        let (link, lane) = self.worker.choose_link(needs);
+        let (link, lane) = worker.choose_link(needs);
         let room = link.poll_room(cx);
         let way = Way {
             key: needs.key,
@@ -176,17 +208,40 @@ impl Session {
             scripts: needs.scripts,
             last: NOBODY,
         };
-        match self.ways.iter_mut().find(|way| way.key.node == node) {
-            Some(old) => *old = way,
-            None => self.ways.push(way),
+        match known {
+            Some(at) => self.open[at] = way,
+            None => self.open.push(way),
         }
         room
     }
 
-    /// The way to a node that was found last.
-    #[inline]
-    pub(super) fn way(&mut self, node: NodeId) -> Option<&mut Way> {
-        self.ways.iter_mut().find(|way| way.key.node == node)
+    /// Sends a batch over the way to a node that was found last, and owes `replies` what it asks for.
+    pub(super) fn send(
+        &mut self,
+        node: NodeId,
+        bytes: &[u8],
+        requests: u32,
+        replies: &Rc<Replies>,
+        (then, guard): (Then, Option<Guard>),
+    ) {
+        let mut ways = self.open.iter_mut();
+        let Some(way) = ways.find(|way| way.key.node == node) else {
+            return;
+        };
+        way.last = replies.expect(requests, then, guard);
+        let sink = Rc::clone(replies) as Rc<dyn ReplySink>;
+        way.link.push(bytes, requests, sink, way.last);
+    }
+
+    /// Whether a command may follow a run to a node.
+    fn takes_on(&self, node: NodeId, reads: bool) -> bool {
+        let mut ways = self.open.iter().filter(|way| way.key.node == node);
+        ways.any(|way| way.lane != Lane::Reads || reads)
+    }
+
+    /// The client has a connection of its own, or begins anew.
+    pub(super) fn leave(&mut self) {
+        self.open.clear();
     }
 }
 
@@ -201,12 +256,6 @@ impl Way {
                 true => self.lane != Lane::Reads || needs.reads,
                 false => self.lane == Lane::Plain && !self.scripts && self.link.is_usable(),
             }
-    }
-
-    /// Sends a batch whose replies are for `ticket`.
-    pub(super) fn note(&mut self, ticket: Ticket) -> &Link {
-        self.last = ticket;
-        &self.link
     }
 }
 

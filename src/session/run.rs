@@ -1,35 +1,32 @@
 //! A session's loop: read requests, let them be answered, write the replies.
 
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
-use tokio_util::io::poll_read_buf;
 use tracing::{debug, warn};
 
-use super::cached::{Cover, QueuedKeys};
-use super::family::{AsCaller, Occupied};
-use super::fetching::Fetching;
-use super::input::{Input, LEAST_ROOM, READ_AHEAD};
+use super::coherence::Coherence;
+use super::family::Families;
+use super::front::Front;
+use super::input::{Input, READ_AHEAD};
 use super::memory::Held;
 use super::monitor::Monitoring;
 use super::pinned::{Answers, Leftover, Pinned};
-use super::queueing::Queue;
+use super::queueing::Queueing;
 use super::replies::{Cut, Replies};
-use super::route::Way;
+use super::route::Ways;
 use super::state::{Broken, ConnState};
 use super::times::Timing;
 use super::worker::{NewClient, Socket, Worker};
 use crate::config::OnLoss;
-use crate::resp::{ArgVec, RequestParser};
+use crate::resp::ArgVec;
 use crate::stream::Stream;
-use crate::upstream::{FillLink, HOME, LinkKey, NodeId, UpstreamError};
+use crate::upstream::UpstreamError;
 
 /// Rounds of reading before other sessions get their turn.
 const TURNS: usize = 8;
@@ -41,55 +38,27 @@ pub(super) struct Session {
     pub(super) worker: Rc<Worker>,
     pub(super) replies: Rc<Replies>,
     pub(super) state: ConnState,
-    /// The node that the command at hand goes to.
-    pub(super) to: NodeId,
-    /// The shared links that carry this session's requests, one for each node.
-    pub(super) ways: Vec<Way>,
-    /// The client calls scripts: all its commands go with them, in its order.
-    pub(super) scripts: bool,
+    /// How its commands get to the backing, as long as it has no connection of its own.
+    pub(super) ways: Ways,
+    /// Its own connection.
     pub(super) pinned: Option<Box<Pinned>>,
-    /// The link that fetches for the cache from the client's database.
-    pub(super) fill: Option<(LinkKey, FillLink)>,
-    /// The keys that are being fetched for this client.
-    pub(super) fetching: Fetching,
-    /// What the command at hand needs so that the cache stays true.
-    pub(super) cover: Cover,
-    /// The keys of the commands in the transaction at hand.
-    pub(super) queued: QueuedKeys,
-    /// The transaction at hand.
-    pub(super) queue: Queue,
-    /// An `EXEC` without a reply yet may make the client another user.
-    pub(super) awaits_login: bool,
+    /// What the cache has to know of it.
+    pub(super) coherence: Coherence,
+    /// Its transactions.
+    pub(super) queueing: Queueing,
     /// Its place among those who monitor.
     pub(super) monitoring: Option<Monitoring>,
-    /// Databases that were asked for and not confirmed yet, those of a transaction included.
-    pub(super) selected: Vec<u32>,
-    /// Where the hits of a client inside the process are counted.
-    pub(super) hits: Option<Arc<AtomicU64>>,
-    /// A command of the client's that is not answered yet may have written.
-    pub(super) wrote: bool,
+    /// Respite's own commands.
+    pub(super) families: Families,
     /// A command of the client's that changes what `INFO` tells is not answered yet, or was not noted since.
     pub(super) changes_info: bool,
-    /// A family's command whose reply is to come. Goes before the families hear of it.
-    pub(super) occupied: Option<Occupied>,
-    pub(super) as_caller: AsCaller,
-    pub(super) parser: RequestParser,
-    /// No more requests are taken; what is owed is still delivered.
-    pub(super) closing: bool,
-    /// The request at the front of the input has to wait for something.
-    pub(super) waiting: bool,
     pub(super) timing: Timing,
     /// It was this client itself that ended its connection with `CLIENT KILL`.
     pub(super) killed_itself: bool,
     /// The settings that the session has seen.
     pub(super) generation: u64,
-    stream: Stream,
-    input: Input,
-    /// What the others know of the bytes that are kept for this client.
-    held: Held,
-    eof: bool,
-    /// When it was last seen to wait for a reply.
-    busy: Instant,
+    /// The client.
+    pub(super) front: Front,
 }
 
 /// Why a session ended.
@@ -161,36 +130,20 @@ impl Session {
         let fd = stream.descriptor();
         client.entry.update(|facts| facts.fd = fd);
         replies.end_with_loss(hits.is_none() && worker.settings().on_loss == OnLoss::Close);
+        let held = Held::new(Arc::clone(&client.entry), Arc::clone(&worker.shared));
         Ok(Session {
-            occupied: None,
-            as_caller: AsCaller::new(&client.entry, Arc::clone(&worker.shared)),
-            held: Held::new(Arc::clone(&client.entry), Arc::clone(&worker.shared)),
+            families: Families::new(&client.entry, Arc::clone(&worker.shared)),
+            front: Front::new(stream, held),
             state: ConnState::new(client.entry, first_db, trusted),
-            to: HOME,
-            ways: Vec::new(),
-            scripts: false,
+            ways: Ways::default(),
             pinned: None,
-            fill: None,
-            fetching: Fetching::default(),
-            hits,
-            cover: Cover::default(),
-            queued: QueuedKeys::default(),
-            queue: Queue::default(),
-            awaits_login: false,
+            coherence: Coherence::new(hits),
+            queueing: Queueing::default(),
             monitoring: None,
-            selected: Vec::new(),
-            wrote: false,
             changes_info: false,
-            parser: RequestParser::default(),
-            closing: false,
-            waiting: false,
             timing: Timing::default(),
             killed_itself: false,
             generation,
-            stream,
-            input: Input::default(),
-            eof: false,
-            busy: Instant::now(),
             worker,
             replies,
         })
@@ -198,17 +151,16 @@ impl Session {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let end = self.poll_turns(cx);
-        self.held.tell(self.bytes());
+        self.front.held.tell(self.bytes());
         end
     }
 
     /// Bytes that are kept for the client.
     fn bytes(&self) -> usize {
         let pinned = self.pinned.as_ref().map_or(0, |pinned| pinned.bytes());
-        self.input.len()
-            + self.parser.bytes()
+        self.front.bytes()
             + self.replies.bytes()
-            + self.queued.bytes()
+            + self.coherence.bytes()
             + pinned
             + self.state.entry.name_bytes()
     }
@@ -226,7 +178,7 @@ impl Session {
             if self.state.entry.is_killed() && !self.killed_itself {
                 return Poll::Ready(End::Killed);
             }
-            self.held.tell(self.bytes());
+            self.front.held.tell(self.bytes());
             if self.state.entry.is_evicted() {
                 return Poll::Ready(End::Evicted);
             }
@@ -261,8 +213,8 @@ impl Session {
     fn poll_once(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut progress = self.poll_pinned(cx)?;
         progress |= self.take_monitored();
-        self.closing |= self.replies.is_ending();
-        if self.closing {
+        self.front.closing |= self.replies.is_ending();
+        if self.front.closing {
             progress |= self.poll_discard(cx)?;
         } else {
             progress |= self.poll_input(cx)?;
@@ -272,7 +224,7 @@ impl Session {
             }
         }
         let (backlogged, full) = (self.replies.is_backlogged(), self.replies.is_full());
-        if let Poll::Ready(written) = self.replies.poll_write(&mut self.stream, cx) {
+        if let Poll::Ready(written) = self.replies.poll_write(&mut self.front.stream, cx) {
             written?;
         }
         if self.replies.has_slow() {
@@ -286,55 +238,56 @@ impl Session {
 
     /// Whether nothing is owed to a client that wants, or sends, nothing more.
     fn is_done(&self) -> bool {
-        let blocked = self.is_blocked_in_family();
-        if (self.eof && (blocked || self.waits_for_ever()))
+        let blocked = self.families.is_blocked();
+        if (self.front.eof && (blocked || self.waits_for_ever()))
             || (blocked && self.worker.draining.get())
         {
             return true;
         }
-        let draining = self.worker.draining.get() && self.input.is_empty();
-        ((self.eof && !self.waiting) || self.closing || draining) && self.replies.is_settled()
+        let draining = self.worker.draining.get() && self.front.input.is_empty();
+        ((self.front.eof && !self.front.waiting) || self.front.closing || draining)
+            && self.replies.is_settled()
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut progress = false;
-        if !self.input.is_empty() {
+        if !self.front.input.is_empty() {
             progress |= self.process_input(cx) > 0;
         }
-        // A request that is not whole yet is always read on: its own limits bound it.
-        let ahead = self.waiting && self.input.len() >= self.read_ahead();
-        if self.eof || self.closing || ahead {
+        if !self.front.reads_on(self.read_ahead()) {
             return Ok(progress);
         }
-        let worker = Rc::clone(&self.worker);
-        if self.input.is_empty() {
+        if self.front.input.is_empty() {
+            let worker = Rc::clone(&self.worker);
             let mut scratch = worker.scratch.borrow_mut();
-            let mut buf = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+            let n = match self.front.poll_read(&mut scratch, cx) {
                 Poll::Pending => return Ok(progress),
                 Poll::Ready(read) => read?,
-            }
-            let fresh = buf.filled();
-            self.eof = fresh.is_empty();
+            };
+            let fresh = &scratch[..n];
             let used = self.process(fresh, cx);
-            let rest = &fresh[used..];
-            if !rest.is_empty() && !self.closing {
-                self.input.push(rest, self.room_for(rest.len()));
-            }
+            self.front.keep(&fresh[used..]);
         } else {
-            let room = self
-                .room_for(self.input.len())
-                .saturating_sub(self.input.len());
-            let buf = self.input.room(room.clamp(LEAST_ROOM, READ_AHEAD));
-            match poll_read_buf(Pin::new(&mut self.stream), cx, buf) {
+            match self.front.poll_read_on(cx) {
                 Poll::Pending => return Ok(progress),
-                Poll::Ready(read) => self.eof = read? == 0,
-            }
-            if !self.eof {
-                self.process_input(cx);
+                Poll::Ready(read) => {
+                    if read? {
+                        self.process_input(cx);
+                    }
+                }
             }
         }
         Ok(true)
+    }
+
+    /// How much input may wait. Behind a blocked command as much as a request may have, as in
+    /// Redis: a client that goes away is not noticed before all that it had sent is read.
+    fn read_ahead(&self) -> usize {
+        if self.waits_for_ever() {
+            self.worker.settings().limits.request_bytes.max(READ_AHEAD)
+        } else {
+            READ_AHEAD
+        }
     }
 
     /// Whether its own connection to the backing is blocked.
@@ -346,28 +299,25 @@ impl Session {
 
     /// Handles what can be handled of the input; returns how many bytes that were.
     fn process_input(&mut self, cx: &mut Context<'_>) -> usize {
-        let mut input = std::mem::take(&mut self.input);
+        let mut input = std::mem::take(&mut self.front.input);
         let used = self.process(input.rest(), cx);
-        if !self.closing {
+        if !self.front.closing {
             input.take(used);
-            self.input = input;
+            self.front.input = input;
         }
         used
     }
 
     /// Reads on to notice when the client goes away, while it is still owed something.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.eof || self.replies.is_settled() {
+        if self.front.eof || self.replies.is_settled() {
             return Ok(false);
         }
         let mut scratch = self.worker.scratch.borrow_mut();
-        let mut buf = ReadBuf::new(&mut scratch);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
-            Poll::Pending => return Ok(false),
-            Poll::Ready(read) => read?,
+        match self.front.poll_read(&mut scratch, cx) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(read) => read.map(|_| true).map_err(End::Io),
         }
-        self.eof = buf.filled().is_empty();
-        Ok(true)
     }
 
     /// Moves bytes of the pinned connection, and lets go of it when it is not needed any more.
@@ -400,7 +350,7 @@ impl Session {
             Ok(moved) => {
                 if moved {
                     // What the backing says unasked is activity, too.
-                    self.busy = Instant::now();
+                    self.front.busy = Instant::now();
                 }
                 self.note_pinned();
                 if self.state.entry.has_wishes() {
@@ -443,7 +393,7 @@ impl Session {
         let settings = self.worker.settings();
         let idle = settings.timeouts.idle;
         let over = self.replies.is_over();
-        let waits = self.pinned.is_some() || self.is_blocked_in_family();
+        let waits = self.pinned.is_some() || self.families.is_blocked();
         self.replies.watch_clock(waits || over || idle.is_some());
         let now = Instant::now();
         if self.replies.has_stalled(now) {
@@ -459,28 +409,29 @@ impl Session {
             }
         }
         // Input that waits behind a blocked command hides the end of the stream.
-        let waits = self.waits_for_ever() || self.is_blocked_in_family();
-        if waits && !self.input.is_empty() && self.stream.is_closed_by_peer() {
+        let waits = self.waits_for_ever() || self.families.is_blocked();
+        if waits && !self.front.input.is_empty() && self.front.stream.is_closed_by_peer() {
             return Some(End::Closed);
         }
         // As in Redis: not who is blocked, subscribed or monitors; but who left something open and went.
         if waits || self.monitoring.is_some() || !self.replies.is_settled() {
-            self.busy = now;
+            self.front.busy = now;
             return None;
         }
-        let since = self.busy.max(self.state.entry.last_active());
+        let since = self.front.busy.max(self.state.entry.last_active());
         (now.duration_since(since) > idle?).then_some(End::Idle)
     }
 
     async fn finish(mut self, end: &End) {
         // A pinned connection is dropped with its state: the backing forgets it with the socket.
         self.pinned = None;
-        self.occupied = None;
-        self.input = Input::default();
+        self.families.occupied = None;
+        self.front.input = Input::default();
         self.replies.close();
         if !matches!(end, End::Io(_)) {
             // The client may be gone already.
-            let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
+            let _ =
+                tokio::time::timeout(Duration::from_secs(1), self.front.stream.shutdown()).await;
         }
     }
 }

@@ -115,7 +115,7 @@ impl Session {
     pub(super) fn note_waiting(&mut self, asked: Instant) {
         let on_purpose = self.worker.shared.pause.current().is_some()
             || self.waits_for_ever()
-            || self.is_blocked_in_family();
+            || self.families.is_blocked();
         self.timing.waits_since = (!on_purpose).then_some(asked);
     }
 }

@@ -1,0 +1,112 @@
+//! The client's side of a session: its socket, what it has sent, and whether it is still there.
+//!
+//! It knows bytes and where a request ends, not what one means.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use super::input::{Input, READ_AHEAD};
+use super::memory::Held;
+use crate::resp::RequestParser;
+use crate::stream::Stream;
+
+/// Bytes that are read at once at the least.
+const LEAST_ROOM: usize = 4096;
+
+/// What a session knows of its client's connection.
+pub(super) struct Front {
+    pub(super) stream: Stream,
+    pub(super) input: Input,
+    pub(super) parser: RequestParser,
+    /// The client sends nothing more.
+    pub(super) eof: bool,
+    /// No more requests are taken; what is owed is still delivered.
+    pub(super) closing: bool,
+    /// The request at the front of the input has to wait for something.
+    pub(super) waiting: bool,
+    /// When it was last seen to wait for a reply.
+    pub(super) busy: Instant,
+    /// What the others know of the bytes that are kept for this client.
+    pub(super) held: Held,
+}
+
+impl Front {
+    pub(super) fn new(stream: Stream, held: Held) -> Self {
+        Front {
+            stream,
+            input: Input::default(),
+            parser: RequestParser::default(),
+            eof: false,
+            closing: false,
+            waiting: false,
+            busy: Instant::now(),
+            held,
+        }
+    }
+
+    /// Bytes that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.input.len() + self.parser.bytes()
+    }
+
+    /// Whether more is read now, when `ahead` bytes may wait. A request that is not whole yet is always
+    /// read on: its own limits bound it.
+    pub(super) fn reads_on(&self, ahead: usize) -> bool {
+        let enough = self.waiting && self.input.len() >= ahead;
+        !self.eof && !self.closing && !enough
+    }
+
+    /// Reads into `scratch`; returns how many bytes, none when the client sends nothing more.
+    pub(super) fn poll_read(
+        &mut self,
+        scratch: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(scratch);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => {
+                let n = buf.filled().len();
+                self.eof = n == 0;
+                Poll::Ready(Ok(n))
+            }
+        }
+    }
+
+    /// Reads on behind what is there of a request; false when the client sends nothing more.
+    pub(super) fn poll_read_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let room = self
+            .room_for(self.input.len())
+            .saturating_sub(self.input.len());
+        let buf = self.input.room(room.clamp(LEAST_ROOM, READ_AHEAD));
+        match poll_read_buf(Pin::new(&mut self.stream), cx, buf) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(n)) => {
+                self.eof = n == 0;
+                Poll::Ready(Ok(n > 0))
+            }
+        }
+    }
+
+    /// Keeps what of `fresh` is not done with.
+    pub(super) fn keep(&mut self, fresh: &[u8]) {
+        if !fresh.is_empty() && !self.closing {
+            let room = self.room_for(fresh.len());
+            self.input.push(fresh, room);
+        }
+    }
+
+    /// The buffer for the request at hand, when `have` bytes of it are here: it grows with what
+    /// came, not to what was announced.
+    fn room_for(&self, have: usize) -> usize {
+        let ahead = have.clamp(LEAST_ROOM, READ_AHEAD);
+        self.parser.needed().min(have + ahead).max(have)
+    }
+}
