@@ -13,6 +13,8 @@ pub(super) struct Run {
     pub(super) requests: u32,
     /// Where it goes.
     pub(super) node: NodeId,
+    /// Its way carries reads alone.
+    pub(super) only_reads: bool,
     pub(super) guard: Option<Guard>,
     pub(super) wrote: bool,
 }
@@ -54,6 +56,7 @@ impl Default for Run {
             end: 0,
             requests: 0,
             node: HOME,
+            only_reads: false,
             guard: None,
             wrote: false,
         }

@@ -19,7 +19,6 @@ use super::links::{Lane, Needs};
 use super::replies::{NOBODY, Replies, Then};
 use super::request::Request;
 use super::run::Session;
-use super::worker::Worker;
 use crate::cache::Guard;
 use crate::command::{Effects, first_key, slot_of};
 use crate::upstream::{HOME, Link, LinkKey, NodeId, ReplySink, Ticket, Topology};
@@ -145,19 +144,24 @@ impl Session {
         }
     }
 
-    /// Whether the link of the run, or the one that is found for it, takes a request too.
+    /// Whether the link of the run, or the one that is found for it, takes a request too. The session has
+    /// no connection of its own.
+    #[inline]
     pub(super) fn joins_run(
         &mut self,
         run: &mut Run,
         request: Request<'_>,
         cx: &Context<'_>,
     ) -> bool {
-        let (node, reads) = (self.node_of(request), request.only_reads());
+        let directions = &self.worker.directions;
+        let node = directions.node(directions.route(request));
         if run.requests > 0 {
-            return run.node == node && self.ways.takes_on(node, reads);
+            return run.node == node && (!run.only_reads || request.only_reads());
         }
+        let found = self.route_to_link(node, request.only_reads(), cx);
         run.node = node;
-        self.route_to_link(node, reads, cx)
+        run.only_reads = self.ways.only_reads(node);
+        found
     }
 
     /// Finds the way to a node for the next request. False when that has to wait: replies are
@@ -169,7 +173,8 @@ impl Session {
             scripts: self.ways.scripts,
             reads,
         };
-        self.ways.find(needs, &self.worker, &self.replies, cx)
+        let choose = |needs| self.worker.choose_link(needs);
+        self.ways.find(needs, choose, &self.replies, cx)
     }
 }
 
@@ -187,19 +192,24 @@ impl Default for Ways {
 
 impl Ways {
     /// Finds the way for what is needed; false when it cannot be taken now, `cx` is woken once it may.
-    fn find(&mut self, needs: Needs, worker: &Worker, replies: &Replies, cx: &Context<'_>) -> bool {
+    fn find(
+        &mut self,
+        needs: Needs,
+        choose: impl FnOnce(Needs) -> (Link, Lane),
+        replies: &Replies,
+        cx: &Context<'_>,
+    ) -> bool {
         let node = needs.key.node;
         let known = self.open.iter().position(|way| way.key.node == node);
         if let Some(way) = known.map(|at| &self.open[at]) {
-            let waits = replies.is_awaited(way.last);
-            if way.suits(needs, waits) {
+            if way.stays(needs) {
                 return way.link.poll_room(cx);
             }
-            if waits {
-                return false;
+            if replies.is_awaited(way.last) {
+                return way.takes(needs) && way.link.poll_room(cx);
             }
         }
-        let (link, lane) = worker.choose_link(needs);
+        let (link, lane) = choose(needs);
         let room = link.poll_room(cx);
         let way = Way {
             key: needs.key,
@@ -233,10 +243,11 @@ impl Ways {
         way.link.push(bytes, requests, sink, way.last);
     }
 
-    /// Whether a command may follow a run to a node.
-    fn takes_on(&self, node: NodeId, reads: bool) -> bool {
+    /// Whether the way to a node carries reads alone.
+    #[inline]
+    pub(super) fn only_reads(&self, node: NodeId) -> bool {
         let mut ways = self.open.iter().filter(|way| way.key.node == node);
-        ways.any(|way| way.lane != Lane::Reads || reads)
+        ways.any(|way| way.lane == Lane::Reads)
     }
 
     /// The client has a connection of its own, or begins anew.
@@ -248,22 +259,30 @@ impl Ways {
 // === impl Way ===
 
 impl Way {
-    /// Whether the next request may take it, while replies are outstanding on it (`waits`) or not.
-    fn suits(&self, needs: Needs, waits: bool) -> bool {
-        self.key == needs.key
-            && self.scripts == needs.scripts
-            && match waits {
-                true => self.lane != Lane::Reads || needs.reads,
-                false => self.lane == Lane::Plain && !self.scripts && self.link.is_usable(),
-            }
+    /// Whether it is the right one, whatever is outstanding on it.
+    #[inline]
+    fn stays(&self, needs: Needs) -> bool {
+        self.key == needs.key && self.lane == Lane::Plain && !needs.scripts && self.link.is_usable()
+    }
+
+    /// Whether it takes one more request while replies are outstanding on it.
+    fn takes(&self, needs: Needs) -> bool {
+        let lane = self.lane != Lane::Reads || needs.reads;
+        self.key == needs.key && self.scripts == needs.scripts && lane
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use tokio::task::LocalSet;
+
     use super::*;
     use crate::command::Table;
-    use crate::resp::ArgVec;
+    use crate::resp::{ArgVec, Proto};
+    use crate::upstream::{Backing, LinkLimits, spawn_link};
 
     fn route(words: &[&str], directions: &Directions) -> (Route, NodeId) {
         let args: ArgVec = words.iter().map(|word| word.as_bytes()).collect();
@@ -301,5 +320,54 @@ mod tests {
         assert_eq!(directions.node_of_key(b"foo"), NodeId(2));
         directions.set(Arc::new(Topology::unknown()));
         assert_eq!(directions.node_of_key(b"foo"), HOME);
+    }
+
+    /// A link that nobody connects.
+    fn link(needs: Needs) -> (Link, Lane) {
+        let backing = Backing::new("redis://127.0.0.1:1".parse().expect("a URL"), None);
+        let limits = LinkLimits {
+            in_flight: 100,
+            connect: Duration::from_secs(1),
+            reply: None,
+            slow: Duration::from_secs(1),
+        };
+        let scratch = Rc::new(RefCell::new(Vec::new()));
+        let link = spawn_link(backing, needs.key, limits, Rc::new(|_| false), scratch);
+        (link, Lane::Plain)
+    }
+
+    #[test]
+    fn a_way_is_left_when_it_owes_nothing_and_others_are_taken_at_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().expect("a runtime");
+        let local = LocalSet::new();
+        local.block_on(&runtime, async {
+            let replies = Rc::new(Replies::new(1000));
+            let cx = Context::from_waker(Waker::noop());
+            let mut ways = Ways::default();
+            let needs = |node, db| Needs {
+                key: LinkKey::new(NodeId(node), db, Proto::Resp2),
+                scripts: false,
+                reads: false,
+            };
+            let ask = b"*1\r\n$4\r\nPING\r\n";
+            let send = |ways: &mut Ways, node, db| {
+                let found = ways.find(needs(node, db), link, &replies, &cx);
+                if found {
+                    ways.send(NodeId(node), ask, 1, &replies, (Then::Pass, None));
+                }
+                found
+            };
+            assert!(send(&mut ways, 0, 0) && send(&mut ways, 0, 0));
+            // Another connection to the same node would overtake.
+            assert!(!send(&mut ways, 0, 1));
+            assert!(send(&mut ways, 1, 0));
+            let (first, second) = (Ticket(0), Ticket(1));
+            replies.deliver(first, b"a", 1);
+            assert!(!send(&mut ways, 0, 1));
+            replies.deliver(second, b"b", 1);
+            assert!(send(&mut ways, 0, 1));
+            assert_eq!((replies.outstanding(), ways.open.len()), (2, 2));
+        });
     }
 }

@@ -23,7 +23,7 @@ use super::route::Directions;
 use super::run;
 use super::shared::{Settings, Shared, WorkerStats};
 use crate::cache::{Cache, Waiter};
-use crate::upstream::{Fence, NodeId, PinnedPool, Scratch, Ticket, Topology};
+use crate::upstream::{Fence, NodeId, PinnedPool, Scratch, Ticket};
 
 /// All sessions of a worker read into one buffer of this size.
 const READ_BYTES: usize = 64 * 1024;
@@ -144,7 +144,7 @@ impl Worker {
 
     async fn run(self: Rc<Self>, mut messages: UnboundedReceiver<ToWorker>) {
         let mut clock = tokio::time::interval(TICK);
-        let mut topologies = self.shared.backing.watch_topology();
+        tokio::task::spawn_local(Rc::clone(&self).follow());
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -153,20 +153,24 @@ impl Worker {
                     Some(message) => self.handle(message),
                 },
                 _ = clock.tick() => self.tick(),
-                Ok(()) = topologies.changed() => {
-                    self.follow(Arc::clone(&topologies.borrow_and_update()));
-                }
             }
         }
         self.sessions.borrow_mut().clear();
     }
 
-    /// Follows a change of the topology.
-    fn follow(&self, topology: Arc<Topology>) {
-        self.links.keep(&topology);
-        self.fills.keep(&topology);
-        self.pool.keep(&topology);
-        self.directions.set(topology);
+    /// Follows the topology. A task of its own, since what the worker itself waits for is looked at each
+    /// turn.
+    async fn follow(self: Rc<Self>) {
+        let mut topologies = self.shared.backing.watch_topology();
+        // It may have changed since the worker was made.
+        topologies.mark_changed();
+        while topologies.changed().await.is_ok() {
+            let topology = Arc::clone(&topologies.borrow_and_update());
+            self.links.keep(&topology);
+            self.fills.keep(&topology);
+            self.pool.keep(&topology);
+            self.directions.set(topology);
+        }
     }
 
     fn handle(self: &Rc<Self>, message: ToWorker) {

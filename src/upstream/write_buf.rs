@@ -30,6 +30,8 @@ pub(crate) struct WriteBuf {
     base: u64,
     written: u64,
     end: u64,
+    /// Written to the stream, but it may still hold some of it.
+    unflushed: bool,
 }
 
 impl WriteBuf {
@@ -66,6 +68,9 @@ impl WriteBuf {
         stream: &mut Stream,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), UpstreamError>> {
+        if !self.has_unwritten() && !self.unflushed {
+            return Poll::Ready(Ok(()));
+        }
         while self.has_unwritten() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let n = self.unwritten(&mut slices);
@@ -76,14 +81,21 @@ impl WriteBuf {
             match written {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(UpstreamError::closed())),
-                Poll::Ready(Ok(n)) => self.advance(n),
+                Poll::Ready(Ok(n)) => {
+                    self.advance(n);
+                    self.unflushed = true;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(UpstreamError::lost(&error))),
             }
         }
         match Pin::new(stream).poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(UpstreamError::lost(&error))),
-            Poll::Ready(Ok(())) if !self.has_unwritten() => Poll::Ready(Ok(())),
-            _ => Poll::Pending,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(UpstreamError::lost(&error))),
+            Poll::Ready(Ok(())) => self.unflushed = false,
+            Poll::Pending => {}
+        }
+        match self.has_unwritten() || self.unflushed {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(())),
         }
     }
 
