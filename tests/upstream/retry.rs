@@ -23,7 +23,7 @@ fn calls(redis: &RedisServer, command: &str) -> String {
 fn a_read_without_an_answer_is_asked_again() {
     let (redis, relay, respite) = setup("");
     let mut client = respite.connect();
-    client.call(&["EXISTS", "k"]);
+    client.call(&["TTL", "k"]);
     cut_before_reply(&link(&relay), &mut client, &["GET", "k"]);
     client.read_reply().assert_str("value");
     assert_eq!(calls(&redis, "get"), "calls=2");
@@ -34,7 +34,7 @@ fn a_read_without_an_answer_is_asked_again() {
 fn a_write_without_an_answer_fails_and_is_not_repeated() {
     let (redis, relay, respite) = setup("");
     let mut client = respite.connect();
-    client.call(&["EXISTS", "k"]);
+    client.call(&["TTL", "k"]);
     cut_before_reply(&link(&relay), &mut client, &["INCR", "n"]);
     let reply = client.read_reply();
     reply.assert_error("UPSTREAM the connection to the backing was lost: ");
@@ -48,7 +48,7 @@ fn each_of_a_pipeline_has_its_own_fate_in_order() {
     let (redis, relay, respite) = setup("");
     let mut client = respite.connect();
     let mut other = respite.connect();
-    client.call(&["EXISTS", "k"]);
+    client.call(&["TTL", "k"]);
     let link = link(&relay);
     link.pause(Direction::Down);
     client
@@ -72,7 +72,7 @@ fn each_of_a_pipeline_has_its_own_fate_in_order() {
 fn a_read_whose_second_try_is_cut_as_well_fails() {
     let (redis, relay, respite) = setup("");
     let mut client = respite.connect();
-    client.call(&["EXISTS", "k"]);
+    client.call(&["TTL", "k"]);
     let asks = |bytes: &[u8]| contains(bytes, b"\r\nGET\r\n");
     relay.when(asks, |connection| connection.pause(Direction::Down));
     client.send(&["GET", "k"]);
