@@ -172,7 +172,7 @@ impl ReplyScanner {
             return Ok((0, false));
         };
         let taken = 1 + line;
-        let is_extra = if kind == b'>' && self.open > 0 {
+        let is_extra = if kind == b'>' && self.open > 0 && !matches!(length, Length::Of(0)) {
             match is_extra_push(&buf[taken..]) {
                 Some(is_extra) => is_extra,
                 None => return Ok((0, false)),

@@ -56,6 +56,7 @@ fn lag(fills_down: u64, others_up: u64) -> Lag {
 }
 
 /// The scenario that must catch this mutant, and the promises of which it must break one.
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
     use Promise::{P2, P3, P4, P5};
     match name {

@@ -1,13 +1,13 @@
 //! `upstream_on_loss = "close"`: a client whose commands or state are lost is closed, and nobody else.
 
-use super::{builder, cut_before_reply, link, own_connection};
+use super::{cut_before_reply, link, own_connection, uncached};
 use crate::support::{Direction, RedisServer, Relay, Respite};
 
 fn setup() -> (RedisServer, Relay, Respite) {
     let redis = RedisServer::start();
     redis.call(&["SET", "k", "value"]).assert_ok();
     let relay = Relay::to(redis.port());
-    let respite = builder(&relay.url())
+    let respite = uncached(&relay.url())
         .env("RESPITE_UPSTREAM_ON_LOSS", "close")
         .config("[timeouts]\nconnect = \"500ms\"")
         .start();

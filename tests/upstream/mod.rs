@@ -32,6 +32,11 @@ fn builder(upstream: &str) -> RespiteBuilder {
         .allow_log("backing not usable")
 }
 
+/// The same without a cache, for what is said of commands on shared links.
+fn uncached(upstream: &str) -> RespiteBuilder {
+    builder(upstream).env("RESPITE_CACHE__MODE", "off")
+}
+
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }

@@ -1,7 +1,7 @@
 //! A connection cut between a request and its reply: reads are asked once more, writes are not.
 
 use super::{
-    NOT_SENT, SENT, builder, contains, cut_before_reply, link, wait_for_service, wait_until_taken,
+    NOT_SENT, SENT, contains, cut_before_reply, link, uncached, wait_for_service, wait_until_taken,
 };
 use crate::support::{Client, Direction, RedisServer, Relay, Respite, escape};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ fn setup(config: &str) -> (RedisServer, Relay, Respite) {
     let redis = RedisServer::start();
     redis.call(&["SET", "k", "value"]).assert_ok();
     let relay = Relay::to(redis.port());
-    let respite = builder(&relay.url()).config(config).start();
+    let respite = uncached(&relay.url()).config(config).start();
     (redis, relay, respite)
 }
 
@@ -63,6 +63,7 @@ fn each_of_a_pipeline_has_its_own_fate_in_order() {
     client.read_reply().assert_str("value");
     client.read_reply().assert_error("UPSTREAM ");
     assert_eq!(client.read_reply().int(), 5);
+    // On a connection of its own, behind the others.
     client.read_reply().assert_error("ERR unknown command");
     assert_eq!(other.read_reply().int(), 0);
     assert_eq!(redis.call(&["GET", "n"]).as_str(), "1");

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::{builder, link};
+use super::{link, uncached};
 use crate::support::{DEADLINE, Direction, RedisServer, Relay, Reply, encode, wait_until};
 
 /// More than the relay and the sockets in between take in while nobody reads.
@@ -13,7 +13,7 @@ fn a_write_that_left_in_full_is_never_sent_again() {
     let redis = RedisServer::start();
     let relay = Relay::to(redis.port());
     let config = "[limits]\nclient_in_flight = 100000";
-    let respite = builder(&relay.url()).config(config).start();
+    let respite = uncached(&relay.url()).config(config).start();
     let mut client = respite.connect();
     // as many may be outstanding as have been answered before
     let warm = encode(&["EXISTS", "warm"]).repeat(COMMANDS);
