@@ -358,7 +358,12 @@ impl Session {
                 }
                 Ok(moved)
             }
-            Err(error) => self.lose_pinned(&error),
+            Err(error) => {
+                if matches!(error, UpstreamError::Demoted) {
+                    self.worker.shared.backing.doubt();
+                }
+                self.lose_pinned(&error)
+            }
         }
     }
 

@@ -159,6 +159,7 @@ impl Backing {
                     stream,
                     key: options.key,
                     hello,
+                    follows: self.follows,
                 });
             }
             // The master has become another one meanwhile.

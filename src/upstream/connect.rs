@@ -33,6 +33,8 @@ pub struct Conn {
     pub key: LinkKey,
     /// What the backing said in its `HELLO`.
     pub hello: ServerHello,
+    /// Whether the master may become another server: then `READONLY` says that it has.
+    pub follows: bool,
 }
 
 /// What a connection is opened for.

@@ -44,6 +44,9 @@ pub enum UpstreamError {
         /// Who says so.
         address: String,
     },
+    /// The server that was the master has said `READONLY`.
+    #[error("the backing is not a master any more")]
+    Demoted,
     /// There is no connection and no newer reason why.
     #[error("no connection to the backing")]
     NotReady,

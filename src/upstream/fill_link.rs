@@ -129,6 +129,8 @@ struct Inner {
     db: u32,
     life: Life,
     has_field_lives: bool,
+    /// The master may become another server.
+    follows: bool,
     epoch: u64,
     reader: FrameReader,
     /// The rest of the reply at hand is dropped as it comes.
@@ -160,6 +162,7 @@ pub fn spawn_fill_link(
             db: key.db,
             life: Life::default(),
             has_field_lives: true,
+            follows: false,
             epoch: 0,
             reader: FrameReader::default(),
             skipping: false,
@@ -252,7 +255,9 @@ impl Inner {
 
     fn ping(&mut self, fence: Option<Fence>) {
         let now = Instant::now();
-        self.out.command(&[b"PING"]);
+        // A server that is no master any more may have another's writes missing.
+        let word: &[u8] = if self.follows { b"ROLE" } else { b"PING" };
+        self.out.command(&[word]);
         self.asked.push_back((Asked::Ping(fence), now));
         self.wake(now);
     }

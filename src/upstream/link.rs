@@ -11,6 +11,7 @@
 //!                                fails)  ◀──────────────┘
 //! ```
 
+mod demotion;
 mod loss;
 mod sink;
 mod wait;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use self::demotion::{Demotion, may_be_refused};
 pub use self::sink::{Failure, ReplySink, SlowReply, Ticket};
 pub use self::wait::{Share, Weigh};
 use self::wait::{Slowest, Waits};
@@ -91,6 +93,10 @@ pub(super) struct Inner {
     silent: bool,
     /// It is to be connected before anything is asked of it.
     eager: bool,
+    /// The master may become another server.
+    pub(super) follows: bool,
+    /// The server has said that it is no master any more.
+    demotion: Option<Demotion>,
 }
 
 #[derive(Debug, Clone)]
@@ -126,6 +132,8 @@ enum What {
     Requests { start: u64, end: u64, again: bool },
     /// An error that takes the place of replies, in its turn.
     Failed(Failure),
+    /// A reply that is in, in its turn.
+    Answered(Vec<u8>),
 }
 
 // === impl Link ===
@@ -152,6 +160,8 @@ impl Link {
                 waits: Waits::new(),
                 silent: false,
                 eager: false,
+                follows: false,
+                demotion: None,
             })),
         }
     }
@@ -363,6 +373,9 @@ impl Inner {
 
     /// Delivers what is complete.
     fn apply(&mut self, frames: &mut Frames<'_>) -> Result<(), UpstreamError> {
+        if self.demotion.is_some() {
+            return self.hear_out(frames);
+        }
         while !frames.is_scanned() {
             if self.skipping || frames.at_push() {
                 self.deliver_whole(frames.take());
@@ -377,9 +390,31 @@ impl Inner {
                     "a reply that nobody asked for".into(),
                 ));
             };
-            let (moved, replies) = frames.scan_replies(front.replies - front.scanned)?;
+            // What was begun is finished first: what follows may be a refusal.
+            let alone = self.follows && self.begun;
+            let most = if alone {
+                1
+            } else {
+                front.replies - front.scanned
+            };
+            let (moved, replies) = frames.scan_replies(most)?;
             front.scanned += replies;
             self.in_flight -= replies as usize;
+            let (scanned, all) = (front.scanned, front.replies);
+            if alone && replies > 0 && scanned < all {
+                self.deliver_whole(frames.take());
+                continue;
+            }
+            if self.follows && !self.begun && may_be_refused(frames.seen()) {
+                let replies = frames.seen().len() - if scanned < all { frames.begun() } else { 0 };
+                if self.is_demoted(&frames.seen()[..replies], scanned) {
+                    frames.take_first(replies);
+                    return self.hear_out(frames);
+                }
+            }
+            let Some(front) = self.pending.front_mut() else {
+                return Ok(());
+            };
             if front.scanned == front.replies {
                 self.waits.note_answered(front, &self.out, self.limits.slow);
                 front.deliver(frames.take(), front.replies);

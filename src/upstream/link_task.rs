@@ -67,7 +67,10 @@ impl LinkTask {
             match self.backing.connect(options).await {
                 Ok(conn) => {
                     let mut stream = conn.stream;
-                    self.link.inner.borrow_mut().connected();
+                    self.link
+                        .inner
+                        .borrow_mut()
+                        .connected(self.backing.follows());
                     let since = Instant::now();
                     let error = self.serve(&mut stream).await;
                     if self.closed() {
@@ -78,7 +81,10 @@ impl LinkTask {
                         backoff.reset();
                     }
                     let in_flight = self.link.in_flight();
-                    if in_flight > 0 {
+                    if matches!(error, UpstreamError::Demoted) {
+                        self.backing.doubt();
+                        debug!(db = self.key.db, in_flight, "{error}");
+                    } else if in_flight > 0 {
                         warn!(db = self.key.db, in_flight, "link lost: {error}");
                     } else {
                         debug!(db = self.key.db, "idle link lost: {error}");
@@ -131,7 +137,10 @@ impl LinkTask {
             if inner.reply_overdue {
                 return Poll::Ready(UpstreamError::ReplyTimeout);
             }
-            let written = inner.out.poll_write(stream, cx);
+            let written = match inner.is_demoted_now() {
+                true => Poll::Pending,
+                false => inner.out.poll_write(stream, cx),
+            };
             // Replies that are already here count, even when writing failed.
             if let Err(error) = self.poll_read_in(&mut inner, stream, cx) {
                 return Poll::Ready(error);
@@ -181,7 +190,8 @@ impl Inner {
         }
     }
 
-    fn connected(&mut self) {
+    fn connected(&mut self, follows: bool) {
+        self.follows = follows;
         if !matches!(self.state, LinkState::Closed) {
             self.state = LinkState::Up;
             self.reply_overdue = false;

@@ -1,5 +1,6 @@
 //! A backing whose master the sentinels name: found, followed, and believed no longer than it is one.
 
+mod load;
 mod refused;
 
 use crate::support::{Client, DEADLINE, Respite, RespiteBuilder, SentinelSet, wait_until};

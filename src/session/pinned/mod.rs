@@ -298,6 +298,13 @@ impl Pinned {
         ticket.filter(|_| self.begun || (plain && asked))
     }
 
+    /// Whether the server says that it is no master any more: what the client has there is as good as lost.
+    fn is_demoted(&self, frame: &[u8]) -> bool {
+        const AT_EXEC: &[u8] = b"-EXECABORT Transaction discarded because of: READONLY ";
+        (frame.starts_with(b"-READONLY ") || frame.starts_with(AT_EXEC))
+            && matches!(&self.io, Io::Open(pooled) if pooled.conn.follows)
+    }
+
     /// Whether nothing in the reply of `EXEC` has to be changed or noted.
     fn executes_only_plain(&self) -> bool {
         self.transaction
@@ -307,6 +314,9 @@ impl Pinned {
 
     fn frame(&mut self, frame: &[u8], answers: &mut Answers<'_>) -> Result<(), UpstreamError> {
         if !self.begun {
+            if self.is_demoted(frame) {
+                return Err(UpstreamError::Demoted);
+            }
             let switching = self
                 .expected
                 .iter()

@@ -86,6 +86,7 @@ impl Inner {
                 let bytes = integer(frame).and_then(|bytes| u64::try_from(bytes).ok());
                 self.events.measured(&key, bytes);
             }
+            Asked::Ping(_) if is_role_of_replica(frame) => return Err(UpstreamError::Demoted),
             Asked::Ping(fence) => drop(fence),
             Asked::Nothing => {}
         }
@@ -115,6 +116,12 @@ impl Inner {
 fn integer(frame: &[u8]) -> Option<i64> {
     let digits = frame.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Whether a reply to `ROLE` is that of a replica.
+fn is_role_of_replica(frame: &[u8]) -> bool {
+    let first = memchr::memchr(b'\n', frame).and_then(|end| frame.get(end + 1..));
+    frame.first() == Some(&b'*') && first.is_some_and(|first| first.starts_with(b"$5\r\nslave"))
 }
 
 /// The length of the bulk string that begins here.

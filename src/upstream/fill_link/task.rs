@@ -37,6 +37,9 @@ pub(super) async fn run(link: FillLink, backing: Arc<Backing>, key: LinkKey, scr
                 let since = Instant::now();
                 let error = serve(&link, &mut conn, &scratch).await;
                 debug!(db = key.db, "fill link lost: {error}");
+                if matches!(error, UpstreamError::Demoted) {
+                    backing.doubt();
+                }
                 if since.elapsed() > connect_timeout {
                     backoff.reset();
                 }
@@ -68,6 +71,7 @@ async fn serve(link: &FillLink, conn: &mut Conn, scratch: &Scratch) -> UpstreamE
     }
     {
         let mut inner = link.inner.borrow_mut();
+        inner.follows = conn.follows;
         inner.has_field_lives = has_field_lives(&conn.hello);
         inner.connected(&setup.tracking, setup.table);
     }

@@ -11,10 +11,10 @@ use crate::upstream::error::{Sent, UpstreamError};
 use crate::upstream::frame_reader::FrameReader;
 
 impl Inner {
-    /// Answers the failed commands that have come to the front.
+    /// Answers the commands that have come to the front and are answered already.
     pub(super) fn settle_failed(&mut self) {
         while let Some(Pending {
-            what: What::Failed(_),
+            what: What::Failed(_) | What::Answered(_),
             ..
         }) = self.pending.front()
         {
@@ -31,7 +31,7 @@ impl Inner {
         let mut waiting = HashSet::new();
         for pending in std::mem::take(&mut self.pending) {
             let sink = Rc::as_ptr(&pending.sink).cast::<()>();
-            let failed = matches!(pending.what, What::Failed(_));
+            let failed = matches!(pending.what, What::Failed(_) | What::Answered(_));
             if failed && !waiting.contains(&sink) {
                 self.answer_with_error(&pending);
             } else {
@@ -42,8 +42,13 @@ impl Inner {
     }
 
     fn answer_with_error(&mut self, pending: &Pending) {
-        let What::Failed(failure) = &pending.what else {
-            return;
+        let failure = match &pending.what {
+            What::Requests { .. } => return,
+            What::Failed(failure) => failure,
+            What::Answered(reply) => {
+                self.in_flight -= pending.replies as usize;
+                return pending.deliver(reply, pending.replies);
+            }
         };
         self.in_flight -= pending.replies as usize;
         self.failures -= 1;
@@ -67,8 +72,13 @@ impl Inner {
             error: None,
         };
         let mut begun = std::mem::take(&mut self.begun);
+        self.requeue_demoted(error);
         for old in pending {
             match &old.what {
+                What::Answered(reply) => {
+                    let reply = What::Answered(reply.clone());
+                    self.queue((old.sink, old.ticket), old.replies, old.at, reply);
+                }
                 What::Failed(failure) => {
                     let failed = What::Failed(failure.clone());
                     self.queue((old.sink, old.ticket), old.replies, old.at, failed);

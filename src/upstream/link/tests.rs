@@ -6,6 +6,7 @@ use std::task::Wake;
 
 use super::*;
 
+mod demoted;
 mod replies;
 
 #[derive(Default)]

@@ -1,0 +1,246 @@
+//! What becomes of requests when the master says that it is none any more.
+//!
+//! A write that was refused with `READONLY` was not executed: it is sent to the next master, and its client never sees
+//! the refusal. What was sent behind it is still answered here, since some of it may have been executed; each answer waits
+//! for its turn. Then the connection is given up.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::{Failure, Inner, Pending, ReplySink, Retryable, TRUSTED, Ticket, What};
+use crate::resp::{Parsed, ReplyScanner, RequestParser};
+use crate::upstream::error::{Sent, UpstreamError};
+use crate::upstream::frame_reader::Frames;
+
+/// How such a refusal begins.
+const REFUSAL: &[u8] = b"-READONLY ";
+
+/// The requests of a connection to a server that is no master any more, one by one.
+#[derive(Default)]
+pub(super) struct Demotion {
+    requests: VecDeque<Asked>,
+    /// Those at the front to which something has come.
+    answered: usize,
+    /// Something was refused: a read behind it may have seen what is older than the client's own write.
+    refused: bool,
+}
+
+struct Asked {
+    sink: Rc<dyn ReplySink>,
+    ticket: Ticket,
+    at: Instant,
+    what: Fate,
+}
+
+enum Fate {
+    /// One that has left for that server, if it has, and was sent before, if it was.
+    Request {
+        bytes: Vec<u8>,
+        sent: Sent,
+        again: bool,
+    },
+    Refused(Vec<u8>, bool),
+    Answered(Vec<u8>),
+    Failed(Failure),
+}
+
+/// Whether the replies in `data` may have a refusal among them.
+pub(super) fn may_be_refused(data: &[u8]) -> bool {
+    memchr::memmem::find(data, REFUSAL).is_some()
+}
+
+impl Inner {
+    /// Looks at the replies of the front, the first `count` of which are in `data`. False when none is a refusal.
+    #[cold]
+    pub(super) fn is_demoted(&mut self, data: &[u8], count: u32) -> bool {
+        let frames = whole(data, count);
+        if !frames.iter().any(|frame| frame.starts_with(REFUSAL)) {
+            return false;
+        }
+        let mut demotion = Demotion::default();
+        let written = self.out.written();
+        for pending in std::mem::take(&mut self.pending) {
+            let bytes = match pending.what {
+                What::Requests { start, end, .. } => {
+                    self.out.bytes(start, (end - start) as usize).to_vec()
+                }
+                What::Failed(_) | What::Answered(_) => Vec::new(),
+            };
+            demotion.take_up(pending, &bytes, written);
+        }
+        self.failures = 0;
+        for frame in frames {
+            demotion.answer(frame, &*self.retryable);
+        }
+        self.demotion = Some(demotion);
+        true
+    }
+
+    /// Whether the server has said that it is no master: nothing more is sent there.
+    pub(in crate::upstream) fn is_demoted_now(&self) -> bool {
+        self.demotion.is_some()
+    }
+
+    /// Takes what that server still answers.
+    ///
+    /// # Errors
+    /// When everything is answered: the connection is of no more use.
+    pub(super) fn hear_out(&mut self, frames: &mut Frames<'_>) -> Result<(), UpstreamError> {
+        let retryable = Rc::clone(&self.retryable);
+        let Some(demotion) = &mut self.demotion else {
+            return Ok(());
+        };
+        while !demotion.is_done() && !frames.is_scanned() {
+            if frames.at_push() {
+                break;
+            }
+            if !frames.scan()? {
+                return Ok(());
+            }
+            demotion.answer(frames.take(), &*retryable);
+        }
+        if demotion.is_done() || frames.at_push() {
+            return Err(UpstreamError::Demoted);
+        }
+        Ok(())
+    }
+
+    /// Queues what was asked of that server once more, or what became of it.
+    pub(super) fn requeue_demoted(&mut self, error: &UpstreamError) {
+        let Some(demotion) = self.demotion.take() else {
+            return;
+        };
+        let retryable = Rc::clone(&self.retryable);
+        for asked in demotion.requests {
+            let what = match asked.what {
+                Fate::Failed(failure) => What::Failed(failure),
+                Fate::Answered(reply) => What::Answered(reply),
+                Fate::Refused(bytes, again) => self.requests(&bytes, again),
+                Fate::Request { bytes, sent, again } => {
+                    let mut parser = RequestParser::default();
+                    let reads =
+                        parser.parse(&bytes, &TRUSTED).is_ok() && retryable(parser.args(&bytes));
+                    if sent == Sent::No || (reads && !again) {
+                        self.requests(&bytes, again || sent == Sent::Yes)
+                    } else {
+                        What::Failed(Failure::new(error, sent))
+                    }
+                }
+            };
+            self.queue((asked.sink, asked.ticket), 1, asked.at, what);
+        }
+    }
+
+    fn requests(&mut self, bytes: &[u8], again: bool) -> What {
+        let start = self.out.push(bytes);
+        let end = self.out.end();
+        What::Requests { start, end, again }
+    }
+}
+
+impl Demotion {
+    /// Takes the requests of a batch up, of whose `bytes` those in front of `written` have left.
+    fn take_up(&mut self, pending: Pending, bytes: &[u8], written: u64) {
+        let Pending {
+            sink,
+            ticket,
+            delivered,
+            at,
+            what,
+            ..
+        } = pending;
+        let asked = |what| Asked {
+            sink: Rc::clone(&sink),
+            ticket,
+            at,
+            what,
+        };
+        let (start, again) = match what {
+            What::Requests { start, again, .. } => (start, again),
+            What::Failed(failure) => {
+                let replies = pending.replies as usize;
+                let failed = || asked(Fate::Failed(failure.clone()));
+                return self.requests.extend((0..replies).map(|_| failed()));
+            }
+            What::Answered(reply) => return self.requests.push_back(asked(Fate::Answered(reply))),
+        };
+        let mut parser = RequestParser::default();
+        let (mut pos, mut number) = (0, 0);
+        while let Ok(Parsed::Request { len }) = parser.parse(&bytes[pos..], &TRUSTED) {
+            let request = bytes[pos..pos + len].to_vec();
+            pos += len;
+            number += 1;
+            if number > delivered {
+                let sent = match start + pos as u64 <= written {
+                    true => Sent::Yes,
+                    false => Sent::No,
+                };
+                self.requests.push_back(asked(Fate::Request {
+                    bytes: request,
+                    sent,
+                    again,
+                }));
+            }
+        }
+    }
+
+    /// Takes the next reply.
+    fn answer(&mut self, frame: &[u8], retryable: &Retryable) {
+        let waits = |asked: &Asked| matches!(asked.what, Fate::Request { .. });
+        let mut rest = self.requests.iter().skip(self.answered);
+        let Some(ahead) = rest.position(waits) else {
+            return;
+        };
+        let at = self.answered + ahead;
+        self.answered = at + 1;
+        let asked = &mut self.requests[at];
+        let Fate::Request { bytes, again, .. } = &mut asked.what else {
+            return;
+        };
+        let refused = frame.starts_with(REFUSAL);
+        self.refused |= refused;
+        asked.what = if refused {
+            Fate::Refused(std::mem::take(bytes), *again)
+        } else if self.refused && !*again && reads(bytes, retryable) {
+            Fate::Refused(std::mem::take(bytes), true)
+        } else {
+            Fate::Answered(frame.to_vec())
+        };
+    }
+
+    /// Whether nothing more is to come from that server.
+    fn is_done(&self) -> bool {
+        let mut rest = self.requests.iter().skip(self.answered);
+        !rest.any(|asked| {
+            matches!(
+                asked.what,
+                Fate::Request {
+                    sent: Sent::Yes,
+                    ..
+                }
+            )
+        })
+    }
+}
+
+fn reads(request: &[u8], retryable: &Retryable) -> bool {
+    let mut parser = RequestParser::default();
+    parser.parse(request, &TRUSTED).is_ok() && retryable(parser.args(request))
+}
+
+/// The first `count` whole replies.
+fn whole(data: &[u8], count: u32) -> Vec<&[u8]> {
+    let mut scanner = ReplyScanner::default();
+    let mut frames = Vec::new();
+    let mut rest = data;
+    while frames.len() < count as usize
+        && let Ok(scanned) = scanner.scan(rest)
+        && scanned.complete
+    {
+        let (frame, behind) = rest.split_at(scanned.consumed);
+        frames.push(frame);
+        rest = behind;
+    }
+    frames
+}
