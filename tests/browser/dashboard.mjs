@@ -38,6 +38,10 @@ const scenarios = {
       check(hits.count === Number(counted), "timed hits agree");
       await page.locator("#span-second").click();
       await until("there are curves", async () => (await page.locator("#curves path.hue4").first().getAttribute("d"))?.includes("L"));
+      // Only what is in sight is refreshed.
+      await page.locator("#slow").scrollIntoViewIfNeeded();
+      await until("the slow command is there", async () => (await texts(page, "slow", 1)).some((text) => text.includes("DEBUG SLEEP")));
+      await until("the doctor speaks of it", async () => (await page.locator(".findings").textContent()).includes("DEBUG"));
       await accessible(page, "light");
       await page.locator("#theme").click();
       await accessible(page, "dark");
