@@ -82,6 +82,11 @@ impl Conn {
         }
     }
 
+    /// Goes on with a new connection: nobody knows how many replies this one still brings.
+    pub(crate) fn leave(&mut self) {
+        self.client = None;
+    }
+
     /// Reads so many replies.
     pub(crate) fn receive(&mut self, count: usize) -> Option<Vec<Reply>> {
         let client = self.client.as_mut()?;

@@ -128,8 +128,6 @@ fn slow_backing() {
 fn busy_backing() {
     let mut scenario = scenario("busy backing");
     scenario.backing = &["--lua-time-limit", "20"];
-    // One that was refused as BUSY could not be told from one that was done.
-    scenario.load.ops.retain(|op| *op != Op::Silent);
     scenario.faults = &[Fault::Busy];
     scenario.least_hits = 0;
     let _ = holds(&scenario);

@@ -144,6 +144,11 @@ impl Writer {
         let start = self.world.clock.now();
         conn.send(&plan.commands);
         let replies = conn.receive(plan.commands.len() - plan.silent);
+        let refused = |replies: &Vec<Reply>| replies.iter().any(Reply::is_error);
+        if plan.silent > 0 && replies.as_ref().is_some_and(refused) {
+            // A busy backing refuses `CLIENT REPLY` as well: then each of the commands has a reply.
+            conn.leave();
+        }
         self.record(place, plan, start, replies.as_deref())
     }
 
