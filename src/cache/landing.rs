@@ -109,16 +109,17 @@ impl Cache {
             segment.note_large(full_key, landed.name.as_deref());
             count(&self.stats.rejected_fills);
         };
+        if reply.len() > settings.max_value_bytes + FRAME_BYTES {
+            segment.change(full_key, |entry| {
+                make_way(entry, fill.lease, settings.staleness_max);
+            });
+            return large(segment);
+        }
         let (key, mut entry) = segment
             .remove(full_key)
             .unwrap_or_else(|| (full_key.into(), Entry::default()));
         make_way(&mut entry, fill.lease, settings.staleness_max);
-        let fits = reply.len() <= settings.max_value_bytes + FRAME_BYTES;
-        if fits {
-            self.put(&mut entry, fill, reply, landed, settings);
-        } else {
-            large(segment);
-        }
+        self.put(&mut entry, fill, reply, landed, settings);
         if entry.is_empty() {
             return;
         }

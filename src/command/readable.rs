@@ -11,8 +11,7 @@ pub struct Readable {
     name: &'static str,
     /// From this argument on, words are options, in any case.
     options_from: usize,
-    /// How its reply differs between the versions of the protocol.
-    pub shape: Shape,
+    shape: Shape,
     /// What of a hash it tells, whose fields may have lives of their own.
     pub fields: Fields,
 }
@@ -108,9 +107,6 @@ const ROWS: &[Readable] = &[
     plain("zscore"),
 ];
 
-/// `ZRANK` without its option.
-const PLAIN_RANK: Shape = PLAIN;
-
 impl Readable {
     /// What is known of a command as a read; none when it is not one. A backing that gives such a name to
     /// something else, a module's command or one that writes, is not believed to read.
@@ -125,11 +121,6 @@ impl Readable {
         Some(&ROWS[at])
     }
 
-    /// Its name in lower case.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
     /// Whether so many arguments, which its command takes, are a read of one key.
     pub fn takes(&self, args: usize) -> bool {
         self.name != "exists" || args == 2
@@ -137,9 +128,9 @@ impl Readable {
 
     /// How the reply to these arguments differs between the versions of the protocol.
     pub fn shape_of(&self, args: usize) -> Shape {
-        // `ZRANK key member WITHSCORE` replies a pair, and so has no array where there is none.
+        // With `WITHSCORE` the reply is a pair, and its null an array's; without it a number.
         if matches!(self.name, "zrank" | "zrevrank") && args == 3 {
-            return PLAIN_RANK;
+            return PLAIN;
         }
         self.shape
     }

@@ -34,11 +34,7 @@ impl<'a> KeyRead<'a> {
     #[inline]
     pub(super) fn of(request: Request<'a>) -> Option<Self> {
         let args = request.args;
-        let readable = match request.row {
-            Some(row) => row.readable,
-            None => None,
-        };
-        let Some(readable) = readable else {
+        let Some(readable) = request.row.and_then(|row| row.readable) else {
             return is_get(args).then(|| KeyRead::get(args.get(1).unwrap_or_default()));
         };
         (readable.takes(args.len()) && request.raw.len() <= LONGEST_READ && request.arity_ok())
@@ -65,15 +61,13 @@ impl<'a> KeyRead<'a> {
 }
 
 fn fields(fields: Fields, args: Args<'_>) -> FetchFields {
-    let named = |args: &mut dyn Iterator<Item = usize>, all: Args<'_>| {
-        FetchFields::Named(args.filter_map(|n| all.get(n)).map(Into::into).collect())
+    let named = match fields {
+        Fields::None => return FetchFields::None,
+        Fields::All => return FetchFields::All,
+        Fields::One(at) => at..at + 1,
+        Fields::From(at) => at..args.len(),
     };
-    match fields {
-        Fields::None => FetchFields::None,
-        Fields::One(at) => named(&mut (at..=at), args),
-        Fields::From(at) => named(&mut (at..args.len()), args),
-        Fields::All => FetchFields::All,
-    }
+    FetchFields::Named(named.filter_map(|n| args.get(n)).map(Into::into).collect())
 }
 
 /// Whether a command is a `GET` that the cache can answer.

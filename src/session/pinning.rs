@@ -56,9 +56,8 @@ impl Session {
         settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
-        match self.take_connection(settings) {
-            Ok(true) => self.send(request.raw, Expect::Plain, cx),
-            Ok(false) => Flow::Wait,
+        match self.send_apart(request, Expect::Plain, settings, cx) {
+            Ok(flow) => flow,
             Err(_) => self.call_script(request, cx),
         }
     }
@@ -72,11 +71,23 @@ impl Session {
         settings: &Settings,
         cx: &mut Context<'_>,
     ) -> Flow {
-        match self.take_connection(settings) {
-            Ok(true) => self.send(request.raw, Expect::Unknown, cx),
-            Ok(false) => Flow::Wait,
+        match self.send_apart(request, Expect::Unknown, settings, cx) {
+            Ok(flow) => flow,
             Err(text) => self.answer_error(text),
         }
+    }
+
+    fn send_apart(
+        &mut self,
+        request: Request<'_>,
+        expect: Expect,
+        settings: &Settings,
+        cx: &mut Context<'_>,
+    ) -> Result<Flow, String> {
+        Ok(match self.take_connection(settings)? {
+            true => self.send(request.raw, expect, cx),
+            false => Flow::Wait,
+        })
     }
 
     /// Sends a script, on a link that only those wait for who call scripts themselves.

@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{Failure, Inner, Pending, ReplySink, Retryable, TRUSTED, Ticket, What};
-use crate::resp::{Parsed, ReplyScanner, RequestParser};
+use super::loss::{is_retryable, unanswered};
+use super::{Failure, Inner, Pending, ReplySink, Retryable, Ticket, What};
+use crate::resp::ReplyScanner;
 use crate::upstream::error::{Sent, UpstreamError};
 use crate::upstream::frame_reader::Frames;
 
@@ -34,13 +35,13 @@ struct Asked {
 }
 
 enum Fate {
-    /// One that has left for that server, if it has, and was sent before, if it was.
+    /// To be sent to the next master, if it did not leave for this one or was refused there; `again` if it was sent
+    /// twice.
     Request {
         bytes: Vec<u8>,
         sent: Sent,
         again: bool,
     },
-    Refused(Vec<u8>, bool),
     Answered(Vec<u8>),
     Failed(Failure),
 }
@@ -61,13 +62,14 @@ impl Inner {
         let mut demotion = Demotion::default();
         let written = self.out.written();
         for pending in std::mem::take(&mut self.pending) {
-            let bytes = match pending.what {
-                What::Requests { start, end, .. } => {
-                    self.out.bytes(start, (end - start) as usize).to_vec()
-                }
-                What::Failed(_) | What::Answered(_) => Vec::new(),
+            let (bytes, written) = match pending.what {
+                What::Requests { start, end, .. } => (
+                    self.out.bytes(start, (end - start) as usize),
+                    written.saturating_sub(start) as usize,
+                ),
+                What::Failed(_) | What::Answered(_) => (&[][..], 0),
             };
-            demotion.take_up(pending, &bytes, written);
+            demotion.take_up(pending, bytes, written);
         }
         self.failures = 0;
         for frame in frames {
@@ -116,35 +118,25 @@ impl Inner {
             let what = match asked.what {
                 Fate::Failed(failure) => What::Failed(failure),
                 Fate::Answered(reply) => What::Answered(reply),
-                Fate::Refused(bytes, again) => self.requests(&bytes, again),
-                Fate::Request { bytes, sent, again } => {
-                    let mut parser = RequestParser::default();
-                    let reads =
-                        parser.parse(&bytes, &TRUSTED).is_ok() && retryable(parser.args(&bytes));
-                    if sent == Sent::No || (reads && !again) {
-                        self.requests(&bytes, again || sent == Sent::Yes)
-                    } else {
-                        What::Failed(Failure::new(error, sent))
-                    }
+                Fate::Request { bytes, sent, again }
+                    if sent == Sent::No || (!again && is_retryable(&bytes, &*retryable)) =>
+                {
+                    self.requests(&bytes, again || sent == Sent::Yes)
                 }
+                Fate::Request { sent, .. } => What::Failed(Failure::new(error, sent)),
             };
             self.queue((asked.sink, asked.ticket), 1, asked.at, what);
         }
     }
-
-    fn requests(&mut self, bytes: &[u8], again: bool) -> What {
-        let start = self.out.push(bytes);
-        let end = self.out.end();
-        What::Requests { start, end, again }
-    }
 }
 
 impl Demotion {
-    /// Takes the requests of a batch up, of whose `bytes` those in front of `written` have left.
-    fn take_up(&mut self, pending: Pending, bytes: &[u8], written: u64) {
+    /// Takes the requests of a batch up, of whose `bytes` the first `written` have left.
+    fn take_up(&mut self, pending: Pending, bytes: &[u8], written: usize) {
         let Pending {
             sink,
             ticket,
+            replies,
             delivered,
             at,
             what,
@@ -156,32 +148,19 @@ impl Demotion {
             at,
             what,
         };
-        let (start, again) = match what {
-            What::Requests { start, again, .. } => (start, again),
+        match what {
+            What::Requests { again, .. } => {
+                for (request, sent) in unanswered(bytes, written, delivered) {
+                    let bytes = request.to_vec();
+                    self.requests
+                        .push_back(asked(Fate::Request { bytes, sent, again }));
+                }
+            }
             What::Failed(failure) => {
-                let replies = pending.replies as usize;
                 let failed = || asked(Fate::Failed(failure.clone()));
-                return self.requests.extend((0..replies).map(|_| failed()));
+                self.requests.extend((0..replies).map(|_| failed()));
             }
-            What::Answered(reply) => return self.requests.push_back(asked(Fate::Answered(reply))),
-        };
-        let mut parser = RequestParser::default();
-        let (mut pos, mut number) = (0, 0);
-        while let Ok(Parsed::Request { len }) = parser.parse(&bytes[pos..], &TRUSTED) {
-            let request = bytes[pos..pos + len].to_vec();
-            pos += len;
-            number += 1;
-            if number > delivered {
-                let sent = match start + pos as u64 <= written {
-                    true => Sent::Yes,
-                    false => Sent::No,
-                };
-                self.requests.push_back(asked(Fate::Request {
-                    bytes: request,
-                    sent,
-                    again,
-                }));
-            }
+            What::Answered(reply) => self.requests.push_back(asked(Fate::Answered(reply))),
         }
     }
 
@@ -194,19 +173,18 @@ impl Demotion {
         };
         let at = self.answered + ahead;
         self.answered = at + 1;
-        let asked = &mut self.requests[at];
-        let Fate::Request { bytes, again, .. } = &mut asked.what else {
+        let Fate::Request { bytes, sent, again } = &mut self.requests[at].what else {
             return;
         };
         let refused = frame.starts_with(REFUSAL);
         self.refused |= refused;
-        asked.what = if refused {
-            Fate::Refused(std::mem::take(bytes), *again)
-        } else if self.refused && !*again && reads(bytes, retryable) {
-            Fate::Refused(std::mem::take(bytes), true)
+        if refused {
+            *sent = Sent::No;
+        } else if self.refused && !*again && is_retryable(bytes, retryable) {
+            (*sent, *again) = (Sent::No, true);
         } else {
-            Fate::Answered(frame.to_vec())
-        };
+            self.requests[at].what = Fate::Answered(frame.to_vec());
+        }
     }
 
     /// Whether nothing more is to come from that server.
@@ -222,11 +200,6 @@ impl Demotion {
             )
         })
     }
-}
-
-fn reads(request: &[u8], retryable: &Retryable) -> bool {
-    let mut parser = RequestParser::default();
-    parser.parse(request, &TRUSTED).is_ok() && retryable(parser.args(request))
 }
 
 /// The first `count` whole replies.

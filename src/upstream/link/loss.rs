@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{Failure, Inner, LinkState, Pending, ReplySink, TRUSTED, What};
+use super::{Failure, Inner, LinkState, Pending, ReplySink, Retryable, TRUSTED, What};
 use crate::resp::{Parsed, RequestParser};
 use crate::upstream::error::{Sent, UpstreamError};
 use crate::upstream::frame_reader::FrameReader;
@@ -154,32 +154,21 @@ impl Inner {
     fn requeue(&mut self, old: &Pending, bytes: &[u8], written: usize, error: &UpstreamError) {
         let again = matches!(old.what, What::Requests { again: true, .. });
         let retryable = Rc::clone(&self.retryable);
-        let mut parser = RequestParser::default();
-        let mut skip = old.delivered;
-        let mut pos = 0;
-        while let Ok(Parsed::Request { len }) = parser.parse(&bytes[pos..], &TRUSTED) {
-            let request = &bytes[pos..pos + len];
-            pos += len;
-            // A batch may have left in part; each request in it has its own fate.
-            let sent = if pos <= written { Sent::Yes } else { Sent::No };
-            let may = sent == Sent::No || (!again && retryable(parser.args(request)));
-            if skip > 0 {
-                skip -= 1;
-                continue;
-            }
-            let what = if may {
-                let start = self.out.push(request);
-                let end = self.out.end();
-                What::Requests {
-                    start,
-                    end,
-                    again: again || sent == Sent::Yes,
-                }
-            } else {
-                What::Failed(Failure::new(error, sent))
+        for (request, sent) in unanswered(bytes, written, old.delivered) {
+            let may = sent == Sent::No || (!again && is_retryable(request, &*retryable));
+            let what = match may {
+                true => self.requests(request, again || sent == Sent::Yes),
+                false => What::Failed(Failure::new(error, sent)),
             };
             self.queue((Rc::clone(&old.sink), old.ticket), 1, old.at, what);
         }
+    }
+
+    /// Puts a request behind those that are to be sent.
+    pub(super) fn requests(&mut self, bytes: &[u8], again: bool) -> What {
+        let start = self.out.push(bytes);
+        let end = self.out.end();
+        What::Requests { start, end, again }
     }
 
     /// Fails what has waited too long for a connection.
@@ -240,4 +229,30 @@ impl Inner {
                 .for_each(|(_, waker)| waker.wake());
         }
     }
+}
+
+/// The requests of a batch behind the first `delivered`, and which of them were sent: a batch may have left in part, as
+/// far as its first `written` bytes, and each request in it has its own fate.
+pub(super) fn unanswered(
+    bytes: &[u8],
+    written: usize,
+    delivered: u32,
+) -> impl Iterator<Item = (&[u8], Sent)> {
+    let mut parser = RequestParser::default();
+    let mut pos = 0;
+    let requests = std::iter::from_fn(move || {
+        let Ok(Parsed::Request { len }) = parser.parse(&bytes[pos..], &TRUSTED) else {
+            return None;
+        };
+        let request = &bytes[pos..pos + len];
+        pos += len;
+        Some((request, if pos <= written { Sent::Yes } else { Sent::No }))
+    });
+    requests.skip(delivered as usize)
+}
+
+/// Whether a request may be sent a second time.
+pub(super) fn is_retryable(request: &[u8], retryable: &Retryable) -> bool {
+    let mut parser = RequestParser::default();
+    parser.parse(request, &TRUSTED).is_ok() && retryable(parser.args(request))
 }
