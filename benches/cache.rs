@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput};
-use respite::cache::{Cache, Filler, Guard, Lookup, Query, Waiter, Wanted};
-use respite::config::{CacheMode, CacheSettings};
-use respite::resp::Proto;
+use respite::parts::{
+    Cache, CacheMode, CacheSettings, Filler, Guard, Lookup, Proto, Query, Waiter, Wanted,
+};
 
 /// Enough that they do not all stay in the processor's nearest cache.
 const KEYS: usize = 20_000;

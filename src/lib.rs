@@ -23,28 +23,53 @@
 //! - [`http`] is the admin listener; [`metrics`] what Prometheus reads; [`stream`] one socket, whatever carries it;
 //!   [`random`] words that nobody can guess.
 
-pub mod access;
-pub mod agent;
-pub mod allocator;
-pub mod app;
-pub mod bus;
-pub mod cache;
-pub mod cli;
-pub mod command;
-pub mod config;
-pub mod discovery;
-pub mod doctor;
-pub mod exporter;
-pub mod fleet;
-pub mod gateway;
-pub mod history;
-pub mod http;
-pub mod latency;
-pub mod metrics;
-pub mod random;
-pub mod resp;
-pub mod session;
-pub mod slowlog;
-pub mod stream;
-pub mod telemetry;
-pub mod upstream;
+// Of what other modules see (clippy.toml).
+#![warn(clippy::missing_docs_in_private_items)]
+
+mod access;
+mod agent;
+mod allocator;
+mod app;
+mod bus;
+mod cache;
+mod cli;
+mod command;
+mod config;
+mod discovery;
+mod doctor;
+mod exporter;
+mod fleet;
+mod gateway;
+mod history;
+mod http;
+mod latency;
+mod metrics;
+mod random;
+mod resp;
+mod session;
+mod slowlog;
+mod stream;
+mod telemetry;
+mod upstream;
+
+pub use allocator::purge_at_once;
+pub use app::{check, serve};
+pub use cli::{Cli, Command, check_config};
+pub use config::environment;
+
+/// What runs beside the server.
+pub mod beside {
+    pub use crate::agent::{join, worker};
+    pub use crate::upstream::embedded::guard;
+}
+
+/// What benchmarks, fuzz targets and the test of allocations drive on its own.
+pub mod parts {
+    pub use crate::cache::{Cache, Filler, Guard, Lookup, Query, Waiter, Wanted};
+    pub use crate::command::{Handling, Table};
+    pub use crate::config::{CacheMode, CacheSettings};
+    pub use crate::resp::{
+        Args, Parsed, Proto, ProtocolError, ReplyError, ReplyScanner, RequestLimits, RequestParser,
+        glob_match, parse_reply, write_command,
+    };
+}

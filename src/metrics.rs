@@ -50,7 +50,8 @@ macro_rules! metrics {
             pub const $ident: Metric = Metric { name: $name, kind: Kind::$kind, help: $help };
         )+
         /// All metrics of Respite's own.
-        pub const ALL: &[Metric] = &[$($ident),+];
+        #[cfg(test)]
+        const ALL: &[Metric] = &[$($ident),+];
     };
 }
 

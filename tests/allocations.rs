@@ -6,10 +6,10 @@ use std::alloc::System;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use respite::cache::{Cache, Filler, Lookup, Query, Waiter, Wanted};
-use respite::command::{Handling, Table};
-use respite::config::{CacheMode, CacheSettings};
-use respite::resp::{Parsed, Proto, RequestLimits, RequestParser, parse_reply, write_command};
+use respite::parts::{
+    Cache, CacheMode, CacheSettings, Filler, Handling, Lookup, Parsed, Proto, Query, RequestLimits,
+    RequestParser, Table, Waiter, Wanted, parse_reply, write_command,
+};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]

@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use respite::resp::glob_match;
+use respite::parts::glob_match;
 
 fuzz_target!(|data: &[u8]| {
     let Some((&len, rest)) = data.split_first() else {

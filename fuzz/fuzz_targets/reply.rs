@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use redis_protocol::{resp2, resp3};
-use respite::resp::{ReplyError, ReplyScanner, parse_reply};
+use respite::parts::{ReplyError, ReplyScanner, parse_reply};
 
 /// Scans the stream as a link does; returns where its replies end.
 fn scan(stream: &[u8], chunk: usize) -> (Vec<usize>, Option<ReplyError>) {

@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use redis_protocol::resp2::{decode::decode, types::OwnedFrame};
-use respite::resp::{Args, Parsed, ProtocolError, RequestLimits, RequestParser, write_command};
+use respite::parts::{Args, Parsed, ProtocolError, RequestLimits, RequestParser, write_command};
 
 const LIMITS: RequestLimits = RequestLimits {
     bulk_bytes: 1 << 20,

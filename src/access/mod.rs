@@ -12,6 +12,6 @@ mod password;
 mod rules;
 
 pub use embedded::changes_access;
-pub use error::{AccessError, Denied};
+pub use error::Denied;
 pub use list::{AccessList, UserId, UserSpec};
 pub use logins::Logins;

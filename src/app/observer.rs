@@ -281,7 +281,6 @@ impl Observer {
             slow: self.slow(),
             shards: self.shards(),
             tracked_keys: number("tracking_total_keys"),
-            backing_memory: number("used_memory").zip(number("maxmemory")),
             backing_policy: policy,
             failing_watchers: watchers
                 .filter_map(|report| Some((report.name.to_string(), report.error?)))

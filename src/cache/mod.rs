@@ -45,6 +45,5 @@ pub use commands::CacheFamily;
 pub use entry::Waiter;
 pub use fill::{Brought, Deliver, Filler, Wanted};
 pub use guard::Guard;
-pub use lease::Lease;
 pub use mutant::{Mutant, is_active};
 pub use store::{Cache, Lookup, Query};

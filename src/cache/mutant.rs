@@ -3,6 +3,10 @@
 //! Only a build with the feature `mutants` has them; the name comes from the variable `MUTANT`.
 
 /// One broken rule.
+#[cfg_attr(
+    not(feature = "mutants"),
+    expect(dead_code, reason = "some are asked for in builds that have them only")
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
     /// Fill links track with `NOLOOP`.

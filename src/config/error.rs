@@ -66,12 +66,7 @@ pub(super) struct Problems(Vec<Problem>);
 
 // === impl ConfigError ===
 
-impl ConfigError {
-    /// Returns the problems in the order in which they were found; there is at least one.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
-}
+impl ConfigError {}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

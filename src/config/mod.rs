@@ -54,22 +54,21 @@ pub use endpoint::{Address, Endpoint};
 pub use environment::environment;
 pub use error::{ConfigError, Problem};
 pub use fleet::{FleetSettings, InfoMode};
-pub use fleet_targets::{FileTargets, FleetTargets, LocalRule, LocalTargets, TargetPath};
+pub use fleet_targets::{FileTargets, FleetTargets, LocalTargets, TargetPath};
 pub use gateway::GatewaySettings;
 pub use http::Http;
 pub use limits::{Limits, Timeouts};
 pub use listen::ListenAddr;
 pub use load::{Source, is_named, load};
-pub use meant_for::{AddressPattern, Meant, MeantFor};
+pub use meant_for::{Meant, MeantFor};
 pub use model::{Config, LogFormat};
 pub use secret::Secret;
 pub use sentinel::SentinelSet;
 pub use services::{
-    InstancesSpec, MetaInfo, PollMethod, Polling, Priority, ServerUrl, ServiceSpec, Services,
-    ServicesError,
+    InstancesSpec, MetaInfo, PollMethod, Polling, Priority, ServerUrl, Services, ServicesError,
 };
 pub use slowlog::SlowlogSettings;
-pub use targets::{TargetFormat, TargetSpec, TargetsError, read_targets};
+pub use targets::{TargetFormat, TargetSpec, read_targets};
 pub use tls::{ServerTls, Tls};
 pub use tracked_service::TrackedService;
 pub use upstream::{OnLoss, Upstream};

@@ -256,7 +256,7 @@ mod tests {
         let watch = Watch {
             group: "g".to_owned(),
             service: None,
-            index: crate::discovery::Index::ZERO,
+            index: crate::discovery::index::Index::ZERO,
             timeout: None,
         };
         let waiting = watched(discovery, watch, None, Proto::Resp3);

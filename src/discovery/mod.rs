@@ -30,8 +30,7 @@ mod watch;
 
 pub use commands::DiscoveryFamily;
 pub use error::DiscoveryError;
-pub use index::Index;
 pub use json::ServiceFilter;
-pub use model::{Node, NodeAddr, NodeList, NodeState};
+pub use model::{Node, NodeList, NodeState};
 pub use service::Discovery;
 pub use watch::Subscription;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::error::DiscoveryError;
-use super::model::NodeList;
 use super::store::Store;
 use super::watch::{Subject, Subscription, Watches};
 use crate::metrics::Exposition;
@@ -27,23 +26,6 @@ impl Discovery {
         runtime.spawn(Arc::clone(store.presence()).keep());
         let watches = Watches::new(Arc::clone(&store), runtime.clone());
         Arc::new(Discovery { store, watches })
-    }
-
-    /// The nodes of a service by name: the live ones, and those that have lapsed and are kept.
-    /// None for a service that is not known.
-    ///
-    /// # Errors
-    /// When the backing cannot be asked.
-    pub async fn nodes(&self, group: &str, service: &str) -> Result<NodeList, DiscoveryError> {
-        self.store.nodes(group, Some(service)).await
-    }
-
-    /// The services of a group that are registered or have nodes, sorted.
-    ///
-    /// # Errors
-    /// When the backing cannot be asked.
-    pub async fn services(&self, group: &str) -> Result<Vec<String>, DiscoveryError> {
-        self.store.services(group).await
     }
 
     /// Writes the metrics of what is watched here. Does not ask the backing.

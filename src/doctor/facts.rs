@@ -41,8 +41,6 @@ pub struct Facts {
     pub shards: Vec<ShardFacts>,
     /// Keys in the backing's tracking table.
     pub tracked_keys: Option<u64>,
-    /// Memory of the backing, and how much it may have (0: any).
-    pub backing_memory: Option<(u64, u64)>,
     /// What the backing does when its memory is full.
     pub backing_policy: Option<String>,
     /// Watchers that cannot tell their targets, with why.

@@ -7,7 +7,7 @@ mod rules;
 mod services;
 
 pub use facts::{Facts, ShardFacts, StuckMethod};
-pub use rules::{Finding, RULES, Rule, Severity};
+pub use rules::{Finding, RULES, Severity};
 
 /// What is said when nothing deserves attention.
 pub const ALL_WELL: &str = "All is well: nothing deserves attention.";

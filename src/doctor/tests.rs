@@ -17,7 +17,6 @@ fn healthy() -> Facts {
         forward_p99_ms: 0.4,
         shards: vec![shard("live")],
         tracked_keys: Some(1000),
-        backing_memory: Some((1, 0)),
         instances_down: (0, 3),
         ..Facts::default()
     }

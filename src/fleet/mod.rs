@@ -41,11 +41,11 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 pub use commands::ShardFamily;
-pub use interval::{backoff, next_interval};
 pub use json::ShardFilter;
 pub use poller::PollStats;
 pub use shard::{Latest, Role, Shard, State, Status};
-pub use snapshot::{Snapshot, Wanted};
+#[cfg(test)]
+pub use snapshot::Snapshot;
 pub use table::{Shards, Table};
 pub use target::{Credentials, MAX_TARGETS, Target, check_id, parse_addr};
 

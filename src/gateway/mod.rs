@@ -45,5 +45,4 @@ pub use commands::GatewayFamily;
 pub use connect::Connector;
 pub use listener::{GatewayListener, Running};
 pub use shared::Gateway;
-pub use stats::{InstanceStats, PollStats, ServiceStats};
 pub use watch::{Nodes, follow_file};

@@ -33,7 +33,7 @@ pub use access::{Guard, Rules, Sight};
 pub use api::{Api, ApiPage};
 pub use inventory::{Asked, Inventory, PageError};
 pub use json::JsonSource;
-pub use keys::{KeyClient, OpenKeyClient};
+pub use keys::KeyClient;
 pub use listener::HttpListener;
 pub use overview::OverviewPart;
 pub use pages::{Sources, WriteMetrics};

@@ -8,5 +8,5 @@ mod report;
 mod times;
 
 pub use histogram::Counts;
-pub use report::{Latency, Line};
+pub use report::Latency;
 pub use times::{Kind, Times};

@@ -20,31 +20,3 @@ impl Proto {
         }
     }
 }
-
-/// Classifies a reply by its first byte, as far as a relay has to know.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum ReplyKind {
-    /// An error: `-` or `!`.
-    Error,
-    /// A push, which answers no request: `>`.
-    Push,
-    /// An attribute, in front of the reply that it describes: `|`.
-    Attribute,
-    /// Any other reply.
-    Plain,
-}
-
-impl ReplyKind {
-    /// Classifies the reply that starts with `first`.
-    ///
-    /// Does not tell whether `first` is a type byte at all: the scanner does.
-    #[must_use]
-    pub const fn of(first: u8) -> Self {
-        match first {
-            b'-' | b'!' => Self::Error,
-            b'>' => Self::Push,
-            b'|' => Self::Attribute,
-            _ => Self::Plain,
-        }
-    }
-}

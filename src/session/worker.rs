@@ -81,10 +81,15 @@ pub enum Socket {
 
 /// What the sessions of one worker share. Lives on one thread.
 pub(crate) struct Worker {
+    /// Its number, from 0.
     pub(crate) index: usize,
+    /// What all workers share.
     pub(crate) shared: Arc<Shared>,
+    /// Connections to the backing for one client at a time.
     pub(crate) pool: Rc<PinnedPool>,
+    /// Buffers that its sessions take turns with.
     pub(crate) scratch: Scratch,
+    /// Whether the server is stopping.
     pub(crate) draining: Cell<bool>,
     /// The cache, unless it is off.
     pub(crate) cache: Option<Arc<Cache>>,
@@ -266,6 +271,7 @@ impl Worker {
         self.settings.borrow().generation
     }
 
+    /// What this worker counts.
     pub(crate) fn stats(&self) -> &WorkerStats {
         &self.shared.stats[self.index]
     }
@@ -275,10 +281,12 @@ impl Worker {
         self.sessions.borrow().get(&session).cloned()
     }
 
+    /// Whether a client of this worker has been in this database.
     pub(crate) fn has_database(&self, db: u32) -> bool {
         self.databases.borrow().contains(&db)
     }
 
+    /// Says that a client of this worker is in this database.
     pub(crate) fn note_database(&self, db: u32) {
         self.databases.borrow_mut().insert(db);
     }

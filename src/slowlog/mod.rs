@@ -86,12 +86,6 @@ impl SlowLog {
         self.entries.lock().len()
     }
 
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Forgets all; ids go on.
     pub fn clear(&self) {
         self.entries.lock().clear();
@@ -124,7 +118,7 @@ mod tests {
         assert_eq!(log.len(), 1);
         assert!(!log.wants(Duration::from_secs(9)));
         log.clear();
-        assert!(log.is_empty());
+        assert_eq!(log.len(), 0);
         note(&log, "d");
         assert_eq!(log.newest(9)[0].id, 3);
     }

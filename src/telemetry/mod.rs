@@ -2,7 +2,7 @@
 
 mod recent;
 
-pub use recent::{Line, recent};
+pub use recent::recent;
 
 use crate::config::LogFormat;
 use std::{

@@ -133,10 +133,4 @@ impl DirectConn {
         }
         Ok(reply)
     }
-
-    /// Whether the server has closed its side.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.stream.is_closed_by_peer()
-    }
 }

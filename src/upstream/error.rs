@@ -88,10 +88,12 @@ impl UpstreamError {
         }
     }
 
+    /// A connection that broke.
     pub(crate) fn lost(error: &io::Error) -> Self {
         UpstreamError::Lost(error.to_string())
     }
 
+    /// A connection that the other side ended.
     pub(crate) fn closed() -> Self {
         UpstreamError::Lost("closed by the backing".to_owned())
     }

@@ -166,11 +166,6 @@ impl Link {
         }
     }
 
-    /// Whether both are the same link.
-    pub fn is(&self, other: &Link) -> bool {
-        Rc::ptr_eq(&self.inner, &other.inner)
-    }
-
     /// Whether one more batch may be pushed; when not, `cx` is woken once it may.
     pub fn poll_room(&self, cx: &Context<'_>) -> bool {
         let mut inner = self.inner.borrow_mut();
@@ -273,11 +268,6 @@ impl Link {
         if let Some(task) = inner.task.take() {
             task.wake();
         }
-    }
-
-    /// Whether its worker gave it up.
-    pub fn is_closed(&self) -> bool {
-        matches!(self.inner.borrow().state, LinkState::Closed)
     }
 
     /// Handles that sessions hold, besides the worker's and the task's.

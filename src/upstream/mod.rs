@@ -35,12 +35,12 @@ pub use fill_link::{
     Fence, Fetch, FetchFields, FetchRead, FillEvents, FillLink, Tracking, spawn_fill_link,
 };
 pub(crate) use frame_reader::{FrameReader, Frames, Turn};
-pub use link::{Failure, Link, LinkLimits, ReplySink, Retryable, Share, SlowReply, Ticket, Weigh};
+pub use link::{Failure, Link, LinkLimits, ReplySink, Retryable, Share, SlowReply, Ticket};
 pub use link_key::LinkKey;
 pub use link_task::{Scratch, spawn_link};
 pub use pool::{PinnedCount, PinnedPool, PooledConn};
 pub use server_hello::ServerHello;
 pub use swap_watch::SwapWatch;
 pub use tls::client_connector;
-pub use topology::{HOME, Node, NodeId, Topology};
+pub use topology::{HOME, NodeId, Topology};
 pub(crate) use write_buf::WriteBuf;

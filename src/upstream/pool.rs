@@ -204,9 +204,4 @@ impl PinnedPool {
         let stays = |idle: &Idle| topology.node(idle.conn.key.node).is_some();
         self.idle.borrow_mut().retain(stays);
     }
-
-    /// Closes all idle connections.
-    pub fn clear(&self) {
-        self.idle.borrow_mut().clear();
-    }
 }

@@ -4,7 +4,8 @@
 //! (RESP2) and to `COMMAND GETKEYSANDFLAGS`; `command-6.0.resp` is a small table in the shape and
 //! spelling of Redis 6.0.
 
-use crate::command::{Table, TableError};
+use crate::command::Table;
+use crate::command::table::TableError;
 use crate::resp::{ArgVec, Value, parse_reply};
 
 /// The reply of 7.0.15.

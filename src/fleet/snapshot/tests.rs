@@ -71,7 +71,7 @@ fn sections_are_those_that_redis_shows() {
 #[test]
 fn the_text_is_byte_for_byte_the_servers() {
     for snapshot in [redis(), sentinel()] {
-        let whole = std::str::from_utf8(snapshot.text())
+        let whole = std::str::from_utf8(&snapshot.text)
             .expect("text")
             .to_owned();
         assert_eq!(write(&snapshot, "everything"), whole);
