@@ -6,6 +6,7 @@ mod behind;
 mod bound;
 mod family;
 mod gateway;
+mod listed;
 mod listening;
 mod nodes;
 mod observer;

@@ -1,5 +1,7 @@
 //! The rules of the house, held against the source files themselves.
 
+mod circles;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::family::newest;
+use super::listed::{buses, groups};
 use super::observer::{FIGURES, Observer, now_ms};
-use super::pages::{buses, groups};
 use super::shards::ShardRows;
 use crate::bus::Hub;
 use crate::command::Rights;

@@ -3,8 +3,8 @@
 //! Used for commands that Respite has no rule of its own for: modules and newer servers.
 //! The algorithm is `getKeysUsingKeySpecs` of Redis' db.c.
 
-use super::key_rules::{KeyAccess, Span};
-use super::keys::{KeyRef, Seen};
+use super::key_ref::{KeyRef, Seen, lenient_count, visit_positions};
+use super::key_span::{KeyAccess, Span};
 use super::reading::{field, strings};
 use crate::resp::{Args, Value};
 
@@ -101,7 +101,7 @@ impl KeySpec {
     pub(super) fn visit<'a>(&self, args: Args<'a>, each: &mut impl FnMut(KeyRef<'a>)) -> Seen {
         match self.find(args) {
             Found::Keys { first, last, step } => {
-                super::keys::visit_positions(args, first, last, step, self.access, each);
+                visit_positions(args, first, last, step, self.access, each);
                 if self.incomplete {
                     Seen::Declared
                 } else {
@@ -143,7 +143,7 @@ impl KeySpec {
                 let count = usize::try_from(first.saturating_add(at))
                     .ok()
                     .and_then(|at| args.get(at))
-                    .map(super::keys::lenient_count);
+                    .map(lenient_count);
                 let Some(count) = count else {
                     return Found::Unknown;
                 };

@@ -4,7 +4,8 @@
 //! Where keys are is in [`super::keys`].
 
 use super::effects::Effects;
-use super::keys::{Seen, each_key};
+use super::key_ref::Seen;
+use super::keys::each_key;
 use super::row::Row;
 use crate::resp::Args;
 

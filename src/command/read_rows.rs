@@ -5,17 +5,31 @@
 
 use super::builtin::handling_of;
 use super::flags::{Categories, Flags};
-use super::key_rules::{Keys, span, static_rule};
+use super::key_rules::{Keys, static_rule};
+use super::key_span::span;
 use super::key_spec::KeySpec;
 use super::reading::{small_int, strings};
 use super::row::{Handling, Pin, Row};
-use super::table::TableError;
 use crate::resp::Value;
 
 // Positions in an entry of Redis 7.
 const TIPS_AT: usize = 7;
 const SPECS_AT: usize = 8;
 const SUBCOMMANDS_AT: usize = 9;
+
+/// Why a reply to `COMMAND` is no table.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TableError {
+    /// The backing answered with an error: its text.
+    #[error("the backing refused COMMAND: {0}")]
+    Refused(String),
+    /// The reply is no array.
+    #[error("the reply to COMMAND is not an array")]
+    NotAnArray,
+    /// A value in it does not describe a command.
+    #[error("a value in the reply to COMMAND does not describe a command")]
+    NotAnEntry,
+}
 
 /// The tips that say that a command is for all nodes of a cluster.
 const FOR_ALL: [&str; 2] = ["request_policy:all_nodes", "request_policy:all_shards"];

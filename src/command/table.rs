@@ -11,7 +11,7 @@ use super::effects::Effects;
 use super::flags::Flags;
 use super::lower::{Lower, ShortName};
 use super::own::OwnRow;
-use super::read_rows::read_row;
+use super::read_rows::{TableError, read_row};
 use super::reply::EntryLen;
 use super::row::{Handling, Row};
 use super::shipped;
@@ -28,20 +28,6 @@ pub struct Table {
 
 /// The commands that Redis is known to have.
 static SHIPPED: LazyLock<Table> = LazyLock::new(|| Table::of(shipped::rows()));
-
-/// Why a reply to `COMMAND` is no table.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum TableError {
-    /// The backing answered with an error: its text.
-    #[error("the backing refused COMMAND: {0}")]
-    Refused(String),
-    /// The reply is no array.
-    #[error("the reply to COMMAND is not an array")]
-    NotAnArray,
-    /// A value in it does not describe a command.
-    #[error("a value in the reply to COMMAND does not describe a command")]
-    NotAnEntry,
-}
 
 impl Table {
     /// Makes the table of the commands that Redis is known to have, for the time before the backing

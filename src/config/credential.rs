@@ -26,7 +26,7 @@ impl Credential {
         if raw.user.is_empty() {
             problems.invalid(key("user"), "must not be empty");
         }
-        let file = super::validate::path(&raw.password_file);
+        let file = super::lists::path(&raw.password_file);
         let password = match (&file, raw.password.expose().is_empty()) {
             (Some(file), true) => read(file).unwrap_or_else(|reason| {
                 problems.invalid(key("password_file"), reason);

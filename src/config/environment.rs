@@ -57,14 +57,6 @@ pub(super) fn apply(
     }
 }
 
-/// Splits a list in one string at its commas.
-pub(super) fn split_list(text: &str) -> Vec<String> {
-    if text.trim().is_empty() {
-        return Vec::new();
-    }
-    text.split(',').map(|item| item.trim().to_owned()).collect()
-}
-
 fn key_of(name: &str) -> Vec<String> {
     let name = name.strip_prefix(PREFIX).unwrap_or(name);
     let path: Vec<String> = name.split("__").map(str::to_ascii_lowercase).collect();

@@ -61,7 +61,7 @@ pub(super) fn validate(raw: &raw::Gateway, problems: &mut Problems) -> GatewaySe
     let bytes = |Size(bytes): Size| usize::try_from(bytes).unwrap_or(usize::MAX);
     GatewaySettings {
         listen,
-        services: super::validate::path(&raw.services),
+        services: super::lists::path(&raw.services),
         threads,
         connections,
         connect: raw.connect.0,

@@ -87,7 +87,7 @@ impl<'de> Deserialize<'de> for ListenList {
             _ => Err(de::Error::custom(HELP)),
         };
         match toml::Value::deserialize(deserializer)? {
-            toml::Value::String(text) => Ok(Self(super::environment::split_list(&text))),
+            toml::Value::String(text) => Ok(Self(super::lists::split(&text))),
             toml::Value::Array(list) => {
                 let list: Result<_, _> = list.into_iter().map(text).collect();
                 Ok(Self(list?))

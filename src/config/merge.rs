@@ -3,8 +3,8 @@
 //! It knows tables and keys, not what values mean.
 
 use super::{
-    environment::split_list,
     error::{Problem, Problems},
+    lists,
     raw::{CREDENTIAL_KEYS, LOCAL_RULE_KEYS, STATIC_KEYS, USER_KEYS},
 };
 use toml::{Table, Value};
@@ -133,7 +133,9 @@ pub(super) fn set(
             let reason = "can only be given in the file";
             return Err(SetError::Invalid(reason.to_owned()));
         }
-        Value::Array(_) => Value::Array(split_list(text).into_iter().map(Value::String).collect()),
+        Value::Array(_) => {
+            Value::Array(lists::split(text).into_iter().map(Value::String).collect())
+        }
         Value::Table(_) | Value::Float(_) | Value::Datetime(_) => return Err(SetError::Unknown),
     };
     let slot = lookup_mut(merged, path).ok_or(SetError::Unknown)?;
@@ -158,7 +160,7 @@ fn set_credential(merged: &mut Table, name: &str, field: &str, text: &str) -> Re
         .or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(credential) = credential {
         let value = match field {
-            "for" => Value::Array(split_list(text).into_iter().map(Value::String).collect()),
+            "for" => Value::Array(lists::split(text).into_iter().map(Value::String).collect()),
             _ => Value::String(text.to_owned()),
         };
         credential.insert(field.to_owned(), value);

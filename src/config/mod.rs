@@ -27,6 +27,7 @@ mod gateway;
 mod http;
 mod limits;
 mod listen;
+mod lists;
 mod load;
 mod meant_for;
 mod merge;

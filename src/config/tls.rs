@@ -1,6 +1,6 @@
 //! `[tls]`: the files that encrypted connections are set up from. They are read where they are used.
 
-use super::{error::Problems, raw, validate::path};
+use super::{error::Problems, lists::path, raw};
 use std::path::PathBuf;
 
 /// The certificates for both sides of Respite.

@@ -2,12 +2,9 @@
 
 use super::{
     Access, Config, Credential, Limits, ListenAddr, LogFormat, OnLoss, Timeouts, Tls, Upstream,
-    bus, cache, error::Problems, fleet, fleet_targets, gateway, http, raw, slowlog,
+    bus, cache, error::Problems, fleet, fleet_targets, gateway, http, lists::path, raw, slowlog,
 };
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::PathBuf,
-};
+use std::collections::{BTreeMap, HashSet};
 
 /// More threads than any machine this runs on has cores.
 const MAX_WORKERS: usize = 1024;
@@ -86,11 +83,6 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         access,
         credentials,
     }
-}
-
-/// Reads a path of which the empty one means that there is none.
-pub(super) fn path(text: &str) -> Option<PathBuf> {
-    (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
 fn some(text: String) -> Option<String> {

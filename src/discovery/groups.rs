@@ -6,17 +6,12 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::{FromRedisValue, Value};
 
 use super::error::DiscoveryError;
 use super::keys::GROUPS;
 use super::scripts::Scripts;
-use super::store::Store;
 use crate::upstream::ControlLink;
-
-/// How many groups are asked at the same time whether they have anything in them.
-const AT_ONCE: usize = 64;
 
 /// The list in the backing.
 #[derive(Debug)]
@@ -36,30 +31,22 @@ impl Groups {
         Ok(())
     }
 
-    /// The groups with something in them, sorted.
-    pub(super) async fn existing(&self, store: &Store) -> Result<Vec<String>, DiscoveryError> {
+    /// The groups that were entered, each with its entry.
+    pub(super) async fn entered(&self) -> Result<Vec<(String, String)>, DiscoveryError> {
         let mut all = redis::cmd("ZRANGE");
         all.arg(GROUPS).arg(0).arg(-1).arg("WITHSCORES");
-        let listed = read(self.link.command(&all).await?)?;
-        let asked = stream::iter(listed)
-            .map(|(group, entry)| async move {
-                if store.tick(&group).await?.exists {
-                    return Ok(Some(group));
-                }
-                let args = [group, entry];
-                let off = self
-                    .link
-                    .script(&self.scripts.unlist_group, &[GROUPS], &args);
-                off.await?;
-                Ok::<_, DiscoveryError>(None)
-            })
-            .buffer_unordered(AT_ONCE);
-        let mut existing: Vec<String> = asked
-            .try_filter_map(async |group| Ok(group))
-            .try_collect()
-            .await?;
-        existing.sort_unstable();
-        Ok(existing)
+        read(self.link.command(&all).await?)
+    }
+
+    /// Takes a group off that has nothing in it, unless it was entered again meanwhile.
+    pub(super) async fn take_off(
+        &self,
+        group: String,
+        entry: String,
+    ) -> Result<(), DiscoveryError> {
+        let script = &self.scripts.unlist_group;
+        self.link.script(script, &[GROUPS], &[group, entry]).await?;
+        Ok(())
     }
 }
 

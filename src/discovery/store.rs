@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::Value;
 use tracing::debug;
 
@@ -22,6 +23,9 @@ use crate::upstream::{ControlLink, ControlScript};
 /// How often an operation is begun again because this Respite had not been there. One that was
 /// frozen needs two.
 const ATTEMPTS: usize = 4;
+
+/// How many groups are asked at the same time whether they have anything in them.
+const GROUPS_AT_ONCE: usize = 64;
 
 /// The operations on the groups.
 #[derive(Debug)]
@@ -216,9 +220,23 @@ impl Store {
         Ok(services)
     }
 
-    /// The groups that have services, sorted.
+    /// The groups with something in them, sorted.
     pub(super) async fn groups(&self) -> Result<Vec<String>, DiscoveryError> {
-        self.groups.existing(self).await
+        let asked = stream::iter(self.groups.entered().await?)
+            .map(|(group, entry)| async move {
+                if self.tick(&group).await?.exists {
+                    return Ok(Some(group));
+                }
+                self.groups.take_off(group, entry).await?;
+                Ok::<_, DiscoveryError>(None)
+            })
+            .buffer_unordered(GROUPS_AT_ONCE);
+        let mut existing: Vec<String> = asked
+            .try_filter_map(async |group| Ok(group))
+            .try_collect()
+            .await?;
+        existing.sort_unstable();
+        Ok(existing)
     }
 
     pub(super) async fn deregister(

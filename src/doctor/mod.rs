@@ -3,6 +3,7 @@
 //! Not here: where the facts come from.
 
 mod facts;
+mod naming;
 mod rules;
 mod services;
 

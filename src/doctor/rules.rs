@@ -1,6 +1,7 @@
 //! The rules: one table, a test each.
 
 use super::facts::{Facts, ShardFacts};
+use super::naming::{brief, names};
 use super::services::{calls_stuck, instances_down, services_down};
 
 /// How bad it is.
@@ -42,9 +43,6 @@ const FEW_READS: f64 = 10.0;
 const TRACKING_TABLE: u64 = 1_000_000;
 /// Bytes that a replica may be behind without a word.
 const LAG_BYTES: u64 = 16 * 1024 * 1024;
-/// So many names are said, the rest is counted.
-const NAMES: usize = 3;
-
 /// All rules.
 pub const RULES: &[Rule] = &[
     Rule {
@@ -192,37 +190,6 @@ fn bytes(bytes: u64) -> String {
         b if b >= 1048576.0 => format!("{:.1} MiB", b / 1048576.0),
         b if b >= 1024.0 => format!("{:.1} KiB", b / 1024.0),
         b => format!("{b:.0} bytes"),
-    }
-}
-
-/// Some names, and how many more there are.
-pub(super) fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
-    let all: Vec<&str> = all.collect();
-    let more = all.len().saturating_sub(NAMES);
-    let first: Vec<String> = all
-        .iter()
-        .take(NAMES)
-        .map(|name| format!("'{}'", brief(name)))
-        .collect();
-    let first = first.join(", ");
-    if more == 0 {
-        first
-    } else {
-        format!("{first} and {more} more")
-    }
-}
-
-/// A name in one line.
-fn brief(name: &str) -> String {
-    let cut: String = name
-        .chars()
-        .take(80)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if name.chars().nth(80).is_some() {
-        format!("{cut}…")
-    } else {
-        cut
     }
 }
 

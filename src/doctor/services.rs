@@ -1,7 +1,7 @@
 //! The rules about what is behind the gateway and on the bus.
 
 use super::facts::Facts;
-use super::rules::names;
+use super::naming::names;
 
 pub(super) fn services_down(facts: &Facts) -> Option<String> {
     (!facts.services_down.is_empty()).then(|| {

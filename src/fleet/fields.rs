@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Fleet;
-use super::commands::{Words, unknown_option};
 use super::info::{check_age, no_shard, not_ready};
 use super::list::{AT_ONCE, Turn, begin};
 use super::shard::{Shard, State, Status};
+use super::words::{Words, unknown_option};
 use crate::command::{Answer, Call};
 use crate::config::FleetSettings;
 use crate::resp::{Glob, LONG_PATTERN, MOST_PATTERN, Proto, ReplyWriter};

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 
 use super::Fleet;
-use super::commands::{Words, unknown_option};
 use super::shard::{Shard, State, Status};
+use super::words::{Words, unknown_option};
 use crate::command::{Answer, Call, Pending};
 use crate::config::FleetSettings;
 use crate::resp::{Glob, Proto, ReplyWriter};

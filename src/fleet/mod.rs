@@ -32,6 +32,7 @@ mod standing;
 mod table;
 mod target;
 pub mod watcher;
+mod words;
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;

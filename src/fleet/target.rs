@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::config::{Credential, Endpoint, Meant};
 
+/// So many labels has a shard at most.
+pub(super) const MOST_LABELS: usize = 64;
+
 /// The most shards that are tracked, all sources together.
 pub const MAX_TARGETS: usize = 100_000;
 

@@ -14,13 +14,13 @@ use super::body::Watched;
 use super::headers;
 use super::instance::{InFlight, Instance, clock_ms};
 use super::path::{self, Ambiguous};
+use super::place::Place;
 use super::pool::{Lent, Pool};
 use super::prepare::Prepared;
 use super::reply::{ReplyBody, Streaming, Trouble};
 use super::service::{Service, count};
 use super::shared::Gateway;
 use super::upgrade;
-use super::worker::Place;
 
 /// Instances that are tried because others could not be connected to.
 const MOST_CONNECTS: usize = 10;

@@ -17,8 +17,8 @@ use super::body::{Progress, RequestBody, Watched};
 use super::headers;
 use super::instance::Instance;
 use super::path::{self, Ambiguous};
+use super::place::Place;
 use super::reply::Trouble;
-use super::worker::Place;
 
 /// A request to be forwarded.
 pub(super) struct Prepared {

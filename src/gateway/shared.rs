@@ -13,9 +13,9 @@ use tokio::task::AbortHandle;
 use super::catalog::Catalog;
 use super::connect::Connector;
 use super::instance::Instance;
+use super::nodes::Nodes;
 use super::probe;
 use super::service::Service;
-use super::watch::{Nodes, follow_nodes};
 use crate::config::{GatewaySettings, InstancesSpec, Polling, ServerUrl, Services};
 
 /// Polls at the same time.
@@ -175,6 +175,32 @@ impl Gateway {
             task: self.control.spawn(following).abort_handle(),
         };
         followers.insert(service.name.clone(), follower);
+    }
+}
+
+/// Keeps the instances of a service to the nodes that are discovered.
+async fn follow_nodes(
+    gateway: Arc<Gateway>,
+    service: Arc<Service>,
+    mut nodes: tokio::sync::watch::Receiver<Vec<String>>,
+    polling: Polling,
+) {
+    loop {
+        let addresses = nodes.borrow_and_update().clone();
+        let mut wanted = Vec::with_capacity(addresses.len());
+        for address in &addresses {
+            match address.parse::<ServerUrl>() {
+                Ok(url) => wanted.push((url, polling.clone())),
+                Err(why) => tracing::warn!(
+                    "gateway: a node of service {}: \"{address}\" {why}",
+                    service.name
+                ),
+            }
+        }
+        gateway.set_instances(&service, &wanted);
+        if nodes.changed().await.is_err() {
+            return;
+        }
     }
 }
 

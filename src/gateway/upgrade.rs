@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::body::Progress;
 use super::instance::InFlight;
-use super::worker::Place;
+use super::place::Place;
 
 /// Passes bytes between a client and an instance until both have ended, or none has passed either way
 /// for `idle`. So long the request counts as in flight and the connection as one of the client's.

@@ -20,6 +20,7 @@ use tracing::{debug, error};
 
 use super::connect::BUFFER_BYTES;
 use super::forward::Forwarder;
+use super::place::{Left, Place};
 use super::shared::Gateway;
 
 /// How often idle connections to instances are looked at.
@@ -171,17 +172,4 @@ async fn serve(
     }
     connection.as_mut().graceful_shutdown();
     Ok(connection.await?)
-}
-
-/// A connection's place among all: it is free when the connection has ended, and when what it has switched
-/// to has.
-pub(super) type Place = Arc<(Left, OwnedSemaphorePermit)>;
-
-/// Takes a connection off its thread's count, however it ends.
-pub(super) struct Left(Arc<AtomicUsize>);
-
-impl Drop for Left {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

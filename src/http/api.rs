@@ -9,9 +9,9 @@ use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::json;
 
 use super::access::Sight;
+use super::answers::{error, no_page};
 use super::inventory::{Asked, PageError};
 use super::overview::{OverviewPart, compose};
-use super::pages::{error, no_page};
 use super::pieces::{Part, body, piece};
 use super::query::{between, query};
 use crate::history::Step;

@@ -6,8 +6,8 @@ use axum::http::Uri;
 use axum::response::Response;
 
 use super::access::Sight;
+use super::answers::no_page;
 use super::inventory::{Asked, Inventory, PageError};
-use super::pages::no_page;
 use super::pieces::json;
 use super::query::{between, is_set, query};
 

@@ -6,8 +6,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::answers::{error, no_page};
 use super::inventory::Inventory;
-use super::pages::{error, no_page};
 use super::pieces::json;
 use super::query::{all, between, query};
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;

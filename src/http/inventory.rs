@@ -5,7 +5,7 @@ use axum::response::Response;
 use futures_util::future::BoxFuture;
 
 use super::access::Sight;
-use super::pages::error;
+use super::answers::error;
 use super::pieces::{Chunks, Part};
 
 /// Why a page is not given; the text says what is wrong.

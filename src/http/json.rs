@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 
-use super::pages::error;
+use super::answers::error;
 use super::pieces::{Chunks, Part, body, json, piece};
 use super::query::query;
 

@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
 use super::access::{Login, Viewer, login};
-use super::pages::{error, json_response, unauthorized};
+use super::answers::{error, json_response, unauthorized};
 use super::query::query;
 use crate::resp::{parse_reply, write_command};
 

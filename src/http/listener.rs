@@ -16,7 +16,8 @@ use tower_service::Service;
 use tracing::{debug, warn};
 
 use super::access::{Guard, is_free};
-use super::pages::{Sources, routes, too_many};
+use super::answers::too_many;
+use super::pages::{Sources, routes};
 use super::places::{Place, Places};
 use crate::config::ListenAddr;
 

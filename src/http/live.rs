@@ -14,9 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::access::{Guard, Sight};
+use super::answers::error;
 use super::api::Api;
 use super::overview::{OverviewPart, compose};
-use super::pages::error;
 
 /// So many readers at a time, of the connections of the listener.
 const MOST: usize = 64;

@@ -12,6 +12,7 @@
 //! What the pages show comes from [`Sources`]: this component knows nothing of who has it.
 
 mod access;
+mod answers;
 mod api;
 mod backing;
 mod fleet;

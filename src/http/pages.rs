@@ -1,19 +1,20 @@
-//! The routes, the index, and the answers that all pages share.
+//! The routes and the index.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
-use axum::http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRef, Request, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::access::{Guard, Refused, Sight, Viewer};
+use super::answers::{error, no_page, unauthorized};
 use super::api::{self, Api};
 use super::inventory::Inventory;
 use super::json::{self, JsonSource};
@@ -21,7 +22,7 @@ use super::keys::{Keys, OpenKeyClient};
 use super::live::Live;
 use super::pieces::{body, piece, pieces};
 use super::rules::{Rule, rule};
-use super::session::{self, Sessions};
+use super::session::{self, Door, Sessions};
 use super::{backing, fleet, page};
 use crate::command::{Rights, Table};
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Exposition};
@@ -89,14 +90,24 @@ pub struct Sources {
 }
 
 #[derive(Clone)]
-pub(super) struct Pages {
-    pub(super) guard: Arc<Guard>,
-    pub(super) sessions: Arc<Sessions>,
+struct Pages {
+    guard: Arc<Guard>,
+    sessions: Arc<Sessions>,
     sources: Arc<Sources>,
     keys: Keys,
     live: Arc<Live>,
 }
 
+impl FromRef<Pages> for Door {
+    fn from_ref(pages: &Pages) -> Self {
+        Door {
+            guard: Arc::clone(&pages.guard),
+            sessions: Arc::clone(&pages.sessions),
+        }
+    }
+}
+
+/// The pages, with what lets requests in.
 pub(super) fn routes(guard: Arc<Guard>, sources: Sources) -> Router {
     let pages = Pages {
         keys: Keys::new(Arc::clone(&sources.keys)),
@@ -294,39 +305,4 @@ async fn key(
     headers: HeaderMap,
 ) -> Response {
     pages.keys.get(&uri, viewer, &headers, peer).await
-}
-
-pub(super) fn json_response(status: StatusCode, value: &Value) -> Response {
-    let json = [(CONTENT_TYPE, "application/json")];
-    (status, json, format!("{value}\n")).into_response()
-}
-
-/// The answer to what cannot be: `{"error": "…"}`.
-pub(super) fn error(status: StatusCode, text: &str) -> Response {
-    json_response(status, &json!({ "error": text }))
-}
-
-pub(super) fn no_page() -> Response {
-    error(StatusCode::NOT_FOUND, "there is no such page")
-}
-
-/// The answer of the reserve of connections to everything but `/health` and `/ready`.
-pub(super) fn too_many() -> Response {
-    let text = "too many connections: all of them wait for an answer";
-    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, text);
-    let close = HeaderValue::from_static("close");
-    response.headers_mut().insert(CONNECTION, close);
-    response
-}
-
-/// Asks for a login. Not by name where a page's script asks: its browser would open a window of its own.
-pub(super) fn unauthorized(asked: &HeaderMap) -> Response {
-    let mut response = error(StatusCode::UNAUTHORIZED, "a login is needed");
-    let accept = asked.get(ACCEPT).map(HeaderValue::as_bytes);
-    if matches!(accept, Some(b"application/json" | b"text/event-stream")) {
-        return response;
-    }
-    let scheme = HeaderValue::from_static("Basic realm=\"respite\", charset=\"UTF-8\"");
-    response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
-    response
 }

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, State};
@@ -15,8 +16,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use parking_lot::Mutex;
 
-use super::access::Refused;
-use super::pages::{Pages, error};
+use super::access::{Guard, Refused};
+use super::answers::error;
 use crate::random;
 
 /// The name of the cookie.
@@ -38,6 +39,13 @@ struct Open {
     id: String,
     authorization: HeaderValue,
     since: Instant,
+}
+
+/// What a login goes through.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) guard: Arc<Guard>,
+    pub(super) sessions: Arc<Sessions>,
 }
 
 impl Sessions {
@@ -102,7 +110,7 @@ impl Sessions {
 
 /// `user=…&password=…`: without a user the password is the token.
 pub(super) async fn log_in(
-    State(pages): State<Pages>,
+    State(door): State<Door>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     form: String,
@@ -124,7 +132,7 @@ pub(super) async fn log_in(
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, login.clone());
     // As any page is judged; the name by which the server was called has been looked at.
-    match pages.guard.admit(&Uri::from_static("/"), &headers, peer) {
+    match door.guard.admit(&Uri::from_static("/"), &headers, peer) {
         Ok(_) => {}
         Err(Refused::Wrong(wait)) => {
             tokio::time::sleep(wait).await;
@@ -133,7 +141,7 @@ pub(super) async fn log_in(
         Err(Refused::Unknown) => return refused(),
         Err(refused) => return error(refused.status(), &refused.to_string()),
     }
-    let cookie = pages.sessions.open(login);
+    let cookie = door.sessions.open(login);
     (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
 }
 
@@ -143,8 +151,8 @@ fn refused() -> Response {
 }
 
 /// 204 when the request has the cookie of a session.
-pub(super) async fn is_open(State(pages): State<Pages>, headers: HeaderMap) -> Response {
-    if pages.sessions.is_open(&headers) {
+pub(super) async fn is_open(State(door): State<Door>, headers: HeaderMap) -> Response {
+    if door.sessions.is_open(&headers) {
         StatusCode::NO_CONTENT.into_response()
     } else {
         // Not an error: nobody has to log in here, or another way was taken.
@@ -152,8 +160,8 @@ pub(super) async fn is_open(State(pages): State<Pages>, headers: HeaderMap) -> R
     }
 }
 
-pub(super) async fn log_out(State(pages): State<Pages>, headers: HeaderMap) -> Response {
-    let cookie = pages.sessions.close(&headers);
+pub(super) async fn log_out(State(door): State<Door>, headers: HeaderMap) -> Response {
+    let cookie = door.sessions.close(&headers);
     (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
 }
 

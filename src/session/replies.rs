@@ -8,8 +8,10 @@
 //! [`BACKLOG`] waits for it, unless it has to send before it can read: then its requests are
 //! executed until `limits.client_output_bytes` wait.
 
+mod asked;
 mod ending;
 mod inner;
+mod noting;
 mod output;
 mod place;
 mod slow;
@@ -25,11 +27,12 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWrite;
 
+pub(crate) use self::asked::Asked;
+use self::asked::Sent;
 use self::output::Output;
 use self::place::{Fate, Place, Shown, Source};
 pub(crate) use self::slow::Slow;
-pub(crate) use self::timing::Asked;
-use self::timing::{Sent, Timing};
+use self::timing::Timing;
 pub(crate) use self::window::Asks;
 use self::window::Window;
 use crate::cache::Guard;

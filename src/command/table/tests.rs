@@ -1,5 +1,6 @@
 use super::*;
-use crate::command::key_rules::{Keys, Span};
+use crate::command::key_rules::Keys;
+use crate::command::key_span::Span;
 use crate::command::testdata::{REDIS_6_0, REDIS_7_0, parsed, table};
 use crate::command::{ArgKind, Categories, Channel, Handling, Local, OwnArg, Pin, arity_ok};
 use crate::resp::parse_reply;

@@ -5,7 +5,7 @@
 //! spelling of Redis 6.0.
 
 use crate::command::Table;
-use crate::command::table::TableError;
+use crate::command::read_rows::TableError;
 use crate::resp::{ArgVec, Value, parse_reply};
 
 /// The reply of 7.0.15.

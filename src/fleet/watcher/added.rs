@@ -11,8 +11,7 @@ use redis::Value;
 use tokio::sync::Mutex;
 
 use super::super::Settings;
-use super::super::commands::MOST_LABELS;
-use super::super::target::{Credentials, Target, parse_addr};
+use super::super::target::{Credentials, MOST_LABELS, Target, parse_addr};
 use super::{TargetSink, Watcher, Watching};
 use crate::random;
 use crate::upstream::{ControlError, ControlLink, ControlScript};

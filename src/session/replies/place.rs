@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::timing::{Asked, Sent};
+use super::asked::{Asked, Sent};
 use super::{Hold, Rewrite};
 use crate::cache::Guard;
 

@@ -2,16 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::Replies;
-use super::place::Place;
-use super::timing::{Asked, Timing};
-use crate::cache::{Brought, Wanted};
-use crate::upstream::{ReplySink, Share, SlowReply, Ticket};
+use crate::upstream::Share;
 
 /// Quicker ones are not worth a look.
 pub(super) const SLOW: Duration = Duration::from_millis(1);
 /// So many are remembered until they are written; further ones are not told of.
-const MOST: usize = 16;
+pub(super) const MOST: usize = 16;
 /// Of a request so many bytes are remembered: more than are shown.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -33,91 +29,4 @@ pub(crate) struct Slow {
 /// What is remembered of a request.
 pub(super) fn head(request: &[u8]) -> Box<[u8]> {
     request[..request.len().min(HEAD_BYTES)].into()
-}
-
-impl Replies {
-    /// Whether there are slow replies that the client has been sent.
-    #[inline]
-    pub(crate) fn has_slow(&self) -> bool {
-        let inner = self.inner.borrow();
-        !inner.timing.slow.is_empty() && inner.out.unwritten() == 0
-    }
-
-    /// Takes them.
-    pub(crate) fn take_slow(&self) -> Vec<Slow> {
-        std::mem::take(&mut self.inner.borrow_mut().timing.slow)
-    }
-
-    /// Brings what was fetched by a read.
-    pub(crate) fn deliver_fetched(&self, ticket: Ticket, wanted: Wanted<'_>, reply: &Brought<'_>) {
-        let asked = self.inner.borrow().asked_for(ticket);
-        match reply {
-            Brought::Small(reply) => self.deliver(ticket, reply, 1),
-            Brought::Large(reply) => {
-                let mut inner = self.inner.borrow_mut();
-                inner.window.measure(reply.len(), 1);
-                inner.deliver_shared(ticket, reply);
-            }
-        }
-        if let Some(asked) = asked.filter(|asked| asked.at.elapsed() >= SLOW) {
-            let mut get = Vec::new();
-            let request = wanted.request.unwrap_or_else(|| {
-                crate::resp::write_command(&mut get, &[b"GET", wanted.key]);
-                &get
-            });
-            self.note_slow(asked, asked.at, request);
-        }
-    }
-
-    /// Notes a command that may have taken long, worked on since `begun`.
-    pub(crate) fn note_slow(&self, asked: Asked, begun: Instant, request: &[u8]) {
-        let mut inner = self.inner.borrow_mut();
-        if asked.at.elapsed() >= SLOW {
-            inner.timing.note_slow(asked, begun, request, None);
-        }
-    }
-
-    /// What is remembered of a request that may turn out to be slow.
-    pub(crate) fn head(request: &[u8]) -> Box<[u8]> {
-        head(request)
-    }
-
-    pub(super) fn note_slow_reply(&self, ticket: Ticket, reply: SlowReply<'_>) {
-        let mut inner = self.inner.borrow_mut();
-        if let Some(asked) = inner.asked_for(ticket) {
-            inner
-                .timing
-                .note_slow(asked, reply.begun, reply.request, Some(reply.share));
-        }
-    }
-}
-
-impl super::Inner {
-    fn asked_for(&self, ticket: Ticket) -> Option<Asked> {
-        match &self.places[self.index(ticket)?] {
-            Place::Awaited { asked, .. } => Some(*asked),
-            _ => None,
-        }
-    }
-}
-
-impl Timing {
-    pub(super) fn note_slow(
-        &mut self,
-        asked: Asked,
-        begun: Instant,
-        request: &[u8],
-        share: Option<Share>,
-    ) {
-        // Waiting on purpose is not slow.
-        if asked.kind.is_some() && self.slow.len() < MOST {
-            self.slow.push(Slow {
-                request: head(request),
-                asked: asked.at,
-                begun: begun.max(asked.at),
-                came: Instant::now(),
-                share,
-            });
-        }
-    }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::asked::{Asked, Sent};
 use super::place::Place;
-use super::slow::{self, SLOW, Slow};
+use super::slow::{self, MOST, SLOW, Slow};
 use super::{Inner, Replies, Then};
 use crate::cache::Guard;
 use crate::latency::{Kind, Times};
-use crate::upstream::Ticket;
+use crate::upstream::{Share, Ticket};
 
 /// How long one client's commands take.
 #[derive(Default)]
@@ -21,20 +22,6 @@ pub(super) struct Timing {
     pub(super) slow: Vec<Slow>,
 }
 
-/// When something was asked for, and what its time counts as; as nothing when the client waits on
-/// purpose.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
-    pub(crate) at: Instant,
-    pub(crate) kind: Option<Kind>,
-}
-
-/// The beginning of a request that went over the client's own connection, and when it did.
-pub(super) struct Sent {
-    pub(super) head: Box<[u8]>,
-    pub(super) at: Instant,
-}
-
 // === impl Timing ===
 
 impl Timing {
@@ -43,6 +30,26 @@ impl Timing {
     pub(super) fn count(&self, asked: Asked, n: u64) {
         if let (Some(kind), Some(times)) = (asked.kind, &self.times) {
             times.record(kind, asked.at.elapsed(), n);
+        }
+    }
+
+    /// Notes what took long.
+    pub(super) fn note_slow(
+        &mut self,
+        asked: Asked,
+        begun: Instant,
+        request: &[u8],
+        share: Option<Share>,
+    ) {
+        // Waiting on purpose is not slow.
+        if asked.kind.is_some() && self.slow.len() < MOST {
+            self.slow.push(Slow {
+                request: slow::head(request),
+                asked: asked.at,
+                begun: begun.max(asked.at),
+                came: Instant::now(),
+                share,
+            });
         }
     }
 }

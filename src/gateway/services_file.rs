@@ -1,4 +1,4 @@
-//! Follows what services consist of: the services file, and the nodes of discovered services.
+//! Follows the services file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,23 +6,16 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::service::Service;
 use super::shared::Gateway;
-use crate::config::{Polling, ServerUrl, Services, ServicesError};
+use crate::config::{Services, ServicesError};
 
 /// The file is looked at so often even when the system tells of no change.
 const RESCAN: Duration = Duration::from_secs(5);
 /// A file that is being written is given so long.
 const SETTLE: Duration = Duration::from_millis(50);
-
-/// Where the instances of discovered services come from.
-pub trait Nodes: Send + Sync {
-    /// The addresses of a service's live nodes, `HOST:PORT` or a URL, now and whenever they change.
-    fn follow(&self, service: &str) -> watch::Receiver<Vec<String>>;
-}
 
 /// Applies the services file whenever it changes, for ever. A file with mistakes changes nothing.
 /// `now` is what is in force.
@@ -87,30 +80,4 @@ fn watch_folder(file: &Path, tell: mpsc::Sender<()>) -> notify::Result<Recommend
         RecursiveMode::NonRecursive,
     )?;
     Ok(watcher)
-}
-
-/// Keeps the instances of a service to the nodes that are discovered.
-pub(super) async fn follow_nodes(
-    gateway: Arc<Gateway>,
-    service: Arc<Service>,
-    mut nodes: watch::Receiver<Vec<String>>,
-    polling: Polling,
-) {
-    loop {
-        let addresses = nodes.borrow_and_update().clone();
-        let mut wanted = Vec::with_capacity(addresses.len());
-        for address in &addresses {
-            match address.parse::<ServerUrl>() {
-                Ok(url) => wanted.push((url, polling.clone())),
-                Err(why) => warn!(
-                    "gateway: a node of service {}: \"{address}\" {why}",
-                    service.name
-                ),
-            }
-        }
-        gateway.set_instances(&service, &wanted);
-        if nodes.changed().await.is_err() {
-            return;
-        }
-    }
 }
