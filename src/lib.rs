@@ -21,7 +21,7 @@
 //! - [`gateway`] forwards HTTP requests to health-checked services.
 //! - [`allocator`] is how memory goes back to the system.
 //! - [`http`] is the admin listener; [`metrics`] what Prometheus reads; [`stream`] one socket, whatever carries it;
-//!   [`random`] words that nobody can guess.
+//!   [`random`] words that nobody can guess; [`backoff`] the waits between tries.
 
 // Of what other modules see (clippy.toml).
 #![warn(clippy::missing_docs_in_private_items)]
@@ -30,6 +30,7 @@ mod access;
 mod agent;
 mod allocator;
 mod app;
+mod backoff;
 mod bus;
 mod cache;
 mod cli;

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use super::lease::{NodeLease, Step};
 use super::server;
+use crate::backoff::Backoff;
 use crate::cli::JoinArgs;
 use crate::config::LogFormat;
 use crate::telemetry;
@@ -84,7 +85,7 @@ async fn step_until_stopped(
     service: &str,
     node: &str,
 ) -> Option<String> {
-    let mut failures = Failures::default();
+    let mut failures = Failures(Backoff::new(RETRY_FIRST, RETRY_LONGEST));
     loop {
         let (step, stopped) = {
             let mut step = pin!(lease.step());
@@ -110,8 +111,7 @@ async fn step_until_stopped(
 }
 
 /// How often steps have failed in a row.
-#[derive(Default)]
-struct Failures(u32);
+struct Failures(Backoff);
 
 impl Failures {
     /// Tells of a step, and gives the wait until the next one.
@@ -119,23 +119,22 @@ impl Failures {
         match step {
             Step::Joined { again: false } => info!(service, node, "joined"),
             Step::Joined { again: true } => info!(service, node, "joined again"),
-            Step::Renewed if self.0 > 0 => info!(service, node, "renewing the lease again"),
+            Step::Renewed if self.0.has_failed() => {
+                info!(service, node, "renewing the lease again")
+            }
             Step::Renewed | Step::Over(_) => {}
             Step::Lapsed => {
                 warn!(service, node, "the lease has lapsed, joining again");
                 return Duration::ZERO;
             }
             Step::Failed(why) => {
-                if self.0 == 0 {
+                if !self.0.has_failed() {
                     warn!(service, node, "trying again: {why}");
                 }
-                let doubled = RETRY_FIRST.saturating_mul(1 << self.0.min(10));
-                let most = doubled.min(RETRY_LONGEST).min(pause);
-                self.0 += 1;
-                return most / 2 + most.mul_f64(fastrand::f64() / 2.0);
+                return self.0.next().min(pause);
             }
         }
-        self.0 = 0;
+        self.0.reset();
         pause
     }
 }

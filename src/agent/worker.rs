@@ -15,6 +15,7 @@ use tokio::time::{interval, sleep};
 
 use super::program::{Made, Program};
 use super::server;
+use crate::backoff::Backoff;
 use crate::cli::WorkerArgs;
 use crate::upstream::ControlLink;
 
@@ -119,7 +120,7 @@ async fn work(args: &WorkerArgs, command: &Program, link: &Arc<ControlLink>) -> 
 
 impl Worker<'_> {
     async fn serve(mut self) {
-        let mut pause = RETRY;
+        let mut backoff = Backoff::new(RETRY, RETRY_MOST);
         while !*self.stop.borrow() {
             let began = Instant::now();
             match self.session().await {
@@ -127,13 +128,12 @@ impl Worker<'_> {
                 Err(error) => eprintln!("respite: {}: {error}", self.args.server.server),
             }
             if began.elapsed() > GOOD {
-                pause = RETRY;
+                backoff.reset();
             }
             tokio::select! {
-                () = sleep(pause) => {}
+                () = sleep(backoff.next()) => {}
                 _ = self.stop.changed() => {}
             }
-            pause = (pause * 2).min(RETRY_MOST);
         }
     }
 

@@ -9,12 +9,11 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tracing::warn;
 
-use super::nodes::DiscoveredNodes;
+use super::nodes::ServiceNodes;
 use crate::access::AccessList;
 use crate::config::{
     Config, InstancesSpec, ListenAddr, MetaInfo, Services, Source, environment, is_named,
 };
-use crate::discovery::Discovery;
 use crate::gateway::{Connector, Gateway, Running, follow_file};
 use crate::http::{Guard, Rules};
 use crate::upstream::client_connector;
@@ -94,11 +93,10 @@ impl PreparedGateway {
     pub(super) fn build(
         self,
         config: &Config,
-        discovery: &Arc<Discovery>,
+        nodes: Arc<ServiceNodes>,
     ) -> (Arc<Gateway>, FollowedFile) {
         let connector = Connector::new(self.tls.clone());
         let control = Handle::current();
-        let nodes = Arc::new(DiscoveredNodes::new(discovery, control.clone()));
         let gateway = Gateway::new(config.gateway.clone(), connector, control, nodes);
         let followed = FollowedFile::default();
         followed.follow(&gateway, config, self);

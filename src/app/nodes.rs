@@ -1,46 +1,76 @@
-//! The nodes of discovered services, for the gateway.
+//! Where service discovery meets those who follow its nodes: the fleet and the gateway.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use crate::discovery::{Discovery, Node, NodeState};
+use crate::config::TrackedService;
+use crate::discovery::{Discovery, Followed, Node, NodeState};
+use crate::fleet::watcher::{NodeLists, NodeSource, ServiceNode};
 use crate::gateway::Nodes;
 
-/// Services are looked for here.
-const GROUP: &str = "default";
-/// Between attempts to ask for the nodes of a service while the backing cannot be asked.
-const RETRY: Duration = Duration::from_secs(1);
-/// How long nothing changes until the nodes are asked for anyway: so it shows whether they can be.
-const LOOK: Duration = Duration::from_secs(2);
+/// The gateway's services are looked for here.
+const GATEWAY_GROUP: &str = "default";
 
-/// Follows services of discovery.
-pub(super) struct DiscoveredNodes {
+/// The nodes that service discovery knows.
+#[derive(Debug, Clone)]
+pub(super) struct ServiceNodes {
     discovery: Arc<Discovery>,
     control: Handle,
 }
 
-impl DiscoveredNodes {
+impl ServiceNodes {
     pub(super) fn new(discovery: &Arc<Discovery>, control: Handle) -> Self {
-        DiscoveredNodes {
+        ServiceNodes {
             discovery: Arc::clone(discovery),
             control,
         }
     }
+
+    fn followed(&self, group: &str, service: &str) -> Followed {
+        Followed::new(Arc::clone(&self.discovery), group, service)
+    }
 }
 
-impl Nodes for DiscoveredNodes {
+// === the fleet ===
+
+impl NodeSource for ServiceNodes {
+    fn follow(&self, service: &TrackedService) -> NodeLists {
+        let followed = self.followed(&service.group, &service.service);
+        let lists = stream::unfold(followed, async |mut followed| {
+            let list = followed.next().await;
+            Some((list, followed))
+        });
+        lists
+            .map(|list| {
+                let nodes = list.map_err(|error| error.client_text())?.nodes.into_iter();
+                Ok(nodes.filter(|node| node.live).map(service_node).collect())
+            })
+            .boxed()
+    }
+}
+
+fn service_node(node: Node) -> ServiceNode {
+    ServiceNode {
+        name: node.name,
+        addr: node.addr.and_then(|addr| Some((addr.host, addr.port?))),
+        tags: node.tags,
+    }
+}
+
+// === the gateway ===
+
+impl Nodes for ServiceNodes {
     fn follow(&self, service: &str) -> watch::Receiver<Vec<String>> {
         let (tell, told) = watch::channel(Vec::new());
-        let discovery = Arc::clone(&self.discovery);
+        let followed = self.followed(GATEWAY_GROUP, service);
         let service = service.to_owned();
         self.control.spawn(async move {
             tokio::select! {
-                () = follow(&discovery, &service, &tell) => {}
+                () = tell_addresses(followed, &service, &tell) => {}
                 () = tell.closed() => {}
             }
         });
@@ -48,28 +78,10 @@ impl Nodes for DiscoveredNodes {
     }
 }
 
-/// Tells the nodes for ever. While they cannot be asked for, those that were told last stay.
-async fn follow(discovery: &Discovery, service: &str, tell: &watch::Sender<Vec<String>>) {
-    let mut nodes = loop {
-        match discovery.subscribe(GROUP, service) {
-            Ok(nodes) => break nodes,
-            Err(error) => debug!("gateway: {service} cannot be followed: {error}"),
-        }
-        sleep(RETRY).await;
-    };
-    let mut failed = false;
+/// Tells the addresses for ever. While they cannot be asked for, those that were told last stay.
+async fn tell_addresses(mut nodes: Followed, service: &str, tell: &watch::Sender<Vec<String>>) {
     loop {
-        let list = if failed {
-            sleep(RETRY).await;
-            nodes.refresh().await
-        } else {
-            match timeout(LOOK, nodes.next()).await {
-                Ok(list) => list,
-                Err(_) => nodes.refresh().await,
-            }
-        };
-        failed = list.is_err();
-        match list {
+        match nodes.next().await {
             Ok(list) => {
                 let addresses: Vec<String> = list.nodes.iter().filter_map(address).collect();
                 tell.send_if_modified(|told| {

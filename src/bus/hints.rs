@@ -4,7 +4,7 @@
 //! now and then, and by a look at everything whenever the connection is made again.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use tracing::{debug, warn};
@@ -12,15 +12,13 @@ use tracing::{debug, warn};
 use super::hub::Hub;
 use super::id::HOME_LEN;
 use super::order::Order;
+use crate::backoff::Backoff;
 use crate::upstream::ControlError;
-
-const RETRY: Duration = Duration::from_millis(50);
-const RETRY_MOST: Duration = Duration::from_secs(2);
 
 /// Listens for as long as the process lives.
 pub(super) async fn listen(hub: Arc<Hub>) {
     let channel = hub.store.channel();
-    let mut pause = RETRY;
+    let mut backoff = Backoff::default();
     let mut refused = None;
     loop {
         match hub.store.link().listen("respite-bus", &channel).await {
@@ -30,7 +28,7 @@ pub(super) async fn listen(hub: Arc<Hub>) {
                     bus.touched.forget(Instant::now());
                 }
                 hub.set_hints(true);
-                pause = RETRY;
+                backoff.reset();
                 refused = None;
                 look_at_everything(&hub);
                 let mut messages = hints.on_message();
@@ -54,8 +52,7 @@ pub(super) async fn listen(hub: Arc<Hub>) {
                 }
             }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(RETRY_MOST);
+        tokio::time::sleep(backoff.next()).await;
     }
 }
 

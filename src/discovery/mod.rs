@@ -14,6 +14,7 @@ mod arguments;
 mod commands;
 mod error;
 mod fields;
+mod followed;
 mod groups;
 mod index;
 mod json;
@@ -30,7 +31,7 @@ mod watch;
 
 pub use commands::DiscoveryFamily;
 pub use error::DiscoveryError;
+pub use followed::Followed;
 pub use json::ServiceFilter;
-pub use model::{Node, NodeList, NodeState};
+pub use model::{Node, NodeState};
 pub use service::Discovery;
-pub use watch::Subscription;

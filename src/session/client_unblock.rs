@@ -17,6 +17,7 @@ use super::hello::number;
 use super::registry::{ClientEntry, Wish};
 use super::run::Session;
 use super::worker::{ToWorker, Worker};
+use crate::backoff::Backoff;
 use crate::resp::{Args, Proto, write_command};
 use crate::upstream::{Failure, HOME, LinkKey, ReplySink, Ticket};
 
@@ -81,7 +82,7 @@ async fn unblock(
     proto: Proto,
 ) -> Vec<u8> {
     const NOT_BLOCKED: &[u8] = b":0\r\n";
-    let mut pause = AGAIN_AFTER;
+    let mut backoff = Backoff::new(AGAIN_AFTER, AGAIN_AT_MOST);
     while client.blocked_in() == Some(command) && !client.is_killed() {
         // It has none yet while its connection is being opened.
         if let Some(id) = client.pinned() {
@@ -93,8 +94,7 @@ async fn unblock(
                 return reply;
             }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(AGAIN_AT_MOST);
+        tokio::time::sleep(backoff.next()).await;
     }
     NOT_BLOCKED.to_vec()
 }

@@ -16,16 +16,17 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tracing::{debug, info, warn};
 
-use super::backoff::{Backoff, sleep_unless_reached};
 use super::connect::{Conn, ConnectOptions, connect};
 use super::error::UpstreamError;
 use super::frame_reader::FrameReader;
 use super::intake::Intake;
 use super::link_key::LinkKey;
 use super::open_conns::OpenConns;
+use super::reached::sleep_unless_reached;
 use super::server_hello::ServerHello;
 use super::topology::{HOME, NodeId, Topology};
 use super::write_buf::WriteBuf;
+use crate::backoff::Backoff;
 use crate::config::Endpoint;
 use crate::resp::Proto;
 

@@ -19,7 +19,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tracing::{debug, error, info, warn};
 
-use super::backoff::Backoff;
+use crate::backoff::Backoff;
 use crate::config::{Address, Endpoint, Secret};
 use crate::random;
 

@@ -11,12 +11,13 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::backing::Backing;
-use super::backoff::{Backoff, sleep_unless_reached};
 use super::connect::ConnectOptions;
 use super::error::UpstreamError;
 use super::frame_reader::Turn;
 use super::link::{Inner, Link, LinkLimits, LinkState, Retryable};
 use super::link_key::LinkKey;
+use super::reached::sleep_unless_reached;
+use crate::backoff::Backoff;
 use crate::stream::Stream;
 
 /// A buffer that all tasks of one worker read into; whoever reads uses up what it read before it

@@ -5,7 +5,6 @@
 //! [`ReplySink`].
 
 mod backing;
-mod backoff;
 mod connect;
 mod control_link;
 mod direct;
@@ -19,6 +18,7 @@ mod link_key;
 mod link_task;
 mod open_conns;
 mod pool;
+mod reached;
 pub mod sentinel;
 mod server_hello;
 mod swap_watch;

@@ -15,6 +15,7 @@ use tracing::debug;
 
 use super::table::Event;
 use super::{Index, Watches};
+use crate::backoff::Backoff;
 use crate::discovery::keys;
 use crate::upstream::ControlError;
 
@@ -90,12 +91,12 @@ impl Watches {
 
     /// Reads events for ever, over one connection after the other.
     async fn read_events(self: &Arc<Self>) {
-        let mut retry = RETRY_FIRST;
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
         let mut again = false;
         loop {
             match self.store.link().dedicated("respite-discovery").await {
                 Ok(conn) => {
-                    retry = RETRY_FIRST;
+                    backoff.reset();
                     if again {
                         // What happened meanwhile is not known.
                         for topic in self.table.all() {
@@ -108,8 +109,7 @@ impl Watches {
                 }
                 Err(error) => debug!("no connection to read events: {error}"),
             }
-            sleep(retry).await;
-            retry = (retry * 2).min(RETRY_LONGEST);
+            sleep(backoff.next()).await;
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use super::Watches;
+use crate::backoff::Backoff;
 use crate::discovery::error::DiscoveryError;
 use crate::discovery::model::NodeList;
 
@@ -122,7 +123,7 @@ impl Topic {
 
     /// Reads for as long as it is wanted.
     async fn read(self: Arc<Self>, watches: Arc<Watches>) {
-        let mut retry = RETRY_FIRST;
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
         while let Some(number) = self.begin() {
             let service = match &self.subject {
                 Subject::Service(service) => Some(&**service),
@@ -131,7 +132,7 @@ impl Topic {
             let outcome = watches.store.nodes(&self.group, service).await;
             match &outcome {
                 Ok(list) => {
-                    retry = RETRY_FIRST;
+                    backoff.reset();
                     watches.learn(&self.group, list.index);
                 }
                 Err(error) => {
@@ -142,8 +143,7 @@ impl Topic {
             let failed = outcome.is_err();
             self.publish(number, outcome);
             if failed {
-                tokio::time::sleep(retry).await;
-                retry = (retry * 2).min(RETRY_LONGEST);
+                tokio::time::sleep(backoff.next()).await;
             }
         }
     }

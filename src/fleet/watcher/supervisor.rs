@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::Watcher;
 use super::source::{Found, Sources, TargetSink, WatcherReport};
+use crate::backoff::Backoff;
 
 /// The wait before a watcher is started again: doubling from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -61,7 +62,7 @@ impl std::fmt::Debug for Supervisor {
 }
 
 async fn keep_running(watcher: Arc<dyn Watcher>, sink: TargetSink) {
-    let mut wait = FIRST_WAIT;
+    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     loop {
         let began = Instant::now();
         let watching = AssertUnwindSafe(async { Arc::clone(&watcher).watch(sink.clone()).await });
@@ -71,10 +72,9 @@ async fn keep_running(watcher: Arc<dyn Watcher>, sink: TargetSink) {
         };
         sink.restarted(reason);
         if began.elapsed() > LONGEST_WAIT {
-            wait = FIRST_WAIT;
+            backoff.reset();
         }
-        sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
+        sleep(backoff.next()).await;
     }
 }
 

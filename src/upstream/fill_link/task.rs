@@ -12,14 +12,15 @@ use tracing::debug;
 use super::fetch::has_field_lives;
 use super::setup::set_up;
 use super::{FillLink, Inner};
+use crate::backoff::Backoff;
 use crate::stream::Stream;
 use crate::upstream::backing::Backing;
-use crate::upstream::backoff::{Backoff, sleep_unless_reached};
 use crate::upstream::connect::{Conn, ConnectOptions};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::frame_reader::Turn;
 use crate::upstream::link_key::LinkKey;
 use crate::upstream::link_task::Scratch;
+use crate::upstream::reached::sleep_unless_reached;
 
 /// Connects again and again, until the link is given up.
 pub(super) async fn run(link: FillLink, backing: Arc<Backing>, key: LinkKey, scratch: Scratch) {

@@ -10,8 +10,8 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::LIMIT;
+use crate::backoff::Backoff;
 use crate::config::{Address, SentinelSet};
-use crate::upstream::backoff::Backoff;
 use crate::upstream::{Dialer, UpstreamError};
 
 /// The channel on which a sentinel tells that a master has become another server.

@@ -28,9 +28,9 @@ use tracing::{debug, info, warn};
 use self::ask::{Answer, Says};
 use self::vote::Vote;
 use super::backing::Backing;
-use super::backoff::Backoff;
 use super::direct::Dialer;
 use super::error::UpstreamError;
+use crate::backoff::Backoff;
 use crate::config::{Address, SentinelSet};
 
 /// How often the sentinels are asked when nothing happens.
