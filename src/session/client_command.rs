@@ -149,8 +149,9 @@ fn set(state: &mut ConnState, worker: &Worker, sub: &[u8], args: Args<'_>) -> Re
         b"SETINFO" => set_info(state, args)?,
         b"PAUSE" => {
             let (end, what) = pause(args)?;
-            worker.shared.pause.set(end, what);
-            wake_all_at(worker, end);
+            let shared = Arc::clone(&worker.shared);
+            let over = move || shared.broadcast(|| ToWorker::WakeAll);
+            worker.shared.pause.begin(end, what, over);
         }
         b"UNPAUSE" => {
             worker.shared.pause.clear();
@@ -203,15 +204,6 @@ fn pause(args: Args<'_>) -> Result<(Instant, Paused), String> {
     let millis = u64::try_from(millis).map_err(|_| "ERR timeout is negative")?;
     let end = Instant::now().checked_add(Duration::from_millis(millis));
     Ok((end.ok_or("ERR timeout is out of range")?, what))
-}
-
-/// Lets every session look again when a pause is over.
-fn wake_all_at(worker: &Worker, end: Instant) {
-    let shared = Arc::clone(&worker.shared);
-    tokio::task::spawn_local(async move {
-        tokio::time::sleep_until(end.into()).await;
-        shared.broadcast(|| ToWorker::WakeAll);
-    });
 }
 
 pub(super) fn on_or_off(word: &[u8]) -> Result<bool, &'static str> {
