@@ -38,6 +38,8 @@ pub enum Denied {
     Command(Box<str>),
     /// A parameter of `CONFIG SET` that is Respite's own affair.
     Parameter(Box<str>),
+    /// The user is restricted, and scripts are not: the user's name.
+    Scripts(Box<str>),
     /// One of the keys is not allowed, or the keys cannot be known.
     Key,
 }
@@ -61,6 +63,12 @@ impl fmt::Display for Denied {
                     f,
                     "ERR CONFIG SET failed (possibly related to argument '{name}') - \
                      can't set protected config"
+                )
+            }
+            Self::Scripts(user) => {
+                write!(
+                    f,
+                    "NOPERM scripts can run commands that user '{user}' may not: [access] scripts"
                 )
             }
             Self::Key => f.write_str(

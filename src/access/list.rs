@@ -4,11 +4,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use super::error::{AccessError, Denied};
+use super::logins::Whom;
 use super::password::{Hash, hash, same};
 use super::rules::{Asked, CommandRules, DenyList};
-use crate::command::{Categories, Flags, Judge, OwnRow, Rights, Row, Seen, each_key};
+use crate::command::{Categories, Effects, Flags, Judge, OwnRow, Rights, Row, Seen, each_key};
 use crate::resp::{Args, glob_match};
 
+/// Runs what no rule is asked about, makes others run it, or shows what no rule is asked about.
+const BEYOND_RULES: Effects = Effects::RUNS_SCRIPTS
+    .union(Effects::CHANGES_SCRIPTS)
+    .union(Effects::SHOWS_REQUESTS);
 /// The longest name of a command that a refusal repeats.
 const NAME_SHOWN_MAX: usize = 128;
 
@@ -59,6 +64,8 @@ static LISTS: AtomicU64 = AtomicU64::new(0);
 pub struct AccessList {
     number: u64,
     deny: DenyList,
+    /// Scripts may run what their callers may not.
+    trusts_scripts: bool,
     users: Vec<User>,
 }
 
@@ -132,8 +139,17 @@ impl AccessList {
         Ok(Self {
             number: LISTS.fetch_add(1, Ordering::Relaxed),
             deny,
+            trusts_scripts: false,
             users: known,
         })
+    }
+
+    /// Whether whoever may run scripts may run whatever these run; if not, those may not whom a rule keeps
+    /// from any command.
+    #[must_use]
+    pub fn trust_scripts(mut self, trusts: bool) -> Self {
+        self.trusts_scripts = trusts;
+        self
     }
 
     /// Tells whether there are no users: everybody may do everything that is not denied.
@@ -214,8 +230,40 @@ impl AccessList {
         if !allowed || self.deny.covers(asked) {
             return Err(denied_command(row, name));
         }
+        let effects = asked.row.map_or(Effects::empty(), |row| row.effects);
+        if effects.intersects(BEYOND_RULES) {
+            self.check_beyond(user, effects, row, name)?;
+        }
         if user.is_some_and(|user| !user.may_use_keys(asked.row, args)) {
             return Err(Denied::Key);
+        }
+        Ok(())
+    }
+
+    /// What does more than its rules tell: scripts run by the rights of Respite's own login, no rule of a
+    /// user's is asked in them; whoever watches what all clients send sees the keys of all.
+    fn check_beyond(
+        &self,
+        user: Option<&User>,
+        effects: Effects,
+        row: Option<&Row>,
+        name: &[u8],
+    ) -> Result<(), Denied> {
+        let some_keys = user.filter(|user| !user.all_keys);
+        if effects.contains(Effects::SHOWS_REQUESTS) {
+            let named = some_keys.is_none_or(|user| user.commands.name("monitor"));
+            return named.then_some(()).ok_or_else(|| denied_command(row, name));
+        }
+        let all_commands =
+            self.deny.is_empty() && user.is_none_or(|user| user.commands.allow_all());
+        if !all_commands && !self.trusts_scripts {
+            let name = user.map_or("default", |user| &user.name);
+            return Err(Denied::Scripts(name.into()));
+        }
+        // A library that others call would touch their keys for this user. Those who run scripts themselves
+        // are refused for their keys.
+        if effects.contains(Effects::CHANGES_SCRIPTS) && some_keys.is_some() {
+            return Err(denied_command(row, name));
         }
         Ok(())
     }
@@ -244,6 +292,22 @@ impl AccessList {
                 .and_then(|id| self.user(id))
                 .is_some_and(|user| user.commands.allow(asked));
         allowed && !self.deny.covers(asked)
+    }
+
+    /// Tells whether a user may do less than he, or nobody, might by an earlier list. One who is new may.
+    #[must_use]
+    pub fn narrows(&self, before: &Self, user: Option<UserId>) -> bool {
+        let Some(user) = user.and_then(|id| self.user(id)) else {
+            let closes = before.is_open() && !self.is_open();
+            return closes || !before.deny.covers_all_of(&self.deny);
+        };
+        let Some(old) = before.users.iter().find(|old| old.name == user.name) else {
+            return true;
+        };
+        let has_key = |key| user.all_keys || user.keys.contains(key);
+        let as_wide = old.keys.iter().all(has_key)
+            && (user.commands.allow_all() || user.commands == old.commands);
+        !as_wide || !before.deny.covers_all_of(&self.deny)
     }
 
     /// Gives what a family has to know of a user's rights.
@@ -275,6 +339,13 @@ impl AccessList {
             list: self.number,
             at,
         })
+    }
+
+    /// Whom a login with this name is for, as far as failures are counted.
+    #[must_use]
+    pub fn whom(&self, name: &[u8]) -> Whom {
+        let user = self.user_by_name(name).and_then(|id| self.user(id));
+        user.map_or(Whom::Unknown, |user| Whom::User(user.name.as_str().into()))
     }
 
     fn user(&self, id: UserId) -> Option<&User> {

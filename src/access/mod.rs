@@ -14,4 +14,4 @@ mod rules;
 pub use embedded::changes_access;
 pub use error::Denied;
 pub use list::{AccessList, UserId, UserSpec};
-pub use logins::Logins;
+pub use logins::{Logins, Place, Turn, Whom};

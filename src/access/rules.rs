@@ -96,7 +96,7 @@ impl Subject {
 }
 
 /// What a user may run: rules of which the last that matches decides.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct CommandRules {
     /// Latest first.
     rules: Vec<(Subject, bool)>,
@@ -122,6 +122,21 @@ impl CommandRules {
             parsed.rules.insert(0, (subject, allowed));
         }
         Ok(parsed)
+    }
+
+    /// Tells whether some command has a rule of its own that allows it.
+    pub(super) fn name(&self, command: &str) -> bool {
+        let rule = self
+            .rules
+            .iter()
+            .find(|(subject, _)| matches!(subject, Subject::Command(name) if **name == *command));
+        rule.is_some_and(|(_, allowed)| *allowed)
+    }
+
+    /// Tells whether every command is allowed. One that was taken away and given back counts as taken away.
+    pub(super) fn allow_all(&self) -> bool {
+        let gives_all = |(subject, _): &(Subject, bool)| *subject == Subject::All;
+        self.rules.last().is_some_and(gives_all) && self.rules.iter().all(|(_, allowed)| *allowed)
     }
 
     /// Tells whether a command is allowed.
@@ -153,6 +168,11 @@ impl DenyList {
     /// Tells whether nothing is denied.
     pub(super) fn is_empty(&self) -> bool {
         self.subjects.is_empty()
+    }
+
+    /// Tells whether all is denied that another list denies.
+    pub(super) fn covers_all_of(&self, other: &Self) -> bool {
+        other.subjects.iter().all(|one| self.subjects.contains(one))
     }
 
     /// Tells whether a command is denied.
@@ -251,6 +271,24 @@ mod tests {
         assert!(deny("@dangerous").covers(asked));
         assert!(!deny("flushall").covers(asked));
         assert!(deny("ft.search").covers(asked));
+    }
+
+    #[test]
+    fn whoever_lacks_a_command_is_known() {
+        for all in ["+@all", "allcommands", "-get +@all", "+@all +get", "@all"] {
+            assert!(rules(all).allow_all(), "{all}");
+        }
+        for some in [
+            "",
+            "+@read",
+            "-@all",
+            "+@all -get",
+            "+@all -get +get",
+            "-@all +get +@write",
+            "+@all -@all",
+        ] {
+            assert!(!rules(some).allow_all(), "{some}");
+        }
     }
 
     #[test]

@@ -163,5 +163,6 @@ pub(super) fn access_list(config: &Config) -> Result<AccessList, String> {
         keys: user.keys.clone(),
     });
     let list = AccessList::new(&config.access.deny, users.collect());
+    let list = list.map(|list| list.trust_scripts(config.access.scripts));
     list.map_err(|error| format!("[access] {error}"))
 }

@@ -5,7 +5,7 @@
 
 use bitflags::bitflags;
 
-use super::flags::Flags;
+use super::flags::{Categories, Flags};
 use super::key_rules::Keys;
 use super::row::{Handling, Pin, Row};
 
@@ -49,6 +49,12 @@ bitflags! {
         const TOLD_BY_INFO = 1 << 15;
         /// Is for the masters of all nodes of a cluster.
         const EVERY_MASTER = 1 << 16;
+        /// Runs commands that its arguments do not name, by the rights of the connection that it comes on.
+        const RUNS_SCRIPTS = 1 << 17;
+        /// Changes what is run by those who call a function.
+        const CHANGES_SCRIPTS = 1 << 18;
+        /// Shows what other clients send.
+        const SHOWS_REQUESTS = 1 << 19;
     }
 }
 
@@ -123,7 +129,29 @@ fn by_name(name: &str) -> Effects {
         "copy" => Effects::OTHER_DATABASE_BY_OPTION,
         // `may_replicate`, which `COMMAND` does not print.
         "pfcount" | "publish" | "spublish" | "eval" | "evalsha" | "fcall" => Effects::REPLICATES,
+        "monitor" => Effects::SHOWS_REQUESTS,
         _ => Effects::empty(),
+    }
+}
+
+/// What a command does with scripts. Of the category of scripts all run some that are not known not to: a
+/// backing may have given `EVAL` another name, and modules have engines of their own.
+fn with_scripts(row: &Row) -> Effects {
+    let name = &*row.name;
+    let (command, sub) = name.split_once('|').unwrap_or((name, ""));
+    let runs = match command {
+        "script" => false,
+        "function" => match sub {
+            // With the container for whoever does not know its subcommands, as Redis' own rules have it.
+            "" | "load" | "delete" | "flush" | "restore" => return Effects::CHANGES_SCRIPTS,
+            _ => false,
+        },
+        "tfcall" | "tfcallasync" | "tfunction" => true,
+        _ => row.categories.contains(Categories::SCRIPTING) || command.starts_with("rg."),
+    };
+    match runs {
+        true => Effects::RUNS_SCRIPTS,
+        false => Effects::empty(),
     }
 }
 
@@ -187,6 +215,7 @@ fn own(row: &Row) -> Effects {
     let name = &*row.name;
     let mut effects = by_name(name);
     effects.set(Effects::TOLD_BY_INFO, is_told_by_info(name));
+    effects |= with_scripts(row);
     if matches!(row.handling, Handling::Local(_) | Handling::Family(_)) {
         return effects;
     }

@@ -15,6 +15,8 @@ pub struct Access {
     pub protected_mode: bool,
     /// The commands that nobody may run, as they were written.
     pub deny: Vec<String>,
+    /// Whether scripts may run what their callers may not.
+    pub scripts: bool,
     /// The users, each name once; none means that no password is asked for.
     pub users: Vec<UserConfig>,
 }
@@ -73,6 +75,7 @@ impl Access {
         Self {
             protected_mode: raw.protected_mode,
             deny: raw.deny,
+            scripts: raw.scripts,
             users,
         }
     }

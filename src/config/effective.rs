@@ -56,6 +56,7 @@ fn raw(config: &Config) -> raw::Config {
         access: raw::Access {
             protected_mode: config.access.protected_mode,
             deny: config.access.deny.clone(),
+            scripts: config.access.scripts,
             users: config.access.users.iter().map(user).collect(),
         },
         credentials: config

@@ -196,6 +196,7 @@ pub(super) struct Tls {
 pub(super) struct Access {
     pub(super) protected_mode: bool,
     pub(super) deny: Vec<String>,
+    pub(super) scripts: bool,
     pub(super) users: Vec<User>,
 }
 

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::http::header::{AUTHORIZATION, HOST};
@@ -13,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::page;
-use crate::access::{AccessList, Denied, Logins, UserId};
+use crate::access::{AccessList, Denied, Logins, Turn, UserId, Whom};
 use crate::command::{Rights, Table};
 use crate::config::Http;
 use crate::resp::ArgVec;
@@ -63,6 +62,15 @@ pub struct Sight {
     table: Arc<Table>,
 }
 
+/// Where the login of a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The request itself: it may be a guess, so it may have to wait for its turn.
+    Request,
+    /// A session that was opened with it: whoever guesses from the same address does not hold it up.
+    Session,
+}
+
 /// A name with its password.
 #[derive(Clone)]
 pub(super) struct Login {
@@ -75,9 +83,11 @@ pub(super) struct Login {
 pub(super) enum Refused {
     #[error("a login is needed")]
     Unknown,
-    /// The login was wrong: the answer has to wait so long.
+    /// The login was wrong.
     #[error("a login is needed")]
-    Wrong(Duration),
+    Wrong,
+    #[error("too many logins have failed from this address, and too many wait: try again later")]
+    Crowded,
     #[error(
         "the Host of the request is neither an address nor localhost: name it in http.hosts if this \
          server is meant"
@@ -93,7 +103,8 @@ pub(super) enum Refused {
 impl Refused {
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Refused::Unknown | Refused::Wrong(_) => StatusCode::UNAUTHORIZED,
+            Refused::Unknown | Refused::Wrong => StatusCode::UNAUTHORIZED,
+            Refused::Crowded => StatusCode::TOO_MANY_REQUESTS,
             Refused::Protected | Refused::Host => StatusCode::FORBIDDEN,
         }
     }
@@ -141,14 +152,18 @@ impl Guard {
         }
     }
 
-    /// Lets a request for a page in or not.
-    pub(super) fn admit(
+    /// Lets a request for a page in or not. A login may have to wait for its turn to be judged.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the place up.
+    pub(super) async fn admit(
         &self,
         uri: &Uri,
         headers: &HeaderMap,
+        origin: Origin,
         peer: SocketAddr,
     ) -> Result<Viewer, Refused> {
-        let rules = self.rules.load();
+        let rules = self.rules.load_full();
         if FREE.contains(&uri.path()) {
             return Ok(Viewer::Anybody);
         }
@@ -174,23 +189,48 @@ impl Guard {
         if token.is_none() && login.is_none() {
             return Err(Refused::Unknown);
         }
-        let by_token = || {
-            let wanted = rules.http.token.as_ref()?;
-            // Of digests, nothing can be learnt by how long it takes to compare them.
-            (Sha256::digest(token?) == Sha256::digest(wanted.expose())).then_some(Viewer::Token)
+        // By the rules that are in force by then.
+        let judged = || {
+            let viewer = self.rules.load().judge(token, login.as_ref());
+            viewer.ok_or(Refused::Wrong)
         };
-        let by_login = || {
-            let login = login.as_ref()?;
-            let user = rules.access.authenticate(&login.user, &login.password);
-            user.map(Viewer::User)
-        };
-        match by_token().or_else(by_login) {
-            Some(viewer) => {
-                self.logins.succeeded(Some(peer.ip()));
-                Ok(viewer)
-            }
-            None => Err(Refused::Wrong(self.logins.failed(Some(peer.ip())))),
+        if origin == Origin::Session {
+            return judged();
         }
+        let ip = Some(peer.ip());
+        let whom = match &login {
+            Some(login) => rules.access.whom(&login.user),
+            None => Whom::Token,
+        };
+        // The place is held until the login is judged.
+        let _place = match self.logins.turn(ip, &whom) {
+            Turn::Now => None,
+            Turn::At(at, place) => {
+                tokio::time::sleep_until(at.into()).await;
+                Some(place)
+            }
+            Turn::Never => return Err(Refused::Crowded),
+        };
+        let judged = judged();
+        match judged {
+            Ok(_) => self.logins.succeeded(ip, &whom),
+            Err(_) => self.logins.failed(ip, &whom),
+        }
+        judged
+    }
+}
+
+impl Rules {
+    /// Whose the login of a request is, if it is right.
+    fn judge(&self, token: Option<&str>, login: Option<&Login>) -> Option<Viewer> {
+        if let (Some(token), Some(wanted)) = (token, &self.http.token) {
+            // Of digests, nothing can be learnt by how long it takes to compare them.
+            return (Sha256::digest(token) == Sha256::digest(wanted.expose()))
+                .then_some(Viewer::Token);
+        }
+        let login = login?;
+        let user = self.access.authenticate(&login.user, &login.password);
+        user.map(Viewer::User)
     }
 }
 
@@ -255,6 +295,8 @@ mod tests {
     use crate::access::UserSpec;
     use crate::config::Secret;
     use axum::http::HeaderValue;
+    use futures_util::FutureExt;
+    use std::pin::pin;
 
     fn guard(token: Option<&str>, basic_auth: bool, protected_mode: bool, users: bool) -> Guard {
         let user = UserSpec {
@@ -277,7 +319,7 @@ mod tests {
         })
     }
 
-    fn admit(guard: &Guard, path: &str, given: &str, peer: &str) -> Result<Viewer, Refused> {
+    async fn admit(guard: &Guard, path: &str, given: &str, peer: &str) -> Result<Viewer, Refused> {
         let mut headers = HeaderMap::new();
         if !given.is_empty() {
             headers.insert(
@@ -286,86 +328,128 @@ mod tests {
             );
         }
         let peer = peer.parse().expect("an address");
-        guard.admit(&path.parse().expect("a URI"), &headers, peer)
+        let path = path.parse().expect("a URI");
+        guard.admit(&path, &headers, Origin::Request, peer).await
     }
 
     const HERE: &str = "127.0.0.1:1";
     const THERE: &str = "10.0.0.1:1";
-    const WRONG: Result<Viewer, Refused> = Err(Refused::Wrong(Duration::ZERO));
+    const WRONG: Result<Viewer, Refused> = Err(Refused::Wrong);
 
-    #[test]
-    fn without_a_login_other_hosts_are_refused() {
+    #[tokio::test(start_paused = true)]
+    async fn without_a_login_other_hosts_are_refused() {
         let open = guard(None, true, true, false);
-        assert_eq!(admit(&open, "/stats", "", HERE), Ok(Viewer::Anybody));
+        assert_eq!(admit(&open, "/stats", "", HERE).await, Ok(Viewer::Anybody));
         let mapped = "[::ffff:127.0.0.1]:1";
-        assert_eq!(admit(&open, "/stats", "", mapped), Ok(Viewer::Anybody));
-        assert_eq!(admit(&open, "/stats", "", THERE), Err(Refused::Protected));
-        assert_eq!(admit(&open, "/health", "", THERE), Ok(Viewer::Anybody));
-        assert_eq!(admit(&open, "/login", "", THERE), Err(Refused::Protected));
+        assert_eq!(
+            admit(&open, "/stats", "", mapped).await,
+            Ok(Viewer::Anybody)
+        );
+        assert_eq!(
+            admit(&open, "/stats", "", THERE).await,
+            Err(Refused::Protected)
+        );
+        assert_eq!(
+            admit(&open, "/health", "", THERE).await,
+            Ok(Viewer::Anybody)
+        );
+        assert_eq!(
+            admit(&open, "/login", "", THERE).await,
+            Err(Refused::Protected)
+        );
         let unprotected = guard(None, true, false, false);
         assert_eq!(
-            admit(&unprotected, "/stats", "", THERE),
+            admit(&unprotected, "/stats", "", THERE).await,
             Ok(Viewer::Anybody)
         );
     }
 
-    #[test]
-    fn a_token_opens_every_page() {
+    #[tokio::test(start_paused = true)]
+    async fn a_token_opens_every_page() {
         let guard = guard(Some("t0"), true, true, false);
         assert_eq!(
-            admit(&guard, "/stats", "Bearer t0", THERE),
+            admit(&guard, "/stats", "Bearer t0", THERE).await,
             Ok(Viewer::Token)
         );
         assert_eq!(
-            admit(&guard, "/keys/a", "bearer  t0", HERE),
+            admit(&guard, "/keys/a", "bearer  t0", HERE).await,
             Ok(Viewer::Token)
         );
         for given in ["", "Bearer", "Basic dDA6", "t0"] {
             assert_eq!(
-                admit(&guard, "/stats", given, HERE),
+                admit(&guard, "/stats", given, HERE).await,
                 Err(Refused::Unknown),
                 "{given}"
             );
         }
-        assert_eq!(admit(&guard, "/stats", "Bearer t1", HERE), WRONG);
-        assert_eq!(admit(&guard, "/health", "", THERE), Ok(Viewer::Anybody));
-        assert_eq!(admit(&guard, "/ready", "", THERE), Ok(Viewer::Anybody));
+        assert_eq!(admit(&guard, "/stats", "Bearer t1", HERE).await, WRONG);
+        assert_eq!(
+            admit(&guard, "/health", "", THERE).await,
+            Ok(Viewer::Anybody)
+        );
+        assert_eq!(
+            admit(&guard, "/ready", "", THERE).await,
+            Ok(Viewer::Anybody)
+        );
     }
 
-    #[test]
-    fn a_user_opens_pages_unless_that_is_not_wanted() {
+    #[tokio::test(start_paused = true)]
+    async fn a_user_opens_pages_unless_that_is_not_wanted() {
         let right = format!("Basic {}", BASE64_STANDARD.encode("ann:pw"));
         let wrong = format!("Basic {}", BASE64_STANDARD.encode("ann:no"));
         let with = guard(None, true, true, true);
-        let seen = admit(&with, "/stats", &right, THERE);
+        let seen = admit(&with, "/stats", &right, THERE).await;
         assert!(matches!(seen, Ok(Viewer::User(_))), "{seen:?}");
-        assert_eq!(admit(&with, "/stats", &wrong, THERE), WRONG);
+        assert_eq!(admit(&with, "/stats", &wrong, THERE).await, WRONG);
         assert_eq!(
-            admit(&with, "/stats", "Bearer t0", THERE),
+            admit(&with, "/stats", "Bearer t0", THERE).await,
             Err(Refused::Unknown)
         );
-        assert_eq!(admit(&with, "/stats", "", HERE), Err(Refused::Unknown));
-        assert_eq!(admit(&with, "/login", "", THERE), Ok(Viewer::Anybody));
-        assert_eq!(admit(&with, "/ui/x.js", "", THERE), Ok(Viewer::Anybody));
+        assert_eq!(
+            admit(&with, "/stats", "", HERE).await,
+            Err(Refused::Unknown)
+        );
+        assert_eq!(admit(&with, "/login", "", THERE).await, Ok(Viewer::Anybody));
+        assert_eq!(
+            admit(&with, "/ui/x.js", "", THERE).await,
+            Ok(Viewer::Anybody)
+        );
         let without = guard(Some("t0"), false, true, true);
         assert_eq!(
-            admit(&without, "/stats", &right, THERE),
+            admit(&without, "/stats", &right, THERE).await,
             Err(Refused::Unknown)
         );
-        assert!(admit(&without, "/keys/a", &right, THERE).is_ok());
+        assert!(admit(&without, "/keys/a", &right, THERE).await.is_ok());
     }
 
-    #[test]
-    fn failures_make_the_next_answer_wait() {
+    #[tokio::test(start_paused = true)]
+    async fn after_failures_the_right_token_waits_as_well() {
         let guard = guard(Some("t0"), true, true, false);
-        for _ in 0..10 {
-            assert_eq!(admit(&guard, "/stats", "Bearer t1", THERE), WRONG);
+        let asked = |given| pin!(admit(&guard, "/stats", given, THERE)).now_or_never();
+        for _ in 0..11 {
+            assert_eq!(asked("Bearer t1"), Some(WRONG));
         }
-        let late = admit(&guard, "/stats", "Bearer t1", THERE);
-        assert!(
-            matches!(late, Err(Refused::Wrong(wait)) if !wait.is_zero()),
-            "{late:?}"
-        );
+        // Many who hang up; those who stay have a few places.
+        assert!(asked("Bearer t0").is_none() && asked("Bearer t1").is_none());
+        let mut waiting: Vec<_> = (0..10)
+            .map(|_| Box::pin(admit(&guard, "/stats", "Bearer t0", THERE)))
+            .collect();
+        for one in &mut waiting {
+            assert!(one.as_mut().now_or_never().is_none());
+        }
+        assert_eq!(asked("Bearer t0"), Some(Err(Refused::Crowded)));
+        assert_eq!(asked("Bearer t1"), Some(Err(Refused::Crowded)));
+        assert_eq!(guard.logins().failures(), 11);
+        // Whoever is logged in is held up by nobody, and begins nothing anew for them.
+        let mut headers = HeaderMap::new();
+        for (given, seen) in [("Bearer t0", Ok(Viewer::Token)), ("Bearer t1", WRONG)] {
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(given));
+            let uri = Uri::from_static("/stats");
+            let peer = THERE.parse().expect("an address");
+            let asked = pin!(guard.admit(&uri, &headers, Origin::Session, peer)).now_or_never();
+            assert_eq!(asked, Some(seen));
+        }
+        assert_eq!(asked("Bearer t0"), Some(Err(Refused::Crowded)));
         assert_eq!(guard.logins().failures(), 11);
     }
 

@@ -154,18 +154,15 @@ async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    pages.sessions.apply(request.headers_mut());
-    let viewer = match pages.guard.admit(request.uri(), request.headers(), peer) {
+    let origin = pages.sessions.apply(request.headers_mut());
+    let (uri, headers) = (request.uri(), request.headers());
+    let viewer = match pages.guard.admit(uri, headers, origin, peer).await {
         Ok(viewer) => viewer,
-        Err(Refused::Wrong(wait)) => {
-            tokio::time::sleep(wait).await;
-            return unauthorized(request.headers());
-        }
         // Whoever opens the dashboard gets the form; scripts, and the page itself, hear what is wrong.
         Err(Refused::Unknown) if request.uri().path() == "/" && is_browser(request.headers()) => {
             return (StatusCode::SEE_OTHER, [(LOCATION, "/login")]).into_response();
         }
-        Err(Refused::Unknown) => return unauthorized(request.headers()),
+        Err(Refused::Unknown | Refused::Wrong) => return unauthorized(request.headers()),
         Err(refused) => return error(refused.status(), &refused.to_string()),
     };
     let sight = pages.guard.sight(viewer, (pages.sources.table)());

@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use parking_lot::Mutex;
 
-use super::access::{Guard, Refused};
+use super::access::{Guard, Origin, Refused};
 use super::answers::error;
 use crate::random;
 
@@ -95,16 +95,20 @@ impl Sessions {
     }
 
     /// Puts what a session stands for into the head of a request that has its cookie and no login of its own.
-    pub(super) fn apply(&self, headers: &mut HeaderMap) {
+    pub(super) fn apply(&self, headers: &mut HeaderMap) -> Origin {
         if headers.contains_key(AUTHORIZATION) {
-            return;
+            return Origin::Request;
         }
-        let Some(id) = cookie(headers) else { return };
+        let Some(id) = cookie(headers) else {
+            return Origin::Request;
+        };
         let mut open = self.open.lock();
         open.retain(|open| open.since.elapsed() < LIFE);
-        if let Some(found) = open.iter().find(|open| open.id == id) {
-            headers.insert(AUTHORIZATION, found.authorization.clone());
-        }
+        let Some(found) = open.iter().find(|open| open.id == id) else {
+            return Origin::Request;
+        };
+        headers.insert(AUTHORIZATION, found.authorization.clone());
+        Origin::Session
     }
 }
 
@@ -132,13 +136,11 @@ pub(super) async fn log_in(
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, login.clone());
     // As any page is judged; the name by which the server was called has been looked at.
-    match door.guard.admit(&Uri::from_static("/"), &headers, peer) {
+    let uri = Uri::from_static("/");
+    let admitted = door.guard.admit(&uri, &headers, Origin::Request, peer);
+    match admitted.await {
         Ok(_) => {}
-        Err(Refused::Wrong(wait)) => {
-            tokio::time::sleep(wait).await;
-            return refused();
-        }
-        Err(Refused::Unknown) => return refused(),
+        Err(Refused::Unknown | Refused::Wrong) => return refused(),
         Err(refused) => return error(refused.status(), &refused.to_string()),
     }
     let cookie = door.sessions.open(login);
@@ -205,16 +207,16 @@ mod tests {
                 .contains("HttpOnly; SameSite=Strict")
         );
         let mut headers = with_cookie(&cookie);
-        sessions.apply(&mut headers);
+        assert_eq!(sessions.apply(&mut headers), Origin::Session);
         assert_eq!(headers.get(AUTHORIZATION), Some(&login));
         // A login of the request's own wins.
         let mut own = with_cookie(&cookie);
         own.insert(AUTHORIZATION, HeaderValue::from_static("Bearer x"));
-        sessions.apply(&mut own);
+        assert_eq!(sessions.apply(&mut own), Origin::Request);
         assert_eq!(own.get(AUTHORIZATION).expect("own"), "Bearer x");
         sessions.close(&headers);
         let mut headers = with_cookie(&cookie);
-        sessions.apply(&mut headers);
+        assert_eq!(sessions.apply(&mut headers), Origin::Request);
         assert_eq!(headers.get(AUTHORIZATION), None);
     }
 
@@ -228,7 +230,7 @@ mod tests {
             assert_ne!(sessions.open(login.clone()), first);
         }
         let mut headers = with_cookie(&first);
-        sessions.apply(&mut headers);
+        assert_eq!(sessions.apply(&mut headers), Origin::Request);
         assert_eq!(headers.get(AUTHORIZATION), None);
         assert_eq!(Sessions::authorization("a", "b\n").map(|_| ()), Some(()));
         assert_eq!(Sessions::authorization("", "b\n"), None);

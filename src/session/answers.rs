@@ -1,10 +1,12 @@
 //! What a session answers itself, and the settings that it answers by.
 
+use std::sync::Arc;
+
 use super::dispatch::Flow;
 use super::run::Session;
 use super::shared::Settings;
 use super::state::ReplyMode;
-use crate::access::UserId;
+use crate::access::{AccessList, UserId};
 use crate::config::OnLoss;
 use crate::resp::{ReplyWriter, RequestLimits};
 
@@ -26,12 +28,28 @@ impl Session {
         if self.state.user_id() == Some(UserId::TRUSTED) {
             return true;
         }
+        let before = std::mem::replace(&mut self.state.access, Arc::clone(&settings.access));
+        let same = Arc::ptr_eq(&before, &settings.access);
         let Some((_, name)) = self.state.user.take() else {
-            return true;
+            return same || self.may_go_on(&before);
         };
         let id = settings.access.user_by_name(name.as_bytes());
         self.state.user = id.map(|id| (id, name));
-        id.is_some() || settings.access.is_open()
+        (id.is_some() || settings.access.is_open()) && (same || self.may_go_on(&before))
+    }
+
+    /// Whether the client may have what it has begun to wait for, or is told unasked. The names of what that
+    /// is are not kept: so it may unless the rules became narrower.
+    fn may_go_on(&self, before: &AccessList) -> bool {
+        let facts = self.state.entry.facts();
+        let waits = facts.blocked
+            || facts.blocked_here
+            || facts.tracking
+            || facts.monitor
+            || facts.watching > 0
+            || facts.subscriptions.iter().any(|many| *many > 0)
+            || self.waits_for_ever();
+        !waits || !self.state.access.narrows(before, self.state.user_id())
     }
 
     /// Whether the command at hand is not to be answered.

@@ -1,11 +1,15 @@
 //! `HELLO` and `AUTH`: who the client is and which protocol version it speaks.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::Sleep;
 
 use super::shared::Settings;
 use super::state::ConnState;
 use super::worker::Worker;
-use crate::access::UserId;
+use crate::access::{Place, Turn, UserId};
 use crate::command::Local;
 use crate::resp::{Args, Proto, ReplyWriter};
 
@@ -15,8 +19,11 @@ const NOAUTH_HELLO: &str = "NOAUTH HELLO must be called with the client already 
     select the RESP protocol version at the same time";
 const NO_PASSWORD: &str = "ERR AUTH <password> called without any password configured for the \
     default user. Are you sure your configuration is correct?";
+/// Too many wait to be judged.
+const CROWDED: &str = "ERR too many logins have failed from this address, and too many wait: try \
+    again later";
 /// The replies of a transaction come at once, so there it cannot be judged who has to wait.
-const SLOWED: &str = "ERR too many logins have failed from this address: log in outside of a \
+pub(super) const SLOWED: &str = "ERR too many logins have failed from this address: log in outside of a \
     transaction";
 /// The text of Redis for a name that `CLIENT LIST` could not show.
 pub(super) const BAD_NAME: &str =
@@ -70,15 +77,86 @@ pub(super) fn switches_to(args: Args<'_>) -> Option<Proto> {
     Hello::parse(args).ok().and_then(|hello| hello.proto)
 }
 
-/// The user that a command makes the client, if it does and there are users.
-pub(super) fn logs_in(local: Local, args: Args<'_>, settings: &Settings) -> Option<UserId> {
-    let (user, password) = match (local, args.len()) {
+/// The name and the password that a command logs in with.
+fn attempt<'a>(local: Local, args: Args<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    Some(match (local, args.len()) {
         (Local::Hello, _) => Hello::parse(args).ok()?.auth?,
         (Local::Auth, 2) => (&b"default"[..], args.get(1)?),
         (Local::Auth, 3) => (args.get(1)?, args.get(2)?),
         _ => return None,
+    })
+}
+
+/// A login that waits to be judged.
+#[derive(Debug)]
+pub(super) struct LoginTurn {
+    sleep: Pin<Box<Sleep>>,
+    _place: Place,
+}
+
+/// The user that a command makes the client when a transaction is executed, if it does and there are users.
+/// What the client is told of the commands behind it says whether it was right: so this is judged, and counts,
+/// as any login does.
+///
+/// # Errors
+/// When it may not be judged.
+pub(super) fn logs_in(
+    local: Local,
+    args: Args<'_>,
+    state: &ConnState,
+    settings: &Settings,
+) -> Result<Option<UserId>, &'static str> {
+    let Some((user, password)) = attempt(local, args).filter(|_| !settings.access.is_open()) else {
+        return Ok(None);
     };
-    settings.access.authenticate(user, password)
+    let (peer, whom) = (peer(state), settings.access.whom(user));
+    if settings.logins.is_slowed(peer, &whom) {
+        return Err(SLOWED);
+    }
+    let user = settings.access.authenticate(user, password);
+    if user.is_none() {
+        settings.logins.failed(peer, &whom);
+    }
+    Ok(user)
+}
+
+/// Whether a command may be judged now, if it is a login.
+///
+/// # Errors
+/// When too many wait.
+pub(super) fn poll_turn(
+    state: &mut ConnState,
+    local: Local,
+    args: Args<'_>,
+    settings: &Settings,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), &'static str>> {
+    if state.login_turn.is_none() {
+        let Some((user, _)) = attempt(local, args).filter(|_| !settings.access.is_open()) else {
+            return Poll::Ready(Ok(()));
+        };
+        let whom = settings.access.whom(user);
+        match settings.logins.turn(peer(state), &whom) {
+            Turn::Now => return Poll::Ready(Ok(())),
+            Turn::Never => return Poll::Ready(Err(CROWDED)),
+            Turn::At(at, place) => {
+                state.login_turn = Some(LoginTurn {
+                    sleep: Box::pin(tokio::time::sleep_until(at.into())),
+                    _place: place,
+                });
+            }
+        }
+    }
+    if let Some(turn) = &mut state.login_turn {
+        ready!(turn.sleep.as_mut().poll(cx));
+        state.login_turn = None;
+    }
+    Poll::Ready(Ok(()))
+}
+
+fn peer(state: &ConnState) -> Option<IpAddr> {
+    let addr: Option<SocketAddr> = state.entry.addr().parse().ok();
+    addr.map(|addr| addr.ip())
 }
 
 /// Answers `HELLO`.
@@ -151,8 +229,6 @@ fn log_in(
     password: &[u8],
     settings: &Settings,
 ) -> Result<(), &'static str> {
-    let peer = state.entry.addr().parse().ok();
-    let peer = peer.map(|addr: SocketAddr| addr.ip());
     if settings.access.is_open() {
         // As in Redis, where the default user needs no password.
         return if user == b"default" {
@@ -161,14 +237,15 @@ fn log_in(
             Err(WRONGPASS)
         };
     }
-    if state.in_transaction && settings.logins.is_slowed(peer) {
-        return Err(SLOWED);
-    }
+    let (peer, whom) = (peer(state), settings.access.whom(user));
     let Some(id) = settings.access.authenticate(user, password) else {
-        state.login_wait = settings.logins.failed(peer);
+        // What is queued was judged when it came, and counted.
+        if !state.in_transaction {
+            settings.logins.failed(peer, &whom);
+        }
         return Err(WRONGPASS);
     };
-    settings.logins.succeeded(peer);
+    settings.logins.succeeded(peer, &whom);
     let name = settings.access.user_name(id).to_owned();
     state.set_user(Some((id, name)));
     Ok(())

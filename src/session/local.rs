@@ -1,7 +1,7 @@
 //! The connection commands that the session answers itself, `CLIENT`, `COMMAND`, `HELLO` and
 //! `INFO` apart.
 
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use super::dispatch::{Flow, Request};
 use super::pinned::Expect;
@@ -77,22 +77,17 @@ impl Session {
                 Flow::Done
             }
             Local::Hello | Local::Auth => {
+                match hello::poll_turn(&mut self.state, local, args, settings, cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(text)) => return self.answer_error(text),
+                    Poll::Pending => return Flow::Wait,
+                }
                 let mut out = Vec::new();
                 answer(local, &mut self.state, &self.worker, args, &mut out);
                 if local == Local::Hello {
                     self.follow_proto();
                 }
-                let wait = std::mem::take(&mut self.state.login_wait);
-                if wait.is_zero() {
-                    self.answer(|reply| reply.raw(&out));
-                } else {
-                    // Only this client waits.
-                    let late = async move {
-                        tokio::time::sleep(wait).await;
-                        out
-                    };
-                    self.occupy(Box::pin(late));
-                }
+                self.answer(|reply| reply.raw(&out));
                 Flow::Done
             }
             Local::Client => self.client(request, settings, cx),

@@ -103,8 +103,10 @@ impl Session {
             }
             Handling::Local(local) => {
                 self.queueing.queue.logs_in |= matches!(local, Local::Auth | Local::Hello);
-                if let Some(user) = hello::logs_in(local, args, settings) {
-                    self.queueing.queue.user = Some(user);
+                match hello::logs_in(local, args, &self.state, settings) {
+                    Ok(None) => {}
+                    Ok(user) => self.queueing.queue.user = user,
+                    Err(text) => return self.queue_answer(text, cx),
                 }
                 self.queue_local(local, args, cx)
             }

@@ -68,7 +68,7 @@ enum End {
     Closed,
     #[error("killed")]
     Killed,
-    #[error("its user is not configured any more")]
+    #[error("its user is not configured any more, or may not do what it waits for")]
     UserGone,
     #[error("idle for longer than timeouts.idle")]
     Idle,
@@ -125,16 +125,18 @@ impl Session {
                 Stream::Tls(Box::new(handshake.await??.into()))
             }
         };
-        let generation = worker.settings().generation;
+        let settings = worker.settings();
         let first_db = worker.shared.backing.first_db();
         let fd = stream.descriptor();
         client.entry.update(|facts| facts.fd = fd);
-        replies.end_with_loss(hits.is_none() && worker.settings().on_loss == OnLoss::Close);
+        replies.end_with_loss(hits.is_none() && settings.on_loss == OnLoss::Close);
         let held = Held::new(Arc::clone(&client.entry), Arc::clone(&worker.shared));
+        let access = Arc::clone(&settings.access);
+        let generation = settings.generation;
         Ok(Session {
             families: Families::new(&client.entry, Arc::clone(&worker.shared)),
             front: Front::new(stream, held),
-            state: ConnState::new(client.entry, first_db, trusted),
+            state: ConnState::new(client.entry, first_db, trusted, access),
             ways: Ways::default(),
             pinned: None,
             coherence: Coherence::new(hits),
@@ -238,7 +240,7 @@ impl Session {
 
     /// Whether nothing is owed to a client that wants, or sends, nothing more.
     fn is_done(&self) -> bool {
-        let blocked = self.families.is_blocked();
+        let blocked = self.waits_here();
         if (self.front.eof && (blocked || self.waits_for_ever()))
             || (blocked && self.worker.draining.get())
         {
@@ -290,6 +292,11 @@ impl Session {
         }
     }
 
+    /// Whether the command at hand waits for something that is not the backing's: an event, or its turn.
+    fn waits_here(&self) -> bool {
+        self.families.is_blocked() || self.state.login_turn.is_some()
+    }
+
     /// Whether its own connection to the backing is blocked.
     pub(super) fn waits_for_ever(&self) -> bool {
         self.pinned
@@ -335,8 +342,6 @@ impl Session {
             state.in_transaction = true;
             super::local::answer(local, state, &worker, args.as_args(), out);
             state.in_transaction = false;
-            // It was one of the first failures; later ones are not judged here.
-            state.login_wait = Duration::ZERO;
             state.proto
         };
         let mut answers = Answers {
@@ -398,7 +403,7 @@ impl Session {
         let settings = self.worker.settings();
         let idle = settings.timeouts.idle;
         let over = self.replies.is_over();
-        let waits = self.pinned.is_some() || self.families.is_blocked();
+        let waits = self.pinned.is_some() || self.waits_here();
         self.replies.watch_clock(waits || over || idle.is_some());
         let now = Instant::now();
         if self.replies.has_stalled(now) {
@@ -414,7 +419,7 @@ impl Session {
             }
         }
         // Input that waits behind a blocked command hides the end of the stream.
-        let waits = self.waits_for_ever() || self.families.is_blocked();
+        let waits = self.waits_for_ever() || self.waits_here();
         if waits && !self.front.input.is_empty() && self.front.stream.is_closed_by_peer() {
             return Some(End::Closed);
         }

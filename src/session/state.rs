@@ -1,10 +1,10 @@
 //! The state of a connection that Respite itself keeps.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::hello::LoginTurn;
 use super::registry::ClientEntry;
-use crate::access::UserId;
+use crate::access::{AccessList, UserId};
 use crate::resp::Proto;
 
 /// What `CLIENT REPLY` set.
@@ -50,15 +50,22 @@ pub(crate) struct ConnState {
     pub(crate) broken: Option<Broken>,
     /// The connection was lost while keys were watched.
     pub(crate) watch_lost: bool,
-    /// How long the reply of the login that just failed has to wait.
-    pub(crate) login_wait: Duration,
+    /// The rules by which it was judged so far.
+    pub(super) access: Arc<AccessList>,
+    /// The login at hand has to wait to be judged.
+    pub(super) login_turn: Option<LoginTurn>,
     /// Commands are answered as part of the reply to `EXEC`.
     pub(crate) in_transaction: bool,
 }
 
 impl ConnState {
     /// A client that has said nothing yet; `trusted`: no user's rules apply to it.
-    pub(crate) fn new(entry: Arc<ClientEntry>, db: u32, trusted: bool) -> Self {
+    pub(super) fn new(
+        entry: Arc<ClientEntry>,
+        db: u32,
+        trusted: bool,
+        access: Arc<AccessList>,
+    ) -> Self {
         ConnState {
             entry,
             proto: Proto::Resp2,
@@ -68,7 +75,8 @@ impl ConnState {
             reply: ReplyMode::On,
             broken: None,
             watch_lost: false,
-            login_wait: Duration::ZERO,
+            access,
+            login_turn: None,
             in_transaction: false,
         }
     }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::support::{Client, RedisServer, Respite, encode, escape};
 
 /// A user of both sides: `[[access.users]]` here, `ACL SETUSER` there.
+#[derive(Clone, Copy)]
 struct User {
     name: &'static str,
     password: &'static str,

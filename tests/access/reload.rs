@@ -1,7 +1,7 @@
 //! Replacing the rules of a running server.
 
 use super::{APP, KEYED, ROOT, User, config};
-use crate::support::{RedisServer, Respite};
+use crate::support::{DEADLINE, RedisServer, Respite, wait_until};
 
 #[test]
 fn removing_a_user_closes_its_clients() {
@@ -32,6 +32,87 @@ fn removing_a_user_closes_its_clients() {
     again
         .call(&["AUTH", "keyed", "pw"])
         .assert_error("WRONGPASS ");
+}
+
+fn wait_for_blocked(redis: &RedisServer, count: u32) {
+    let line = format!("blocked_clients:{count}\r\n");
+    wait_until(&line, DEADLINE, || {
+        redis.call(&["INFO", "clients"]).as_str().contains(&line)
+    });
+}
+
+#[test]
+fn narrower_rules_close_who_waits_for_what_they_are_about() {
+    const WIDE: User = User {
+        name: "wide",
+        keys: &["app:*", "free:*"],
+        ..KEYED
+    };
+    let narrow = |user: User| match user.name {
+        "wide" => User {
+            keys: &["free:*"],
+            ..user
+        },
+        _ => User {
+            commands: &["+@all", "-@pubsub"],
+            ..user
+        },
+    };
+    let redis = RedisServer::start();
+    let respite = Respite::builder()
+        .upstream(&redis.url())
+        .config(&config(&[WIDE, ROOT]))
+        .start();
+    let waiting = |name, password| {
+        let waits: [&[&str]; 5] = [
+            &["BLPOP", "app:l", "0"],
+            &["SUBSCRIBE", "c"],
+            &["WATCH", "app:1"],
+            &["CLIENT", "TRACKING", "ON"],
+            &["PING"],
+        ];
+        waits.map(|command| {
+            let mut client = respite.connect();
+            client.call(&["HELLO", "3", "AUTH", name, password]);
+            client.send(command);
+            if command[0] != "BLPOP" {
+                client.read_reply();
+            }
+            client
+        })
+    };
+    let mut wide = waiting("wide", "pw");
+    let mut root = waiting("root", "toor");
+    wait_for_blocked(&redis, 2);
+    // What became wider, and what stayed, goes on.
+    let wider = User {
+        keys: &["app:*", "free:*", "more:*"],
+        ..WIDE
+    };
+    let mut admin = respite.connect();
+    admin.call(&["AUTH", "root", "toor"]).assert_ok();
+    respite.rewrite_config(&config(&[wider, ROOT]));
+    admin.call(&["RESPITE.RELOAD"]).assert_ok();
+    redis.call(&["PUBLISH", "c", "still"]).assert_int(2);
+    wide[1].read_reply().items()[2].assert_str("still");
+    root[1].read_reply().items()[2].assert_str("still");
+    respite.rewrite_config(&config(&[narrow(wider), ROOT]));
+    admin.call(&["RESPITE.RELOAD"]).assert_ok();
+    let (idle, waiting) = wide.split_last_mut().expect("some");
+    for client in waiting {
+        assert!(client.closed());
+    }
+    idle.call(&["PING"]).assert_str("PONG");
+    wait_for_blocked(&redis, 1);
+    redis
+        .call(&["RPUSH", "app:l", "kept", "other"])
+        .assert_int(2);
+    root[0].read_reply().items()[1].assert_str("kept");
+    respite.rewrite_config(&config(&[narrow(wider), narrow(ROOT)]));
+    admin.call(&["RESPITE.RELOAD"]).assert_ok();
+    assert!(root[1].closed() && root[2].closed() && root[3].closed());
+    root[0].call(&["PING"]).assert_str("PONG");
+    redis.call(&["LRANGE", "app:l", "0", "-1"]).items()[0].assert_str("other");
 }
 
 #[test]

@@ -237,6 +237,137 @@ fn scripts_are_refused_to_users_of_some_keys() {
         .assert_error("ERR unknown command");
 }
 
+/// All commands that run scripts, and those that change what others run.
+const SCRIPTS: [&[&str]; 10] = [
+    &["EVAL", "return redis.call('flushall')", "0"],
+    &["EVAL_RO", "return redis.call('keys', '*')", "0"],
+    &["EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "0"],
+    &[
+        "EVALSHA_RO",
+        "e0e1f9fabfc9d4800c877a703b823ac0578ff8db",
+        "0",
+    ],
+    &["FCALL", "f", "0"],
+    &["FCALL_RO", "f", "0"],
+    &[
+        "FUNCTION",
+        "LOAD",
+        "REPLACE",
+        "#!lua name=l\nredis.register_function('f', function() return redis.call('flushall') end)",
+    ],
+    &["FUNCTION", "DELETE", "l"],
+    &["FUNCTION", "FLUSH"],
+    &["FUNCTION", "RESTORE", "x"],
+];
+
+#[test]
+fn scripts_are_refused_to_users_of_some_commands() {
+    const NO_DANGER: User = User {
+        name: "nodanger",
+        password: "pw",
+        commands: &["+@all", "-@dangerous"],
+        keys: &["*"],
+    };
+    const SOME: User = User {
+        name: "some",
+        commands: &["+get", "+multi", "+exec", "+@scripting"],
+        ..NO_DANGER
+    };
+    let redis = RedisServer::start();
+    let users = config(&[NO_DANGER, SOME, ROOT]);
+    let respite = Respite::builder().upstream(&redis.url());
+    let respite = respite.config(&users).start();
+    redis.call(&["SET", "kept", "1"]).assert_ok();
+    let login = |name, password| {
+        let mut client = respite.connect();
+        client.call(&["AUTH", name, password]).assert_ok();
+        client
+    };
+    for name in ["nodanger", "some"] {
+        let text =
+            format!("NOPERM scripts can run commands that user '{name}' may not: [access] scripts");
+        let mut client = login(name, "pw");
+        for command in SCRIPTS {
+            if name == "nodanger" && command[0] == "FUNCTION" && command[1] == "RESTORE" {
+                // Dangerous by itself in some versions of Redis.
+                client.call(command).assert_error("NOPERM ");
+                continue;
+            }
+            assert_eq!(client.call(command).error(), text, "{command:?}");
+            client.call(&["MULTI"]).assert_ok();
+            assert_eq!(client.call(command).error(), text, "{command:?}");
+            client.call(&["EXEC"]).assert_error("EXECABORT ");
+        }
+        client.call(&["SCRIPT", "LOAD", "return 1"]);
+        client.call(&["FUNCTION", "LIST"]).items();
+    }
+    let mut root = login("root", "toor");
+    root.call(&["EVAL", "return 1", "0"]).assert_int(1);
+    root.call(&["GET", "kept"]).assert_str("1");
+    // Who becomes somebody else in a transaction is judged as that one.
+    root.call(&["MULTI"]).assert_ok();
+    root.call(&["AUTH", "nodanger", "pw"]);
+    root.call(SCRIPTS[0]);
+    root.call(&["EXEC"]).items()[1].assert_error("NOPERM ");
+    redis.call(&["GET", "kept"]).assert_str("1");
+    respite.rewrite_config(&users.replacen("[[access", "[access]\nscripts = true\n[[access", 1));
+    root.call(&["AUTH", "root", "toor"]).assert_ok();
+    root.call(&["RESPITE.RELOAD"]).assert_ok();
+    let mut trusted = login("nodanger", "pw");
+    trusted.call(SCRIPTS[6]).assert_str("l");
+    trusted.call(SCRIPTS[0]).assert_ok();
+}
+
+#[test]
+fn a_deny_list_is_for_scripts_as_well() {
+    let redis = RedisServer::start();
+    let start = |rules: &str| {
+        let respite = Respite::builder().upstream(&redis.url());
+        respite.config(rules).start()
+    };
+    let denying = start("[access]\ndeny = [\"flushall\"]");
+    let mut client = denying.connect();
+    for command in SCRIPTS {
+        let error = client.call(command);
+        error.assert_error("NOPERM scripts can run commands that user 'default' may not: ");
+    }
+    let trusting = start("[access]\ndeny = [\"flushall\"]\nscripts = true");
+    let mut client = trusting.connect();
+    client.call(&["FLUSHALL"]).assert_error("NOPERM ");
+    client.call(SCRIPTS[0]).assert_ok();
+    // Nobody changes for others what he may not touch himself.
+    let rules = config(&[KEYED]).replacen("[[access", "[access]\nscripts = true\n[[access", 1);
+    let keyed = start(&rules);
+    let mut client = keyed.connect();
+    client.call(&["AUTH", "keyed", "pw"]).assert_ok();
+    for command in SCRIPTS {
+        client
+            .call(command)
+            .assert_error("NOPERM this user has no permissions");
+    }
+}
+
+#[test]
+fn whoever_has_some_keys_watches_nobody_unless_a_rule_says_so() {
+    const WATCHER: User = User {
+        name: "watcher",
+        commands: &["+@all", "+monitor"],
+        ..KEYED
+    };
+    let redis = RedisServer::start();
+    let respite = Respite::builder().upstream(&redis.url());
+    let respite = respite.config(&config(&[KEYED, WATCHER, ROOT])).start();
+    for (name, password) in [("watcher", "pw"), ("root", "toor")] {
+        let mut client = respite.connect();
+        client.call(&["AUTH", name, password]).assert_ok();
+        client.call(&["MONITOR"]).assert_ok();
+    }
+    let mut client = respite.connect();
+    client.call(&["AUTH", "keyed", "pw"]).assert_ok();
+    let refused = client.call(&["MONITOR"]);
+    refused.assert_error("NOPERM this user has no permissions to run the 'monitor' command");
+}
+
 #[test]
 fn strangers_may_send_little() {
     let pair = Pair::with(&[APP]);

@@ -32,6 +32,7 @@ fn status(respite: &Respite, path: &str, login: &str) -> u16 {
 fn a_token_is_asked_for_and_can_be_replaced() {
     let redis = RedisServer::start();
     let builder = Respite::builder().upstream(&redis.url()).http();
+    let builder = builder.allow_log("logins fail again and again");
     let mut respite = builder.config("http.token = \"one\"").start();
     for path in [
         "/",
