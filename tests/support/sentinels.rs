@@ -10,8 +10,12 @@ use super::{Client, DEADLINE, RedisServer, ReservedPort, wait_until};
 /// What the sentinels call the master.
 pub(crate) const MASTER: &str = "main";
 
-/// How long a server is silent before a sentinel calls it down, in milliseconds.
-const DOWN_AFTER: &str = "700";
+/// How long a server is silent before a sentinel calls it down, in milliseconds. A sentinel connects again at most once a
+/// second (`SENTINEL_PING_PERIOD`), also to the master that it has just named: with less it would call that one down.
+const DOWN_AFTER: &str = "2000";
+
+/// Where a sentinel writes its log, in its folder.
+const LOG: &str = "sentinel.log";
 
 /// A set of servers under the eyes of sentinels; dropping it kills all of them.
 #[derive(Debug)]
@@ -25,7 +29,7 @@ pub(crate) struct SentinelSet {
 pub(crate) struct Sentinel {
     child: Child,
     port: ReservedPort,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl SentinelSet {
@@ -152,15 +156,13 @@ impl Sentinel {
         let child = Command::new(RedisServer::program())
             .arg(&config)
             .arg("--sentinel")
+            .arg("--logfile")
+            .arg(dir.path().join(LOG))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .expect("start a sentinel");
-        Sentinel {
-            child,
-            port,
-            _dir: dir,
-        }
+        Sentinel { child, port, dir }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -180,7 +182,7 @@ impl Sentinel {
 
     /// The password that its configuration asks for.
     fn login(&self) -> Option<String> {
-        let config = fs::read_to_string(self._dir.path().join("sentinel.conf")).ok()?;
+        let config = fs::read_to_string(self.dir.path().join("sentinel.conf")).ok()?;
         let line = config
             .lines()
             .find_map(|line| line.strip_prefix("requirepass "))?;
@@ -200,5 +202,12 @@ impl Sentinel {
 impl Drop for Sentinel {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default();
+            eprintln!(
+                "--- the log of the sentinel on {} ---\n{log}---",
+                self.port()
+            );
+        }
     }
 }
