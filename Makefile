@@ -44,7 +44,7 @@ bus-faults: ## workers of the bus killed at random, a minute for each kind of me
 check: ## formatting, lints and documentation, warnings refused
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 
 bench: ## compare with direct Redis and its peers; writes docs/benchmarks.md; ARGS="--quick"
 	@sh scripts/setup.sh bench

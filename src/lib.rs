@@ -7,7 +7,7 @@
 //! - [`cli`] is what can be typed; [`config`] what can be configured; [`telemetry`] the log.
 //! - [`resp`] is the protocol: requests, replies, no I/O.
 //! - [`command`] is the table of commands; [`access`] says who may run which.
-//! - [`cache`] is the coherent cache of `GET`.
+//! - [`cache`] is the coherent cache.
 //! - [`fleet`] is INFO of many Redis servers: who is tracked, and what each said last.
 //! - [`exporter`] is what Prometheus reads of the fleet, in the words of redis_exporter.
 //! - [`discovery`] is service discovery: `DISCOVERY.*`.

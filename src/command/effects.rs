@@ -1,7 +1,7 @@
 //! What a command may do to the data set, to its connection and to the server, worked out once when
 //! the table is made, so that a request is judged by bits and not by names.
 //!
-//! Not here: which keys a command names ([`super::keys`]) and what the session does about it.
+//! Not here: which keys a command names ([`keys`](mod@super::keys)) and what the session does about it.
 
 use bitflags::bitflags;
 

@@ -2,7 +2,7 @@
 //!
 //! Holds the static rules for the core commands whose keys first, last and step do not tell (or
 //! tell without saying which are written), so that they are right on Redis 6 too, which has no key
-//! specifications. Does not look at arguments: [`super::keys`] does.
+//! specifications. Does not look at arguments: [`keys`](mod@super::keys) does.
 
 use super::flags::Flags;
 use super::key_span::{KeyAccess, Span, span};

@@ -2,7 +2,7 @@
 //! that describe them (`COMMAND`, `COMMAND DOCS`, `HELP`).
 //!
 //! The rows come from the backing's `COMMAND` reply, so that modules and newer servers are
-//! covered, and from a shipped list until there is one; what Respite answers or pins ([`Handling`]) and the keys of core commands ([`Keys`])
+//! covered, and from a shipped list until there is one; what Respite answers or pins ([`Handling`]) and the keys of core commands (`key_rules`)
 //! are written down here. A family of Respite's own declares its commands as [`OwnRow`]s.
 //!
 //! Does no I/O and executes no command.

@@ -1,7 +1,7 @@
 //! Options of Redis' commands that change what a command touches, read as Redis reads them: from
 //! their own position on, each with its values, and the last of its kind counts.
 //!
-//! Where keys are is in [`super::keys`].
+//! Where keys are is in [`keys`](mod@super::keys).
 
 use super::effects::Effects;
 use super::key_ref::Seen;

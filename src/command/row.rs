@@ -1,7 +1,7 @@
 //! One row of the command table: what Respite knows about a command and does with it.
 //!
 //! Not here: where rows come from ([`super::Table`]) and how keys are picked out of arguments
-//! ([`super::keys`]).
+//! ([`keys`](mod@super::keys)).
 
 use hashbrown::HashMap;
 

@@ -52,7 +52,7 @@ impl Table {
     /// Respite's handling is applied by name, commands that it answers itself are there in any case
     /// (others that the backing does not list are unknown), and the
     /// families' own commands (their position is the index in
-    /// [`Handling::Family`](super::Handling::Family)) replace any of the same name.
+    /// [`Handling::Family`]) replace any of the same name.
     ///
     /// # Errors
     ///

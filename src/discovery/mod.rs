@@ -5,8 +5,7 @@
 //! in memory is what it needs to wait: the topics that clients watch, and one reader of the
 //! groups' event streams for all of them.
 //!
-//! Others use [`Discovery`]: [`nodes`](Discovery::nodes), [`services`](Discovery::services),
-//! [`subscribe`](Discovery::subscribe). Clients use `DISCOVERY.*`, which [`DiscoveryFamily`] serves.
+//! Others follow a service with [`Followed`], which subscribes to [`Discovery`]. Clients use `DISCOVERY.*`, which [`DiscoveryFamily`] serves.
 //!
 //! Does not probe nodes: a node is alive for as long as it renews its lease.
 

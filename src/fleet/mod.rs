@@ -15,7 +15,7 @@
 //! # Reading it
 //!
 //! [`Fleet::shards`] and [`Fleet::shard`] take no lock; a [`Shard`] gives its [`Status`], which holds its
-//! [`Latest`] answer with the [`Snapshot`]: raw text, fields, sections.
+//! [`Latest`] answer with the [`Snapshot`](snapshot::Snapshot): raw text, fields, sections.
 
 mod commands;
 mod fields;
