@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use dashmap::DashMap;
 use parking_lot::Mutex;
 use redis::Value;
 use tokio::sync::watch;
@@ -25,6 +26,8 @@ use super::tally::Tally;
 use super::touched::TouchedWorkers;
 use super::waiting::{Outcome, Waiting};
 
+/// A bus has few threads that count at the same time.
+const TALLY_SHARDS: usize = 4;
 /// Counters are written when there are so many words of them.
 const MOST_COUNTED: usize = 10_000;
 
@@ -45,7 +48,7 @@ pub(super) struct Bus {
     registry: Mutex<Arc<Registry>>,
     pub(super) lease: Lease,
     lanes: Mutex<HashMap<ThreadId, Arc<Lane>>>,
-    tallies: Mutex<HashMap<String, Tally>>,
+    tallies: DashMap<String, Tally>,
     /// Ends when those that were taken last are written.
     writing: Mutex<Option<watch::Receiver<()>>>,
     /// A worker that was alive, by method.
@@ -99,7 +102,7 @@ impl Bus {
             registry: Mutex::default(),
             lease: Lease::default(),
             lanes: Mutex::default(),
-            tallies: Mutex::default(),
+            tallies: DashMap::with_shard_amount(TALLY_SHARDS),
             writing: Mutex::default(),
             candidates: Mutex::default(),
             workers: Mutex::default(),
@@ -350,12 +353,11 @@ impl Bus {
     // === counters ===
 
     pub(super) fn tally(&self, method: &str, count: impl FnOnce(&mut Tally)) {
-        let mut tallies = self.tallies.lock();
-        if let Some(tally) = tallies.get_mut(method) {
-            return count(tally);
+        if let Some(mut tally) = self.tallies.get_mut(method) {
+            return count(&mut tally);
         }
-        if tallies.len() < MOST_METHODS * 2 {
-            count(tallies.entry(method.to_owned()).or_default());
+        if self.tallies.len() < MOST_METHODS * 2 {
+            count(&mut self.tallies.entry(method.to_owned()).or_default());
         }
     }
 
@@ -367,7 +369,11 @@ impl Bus {
             // Its sender is dropped when that is over, however it ends.
             let _ = before.changed().await;
         }
-        let tallies = std::mem::take(&mut *self.tallies.lock());
+        let mut tallies = Vec::new();
+        self.tallies.retain(|method, tally| {
+            tallies.push((method.clone(), std::mem::take(tally)));
+            false
+        });
         if tallies.is_empty() {
             return Ok(());
         }
@@ -388,7 +394,7 @@ impl Bus {
     }
 
     pub(super) fn has_tallies(&self) -> bool {
-        !self.tallies.lock().is_empty()
+        !self.tallies.is_empty()
     }
 
     // === life ===

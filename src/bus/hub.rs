@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use dashmap::DashMap;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -45,7 +46,9 @@ pub struct Hub {
     pub(super) held: Mutex<HeldCalls>,
     /// What was counted since the start, for metrics.
     pub(super) counts: KeptCounts,
-    buses: Mutex<HashMap<String, Arc<Bus>>>,
+    buses: DashMap<String, Arc<Bus>>,
+    /// Held by whoever adds a bus: how many there may be is looked at over all of them.
+    adding: Mutex<()>,
     /// Where work goes on that no client waits for.
     control: Handle,
     started: AtomicBool,
@@ -60,22 +63,22 @@ pub struct Hub {
 }
 
 /// Sees to it that there is a place for one more bus, which a client of this address has named first.
-fn make_room(buses: &mut HashMap<String, Arc<Bus>>, peer: Option<IpAddr>) -> Result<(), String> {
+fn make_room(buses: &DashMap<String, Arc<Bus>>, peer: Option<IpAddr>) -> Result<(), String> {
     let is_theirs = |bus: &Arc<Bus>| bus.first_peer == peer;
-    let full = |buses: &HashMap<String, Arc<Bus>>| buses.len() >= MOST_BUSES;
-    let is_enough = |buses: &HashMap<String, Arc<Bus>>| {
+    let full = || buses.len() >= MOST_BUSES;
+    let is_enough = || {
         buses.len() >= MOST_OF_ADDRESS
-            && buses.values().filter(|bus| is_theirs(bus)).count() >= MOST_OF_ADDRESS
+            && buses.iter().filter(|bus| is_theirs(bus)).count() >= MOST_OF_ADDRESS
     };
-    if full(buses) {
+    if full() {
         forget_idle(buses, |_| true);
-    } else if is_enough(buses) {
+    } else if is_enough() {
         forget_idle(buses, is_theirs);
     }
-    if full(buses) {
+    if full() {
         return Err(format!("ERR more than {MOST_BUSES} buses are in use"));
     }
-    if is_enough(buses) {
+    if is_enough() {
         return Err(format!(
             "ERR clients of this address use more than {MOST_OF_ADDRESS} buses"
         ));
@@ -84,18 +87,18 @@ fn make_room(buses: &mut HashMap<String, Arc<Bus>>, peer: Option<IpAddr>) -> Res
 }
 
 /// Forgets those of the buses in question that nothing has happened on for the longest time.
-fn forget_idle(buses: &mut HashMap<String, Arc<Bus>>, concerns: impl Fn(&Arc<Bus>) -> bool) {
+fn forget_idle(buses: &DashMap<String, Arc<Bus>>, concerns: impl Fn(&Arc<Bus>) -> bool) {
     // One that somebody still has must not come to be twice.
     let is_idle = |bus: &Arc<Bus>| {
         concerns(bus) && Arc::strong_count(bus) == 1 && bus.is_idle(Duration::ZERO)
     };
-    let idle = buses.iter().filter(|(_, bus)| is_idle(bus));
+    let idle = buses.iter().filter(|bus| is_idle(bus));
     let mut idle: Vec<(u64, String)> = idle
-        .map(|(name, bus)| (bus.last_used(), name.clone()))
+        .map(|bus| (bus.last_used(), bus.key().clone()))
         .collect();
     idle.sort_unstable();
     for (_, name) in idle.into_iter().take(FORGOTTEN_AT_ONCE) {
-        buses.remove(&name);
+        buses.remove_if(&name, |_, bus| is_idle(bus));
     }
 }
 
@@ -114,7 +117,8 @@ impl Hub {
             worker_ttl: WorkerTtl::new(worker_ttl),
             held: Mutex::default(),
             counts: KeptCounts::default(),
-            buses: Mutex::default(),
+            buses: DashMap::new(),
+            adding: Mutex::default(),
             control: Handle::current(),
             started: AtomicBool::new(false),
             hints: watch::Sender::new(None),
@@ -169,19 +173,23 @@ impl Hub {
         name: &str,
         peer: Option<IpAddr>,
     ) -> Result<Arc<Bus>, String> {
-        let mut buses = self.buses.lock();
-        let bus = match buses.get(name) {
-            Some(bus) => Arc::clone(bus),
-            None => {
-                make_room(&mut buses, peer)?;
-                let bus = Bus::new(Arc::clone(self), name, peer);
-                buses.insert(name.to_owned(), Arc::clone(&bus));
-                bus
-            }
+        let bus = match self.used_bus(name) {
+            Some(bus) => bus,
+            None => self.add(name, peer)?,
         };
-        drop(buses);
         bus.note_use();
         self.start();
+        Ok(bus)
+    }
+
+    fn add(self: &Arc<Self>, name: &str, peer: Option<IpAddr>) -> Result<Arc<Bus>, String> {
+        let _adding = self.adding.lock();
+        if let Some(bus) = self.used_bus(name) {
+            return Ok(bus);
+        }
+        make_room(&self.buses, peer)?;
+        let bus = Bus::new(Arc::clone(self), name, peer);
+        self.buses.insert(name.to_owned(), Arc::clone(&bus));
         Ok(bus)
     }
 
@@ -195,7 +203,7 @@ impl Hub {
 
     /// A bus that is in use here.
     pub(super) fn used_bus(&self, name: &str) -> Option<Arc<Bus>> {
-        self.buses.lock().get(name).cloned()
+        self.buses.get(name).map(|bus| Arc::clone(&bus))
     }
 
     /// A bus by its name for one look at it, which does not make it one in use.
@@ -207,15 +215,15 @@ impl Hub {
     /// The buses in use; those that nothing happens on are forgotten.
     pub(super) fn used_buses(&self) -> Vec<Arc<Bus>> {
         let idle = self.worker_ttl() * IDLE;
-        let mut buses = self.buses.lock();
         // One that somebody still has (a command, or a call that a worker holds) must not come to be twice.
-        buses.retain(|_, bus| Arc::strong_count(bus) > 1 || !bus.is_idle(idle));
-        buses.values().cloned().collect()
+        self.buses
+            .retain(|_, bus| Arc::strong_count(bus) > 1 || !bus.is_idle(idle));
+        self.buses()
     }
 
     /// The buses in use, and those that nothing happens on and that are not forgotten yet.
     pub(super) fn buses(&self) -> Vec<Arc<Bus>> {
-        self.buses.lock().values().cloned().collect()
+        self.buses.iter().map(|bus| Arc::clone(&bus)).collect()
     }
 
     /// A number for a call, which no other Respite gives.

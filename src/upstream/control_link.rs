@@ -4,13 +4,13 @@
 //! and again after it was lost, so that a command never crosses threads. The `redis` crate speaks
 //! on it; sockets, TLS and credentials are those of every other connection to the backing.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use dashmap::DashMap;
 use parking_lot::Mutex;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Script, ToRedisArgs};
@@ -40,7 +40,7 @@ pub struct ControlLink {
     backing: Arc<Backing>,
     /// What one command waits for, at most.
     patience: Mutex<Patience>,
-    open: Mutex<HashMap<(ThreadId, LinkKey), Shared>>,
+    open: DashMap<(ThreadId, LinkKey), Shared>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,14 +100,14 @@ impl ControlLink {
         Arc::new(ControlLink {
             backing,
             patience: Mutex::new(Patience { connect, reply }),
-            open: Mutex::default(),
+            open: DashMap::new(),
         })
     }
 
     /// Changes what one command waits for. Connections that are open know the old limits: they are used no more.
     pub fn set_patience(&self, connect: Duration, reply: Duration) {
         *self.patience.lock() = Patience { connect, reply };
-        self.open.lock().clear();
+        self.open.clear();
     }
 
     fn patience(&self) -> Patience {
@@ -203,8 +203,8 @@ impl ControlLink {
     }
 
     fn shared(&self) -> Shared {
-        let mut open = self.open.lock();
-        let shared = open
+        let mut shared = self
+            .open
             .entry((thread::current().id(), self.key()))
             .or_default();
         // One that the backing has closed is found before a command is lost to it.
@@ -214,7 +214,7 @@ impl ControlLink {
         {
             *shared = Shared::default();
         }
-        Arc::clone(shared)
+        Arc::clone(&shared)
     }
 
     async fn open(&self, name: &str, reply: Option<Duration>) -> Result<Open, UpstreamError> {
@@ -246,8 +246,7 @@ impl ControlLink {
             return refused;
         }
         // The next command opens a new connection.
-        let mut open = self.open.lock();
-        open.retain(|_, held| !Arc::ptr_eq(held, shared));
+        self.open.retain(|_, held| !Arc::ptr_eq(held, shared));
         let error = if error.is_timeout() {
             UpstreamError::ReplyTimeout
         } else {
