@@ -28,6 +28,7 @@ mod reading;
 mod reply;
 mod rights;
 mod row;
+mod settle;
 mod shipped;
 mod slot;
 mod split;

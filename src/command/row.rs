@@ -127,14 +127,6 @@ pub struct Row {
 }
 
 impl Row {
-    /// Works out the effects of the command and of its subcommands, and the categories that others imply.
-    pub(super) fn settle(&mut self) {
-        self.subcommands.values_mut().for_each(Self::settle);
-        self.categories = self.categories.implied();
-        self.effects = Effects::of(self);
-        self.readable = Readable::of(&self.name, self.flags);
-    }
-
     /// Tells whether the command may modify the data set.
     #[must_use]
     pub fn is_write(&self) -> bool {

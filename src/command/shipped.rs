@@ -71,7 +71,7 @@ mod tests {
         let mut rows = rows();
         let count: usize = rows.iter().map(|row| 1 + row.subcommands.len()).sum();
         assert_eq!(count, lines().count());
-        rows.iter_mut().for_each(Row::settle);
+        rows.iter_mut().for_each(super::super::settle::settle);
         for line in lines() {
             let words: Vec<&str> = line.split(' ').collect();
             assert_eq!(words.len(), 5, "{line}");

@@ -14,6 +14,7 @@ use super::own::OwnRow;
 use super::read_rows::{TableError, read_row};
 use super::reply::EntryLen;
 use super::row::{Handling, Row};
+use super::settle::settle;
 use super::shipped;
 use crate::resp::Value;
 
@@ -119,7 +120,7 @@ impl Table {
 
     /// Puts a row in; gives the one of the same name that it replaces.
     fn insert(&mut self, mut row: Row) -> Option<Row> {
-        row.settle();
+        settle(&mut row);
         match ShortName::of(row.name.as_bytes()) {
             Some(name) => self.short.insert(name, row),
             None => self.long.insert(row.name.as_bytes().into(), row),

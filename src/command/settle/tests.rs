@@ -102,7 +102,7 @@ fn modules_are_trusted_with_the_keys_of_their_reads_only() {
             keys,
             ..Row::default()
         };
-        row.settle();
+        settle(&mut row);
         row.effects & Effects::BEYOND_ITS_KEYS
     };
     let key = || Keys::range(1, 1, 1, Flags::empty());
