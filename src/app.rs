@@ -44,8 +44,10 @@ use crate::fleet::watcher::check_listed;
 use crate::fleet::{self, Fleet, ShardFamily};
 use crate::gateway::{Gateway, GatewayFamily};
 use crate::session::listener::acceptor;
-use crate::session::shared::{Settings, Shared};
-use crate::session::worker::{self, ToWorker};
+use crate::session::mailbox::ToWorker;
+use crate::session::settings::Settings;
+use crate::session::shared::Shared;
+use crate::session::worker_thread;
 use crate::telemetry;
 use crate::upstream::embedded::Embedded;
 use crate::upstream::{Backing, ControlLink, client_connector};
@@ -396,7 +398,7 @@ fn spawn_workers(shared: &Arc<Shared>, threads: usize) -> Result<Vec<JoinHandle<
     let mut workers = Vec::new();
     let mut mailboxes = Vec::new();
     for index in 0..threads {
-        let spawned = worker::spawn(index, Arc::clone(shared));
+        let spawned = worker_thread::spawn(index, Arc::clone(shared));
         let (mailbox, thread) = spawned.map_err(cannot("start a worker"))?;
         mailboxes.push(mailbox);
         workers.push(thread);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::client::Session;
 use super::dispatch::Flow;
-use super::run::Session;
-use super::shared::Settings;
+use super::settings::Settings;
 use super::state::ReplyMode;
 use crate::access::{AccessList, UserId};
 use crate::config::OnLoss;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::shared::Settings;
+use super::settings::Settings;
 use crate::cache::Guard;
 use crate::upstream::{HOME, NodeId};
 

@@ -2,11 +2,12 @@
 
 use std::task::Context;
 
-use super::dispatch::{Flow, Request};
+use super::client::Session;
+use super::dispatch::Flow;
 use super::pinned::Pinned;
 use super::queueing::SPOILER;
-use super::run::Session;
-use super::shared::Settings;
+use super::request::Request;
+use super::settings::Settings;
 use super::state::Broken;
 use crate::access::Denied;
 use crate::command::{Handling, Local, Pin, arity_error, arity_ok};

@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
+use super::client::Session;
 use super::client_filter::ClientFilter;
 use super::client_line::{LineFormat, version};
-use super::dispatch::{Flow, Request};
+use super::dispatch::Flow;
 use super::hello::{BAD_NAME, is_name, number};
+use super::mailbox::ToWorker;
 use super::pause::Paused;
 use super::pinned::Expect;
 use super::replies::Then;
-use super::run::Session;
-use super::shared::Settings;
+use super::request::Request;
+use super::settings::Settings;
 use super::state::{ConnState, ReplyMode};
-use super::worker::{ToWorker, Worker};
+use super::worker::Worker;
 use crate::command::{arity_error, arity_ok, unknown_subcommand};
 use crate::resp::{Args, ReplyWriter};
 

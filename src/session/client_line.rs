@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::registry::{ClientEntry, Facts};
-use super::shared::Settings;
+use super::settings::Settings;
 use crate::command::Table;
 use crate::upstream::ServerHello;
 

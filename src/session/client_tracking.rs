@@ -8,16 +8,17 @@
 use std::sync::Arc;
 use std::task::Context;
 
+use super::client::Session;
 use super::client_command::{SYNTAX, on_or_off};
-use super::dispatch::{Flow, Request};
+use super::dispatch::Flow;
 use super::hello::number;
+use super::mailbox::ToWorker;
 use super::pinned::{Expect, Pinned, Queued, Tracking};
 use super::registry::{ClientEntry, Kept, Wish};
 use super::replies::Then;
-use super::run::Session;
-use super::shared::Settings;
+use super::request::Request;
+use super::settings::Settings;
 use super::state::SameClient;
-use super::worker::ToWorker;
 use crate::resp::{Args, write_command};
 
 const NO_SUCH_CLIENT: &str = "ERR The client ID you want redirect to does not exist";

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::client::Session;
 use super::dispatch::Flow;
 use super::hello::number;
+use super::mailbox::ToWorker;
 use super::registry::{ClientEntry, Wish};
-use super::run::Session;
-use super::worker::{ToWorker, Worker};
+use super::worker::Worker;
 use crate::backoff::Backoff;
 use crate::resp::{Args, Proto, write_command};
 use crate::upstream::{Failure, HOME, LinkKey, ReplySink, Ticket};

@@ -2,10 +2,11 @@
 
 use std::task::Context;
 
-use super::dispatch::{Flow, Request};
+use super::client::Session;
+use super::dispatch::Flow;
 use super::replies::{Rewrite, Then};
-use super::run::Session;
-use super::shared::Settings;
+use super::request::Request;
+use super::settings::Settings;
 use crate::command::{
     OwnRow, merge_all, merge_count, merge_docs, merge_list, own_getkeys, split_names,
 };

@@ -9,13 +9,14 @@ use std::time::Instant;
 
 use super::batch::{Batch, Run, Step};
 use super::cached::{Cover, needs_care, protect_keys};
+use super::client::Session;
 use super::input::READ_AHEAD;
 use super::key_read::KeyRead;
 use super::pinned::Expect;
 use super::replies::{Asks, Cut, Then};
 pub(super) use super::request::Request;
-use super::run::Session;
-use super::shared::{Settings, WorkerStats};
+use super::settings::Settings;
+use super::shared::WorkerStats;
 use super::state::ReplyMode;
 use crate::access::changes_access;
 use crate::cache::{Cache, Guard};

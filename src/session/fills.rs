@@ -1,7 +1,6 @@
-//! The fill links of a worker: who opens and closes them, and how what they bring comes to its sessions.
+//! How what a fill link brings comes to the cache, and to the sessions that wait for it.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,72 +8,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tracing::warn;
 
+use super::mailbox::{Fetched, ToWorker};
 use super::replies::Replies;
-use super::worker::{ToWorker, Worker};
+use super::worker::Worker;
 use crate::cache::{Brought, Cache, Deliver, Filler, Guard, Waiter, Wanted};
 use crate::resp::{Proto, write_command};
 use crate::upstream::{
-    Failure, Fence, Fetch, FillEvents, FillLink, LinkKey, NodeId, ReplySink, Ticket, Topology,
-    Tracking, spawn_fill_link,
+    Failure, Fetch, FillEvents, FillLink, LinkKey, NodeId, ReplySink, Ticket, Tracking,
+    spawn_fill_link,
 };
-
-/// A fill link whose database no client here has read from for so long is closed. It costs the backing
-/// several commands a second, and what it brought costs memory there as here.
-const FILL_IDLE: Duration = Duration::from_secs(10);
-
-/// The fill links of one worker.
-#[derive(Default)]
-pub(crate) struct Fills {
-    links: RefCell<HashMap<LinkKey, FillLink>>,
-}
-
-/// What a fetch into the cache brought for somebody who waits for it.
-#[derive(Debug)]
-pub struct Fetched {
-    db: u32,
-    key: Box<[u8]>,
-    /// The request; none for `GET`.
-    request: Option<Box<[u8]>>,
-    /// The reply; none when the fetch failed.
-    reply: Option<Bytes>,
-}
-
-// === impl Fills ===
-
-impl Fills {
-    /// Has every link to a node drop `fence` when it has caught up.
-    pub(super) fn fence(&self, node: NodeId, fence: &Fence) {
-        for (key, fill) in &*self.links.borrow() {
-            if key.node == node {
-                fill.fence(Arc::clone(fence));
-            }
-        }
-    }
-
-    /// Closes the links to nodes that are not there any more.
-    pub(super) fn keep(&self, topology: &Topology) {
-        self.links.borrow_mut().retain(|key, fill| {
-            let stays = topology.node(key.node).is_some();
-            if !stays {
-                fill.close();
-            }
-            stays
-        });
-    }
-
-    /// Closes the links that nobody uses.
-    pub(super) fn tick(&self, now: Instant) {
-        self.links.borrow_mut().retain(|_, fill| {
-            let keep = now.saturating_duration_since(fill.last_used(now)) <= FILL_IDLE;
-            if !keep {
-                fill.close();
-            }
-            keep
-        });
-    }
-}
-
-// === impl Worker ===
 
 impl Worker {
     /// The link that fetches for the cache from a database of a node.

@@ -10,8 +10,8 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+use super::held::Held;
 use super::input::{Input, READ_AHEAD};
-use super::memory::Held;
 use crate::resp::RequestParser;
 use crate::stream::Stream;
 

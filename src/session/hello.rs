@@ -1,15 +1,13 @@
 //! `HELLO` and `AUTH`: who the client is and which protocol version it speaks.
 
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::time::Sleep;
-
-use super::shared::Settings;
+use super::login_turn::LoginTurn;
+use super::settings::Settings;
 use super::state::ConnState;
 use super::worker::Worker;
-use crate::access::{Place, Turn, UserId};
+use crate::access::{Turn, UserId};
 use crate::command::Local;
 use crate::resp::{Args, Proto, ReplyWriter};
 
@@ -85,13 +83,6 @@ fn attempt<'a>(local: Local, args: Args<'a>) -> Option<(&'a [u8], &'a [u8])> {
         (Local::Auth, 3) => (args.get(1)?, args.get(2)?),
         _ => return None,
     })
-}
-
-/// A login that waits to be judged.
-#[derive(Debug)]
-pub(super) struct LoginTurn {
-    sleep: Pin<Box<Sleep>>,
-    _place: Place,
 }
 
 /// The user that a command makes the client when a transaction is executed, if it does and there are users.

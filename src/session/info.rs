@@ -5,9 +5,10 @@ use std::sync::atomic::AtomicU64;
 use std::task::Context;
 use std::time::UNIX_EPOCH;
 
-use super::dispatch::{Flow, Request};
+use super::client::Session;
+use super::dispatch::Flow;
 use super::replies::{Rewrite, Then};
-use super::run::Session;
+use super::request::Request;
 use super::shared::{Shared, WorkerStats};
 use crate::command::{AboutRespite, Call, InfoAnswer};
 use crate::resp::{ArgVec, Proto, ReplyWriter, parse_reply};

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::listener::deal;
+use super::mailbox::Socket;
 use super::shared::Shared;
-use super::worker::Socket;
 
 /// The other end of an internal client's connection.
 #[derive(Debug)]

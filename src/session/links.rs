@@ -1,34 +1,13 @@
-//! The shared links of a worker, and which of them carries a client's next commands.
-//!
-//! ```text
-//!   Plain       what leaves nobody waiting for long: one link for all clients
-//!   Script(n)   clients that call scripts, which may run for long: a few links, an idle one first
-//!   Reads,      while the plain link is silent, with commands outstanding: who waits for nothing goes
-//!   Writes      on here, as soon as the backing answers on them
-//! ```
-//!
-//! A client changes links only when it waits for nothing, so its commands keep their order. What is
-//! behind a script that runs away stays there, as with Redis itself; everybody else gets what the
-//! backing says to others meanwhile (`BUSY`).
+//! The shared links of a worker, and what may decide between them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::shared::Settings;
-use super::worker::Worker;
-use crate::command::{Categories, Effects, Table};
-use crate::resp::Args;
-use crate::upstream::{Link, LinkKey, LinkLimits, Retryable, Topology, spawn_link};
-
-/// A link to a database that nobody used for so long is closed.
-const LINK_IDLE: Duration = Duration::from_secs(60);
-/// Links for scripts: one that runs away costs one, and the next is there already. More would split
-/// what the backing reads at once into smaller pieces.
-const SCRIPT_LINKS: u8 = 4;
+use super::settings::Settings;
+use crate::upstream::{Link, LinkKey, LinkLimits, Topology};
 
 /// No reply that came sooner is looked at apart, for the slow log: under load many take as long as that.
 const LEAST_SLOW: Duration = Duration::from_millis(1);
@@ -59,10 +38,10 @@ pub(super) struct Needs {
 /// The links of one worker.
 #[derive(Default)]
 pub(crate) struct Links {
-    open: RefCell<HashMap<(LinkKey, Lane), Link>>,
-    silent: Cell<bool>,
+    pub(super) open: RefCell<HashMap<(LinkKey, Lane), Link>>,
+    pub(super) silent: Cell<bool>,
     /// Pushes that nobody asked for.
-    dropped: Arc<AtomicU64>,
+    pub(super) dropped: Arc<AtomicU64>,
 }
 
 impl Links {
@@ -98,174 +77,11 @@ impl Links {
     }
 }
 
-impl Worker {
-    /// The link for a command that nothing else depends on.
-    pub(super) fn link(&self, key: LinkKey) -> Link {
-        let needs = Needs {
-            key,
-            scripts: false,
-            reads: true,
-        };
-        self.choose_link(needs).0
-    }
-
-    /// The link for the next command of a client that waits for nothing.
-    pub(super) fn choose_link(&self, needs: Needs) -> (Link, Lane) {
-        if needs.scripts
-            && let Some(n) = self.script_lane(needs)
-        {
-            let lane = Lane::Script(n);
-            return (self.lane(needs, lane), lane);
-        }
-        let plain = self.lane(needs, Lane::Plain);
-        if !plain.is_silent() {
-            return (plain, Lane::Plain);
-        }
-        let lane = if needs.reads {
-            Lane::Reads
-        } else {
-            Lane::Writes
-        };
-        let aside = self.lane(needs, lane);
-        if aside.answers() {
-            return (aside, lane);
-        }
-        // Where the backing does not answer on a new connection either, there is nothing to gain.
-        aside.open();
-        (plain, Lane::Plain)
-    }
-
-    /// The best link for a client that calls scripts; none while the plain one is better, because those
-    /// for scripts are not there yet or silent.
-    fn script_lane(&self, needs: Needs) -> Option<u8> {
-        let lanes = || (0..SCRIPT_LINKS).map(|n| (n, self.lane(needs, Lane::Script(n))));
-        let (mut free, mut best) = (None, None);
-        let mut spare = false;
-        for (n, link) in lanes() {
-            if !link.answers() {
-                if !spare && !link.is_up() {
-                    // One more than is needed now, so that it is there when it is.
-                    link.open();
-                    spare = true;
-                }
-                continue;
-            }
-            match link.in_flight() {
-                0 if free.is_none() => free = Some(n),
-                0 => return free,
-                load if best.is_none_or(|(least, _)| load < least) => best = Some((load, n)),
-                _ => {}
-            }
-        }
-        if free.is_some() {
-            return free;
-        }
-        let all_there = lanes().all(|(_, link)| link.is_up());
-        match best {
-            Some((_, n)) if all_there => Some(n),
-            Some(_) => None,
-            // The first of all: it waits for its link as others do for the plain one.
-            None => lanes().all(|(_, link)| !link.is_up()).then_some(0),
-        }
-    }
-
-    fn lane(&self, needs: Needs, lane: Lane) -> Link {
-        let mut open = self.links.open.borrow_mut();
-        let link = open.entry((needs.key, lane)).or_insert_with(|| {
-            let settings = self.settings();
-            let shared = Arc::clone(&self.shared);
-            let retryable: Rc<Retryable> =
-                Rc::new(move |args| is_read(&shared.settings().table, args));
-            let link = spawn_link(
-                Arc::clone(&self.shared.backing),
-                needs.key,
-                link_limits(&settings),
-                retryable,
-                Rc::clone(&self.scratch),
-            );
-            link.count_dropped_in(Arc::clone(&self.links.dropped));
-            let shared = Arc::clone(&self.shared);
-            link.weigh_by(Rc::new(move |args| weight(&shared.settings().table, args)));
-            link
-        });
-        link.clone()
-    }
-
-    /// Looks at the clock for every link, and closes those that nobody uses.
-    pub(super) fn tick_links(&self, now: Instant) {
-        let first = self.shared.backing.first_db();
-        let mut silent = false;
-        self.links.open.borrow_mut().retain(|(key, lane), link| {
-            link.tick(now);
-            silent |= link.is_silent();
-            let unused = link.in_flight() == 0 && now.duration_since(link.last_used()) > LINK_IDLE;
-            let stays = key.db == first && *lane == Lane::Plain;
-            let keep = stays || !unused || link.users() > 0;
-            if !keep {
-                link.close();
-            }
-            keep
-        });
-        self.links.silent.set(silent);
-    }
-}
-
-fn link_limits(settings: &Settings) -> LinkLimits {
+pub(super) fn link_limits(settings: &Settings) -> LinkLimits {
     LinkLimits {
         in_flight: settings.limits.upstream_in_flight,
         connect: settings.timeouts.connect,
         reply: settings.timeouts.reply,
         slow: (settings.slowlog.slower_than / 4).max(LEAST_SLOW),
-    }
-}
-
-/// How much work a request may be: one that takes the time that its value takes, one that may take
-/// longer, one that runs a program or looks at everything.
-fn weight(table: &Table, args: Args<'_>) -> u8 {
-    let Some(row) = args.get(0).and_then(|name| table.get(name)) else {
-        return 1;
-    };
-    let stores = matches!(&*row.name, "set" | "setex" | "psetex" | "getset" | "mset");
-    let program = Categories::SCRIPTING | Categories::DANGEROUS;
-    match row.effects {
-        effects if effects.intersects(Effects::BEYOND_ITS_KEYS) => 2,
-        _ if row.categories.intersects(program) => 2,
-        _ if stores || row.categories.intersects(Categories::FAST) => 0,
-        _ => 1,
-    }
-}
-
-/// Whether a request only reads, so that sending it twice does no harm.
-fn is_read(table: &Table, args: Args<'_>) -> bool {
-    args.get(0)
-        .and_then(|name| table.get(name))
-        .is_some_and(|row| row.is_readonly() && !row.is_write())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resp::ArgVec;
-
-    #[test]
-    fn scripts_weigh_more_than_ranges_and_these_more_than_values() {
-        let table = Table::shipped();
-        let weight = |command: &str| {
-            let args: ArgVec = command.split(' ').collect();
-            weight(&table, args.as_args())
-        };
-        for (command, wanted) in [
-            ("GET a", 0),
-            ("set a 1", 0),
-            ("HGETALL a", 1),
-            ("SUNION a b", 1),
-            ("NEW.COMMAND", 1),
-            ("EVAL x 0", 2),
-            ("KEYS *", 2),
-            ("SORT a", 2),
-            ("DEBUG SLEEP 1", 2),
-        ] {
-            assert_eq!(weight(command), wanted, "{command}");
-        }
     }
 }

@@ -17,8 +17,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tracing::{debug, warn};
 
+use super::mailbox::{NewClient, Socket, ToWorker};
 use super::shared::Shared;
-use super::worker::{NewClient, Socket, ToWorker};
 use crate::config::{ListenAddr, ServerTls};
 
 /// What a listening socket queues while nobody accepts.

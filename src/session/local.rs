@@ -3,12 +3,13 @@
 
 use std::task::{Context, Poll};
 
-use super::dispatch::{Flow, Request};
+use super::client::Session;
+use super::dispatch::Flow;
 use super::pinned::Expect;
 use super::pinning::database;
 use super::replies::Then;
-use super::run::Session;
-use super::shared::Settings;
+use super::request::Request;
+use super::settings::Settings;
 use super::state::{ConnState, ReplyMode};
 use super::worker::Worker;
 use super::{client_command, hello};

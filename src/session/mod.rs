@@ -2,27 +2,31 @@
 //!
 //! # Layout
 //!
-//! - [`listener`] accepts and deals connections to the workers; [`worker`] is one OS thread with
-//!   what its sessions share: links, pinned connections, a read buffer.
-//! - `run` is a session's loop: read, answer, write. `dispatch` takes requests apart and sends
-//!   each where it belongs; `replies` keeps the answers in order.
+//! - [`listener`] accepts and deals connections to the workers, by their [`mailbox`]; [`worker`] is what the sessions
+//!   of one OS thread share, [`worker_thread`] that thread.
+//! - `client` is all that is kept for one client, by what it is for; `run` is its loop: read, answer, write. `dispatch`
+//!   takes requests apart and sends each where it belongs; `replies` keeps the answers in order. `batch` is what was
+//!   read and is handled at once, `front` the client's socket.
+//! - `route` says where a command goes, `routing` finds the way there; `links` are the shared links of a worker, `lanes`
+//!   which of them carries a client's next commands.
 //! - `pinning` moves a session to a connection of its own and back; `pinned` is that connection.
-//!   `queueing` is what happens between `MULTI` and `EXEC`, `broken` what after a refusal.
-//! - `read` answers a `GET` from the cache; `cached` keeps the cache true to what the session's
-//!   commands do. `batch` is what was read and is handled at once.
-//! - `links` are the shared links of a worker, and which of them carries a client's next commands.
-//! - `family` calls Respite's own commands, which may answer later.
-//! - `monitor` shows what clients send to those who ask for it.
-//! - `times` says when commands begin to count for their latencies.
-//! - `local`, `client_…`, `command_command`, `info` answer what the backing does not.
+//!   `queueing` is what happens between `MULTI` and `EXEC`, `queue` what is known of it, `broken` what comes after a refusal.
+//! - `read` answers reads from the cache; `cached` says what a command means to it, `coherence` what is known of one
+//!   client for it, `fencing` holds replies back. `fill_links` are the links that fetch for it, `fills` passes on what they bring.
+//! - `family` calls Respite's own commands, which may answer later; `families` is what is under way.
+//! - `monitor` shows what clients send to those who ask for it: `monitors` are they, `monitoring` is a place among them.
+//! - `pause` is `CLIENT PAUSE`, `paused` what it holds.
+//! - `timing`, `times` say when commands begin to count for their latencies.
+//! - `local`, `hello`, `client_…`, `command_command`, `info` answer what the backing does not.
 //! - [`internal`] is a client inside the process.
-//! - `memory` keeps what all clients make Respite hold within its bound.
-//! - [`registry`] and [`shared`] are what all workers share.
+//! - `memory` keeps what all clients make Respite hold within its bound, `held` tells what one does.
+//! - [`registry`], [`shared`] and [`settings`] are what all workers share.
 
 mod answers;
 mod batch;
 mod broken;
 mod cached;
+mod client;
 mod client_command;
 mod client_filter;
 mod client_line;
@@ -31,32 +35,47 @@ mod client_unblock;
 mod coherence;
 mod command_command;
 mod dispatch;
+mod families;
 mod family;
+mod fencing;
 mod fetching;
+mod fill_links;
 mod fills;
 mod front;
+mod held;
 mod hello;
 mod info;
 mod input;
 pub mod internal;
 mod key_read;
+mod lanes;
 mod links;
 pub mod listener;
 mod local;
+mod login_turn;
+pub mod mailbox;
 mod memory;
 mod metrics;
 mod monitor;
+mod monitoring;
+mod monitors;
 mod pause;
+mod paused;
 mod pinned;
 mod pinning;
+mod queue;
 mod queueing;
 mod read;
 pub mod registry;
 mod replies;
 mod request;
 mod route;
+mod routing;
 mod run;
+pub mod settings;
 pub mod shared;
 mod state;
 mod times;
+mod timing;
 pub mod worker;
+pub mod worker_thread;

@@ -6,22 +6,20 @@
 //! read at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use super::dispatch::{Flow, Request};
-use super::pause::may_replicate;
+use super::client::Session;
+use super::dispatch::Flow;
+use super::monitoring::Monitoring;
+use super::monitors::{Lines, Monitor};
+use super::paused::may_replicate;
 use super::replies::Cut;
-use super::run::Session;
-use super::shared::{Settings, Shared};
-use super::worker::ToWorker;
+use super::request::Request;
+use super::settings::Settings;
 use crate::command::{Flags, Handling, Local, Pin, Row, arity_error};
 use crate::resp::Args;
-
-/// Lines without their times.
-pub(crate) type Lines = Vec<Box<[u8]>>;
 
 /// Lines of one transaction; what is queued beyond is not shown.
 const QUEUED_BYTES: usize = 16 * 1024 * 1024;
@@ -37,89 +35,6 @@ const SHOWN_ELSEWHERE: [&str; 7] = [
     "fcall",
     "fcall_ro",
 ];
-
-/// Everybody who monitors.
-#[derive(Debug, Default)]
-pub(crate) struct Monitors {
-    any: AtomicBool,
-    all: Mutex<Vec<Arc<Monitor>>>,
-}
-
-/// One session that monitors.
-#[derive(Debug)]
-struct Monitor {
-    worker: usize,
-    session: u64,
-    /// `limits.client_output_bytes`.
-    limit: usize,
-    waiting: Mutex<Waiting>,
-}
-
-/// What a session has not taken yet.
-#[derive(Debug, Default)]
-struct Waiting {
-    bytes: Vec<u8>,
-    /// The session knows that there is something.
-    told: bool,
-    /// It has not taken it for too long.
-    overflown: bool,
-}
-
-/// A session's place among those who monitor, until it is dropped.
-pub(super) struct Monitoring {
-    shared: Arc<Shared>,
-    monitor: Arc<Monitor>,
-}
-
-impl Drop for Monitoring {
-    fn drop(&mut self) {
-        let monitors = &self.shared.monitors;
-        let mut all = monitors.all.lock();
-        all.retain(|one| !Arc::ptr_eq(one, &self.monitor));
-        monitors.any.store(!all.is_empty(), Ordering::Relaxed);
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    /// Whether anybody monitors.
-    #[inline]
-    pub(super) fn is_monitored(&self) -> bool {
-        self.monitors.any.load(Ordering::Relaxed)
-    }
-
-    /// Shows lines to everybody who monitors.
-    pub(crate) fn show(&self, lines: &[Box<[u8]>]) {
-        if lines.is_empty() || !self.is_monitored() {
-            return;
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.unwrap_or_default();
-        let time = format!("+{}.{:06} ", now.as_secs(), now.subsec_micros());
-        for monitor in self.monitors.all.lock().iter() {
-            let mut waiting = monitor.waiting.lock();
-            if waiting.overflown {
-                continue;
-            }
-            for line in lines {
-                if waiting.bytes.len() + time.len() + line.len() > monitor.limit {
-                    waiting.overflown = true;
-                    waiting.told = false;
-                    waiting.bytes = Vec::new();
-                    break;
-                }
-                waiting.bytes.extend_from_slice(time.as_bytes());
-                waiting.bytes.extend_from_slice(line);
-            }
-            if !std::mem::replace(&mut waiting.told, true) {
-                self.tell(monitor.worker, ToWorker::Wake(monitor.session));
-            }
-        }
-    }
-}
-
-// === impl Session ===
 
 impl Session {
     /// Answers `MONITOR`. A second one has no reply, as in Redis.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::dispatch::{Flow, Request};
+use super::client::Session;
+use super::dispatch::Flow;
 use super::pinned::{Expect, Opening, Pinned, Queued};
 use super::registry::{Facts, Kept};
 use super::replies::Then;
-use super::run::Session;
-use super::shared::{Settings, WorkerStats};
+use super::request::Request;
+use super::settings::Settings;
+use super::shared::WorkerStats;
 use super::state::Broken;
 use crate::cache::{Mutant, is_active};
 use crate::command::{Handling, Local, Pin, arity_error, arity_ok, has_block_option};

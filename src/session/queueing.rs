@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::dispatch::{Flow, Request};
-use super::monitor::Lines;
+use super::client::Session;
+use super::dispatch::Flow;
+use super::paused::may_replicate;
 use super::pinned::{Expect, Pinned, Queued};
 use super::pinning::database;
-use super::run::Session;
-use super::shared::Settings;
-use super::{client_command, hello, pause};
-use crate::access::{AccessList, Denied, UserId};
+use super::queue::Queue;
+use super::request::Request;
+use super::settings::Settings;
+use super::{client_command, hello};
+use crate::access::Denied;
 use crate::command::{Handling, Local, Pin};
 use crate::resp::{ArgVec, Args, Proto, ReplyWriter, write_command};
 
@@ -26,28 +28,6 @@ const NO_LONGER: &str = "NOPERM ACLs rules changed between the moment the transa
 /// The access rules are new, and what was queued is not known any more command by command.
 const NEW_RULES: &[u8] = b"-EXECABORT Transaction discarded because of: the access rules have \
     changed since MULTI\r\n";
-
-/// What is known of the transaction at hand.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    /// Its commands as `MONITOR` shows them.
-    pub(super) lines: Lines,
-    /// Who the client will be when the next command is executed, when an `AUTH` is queued.
-    user: Option<UserId>,
-    /// The rules that its commands were judged by.
-    access: Option<Arc<AccessList>>,
-    /// It may make the client another user, or change its protocol version.
-    logs_in: bool,
-}
-
-/// What a session knows of its transactions.
-#[derive(Debug, Default)]
-pub(super) struct Queueing {
-    /// The one at hand.
-    pub(super) queue: Queue,
-    /// An `EXEC` without a reply yet may make the client another user.
-    awaits_login: bool,
-}
 
 impl Session {
     /// A `MULTI` is sent.
@@ -86,7 +66,7 @@ impl Session {
         if let Some(denied) = self.denied_at_exec(request, settings) {
             return self.queue_denied(&denied, cx);
         }
-        if pause::may_replicate(request, settings) {
+        if may_replicate(request, settings) {
             self.with_pinned(Pinned::note_queued_write);
         }
         match handling {

@@ -5,10 +5,10 @@ use std::task::Context;
 use std::time::Instant;
 
 use super::batch::{Batch, Run, Step};
+use super::client::Session;
 use super::key_read::KeyRead;
 use super::replies::Asks;
-use super::run::Session;
-use super::shared::Settings;
+use super::settings::Settings;
 use super::state::ReplyMode;
 use crate::cache::{Lookup, Query, Waiter};
 use crate::resp::PLAIN_GET_MAX;

@@ -14,11 +14,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
-use super::batch::Run;
 use super::links::{Lane, Needs};
 use super::replies::{NOBODY, Replies, Then};
 use super::request::Request;
-use super::run::Session;
 use crate::cache::Guard;
 use crate::command::{Effects, first_key, slot_of};
 use crate::upstream::{HOME, Link, LinkKey, NodeId, ReplySink, Ticket, Topology};
@@ -96,7 +94,7 @@ impl Directions {
 
     /// Where a command goes.
     #[inline]
-    fn route(&self, request: Request<'_>) -> Route {
+    pub(super) fn route(&self, request: Request<'_>) -> Route {
         match self.sole.get() {
             Some(node) => Route::Node(node),
             None => Self::route_by_key(request),
@@ -121,60 +119,11 @@ impl Directions {
     }
 
     #[inline]
-    fn node(&self, route: Route) -> NodeId {
+    pub(super) fn node(&self, route: Route) -> NodeId {
         match route {
             Route::Node(node) => node,
             other => other.node(&self.topology.borrow()),
         }
-    }
-}
-
-// === impl Session ===
-
-impl Session {
-    /// The node that a command goes to: that of the connection of its own, while the session has one.
-    #[inline]
-    pub(super) fn node_of(&self, request: Request<'_>) -> NodeId {
-        match &self.pinned {
-            Some(pinned) => pinned.node(),
-            None => {
-                let directions = &self.worker.directions;
-                directions.node(directions.route(request))
-            }
-        }
-    }
-
-    /// Whether the link of the run, or the one that is found for it, takes a request too. The session has
-    /// no connection of its own.
-    #[inline]
-    pub(super) fn joins_run(
-        &mut self,
-        run: &mut Run,
-        request: Request<'_>,
-        cx: &Context<'_>,
-    ) -> bool {
-        let directions = &self.worker.directions;
-        let node = directions.node(directions.route(request));
-        if run.requests > 0 {
-            return run.node == node && (!run.only_reads || request.only_reads());
-        }
-        let found = self.route_to_link(node, request.only_reads(), cx);
-        run.node = node;
-        run.only_reads = self.ways.only_reads(node);
-        found
-    }
-
-    /// Finds the way to a node for the next request. False when that has to wait: replies are
-    /// outstanding on the present link, or it is full. `reads` says that the request only reads.
-    #[inline]
-    pub(super) fn route_to_link(&mut self, node: NodeId, reads: bool, cx: &Context<'_>) -> bool {
-        let needs = Needs {
-            key: LinkKey::new(node, self.state.db, self.state.proto),
-            scripts: self.ways.scripts,
-            reads,
-        };
-        let choose = |needs| self.worker.choose_link(needs);
-        self.ways.find(needs, choose, &self.replies, cx)
     }
 }
 
@@ -192,7 +141,7 @@ impl Default for Ways {
 
 impl Ways {
     /// Finds the way for what is needed; false when it cannot be taken now, `cx` is woken once it may.
-    fn find(
+    pub(super) fn find(
         &mut self,
         needs: Needs,
         choose: impl FnOnce(Needs) -> (Link, Lane),

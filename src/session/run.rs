@@ -10,19 +10,20 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use tracing::{debug, warn};
 
+use super::client::Session;
 use super::coherence::Coherence;
-use super::family::Families;
+use super::families::Families;
 use super::front::Front;
+use super::held::Held;
 use super::input::{Input, READ_AHEAD};
-use super::memory::Held;
-use super::monitor::Monitoring;
-use super::pinned::{Answers, Leftover, Pinned};
-use super::queueing::Queueing;
+use super::mailbox::{NewClient, Socket};
+use super::pinned::{Answers, Leftover};
+use super::queue::Queueing;
 use super::replies::{Cut, Replies};
 use super::route::Ways;
 use super::state::{Broken, ConnState};
-use super::times::Timing;
-use super::worker::{NewClient, Socket, Worker};
+use super::timing::Timing;
+use super::worker::Worker;
 use crate::config::OnLoss;
 use crate::resp::ArgVec;
 use crate::stream::Stream;
@@ -32,34 +33,6 @@ use crate::upstream::UpstreamError;
 const TURNS: usize = 8;
 /// How long a TLS client may take for its handshake.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// One client's connection.
-pub(super) struct Session {
-    pub(super) worker: Rc<Worker>,
-    pub(super) replies: Rc<Replies>,
-    pub(super) state: ConnState,
-    /// How its commands get to the backing, as long as it has no connection of its own.
-    pub(super) ways: Ways,
-    /// Its own connection.
-    pub(super) pinned: Option<Box<Pinned>>,
-    /// What the cache has to know of it.
-    pub(super) coherence: Coherence,
-    /// Its transactions.
-    pub(super) queueing: Queueing,
-    /// Its place among those who monitor.
-    pub(super) monitoring: Option<Monitoring>,
-    /// Respite's own commands.
-    pub(super) families: Families,
-    /// A command of the client's that changes what `INFO` tells is not answered yet, or was not noted since.
-    pub(super) changes_info: bool,
-    pub(super) timing: Timing,
-    /// It was this client itself that ended its connection with `CLIENT KILL`.
-    pub(super) killed_itself: bool,
-    /// The settings that the session has seen.
-    pub(super) generation: u64,
-    /// The client.
-    pub(super) front: Front,
-}
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]

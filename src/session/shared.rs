@@ -10,46 +10,18 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 
+use super::mailbox::ToWorker;
 use super::memory::Memory;
-use super::monitor::Monitors;
+use super::monitors::Monitors;
 use super::pause::Pause;
 use super::registry::Registry;
-use super::worker::ToWorker;
-use crate::access::{AccessList, Logins};
+use super::settings::Settings;
 use crate::cache::Cache;
 use crate::command::{Family, InfoSource, OwnRow, Table};
-use crate::config::{Limits, OnLoss, SlowlogSettings, Timeouts};
 use crate::latency::Latency;
 use crate::resp::{Proto, Value, parse_reply};
 use crate::slowlog::SlowLog;
 use crate::upstream::{Backing, BackingState, PinnedCount, ServerHello, SwapWatch};
-
-/// Everything that sessions look at and that may be replaced while they run, as one value.
-#[derive(Clone)]
-pub struct Settings {
-    /// Grows with each replacement.
-    pub generation: u64,
-    /// `[limits]`.
-    pub limits: Limits,
-    /// `[timeouts]`.
-    pub timeouts: Timeouts,
-    /// `upstream_on_loss`.
-    pub on_loss: OnLoss,
-    /// `[slowlog]`.
-    pub slowlog: SlowlogSettings,
-    /// `[access]`.
-    pub access: Arc<AccessList>,
-    /// Logins that failed.
-    pub logins: Arc<Logins>,
-    /// Whether the backing is the embedded Redis, whose privacy clients may not end.
-    pub embedded: bool,
-    /// `[access] protected_mode`.
-    pub protected_mode: bool,
-    /// The commands of the backing and our own.
-    pub table: Arc<Table>,
-    /// What the backing says of itself; absent until it was reached once.
-    pub hello: Option<Arc<ServerHello>>,
-}
 
 /// Counters of one worker, which only that worker writes, and its clients.
 #[derive(Debug, Default)]

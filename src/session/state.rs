@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::hello::LoginTurn;
+use super::login_turn::LoginTurn;
 use super::registry::ClientEntry;
 use crate::access::{AccessList, UserId};
 use crate::resp::Proto;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::client::Session;
 use super::replies::Slow;
-use super::run::Session;
 use crate::resp::{Args, Parsed, RequestLimits, RequestParser};
 use crate::slowlog::{Client, Spent};
 
@@ -13,15 +13,6 @@ const TRUSTED: RequestLimits = RequestLimits {
     request_bytes: usize::MAX,
     authenticated: true,
 };
-
-/// When the request that waits was read, and for whom times are counted.
-#[derive(Debug, Default)]
-pub(super) struct Timing {
-    /// Since when requests wait, unless it is on purpose.
-    waits_since: Option<Instant>,
-    /// The login for which times are counted.
-    login: u32,
-}
 
 impl Session {
     /// Begins to time the requests that are handled now: since they were read, or have waited for something.

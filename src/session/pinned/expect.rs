@@ -1,6 +1,6 @@
 //! What a request on a pinned connection makes of its reply.
 
-use super::super::monitor::Lines;
+use super::super::monitors::Lines;
 use super::super::state::SameClient;
 use crate::command::{Channel, Local};
 use crate::resp::ArgVec;

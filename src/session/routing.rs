@@ -1,0 +1,56 @@
+//! A session asks where its next command goes (`route`), and finds the way there.
+
+use std::task::Context;
+
+use super::batch::Run;
+use super::client::Session;
+use super::links::Needs;
+use super::request::Request;
+use crate::upstream::{LinkKey, NodeId};
+
+impl Session {
+    /// The node that a command goes to: that of the connection of its own, while the session has one.
+    #[inline]
+    pub(super) fn node_of(&self, request: Request<'_>) -> NodeId {
+        match &self.pinned {
+            Some(pinned) => pinned.node(),
+            None => {
+                let directions = &self.worker.directions;
+                directions.node(directions.route(request))
+            }
+        }
+    }
+
+    /// Whether the link of the run, or the one that is found for it, takes a request too. The session has
+    /// no connection of its own.
+    #[inline]
+    pub(super) fn joins_run(
+        &mut self,
+        run: &mut Run,
+        request: Request<'_>,
+        cx: &Context<'_>,
+    ) -> bool {
+        let directions = &self.worker.directions;
+        let node = directions.node(directions.route(request));
+        if run.requests > 0 {
+            return run.node == node && (!run.only_reads || request.only_reads());
+        }
+        let found = self.route_to_link(node, request.only_reads(), cx);
+        run.node = node;
+        run.only_reads = self.ways.only_reads(node);
+        found
+    }
+
+    /// Finds the way to a node for the next request. False when that has to wait: replies are
+    /// outstanding on the present link, or it is full. `reads` says that the request only reads.
+    #[inline]
+    pub(super) fn route_to_link(&mut self, node: NodeId, reads: bool, cx: &Context<'_>) -> bool {
+        let needs = Needs {
+            key: LinkKey::new(node, self.state.db, self.state.proto),
+            scripts: self.ways.scripts,
+            reads,
+        };
+        let choose = |needs| self.worker.choose_link(needs);
+        self.ways.find(needs, choose, &self.replies, cx)
+    }
+}

@@ -1,0 +1,35 @@
+//! What the configuration and the backing say, as one value that is replaced as a whole.
+
+use std::sync::Arc;
+
+use crate::access::{AccessList, Logins};
+use crate::command::Table;
+use crate::config::{Limits, OnLoss, SlowlogSettings, Timeouts};
+use crate::upstream::ServerHello;
+
+/// Everything that sessions look at and that may be replaced while they run, as one value.
+#[derive(Clone)]
+pub struct Settings {
+    /// Grows with each replacement.
+    pub generation: u64,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[timeouts]`.
+    pub timeouts: Timeouts,
+    /// `upstream_on_loss`.
+    pub on_loss: OnLoss,
+    /// `[slowlog]`.
+    pub slowlog: SlowlogSettings,
+    /// `[access]`.
+    pub access: Arc<AccessList>,
+    /// Logins that failed.
+    pub logins: Arc<Logins>,
+    /// Whether the backing is the embedded Redis, whose privacy clients may not end.
+    pub embedded: bool,
+    /// `[access] protected_mode`.
+    pub protected_mode: bool,
+    /// The commands of the backing and our own.
+    pub table: Arc<Table>,
+    /// What the backing says of itself; absent until it was reached once.
+    pub hello: Option<Arc<ServerHello>>,
+}
