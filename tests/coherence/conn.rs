@@ -1,8 +1,10 @@
 //! One client connection of the load: it knows its database, and reconnects after an error.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::Place;
+use super::world::World;
 use crate::support::{Client, Reply, encode};
 
 /// A command, word by word.
@@ -21,6 +23,8 @@ pub(crate) use command;
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) place: Place,
+    world: Arc<World>,
+    /// Where `client` is connected to.
     port: u16,
     resp3: bool,
     db: u8,
@@ -28,10 +32,11 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(place: Place, port: u16, resp3: bool) -> Self {
+    pub(crate) fn new(place: Place, world: &Arc<World>, resp3: bool) -> Self {
         Self {
             place,
-            port,
+            world: Arc::clone(world),
+            port: 0,
             resp3,
             db: 0,
             client: None,
@@ -40,9 +45,11 @@ impl Conn {
 
     /// Makes sure of a connection on this database, so that an exchange times the commands alone.
     pub(crate) fn ready(&mut self, db: u8) -> bool {
-        if self.client.is_none() {
+        let port = self.world.port(self.place);
+        if self.client.is_none() || self.port != port {
             let hello = command!["HELLO", if self.resp3 { "3" } else { "2" }];
             self.db = 0;
+            self.port = port;
             self.client = Client::try_connect(self.port).ok();
             if let Some(client) = &self.client {
                 client.set_timeout(REPLY_TIMEOUT);

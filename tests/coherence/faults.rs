@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::history::{Clock, Content, Nanos, Write};
+use super::history::{Clock, Content, Nanos, Place, Write};
 use super::load::FUNCTIONS;
 use super::run::Backing;
 use super::world::World;
-use crate::support::{Connection, Direction, Random, Relay};
+use crate::support::{
+    Client, Connection, DEADLINE, Direction, Random, Relay, SentinelSet, wait_until,
+};
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,12 @@ pub(crate) enum Fault {
     Cut,
     /// The backing dies and comes back empty.
     Restart,
+    /// The sentinels are told to make the replica the master.
+    FailOver,
+    /// The master dies, and comes back empty when the replica has become the master.
+    KillMaster,
+    /// The master can be reached by nobody but those who are connected to it as clients, until the replica is the master.
+    IsolateMaster,
 }
 
 /// Takes 300 ms, in which others are answered `BUSY` once `lua-time-limit` has passed.
@@ -69,15 +77,15 @@ impl Fault {
         match self {
             Self::Kill => kill(backing, random, |_| true),
             Self::KillFills => kill(backing, random, |flags| flags.contains('t')),
-            Self::Sleep => drop(backing.redis.call(&["DEBUG", "SLEEP", "0.3"])),
+            Self::Sleep => drop(backing.redis().call(&["DEBUG", "SLEEP", "0.3"])),
             Self::Busy => {
                 kill(backing, random, |flags| flags.contains('t'));
-                drop(backing.redis.call(&["EVAL", BUSY, "0"]));
+                drop(backing.redis().call(&["EVAL", BUSY, "0"]));
             }
             Self::Freeze => {
-                backing.redis.freeze();
+                backing.redis().freeze();
                 std::thread::sleep(Duration::from_millis(random.between(50, 500) as u64));
-                backing.redis.thaw();
+                backing.redis().thaw();
             }
             Self::HoldFills => {
                 let held: Vec<Connection> = open(relays).filter(fills).collect();
@@ -98,13 +106,16 @@ impl Fault {
                 }
             }
             Self::Restart => restart(backing, world),
+            Self::FailOver | Self::KillMaster | Self::IsolateMaster => {
+                fail_over(self, backing.set(), world);
+            }
         }
     }
 }
 
 /// Kills connections whose name is Respite's and whose flags are `wanted`: one of them, or all.
 fn kill(backing: &Backing, random: &mut Random, wanted: impl Fn(&str) -> bool) {
-    let mut client = backing.redis.connect();
+    let mut client = backing.redis().connect();
     let list = client.call(&["CLIENT", "LIST", "TYPE", "normal"]);
     let field = |line: &str, name: &str| {
         let mut words = line.split(' ');
@@ -135,12 +146,12 @@ fn kill(backing: &Backing, random: &mut Random, wanted: impl Fn(&str) -> bool) {
 /// Everything is gone at some moment between the kill and the first answer.
 fn restart(backing: &mut Backing, world: &World) {
     let start = world.clock.now();
-    backing.redis.restart();
+    backing.one().restart();
     let end = world.clock.now();
     prepare(backing);
     let gone = |slot| Write {
         slot,
-        place: super::history::Place::Direct,
+        place: Place::Direct,
         start,
         end,
         content: Content::Nil,
@@ -153,9 +164,53 @@ fn restart(backing: &mut Backing, world: &World) {
         .extend(world.slots_where(|_| true).into_iter().map(gone));
 }
 
+/// The replica becomes the master. Nothing is written from the moment when the replica has all until both Respites
+/// use it: what a master takes and its replica does not have is lost by Redis.
+fn fail_over(fault: Fault, set: &mut SentinelSet, world: &World) {
+    wait_until("a replica follows", DEADLINE, || set.is_followed(false));
+    let quiet = world.writing.write().expect("the lock of writing");
+    wait_until("the replica has all", DEADLINE, || set.is_followed(true));
+    let old = set.master_port().expect("a master");
+    match fault {
+        Fault::KillMaster => {
+            let index = set.index(old);
+            set.servers[index].kill();
+            set.wait_for_another(old);
+        }
+        Fault::IsolateMaster => {
+            // Not sentinels, whose channel is called hello.
+            set.isolate(old, |first| first.windows(5).any(|word| word == b"HELLO"));
+            set.wait_for_another(old);
+        }
+        _ => set.fail_over(),
+    }
+    let now = set.master_port().expect("a master");
+    world.move_backing(set.server(now).port());
+    for place in [Place::A, Place::B] {
+        wait_until("Respite uses the new master", DEADLINE, || {
+            let mut client = Client::connect(world.port(place));
+            let info = client.call(&["INFO", "respite"]);
+            let backing = format!("backing:redis://127.0.0.1:{now}/0");
+            info.as_str().lines().any(|line| line == backing)
+        });
+    }
+    drop(quiet);
+    // What is written now is seen while the old master is still there, or back.
+    std::thread::sleep(Duration::from_millis(600));
+    match fault {
+        Fault::KillMaster => {
+            let index = set.index(old);
+            set.servers[index].restart();
+        }
+        Fault::IsolateMaster => set.rejoin(old),
+        _ => {}
+    }
+    std::thread::sleep(Duration::from_millis(600));
+}
+
 /// What a fresh backing needs.
 pub(crate) fn prepare(backing: &Backing) {
-    let mut client = backing.redis.connect();
+    let mut client = backing.redis().connect();
     client.call(&["FUNCTION", "LOAD", FUNCTIONS]);
     for command in backing.setup {
         client.call(command).assert_ok();

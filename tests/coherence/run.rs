@@ -12,7 +12,7 @@ use super::liar::{Liar, Lie};
 use super::load::{Clients, Load};
 use super::report;
 use super::world::World;
-use crate::support::{Random, RedisServer, Relay, Reply, Respite, respite_command};
+use crate::support::{Random, RedisServer, Relay, Reply, Respite, SentinelSet, respite_command};
 
 /// One scenario.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub(crate) struct Scenario {
     pub(crate) backing: &'static [&'static str],
     /// Commands for each fresh backing.
     pub(crate) setup: &'static [&'static [&'static str]],
+    /// Whether the backing is a master with a replica, under the eyes of sentinels.
+    pub(crate) sentinels: bool,
     /// Hits in the cache, at least: a test without hits proves nothing.
     pub(crate) least_hits: i64,
 }
@@ -37,10 +39,58 @@ pub(crate) struct Scenario {
 /// The backing of a run.
 #[derive(Debug)]
 pub(crate) struct Backing {
-    pub(crate) redis: RedisServer,
+    server: Server,
     pub(crate) setup: &'static [&'static [&'static str]],
     /// What faults did to the data.
     pub(crate) writes: Vec<Write>,
+}
+
+/// One server, or one of several.
+#[derive(Debug)]
+enum Server {
+    One(RedisServer),
+    Master(SentinelSet),
+}
+
+impl Backing {
+    fn start(scenario: &Scenario) -> Self {
+        let server = match scenario.sentinels {
+            true => Server::Master(SentinelSet::behind_relays(scenario.backing)),
+            false => Server::One(RedisServer::builder().args(scenario.backing).start()),
+        };
+        Backing {
+            server,
+            setup: scenario.setup,
+            writes: Vec::new(),
+        }
+    }
+
+    /// The server that is written to.
+    #[track_caller]
+    pub(crate) fn redis(&self) -> &RedisServer {
+        match &self.server {
+            Server::One(redis) => redis,
+            Server::Master(set) => set.server(set.master_port().expect("a master")),
+        }
+    }
+
+    /// The one server, to be restarted.
+    #[track_caller]
+    pub(crate) fn one(&mut self) -> &mut RedisServer {
+        match &mut self.server {
+            Server::One(redis) => redis,
+            Server::Master(_) => panic!("a fault for a single server"),
+        }
+    }
+
+    /// The servers, to be failed over.
+    #[track_caller]
+    pub(crate) fn set(&mut self) -> &mut SentinelSet {
+        match &mut self.server {
+            Server::One(_) => panic!("a fault for servers with sentinels"),
+            Server::Master(set) => set,
+        }
+    }
 }
 
 /// What stands between the clients and the backing.
@@ -88,6 +138,7 @@ impl Default for Scenario {
             lag: Lag::default(),
             backing: &[],
             setup: &[],
+            sentinels: false,
             least_hits: 50,
         }
     }
@@ -140,24 +191,24 @@ pub(crate) fn play(
     random: &mut Random,
 ) -> Played {
     let seed = random.seed();
-    let mut backing = Backing {
-        redis: RedisServer::builder().args(scenario.backing).start(),
-        setup: scenario.setup,
-        writes: Vec::new(),
-    };
+    let mut backing = Backing::start(scenario);
     faults::prepare(&backing);
-    let relays = [(); 2].map(|()| Relay::to(backing.redis.port()));
+    let relays = [(); 2].map(|()| Relay::to(backing.redis().port()));
     let (mut respites, mut liars) = (Vec::new(), Vec::new());
     for relay in &relays {
+        let upstream = match &backing.server {
+            Server::One(_) => relay.url(),
+            Server::Master(set) => set.url(),
+        };
         match door {
             Door::Liar(lie) => liars.push(Liar::start(relay.port(), lie, random.next())),
-            Door::Respite => respites.push(start(scenario, relay, None)),
-            Door::Mutant(name) => respites.push(start(scenario, relay, Some(name))),
+            Door::Respite => respites.push(start(scenario, &upstream, None)),
+            Door::Mutant(name) => respites.push(start(scenario, &upstream, Some(name))),
         }
     }
     let mut ports: Vec<u16> = respites.iter().map(Respite::port).collect();
     ports.extend(liars.iter().map(Liar::port));
-    let ports = [ports[0], ports[1], backing.redis.port()];
+    let ports = [ports[0], ports[1], backing.redis().port()];
     let world = Arc::new(World::new(&scenario.load, ports));
 
     let clients = Clients::start(&scenario.load, &world, random);
@@ -186,7 +237,7 @@ pub(crate) fn play(
         .filter(|write| write.sure)
         .map(|write| write.how)
         .collect();
-    let evicted = backing.redis.info("stats", "evicted_keys");
+    let evicted = backing.redis().info("stats", "evicted_keys");
     let evicted = evicted.parse().expect("a number");
     let story = report::explain(&history, &violations, &world);
     Played {
@@ -207,12 +258,12 @@ impl Drop for StopAtEnd<'_> {
     }
 }
 
-fn start(scenario: &Scenario, relay: &Relay, mutant: Option<&str>) -> Respite {
+fn start(scenario: &Scenario, upstream: &str, mutant: Option<&str>) -> Respite {
     let mut config = "[timeouts]\nreply = \"2s\"\n".to_owned();
     if has_cache() {
         config += &format!("[cache]\n{}\n", scenario.cache);
     }
-    let mut builder = Respite::builder().upstream(&relay.url()).config(&config);
+    let mut builder = Respite::builder().upstream(upstream).config(&config);
     let calm = scenario.faults.is_empty() && scenario.lag.fills_down.is_zero();
     if !calm || mutant.is_some() {
         builder = builder.allow_log(""); // lost connections are what is asked for

@@ -142,6 +142,37 @@ fn restarted_backing() {
     let _ = holds(&scenario);
 }
 
+/// Three sentinels, a master and its replica. How long it takes until the new master is used is not promised to the
+/// millisecond, so δ is longer than that; all else is promised as ever.
+fn with_sentinels(name: &'static str, faults: &'static [Fault]) -> Scenario {
+    let mut scenario = scenario(name);
+    scenario.sentinels = true;
+    scenario.cache = "staleness_max = \"2s\"";
+    scenario.rules.staleness = Some(Duration::from_secs(2));
+    scenario.faults = faults;
+    // What reads the old master directly is told by nobody that there is another.
+    scenario.load.readers = [3, 2, 0];
+    scenario
+}
+
+/// The sentinels name another master.
+#[test]
+fn failed_over() {
+    let _ = holds(&with_sentinels("failed over", &[Fault::FailOver]));
+}
+
+/// The master dies and comes back empty.
+#[test]
+fn killed_master() {
+    let _ = holds(&with_sentinels("killed master", &[Fault::KillMaster]));
+}
+
+/// The master goes on serving those who are connected, while the others have another.
+#[test]
+fn isolated_master() {
+    let _ = holds(&with_sentinels("isolated master", &[Fault::IsolateMaster]));
+}
+
 /// The backing forgets which keys it has to tell about, and says so by invalidating them.
 #[test]
 fn small_tracking_table() {

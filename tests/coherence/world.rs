@@ -1,7 +1,7 @@
 //! What all clients of a run share: the keys, who owns them, where the doors are.
 
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
 use super::history::{Clock, Content, Place, SlotId, decode_value};
 use super::load::Load;
@@ -29,8 +29,8 @@ pub(crate) struct Slot {
 pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) slots: Vec<Slot>,
-    /// The port of each place.
-    pub(crate) ports: [u16; 3],
+    /// The port of each place; the direct one may change.
+    ports: [AtomicU16; 3],
     /// What each writer is busy with: there the races are.
     focus: Vec<AtomicU32>,
     stop: AtomicBool,
@@ -63,11 +63,21 @@ impl World {
         Self {
             clock: Clock::start(),
             slots,
-            ports,
+            ports: ports.map(AtomicU16::new),
             focus: (0..writers).map(|_| AtomicU32::new(0)).collect(),
             stop: AtomicBool::new(false),
             writing: RwLock::new(()),
         }
+    }
+
+    /// The port of a place.
+    pub(crate) fn port(&self, place: Place) -> u16 {
+        self.ports[place as usize].load(Ordering::SeqCst)
+    }
+
+    /// The backing is on another port from now on.
+    pub(crate) fn move_backing(&self, port: u16) {
+        self.ports[Place::Direct as usize].store(port, Ordering::SeqCst);
     }
 
     pub(crate) fn slot(&self, id: SlotId) -> &Slot {

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::{Client, DEADLINE, RedisServer, ReservedPort, wait_until};
+use super::{Client, DEADLINE, RedisServer, Relay, ReservedPort, wait_until};
 
 /// What the sentinels call the master.
 pub(crate) const MASTER: &str = "main";
@@ -21,6 +21,8 @@ const LOG: &str = "sentinel.log";
 #[derive(Debug)]
 pub(crate) struct SentinelSet {
     pub(crate) servers: Vec<RedisServer>,
+    /// What all but the tests themselves take for the servers, in their order; none: the servers themselves.
+    relays: Vec<Relay>,
     sentinels: Vec<Sentinel>,
 }
 
@@ -58,11 +60,103 @@ impl SentinelSet {
             });
         }
         let quorum = sentinels / 2 + 1;
-        let watch = |_| Sentinel::watching(&servers[0], quorum, lines);
+        let watch = |_| Sentinel::watching(servers[0].port(), quorum, lines);
         let sentinels: Vec<_> = (0..sentinels).map(watch).collect();
-        let set = SentinelSet { servers, sentinels };
+        let set = SentinelSet {
+            servers,
+            relays: Vec::new(),
+            sentinels,
+        };
         set.wait_until_known();
         set
+    }
+
+    /// A master and a replica, known to each other, to three sentinels and to whoever asks these as relays.
+    #[track_caller]
+    pub(crate) fn behind_relays(args: &[&str]) -> Self {
+        let ports = [(); 2].map(|()| ReservedPort::any());
+        let relays: Vec<_> = ports.iter().map(|port| Relay::to(port.get())).collect();
+        let doors = [relays[0].port(), relays[1].port()].map(|port| port.to_string());
+        let mut servers = Vec::new();
+        for (number, port) in ports.into_iter().enumerate() {
+            let mut server = RedisServer::builder()
+                .port(port.get())
+                .args(["--repl-diskless-sync-delay", "0"])
+                .args(["--replica-announce-ip", "127.0.0.1"])
+                .args(["--replica-announce-port", &doors[number]])
+                .args(args);
+            if number > 0 {
+                server = server.args(["--replicaof", "127.0.0.1", &doors[0]]);
+            }
+            drop(port);
+            servers.push(server.start());
+        }
+        wait_until("a replica follows", DEADLINE, || {
+            servers[1].info("replication", "master_link_status") == "up"
+        });
+        let watch = |_| Sentinel::watching(relays[0].port(), 2, &[]);
+        let set = SentinelSet {
+            sentinels: (0..3).map(watch).collect(),
+            servers,
+            relays,
+        };
+        set.wait_until_known();
+        set
+    }
+
+    /// Nobody can connect to the server of this address any more, and all who are connected are cut off but
+    /// those whose first bytes are `spared`.
+    pub(crate) fn isolate(&self, port: u16, spared: impl Fn(&[u8]) -> bool) {
+        let relay = self.relay(port);
+        relay.refuse();
+        for connection in relay.connections() {
+            if !spared(&connection.first_bytes()) {
+                connection.cut();
+            }
+        }
+    }
+
+    /// The server of this address can be reached again.
+    pub(crate) fn rejoin(&self, port: u16) {
+        self.relay(port).accept();
+    }
+
+    #[track_caller]
+    fn relay(&self, port: u16) -> &Relay {
+        let found = self.relays.iter().find(|relay| relay.port() == port);
+        found.unwrap_or_else(|| panic!("no relay on port {port}"))
+    }
+
+    /// Whether the master has a replica that follows it; with `all`, one that has said that it has all.
+    pub(crate) fn is_followed(&self, all: bool) -> bool {
+        let Some(master) = self.master_port().map(|port| self.server(port)) else {
+            return false;
+        };
+        let Ok(mut client) = Client::try_connect(master.port()) else {
+            return false;
+        };
+        let info = client.call(&["INFO", "replication"]);
+        let info = info.as_str();
+        let field = |name: &str| {
+            let mut lines = info.lines();
+            lines.find_map(|line| line.strip_prefix(name).map(str::to_owned))
+        };
+        let (Some(replica), Some(offset)) = (field("slave0:"), field("master_repl_offset:")) else {
+            return false;
+        };
+        let has_all = replica.contains(&format!("offset={offset},"));
+        replica.contains("state=online") && (has_all || !all)
+    }
+
+    /// The place of the server of this address in `servers`.
+    #[track_caller]
+    pub(crate) fn index(&self, port: u16) -> usize {
+        let relay = self.relays.iter().position(|relay| relay.port() == port);
+        let found = relay.or_else(|| {
+            let mut servers = self.servers.iter();
+            servers.position(|server| server.port() == port)
+        });
+        found.unwrap_or_else(|| panic!("no server on port {port}"))
     }
 
     /// As an upstream is written.
@@ -88,11 +182,10 @@ impl SentinelSet {
         ports.get(ports.len() / 2).copied()
     }
 
-    /// The server that listens on this port.
+    /// The server of this address.
     #[track_caller]
     pub(crate) fn server(&self, port: u16) -> &RedisServer {
-        let found = self.servers.iter().find(|server| server.port() == port);
-        found.unwrap_or_else(|| panic!("no server on port {port}"))
+        &self.servers[self.index(port)]
     }
 
     /// Has the sentinels make a replica the master.
@@ -139,7 +232,7 @@ impl SentinelSet {
 }
 
 impl Sentinel {
-    fn watching(master: &RedisServer, quorum: usize, lines: &[&str]) -> Self {
+    fn watching(master: u16, quorum: usize, lines: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("temp dir");
         let port = ReservedPort::any();
         let config = dir.path().join("sentinel.conf");
@@ -149,7 +242,7 @@ impl Sentinel {
              sentinel failover-timeout {MASTER} 3000\n{}\n",
             port.get(),
             dir.path().display(),
-            master.port(),
+            master,
             lines.join("\n"),
         );
         fs::write(&config, text).expect("write the configuration");

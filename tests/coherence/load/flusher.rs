@@ -1,5 +1,6 @@
 //! Flushes a database now and then, while all writers wait.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::conn::{Conn, command};
@@ -10,7 +11,12 @@ use super::writer::{Outcome, judge};
 use crate::support::Random;
 
 /// `everything`: whether all databases may be flushed at once.
-pub(super) fn run(world: &World, flush: &Flush, everything: bool, mut random: Random) -> History {
+pub(super) fn run(
+    world: &Arc<World>,
+    flush: &Flush,
+    everything: bool,
+    mut random: Random,
+) -> History {
     let mut history = History::default();
     let mut next = Instant::now() + flush.every;
     while world.running() {
@@ -20,7 +26,7 @@ pub(super) fn run(world: &World, flush: &Flush, everything: bool, mut random: Ra
         }
         next = Instant::now() + flush.every;
         let place = *random.pick(&flush.routes);
-        let mut conn = Conn::new(place, world.ports[place as usize], false);
+        let mut conn = Conn::new(place, world, false);
         let db = *random.pick(&DBS);
         let all = everything && random.one_in(3);
         let quiet = world.writing.write().expect("the lock of writing");

@@ -32,7 +32,7 @@ impl Reader {
         Self {
             unnamed: load.unnamed,
             kinds: if load.reads_past { 20 } else { 15 },
-            conn: Conn::new(place, world.ports[place as usize], resp3),
+            conn: Conn::new(place, world, resp3),
             world: Arc::clone(world),
             random,
             history: History::default(),

@@ -67,8 +67,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(id: usize, load: &Load, world: &Arc<World>, mut random: Random) -> Self {
         let mut conns = || {
-            let conn =
-                |place: Place| Conn::new(place, world.ports[place as usize], random.one_in(2));
+            let conn = |place: Place| Conn::new(place, world, random.one_in(2));
             Place::ALL.map(conn).into_iter().collect()
         };
         Self {

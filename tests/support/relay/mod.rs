@@ -7,6 +7,7 @@
 mod connection;
 mod pipe;
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -78,6 +79,12 @@ pub(crate) struct Relay {
     port: ReservedPort,
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Relay").field(&self.port).finish()
+    }
 }
 
 impl Relay {
