@@ -64,7 +64,7 @@ fn setup() -> (RedisServer, Respite) {
     let redis = RedisServer::start();
     redis.call(&["SET", "k", "right"]).assert_ok();
     let url = impostor(&redis, SCRIPT);
-    let config = "[timeouts]\nconnect = \"2s\"\nreply = \"200ms\"";
+    let config = "[timeouts]\nconnect = \"2s\"\nreply = \"1s\"";
     let respite = builder(&url).config(config).start();
     (redis, respite)
 }
