@@ -65,7 +65,8 @@ pub struct Backing {
     /// Since when the monitor has found it unusable.
     away_since: Mutex<Option<Instant>>,
     connect_timeout: Mutex<Duration>,
-    /// Counts the connections that were opened: who waits to try again need not wait longer.
+    /// Counts the connections that were opened and the masters that were named: who waits to try again need not
+    /// wait longer.
     reached: watch::Sender<u64>,
     look_again: Notify,
     intake: Intake,
@@ -194,7 +195,7 @@ impl Backing {
         *self.connect_timeout.lock()
     }
 
-    /// A way to hear of the next connection that anybody opens.
+    /// A way to hear of the next connection that anybody opens, and of the next master.
     pub(super) fn reached(&self) -> watch::Receiver<u64> {
         self.reached.subscribe()
     }
@@ -223,6 +224,7 @@ impl Backing {
         self.suspend();
         let named = self.topology().with_master(HOME, master);
         self.topology.send_replace(Arc::new(named));
+        self.reached.send_modify(|count| *count += 1);
         self.look_again.notify_one();
     }
 
@@ -364,7 +366,8 @@ impl Backing {
         let mut told = false;
         loop {
             let mut reached = self.reached();
-            match self.monitor_once(&mut backoff, &mut told).await {
+            let mut known = *reached.borrow();
+            match self.monitor_once(&mut backoff, &mut told, &mut known).await {
                 Ok(never) => match never {},
                 Err(error) => {
                     self.away_since.lock().get_or_insert_with(Instant::now);
@@ -378,6 +381,9 @@ impl Backing {
             }
             if sleep_unless_reached(backoff.next(), &mut reached).await {
                 // Its own connection, which was lost again, counts as well: not at once.
+                if *reached.borrow() > known {
+                    backoff.reset();
+                }
                 sleep(backoff.next()).await;
             }
         }
@@ -416,6 +422,7 @@ impl Backing {
         &self,
         backoff: &mut Backoff,
         told: &mut bool,
+        known: &mut u64,
     ) -> Result<std::convert::Infallible, UpstreamError> {
         let connect_timeout = self.connect_timeout();
         let options = ConnectOptions {
@@ -424,6 +431,7 @@ impl Backing {
             timeout: connect_timeout,
         };
         let mut conn = self.open(options).await?;
+        *known += 1;
         self.intake.tried(None);
         let hello = Arc::new(conn.hello.clone());
         loop {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// Waits, but only until a connection is opened that `reached` has not seen. Whether there was one.
+/// Waits, but only until a connection is opened, or a master named, that `reached` has not seen. Whether there was one.
 pub(super) async fn sleep_unless_reached(
     wait: Duration,
     reached: &mut watch::Receiver<u64>,

@@ -69,9 +69,20 @@ impl FillEvents for NoCache {
     fn failed(&self, _: Fetch) {}
 }
 
-/// The clock stands still but for what is waited for, and there is nobody to connect to.
 #[test]
 fn a_connection_of_somebody_else_ends_the_wait_of_a_fill_link() {
+    ends_the_wait_of_a_fill_link(|backing| backing.reached.send_modify(|count| *count += 1));
+}
+
+#[test]
+fn a_new_master_ends_the_wait_of_a_fill_link() {
+    let another = "unix:///nowhere/else".parse::<Endpoint>();
+    ends_the_wait_of_a_fill_link(|backing| backing.switch(another.clone().expect("a URL")));
+}
+
+/// Waits until a link has failed for long, lets `happen`, and expects that it tries again at once. The clock stands
+/// still but for what is waited for, and there is nobody to connect to.
+fn ends_the_wait_of_a_fill_link(happen: impl Fn(&Backing)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -89,7 +100,7 @@ fn a_connection_of_somebody_else_ends_the_wait_of_a_fill_link() {
         backing.intake.tried(None);
         yield_to_others().await;
         assert!(!backing.intake.is_doubtful());
-        backing.reached.send_modify(|count| *count += 1);
+        happen(&backing);
         yield_to_others().await;
         assert!(backing.intake.is_doubtful(), "it waits on");
         link.close();
