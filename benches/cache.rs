@@ -21,6 +21,7 @@ const WAITER: Waiter = Waiter {
     session: 1,
     ticket: 0,
     proto: Proto::Resp3,
+    part: false,
 };
 
 /// A cache with one fill link that has just proved to be alive.

@@ -77,6 +77,7 @@ impl Server {
             session: 1,
             ticket: 0,
             proto: Proto::Resp2,
+            part: false,
         };
         self.out.clear();
         let (full_key, out) = (&mut self.full_key, &mut self.out);

@@ -173,7 +173,7 @@ fn describe(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     let now = Instant::now();
     let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    let newest = entry.values().map(|value| value.since).max();
+    let newest = entry.values().map(|value| value.landed).max();
     let first_to_go = entry.values().min_by_key(|value| value.deadline);
     let lengths = entry.values().map(|value| {
         let reply = value.reply.as_deref();
@@ -188,7 +188,8 @@ fn describe(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     reply.bulk("bytes");
     reply.integer(count(bytes));
     reply.bulk("age_ms");
-    reply.integer(newest.map_or(0, |since| millis(now.saturating_duration_since(since))));
+    let age = newest.map_or(0, |landed| ticks(now).saturating_sub(landed));
+    reply.integer(millis(Duration::from_nanos(age)));
     reply.bulk("ttl_ms");
     // As PTTL: -1 for a key that does not expire.
     let left = first_to_go.filter(|value| value.expires).map(|value| {

@@ -1,7 +1,6 @@
 //! What is kept of one key: what was read of it, and when that may be served.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::lease::{Lease, Standing};
 use super::variants::{NewVariant, Variants};
@@ -30,7 +29,10 @@ pub(super) struct Value {
     pub(super) expires: bool,
     pub(super) lease: Arc<Lease>,
     pub(super) epoch: u64,
-    pub(super) since: Instant,
+    /// When it was brought, in ticks.
+    pub(super) landed: u64,
+    /// Of the fetch that brought it: no two values have the same.
+    pub(super) token: u64,
     /// Its lease has to reach beyond this, in ticks: another link has brought something of the key since,
     /// and what this one's link then owed has to be in.
     pub(super) overtaken: u64,
@@ -116,6 +118,20 @@ impl Entry {
         match read {
             Read::Get => self.get.as_mut(),
             Read::Other(name, hash) => self.others.as_mut()?.find(name, hash, proto),
+        }
+    }
+
+    /// What tells whether the key exists: any `GET` does, if it may be served at `now`, in ticks.
+    pub(super) fn existence(
+        &mut self,
+        read: Read<'_>,
+        proto: Proto,
+        now: u64,
+    ) -> Option<&mut Value> {
+        let is_good = |value: &Value| value.worth(now) == Worth::Good;
+        match self.get.as_ref().is_some_and(is_good) {
+            true => self.get.as_mut(),
+            false => self.find(read, proto),
         }
     }
 
@@ -209,4 +225,6 @@ pub struct Waiter {
     pub ticket: u64,
     /// The version its client speaks.
     pub proto: Proto,
+    /// The fetch is a part of a read of many keys: it is waited for, its reply is not.
+    pub part: bool,
 }

@@ -81,6 +81,11 @@ impl Filler {
         }
     }
 
+    /// Says of what it brings whether it may be served.
+    pub fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
     /// The command by which the link is to ask for tracking, in its default mode.
     pub fn tracking(&self) -> Option<&'static [&'static [u8]]> {
         let command: &[&[u8]] = if is_active(Mutant::Noloop) {
@@ -175,6 +180,9 @@ impl Filler {
             token,
             outcome: match pttl >= -2 && is_value {
                 true => Outcome::Reply(reply),
+                false if wanted.request.is_none() && reply.starts_with(b"-WRONGTYPE") => {
+                    Outcome::OtherType
+                }
                 false => Outcome::Nothing,
             },
             ttl: u64::try_from(pttl).ok().map(Duration::from_millis),
@@ -182,7 +190,8 @@ impl Filler {
             lease: &self.lease,
             epoch,
         };
-        let ended = self.cache.land(&fill);
+        let mut ended = self.cache.land(&fill);
+        self.tell_parts(&mut ended, wanted);
         if ended.waiters.is_empty() {
             return;
         }
@@ -277,6 +286,16 @@ impl Filler {
     /// A value that was too large has so many bytes now; `None` when that was not to be learnt.
     pub fn measured(&self, key: &[u8], bytes: Option<u64>) {
         self.cache.measured(self.db, key, bytes);
+    }
+
+    /// Who waits for a part looks for it in the cache.
+    fn tell_parts(&self, ended: &mut Ended, wanted: Wanted<'_>) {
+        ended.waiters.retain(|waiter| {
+            if waiter.part {
+                (self.deliver)(*waiter, wanted, None);
+            }
+            !waiter.part
+        });
     }
 
     /// Who waits has to ask in another way.

@@ -18,6 +18,9 @@ use crate::resp::{Proto, Shape, downgrade};
 
 /// Redis counts expiry in whole milliseconds of a clock that it reads now and then.
 const CLOCK_SLACK: Duration = Duration::from_millis(1);
+/// `MGET` says nil of a key that is no string, and `GET` an error: such a nil is not kept, and the key is known by this
+/// name, among what cannot be kept, until it changes.
+pub(super) const NO_STRING: &[u8] = b"mget";
 /// A reply may be so much longer than its value.
 const FRAME_BYTES: usize = 32;
 
@@ -42,6 +45,8 @@ pub(super) enum Outcome<'a> {
     Reply(&'a [u8]),
     /// Nothing that may be kept: an error, or no reply.
     Nothing,
+    /// The error of a `GET` whose key is no string.
+    OtherType,
     /// A reply that is too large to be kept, and was not held.
     TooLarge,
 }
@@ -72,7 +77,10 @@ impl Cache {
                 self.keep(segment, &full_key, fill, reply, &landed, &settings);
             }
             // It is as new as all that its link has brought.
-            Outcome::Nothing if unchanged => {
+            Outcome::Nothing | Outcome::OtherType if unchanged => {
+                if matches!(fill.outcome, Outcome::OtherType) {
+                    segment.note_large(&full_key, Some(NO_STRING));
+                }
                 segment.change(&full_key, |entry| {
                     entry.retain(|value| Arc::ptr_eq(&value.lease, fill.lease));
                 });
@@ -151,7 +159,8 @@ impl Cache {
             expires: ttl.is_some(),
             lease: Arc::clone(fill.lease),
             epoch: fill.epoch,
-            since: fill.sent,
+            landed: ticks(Instant::now()),
+            token: fill.token,
             overtaken: 0,
         };
         let Some(name) = &landed.name else {
@@ -197,7 +206,8 @@ impl Cache {
             expires: false,
             lease: Arc::clone(lease),
             epoch: lease.epoch(),
-            since: now,
+            landed: ticks(now),
+            token: 0,
             overtaken: 0,
         };
         let (part, mut segment) = self.lock(hash);

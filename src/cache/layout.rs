@@ -78,6 +78,11 @@ impl Cache {
         &self.segments[(hash >> 46) as usize & mask]
     }
 
+    /// The number of the segment of a hash; it stays so while one is locked.
+    pub(super) fn index(&self, hash: u64) -> usize {
+        (hash >> 46) as usize & self.mask.load(Ordering::SeqCst)
+    }
+
     /// The entries that may be kept, all segments together.
     pub(super) fn most_entries(&self) -> usize {
         most_entries(&self.settings(), self.table.load(Ordering::SeqCst))

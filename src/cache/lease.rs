@@ -38,6 +38,8 @@ pub struct Lease {
     /// Up to when entries may be served, in ticks. Without tracking there is no proof to wait for:
     /// then it is for ever, and only the epoch counts.
     until: AtomicU64,
+    /// When the last request was sent that the backing has answered, in ticks, on any connection that it had.
+    proven: AtomicU64,
 }
 
 impl Lease {
@@ -50,8 +52,17 @@ impl Lease {
     /// Notes that the backing answered a request sent at `sent`.
     pub fn renew(&self, sent: Instant, staleness_max: Duration) {
         let delta = u64::try_from(staleness_max.as_nanos()).unwrap_or(u64::MAX);
-        let until = ticks(sent).saturating_add(delta);
+        let sent = ticks(sent);
+        let until = sent.saturating_add(delta);
+        self.proven.fetch_max(sent, Ordering::AcqRel);
         self.until.fetch_max(until, Ordering::AcqRel);
+    }
+
+    /// Up to when, in ticks, all pushes have been applied that concern what was brought in `epoch`; none when that
+    /// is over. The proof is read first and the epoch after it, as in [`Lease::standing`].
+    pub(super) fn proven(&self, epoch: u64) -> Option<u64> {
+        let proven = self.proven.load(Ordering::Acquire);
+        self.is_current(epoch).then_some(proven)
     }
 
     /// Makes entries good without further proof, or not.

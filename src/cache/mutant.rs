@@ -49,6 +49,10 @@ pub enum Mutant {
     VariantOutlivesPush,
     /// What one link brought is served although another one has brought something of the key since.
     OvertakenIsServed,
+    /// What an `MGET` had found is shown with what it had fetched, whatever has happened meanwhile.
+    MgetUnchecked,
+    /// An `MGET` takes what other links brought for as new as what its own has brought.
+    MgetMixesLinks,
 }
 
 /// Whether this rule is broken in this process.
@@ -84,6 +88,8 @@ pub fn is_active(mutant: Mutant) -> bool {
             "watched_not_guarded" => Mutant::WatchedNotGuarded,
             "variant_outlives_push" => Mutant::VariantOutlivesPush,
             "overtaken_is_served" => Mutant::OvertakenIsServed,
+            "mget_unchecked" => Mutant::MgetUnchecked,
+            "mget_mixes_links" => Mutant::MgetMixesLinks,
             _ => return None,
         })
     });

@@ -19,6 +19,8 @@ const MOST_LARGE_READS: usize = 16;
 pub(super) struct Segment {
     pub(super) entries: LruCache<FullKey, Entry, HashInFront>,
     pub(super) bytes: usize,
+    /// Moves whenever an entry goes or changes: what was there is there still while it does not.
+    pub(super) changes: u64,
     room: Room,
     pub(super) hits: u64,
     pub(super) misses: u64,
@@ -55,6 +57,7 @@ impl Segment {
         Segment {
             entries: LruCache::unbounded_with_hasher(HashInFront::default()),
             bytes: 0,
+            changes: 0,
             room,
             hits: 0,
             misses: 0,
@@ -64,6 +67,15 @@ impl Segment {
             oversized: HashMap::default(),
             large_reads: HashMap::default(),
         }
+    }
+
+    /// Counts a hit of a key that is there.
+    pub(super) fn count_hit(&mut self, key: &[u8]) {
+        if let Some(entry) = self.entries.peek_mut(key) {
+            entry.hits += 1;
+        }
+        self.hits += 1;
+        self.hot.hit(key);
     }
 
     /// Whether there is nothing that a command on a key could concern.
@@ -97,6 +109,7 @@ impl Segment {
             return None;
         }
         let (key, entry) = self.entries.pop_entry(key)?;
+        self.changes += 1;
         self.bytes -= entry.bytes(key.len());
         Some((key, entry))
     }
@@ -106,6 +119,7 @@ impl Segment {
         let Some(entry) = self.entries.peek_mut(key) else {
             return;
         };
+        self.changes += 1;
         let before = entry.bytes(key.len());
         change(entry);
         let after = entry.bytes(key.len());
@@ -132,6 +146,7 @@ impl Segment {
             let Some((key, entry)) = self.entries.pop_lru() else {
                 break;
             };
+            self.changes += 1;
             self.bytes -= entry.bytes(key.len());
             evicted += 1;
         }
@@ -162,6 +177,7 @@ impl Segment {
     /// Drops all entries and voids all flights; returns how many entries went.
     pub(super) fn clear(&mut self) -> usize {
         let entries = self.entries.len();
+        self.changes += 1;
         self.entries.clear();
         self.bytes = 0;
         self.oversized.clear();

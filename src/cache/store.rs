@@ -203,7 +203,7 @@ impl Cache {
 
     /// Drops a value that may not be served; false if its link has to show first that it is alive.
     #[cold]
-    fn discard(&self, segment: &mut Segment, asked: &Asked<'_>, worth: Worth) -> bool {
+    pub(super) fn discard(&self, segment: &mut Segment, asked: &Asked<'_>, worth: Worth) -> bool {
         match worth {
             Worth::Unproven => return false,
             // What is fetched takes its place.
@@ -260,7 +260,7 @@ impl Cache {
     }
 
     /// A read that the cache has no place for.
-    fn bypass(
+    pub(super) fn bypass(
         &self,
         segment: &mut Segment,
         key: &[u8],
@@ -297,7 +297,7 @@ impl Cache {
     }
 
     /// Has a missing key fetched, or joins its fetch; none when it is not to be fetched.
-    fn miss(
+    pub(super) fn miss(
         &self,
         part: &Part,
         segment: &mut Segment,
@@ -367,11 +367,11 @@ impl Cache {
 }
 
 /// A query with what was made of it.
-struct Asked<'a> {
-    query: Query<'a>,
-    read: Read<'a>,
-    hash: u64,
-    full_key: &'a [u8],
+pub(super) struct Asked<'a> {
+    pub(super) query: Query<'a>,
+    pub(super) read: Read<'a>,
+    pub(super) hash: u64,
+    pub(super) full_key: &'a [u8],
 }
 
 /// Whether a read may be cached, by its command and its key.
@@ -380,8 +380,7 @@ fn covers(settings: &CacheSettings, key: &[u8], read: Read<'_>) -> bool {
         Read::Get => b"get",
         Read::Other(name, _) => name.split(|byte| *byte == b' ').next().unwrap_or_default(),
     };
-    let commands = &settings.commands;
-    if !commands.is_empty() && !commands.iter().any(|name| name.as_bytes() == command) {
+    if !names(settings, command) {
         return false;
     }
     let any = |patterns: &[String]| {
@@ -390,6 +389,12 @@ fn covers(settings: &CacheSettings, key: &[u8], read: Read<'_>) -> bool {
             .any(|pattern| matches(pattern.as_bytes(), key))
     };
     (settings.include.is_empty() || any(&settings.include)) && !any(&settings.exclude)
+}
+
+/// Whether `[cache] commands` has this one.
+pub(super) fn names(settings: &CacheSettings, command: &[u8]) -> bool {
+    let commands = &settings.commands;
+    commands.is_empty() || commands.iter().any(|name| name.as_bytes() == command)
 }
 
 pub(super) fn matches(pattern: &[u8], key: &[u8]) -> bool {

@@ -47,7 +47,7 @@ pub use key_ref::Seen;
 pub use keys::{each_key, first_key, has_block_option, keys};
 pub use options::{other_database, sort_reads_others};
 pub use own::{ArgKind, OwnArg, OwnRow};
-pub use readable::{Fields, Readable};
+pub use readable::{Fields, Many, Readable};
 pub use reply::{merge_all, merge_count, merge_list, own_getkeys};
 pub use rights::{Judge, Rights};
 pub use row::{Channel, Handling, Local, Pin, Row, arity_ok};

@@ -1,11 +1,12 @@
-//! Reads of one key whose reply depends on that key alone: those that may be answered from memory.
+//! Reads of one key whose reply depends on that key alone, and reads of many keys that are such reads of each: those
+//! that may be answered from memory.
 //!
 //! `GET` is not among them: it is recognized by its bytes, and is the cache's first variant.
 
 use super::flags::Flags;
 use crate::resp::{Args, Shape};
 
-/// A command that is a read of the key behind its name.
+/// A command that is a read of the key, or the keys, behind its name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Readable {
     name: &'static str,
@@ -27,6 +28,15 @@ pub enum Fields {
     One(usize),
     /// All.
     All,
+}
+
+/// What a command reads of many keys at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Many {
+    /// Their values: `MGET`.
+    Values,
+    /// How many of them exist: `EXISTS`.
+    Existing,
 }
 
 const NO_OPTIONS: usize = usize::MAX;
@@ -82,6 +92,7 @@ const ROWS: &[Readable] = &[
     plain("llen"),
     row("lpos", 3, PLAIN, Fields::None),
     plain("lrange"),
+    plain("mget"),
     plain("scard"),
     plain("sismember"),
     plain("smembers"),
@@ -123,7 +134,25 @@ impl Readable {
 
     /// Whether so many arguments, which its command takes, are a read of one key.
     pub fn takes(&self, args: usize) -> bool {
-        self.name != "exists" || args == 2
+        match self.name {
+            "exists" => args == 2,
+            "mget" => false,
+            _ => true,
+        }
+    }
+
+    /// What so many arguments, which its command takes, read of many keys.
+    pub fn many(&self, args: usize) -> Option<Many> {
+        match self.name {
+            "mget" if args >= 2 => Some(Many::Values),
+            "exists" if args > 2 => Some(Many::Existing),
+            _ => None,
+        }
+    }
+
+    /// The names of all that may be answered from memory besides `get`, in lower case.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        ROWS.iter().map(|row| row.name)
     }
 
     /// How the reply to these arguments differs between the versions of the protocol.

@@ -23,6 +23,8 @@ use crate::upstream::{FillLink, NodeId, Ticket};
 const MOST_QUEUED_KEYS: usize = 1000;
 /// As does one whose keys have more bytes than this in all.
 const MOST_QUEUED_BYTES: usize = 1024 * 1024;
+/// Reads of many keys, parts of which are fetched for one client at a time: each keeps its request and its keys.
+const MOST_MANY: usize = 32;
 /// A client that has selected more databases than this without a confirmation protects all keys.
 const MOST_SELECTED: usize = 16;
 
@@ -97,6 +99,19 @@ impl Coherence {
         &self.fill.get_or_insert_with(open).2
     }
 
+    /// As [`Coherence::fill_from`], for a read of many keys: apart from it, so that a hit has the one to itself.
+    #[cold]
+    pub(super) fn fill_for_many(&mut self, node: NodeId, db: u32, worker: &Rc<Worker>) -> FillLink {
+        match &self.fill {
+            Some((of, at, fill)) if (*of, *at) == (node, db) => fill.clone(),
+            _ => {
+                let fill = worker.fill_link(node, db);
+                self.fill = Some((node, db, fill.clone()));
+                fill
+            }
+        }
+    }
+
     /// The link that was asked for last.
     pub(super) fn fill(&self) -> Option<&FillLink> {
         self.fill.as_ref().map(|(_, _, fill)| fill)
@@ -132,6 +147,21 @@ impl Coherence {
         replies: &Replies,
     ) {
         self.fetching.note(ticket, cache.hash(key), token, replies);
+    }
+
+    /// Whether the client waits for a fetch of one of these keys, or for as many reads of many keys as it may.
+    pub(super) fn must_wait(
+        &mut self,
+        hashes: impl Iterator<Item = u64>,
+        replies: &Replies,
+    ) -> bool {
+        self.fetching.many(replies) >= MOST_MANY
+            || !is_active(Mutant::ReadPassesOwnFetch) && self.fetching.has_any(hashes, replies)
+    }
+
+    /// Notes that many keys are fetched for the client, of these hashes.
+    pub(super) fn note_many(&mut self, ticket: Ticket, hashes: Vec<u64>, replies: &Replies) {
+        self.fetching.note_many(ticket, hashes, replies);
     }
 
     // === commands ===

@@ -202,6 +202,8 @@ impl Session {
         let in_multi = shown && self.is_in_multi();
         let step = if let Some(read) = self.cacheable(request, &batch.run, settings) {
             self.read(read, len, batch, cx)
+        } else if let Some(step) = self.read_many(request, len, batch) {
+            step
         } else if self.may_join(&mut batch.run, request, settings, cx) {
             self.protect(request, &mut batch.run);
             batch.run.add(batch.pos, len);

@@ -17,7 +17,22 @@ const TIDY: usize = 64;
 pub(super) struct Fetching {
     fetches: VecDeque<Fetch>,
     tidy_at: usize,
+    /// Reads of many keys. Each has a place in `fetches` as well, of a key that nobody has.
+    many: Vec<FetchMany>,
 }
+
+/// A read of many keys that is under way.
+#[derive(Debug)]
+struct FetchMany {
+    ticket: Ticket,
+    /// Of its keys, in order.
+    hashes: Box<[u64]>,
+}
+
+/// The hash in the place of a read of many keys. If a key has it, its reads wait for no reason.
+const NO_KEY: u64 = 0;
+/// The token of no fetch: who reads a key of a read of many waits until that is answered.
+const NO_FETCH: u64 = 0;
 
 /// One of them.
 #[derive(Debug)]
@@ -48,6 +63,12 @@ impl Fetching {
         if self.fetches.is_empty() {
             return None;
         }
+        self.of_some(hash, replies)
+    }
+
+    /// Apart, so that a hit while nothing is fetched costs no call.
+    #[inline(never)]
+    fn of_some(&mut self, hash: impl FnOnce() -> u64, replies: &Replies) -> Option<u64> {
         if replies.later() == 0 {
             self.fetches.clear();
             return None;
@@ -55,6 +76,48 @@ impl Fetching {
         let hash = hash();
         let mut of_key = self.fetches.iter().rev().filter(|f| f.hash == hash);
         let found = of_key.find(|fetch| replies.is_later(fetch.ticket));
-        found.map(|fetch| fetch.token)
+        match found {
+            Some(fetch) => Some(fetch.token),
+            None if !self.many.is_empty() => self.of_many(hash, replies),
+            None => None,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_many(&self, hash: u64, replies: &Replies) -> Option<u64> {
+        let mut many = self.many.iter();
+        let has = |fetch: &FetchMany| {
+            replies.is_later(fetch.ticket) && fetch.hashes.binary_search(&hash).is_ok()
+        };
+        many.any(has).then_some(NO_FETCH)
+    }
+
+    /// Whether one of these keys is being fetched.
+    pub(super) fn has_any(&self, mut hashes: impl Iterator<Item = u64>, replies: &Replies) -> bool {
+        if self.fetches.is_empty() || replies.later() == 0 {
+            return false;
+        }
+        hashes.any(|hash| {
+            let mut fetches = self.fetches.iter();
+            fetches.any(|fetch| fetch.hash == hash && replies.is_later(fetch.ticket))
+                || self.of_many(hash, replies).is_some()
+        })
+    }
+
+    /// Notes a read of many keys whose reply is for `ticket`.
+    pub(super) fn note_many(&mut self, ticket: Ticket, mut hashes: Vec<u64>, replies: &Replies) {
+        hashes.sort_unstable();
+        self.note(ticket, NO_KEY, NO_FETCH, replies);
+        self.many.push(FetchMany {
+            ticket,
+            hashes: hashes.into(),
+        });
+    }
+
+    /// How many reads of many keys are under way.
+    pub(super) fn many(&mut self, replies: &Replies) -> usize {
+        self.many.retain(|fetch| replies.is_later(fetch.ticket));
+        self.many.len()
     }
 }

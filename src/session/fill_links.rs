@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::cache::Lease;
 use crate::upstream::{Fence, FillLink, LinkKey, NodeId, Topology};
 
 /// A fill link whose database no client here has read from for so long is closed. It costs the backing
@@ -14,7 +15,13 @@ const FILL_IDLE: Duration = Duration::from_secs(10);
 /// The fill links of one worker.
 #[derive(Default)]
 pub(crate) struct Fills {
-    pub(super) links: RefCell<HashMap<LinkKey, FillLink>>,
+    pub(super) links: RefCell<HashMap<LinkKey, Fill>>,
+}
+
+/// A fill link, and what says whether that may be served which it brings.
+pub(super) struct Fill {
+    pub(super) link: FillLink,
+    pub(super) lease: Arc<Lease>,
 }
 
 impl Fills {
@@ -22,7 +29,7 @@ impl Fills {
     pub(super) fn fence(&self, node: NodeId, fence: &Fence) {
         for (key, fill) in &*self.links.borrow() {
             if key.node == node {
-                fill.fence(Arc::clone(fence));
+                fill.link.fence(Arc::clone(fence));
             }
         }
     }
@@ -32,7 +39,7 @@ impl Fills {
         self.links.borrow_mut().retain(|key, fill| {
             let stays = topology.node(key.node).is_some();
             if !stays {
-                fill.close();
+                fill.link.close();
             }
             stays
         });
@@ -41,9 +48,9 @@ impl Fills {
     /// Closes the links that nobody uses.
     pub(super) fn tick(&self, now: Instant) {
         self.links.borrow_mut().retain(|_, fill| {
-            let keep = now.saturating_duration_since(fill.last_used(now)) <= FILL_IDLE;
+            let keep = now.saturating_duration_since(fill.link.last_used(now)) <= FILL_IDLE;
             if !keep {
-                fill.close();
+                fill.link.close();
             }
             keep
         });

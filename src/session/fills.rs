@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tracing::warn;
 
+use super::fill_links::Fill;
 use super::mailbox::{Fetched, ToWorker};
 use super::replies::Replies;
 use super::worker::Worker;
-use crate::cache::{Brought, Cache, Deliver, Filler, Guard, Waiter, Wanted};
+use crate::cache::{Brought, Cache, Deliver, Filler, Guard, Lease, Waiter, Wanted};
 use crate::resp::{Proto, write_command};
 use crate::upstream::{
-    Failure, Fetch, FillEvents, FillLink, LinkKey, NodeId, ReplySink, Ticket, Tracking,
+    Failure, Fetch, FillEvents, FillLink, HOME, LinkKey, NodeId, ReplySink, Ticket, Tracking,
     spawn_fill_link,
 };
 
@@ -32,15 +33,22 @@ impl Worker {
                 }
             });
             let cache = Arc::clone(&self.shared.cache);
-            let events = FillsCache {
-                filler: Filler::new(Arc::clone(&cache), node.0, db, deliver),
-                cache,
-            };
+            let filler = Filler::new(Arc::clone(&cache), node.0, db, deliver);
+            let lease = Arc::clone(filler.lease());
+            let events = FillsCache { filler, cache };
             let backing = Arc::clone(&self.shared.backing);
             let scratch = Rc::clone(&self.scratch);
-            spawn_fill_link(backing, key, Rc::new(events), scratch)
+            let link = spawn_fill_link(backing, key, Rc::new(events), scratch);
+            Fill { link, lease }
         });
-        fill.clone()
+        fill.link.clone()
+    }
+
+    /// The lease of that link, while it is there.
+    pub(super) fn lease(&self, node: NodeId, db: u32) -> Option<Arc<Lease>> {
+        let key = LinkKey::new(node, db, Proto::Resp3);
+        let links = self.fills.links.borrow();
+        links.get(&key).map(|fill| Arc::clone(&fill.lease))
     }
 
     pub(super) fn deliver_fetched(self: &Rc<Self>, waiter: Waiter, fetched: &Fetched) {
@@ -75,6 +83,9 @@ impl Worker {
                 .shared
                 .tell(waiter.worker, ToWorker::Filled(waiter, fetched));
         }
+        if waiter.part {
+            return self.part_is_in(waiter);
+        }
         let Some(replies) = self.replies(waiter.session) else {
             return;
         };
@@ -86,17 +97,33 @@ impl Worker {
                     None => write_command(&mut request, &[b"GET", wanted.key]),
                     Some(read) => request.extend_from_slice(read),
                 }
-                let mut guard = Guard::new(Arc::clone(&self.shared.cache));
-                guard.protect(db, wanted.key);
-                let sink = OneReply {
-                    replies,
-                    guard: Cell::new(Some(guard)),
-                };
-                let node = self.directions.node_of_key(wanted.key);
-                let link = self.link(LinkKey::new(node, db, waiter.proto));
-                link.push(&request, 1, Rc::new(sink), Ticket(waiter.ticket));
+                self.ask_anew(replies, waiter, db, &request, [wanted.key]);
             }
         }
+    }
+
+    /// Sends a read of these keys the ordinary way, for somebody who waits for a reply that is not fetched.
+    pub(super) fn ask_anew<'a>(
+        self: &Rc<Self>,
+        replies: Rc<Replies>,
+        waiter: Waiter,
+        db: u32,
+        request: &[u8],
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) {
+        let mut guard = Guard::new(Arc::clone(&self.shared.cache));
+        let mut node = None;
+        for key in keys {
+            guard.protect(db, key);
+            node.get_or_insert_with(|| self.directions.node_of_key(key));
+        }
+        let sink = OneReply {
+            replies,
+            guard: Cell::new(Some(guard)),
+        };
+        let node = node.unwrap_or(HOME);
+        let link = self.link(LinkKey::new(node, db, waiter.proto));
+        link.push(request, 1, Rc::new(sink), Ticket(waiter.ticket));
     }
 }
 

@@ -140,6 +140,7 @@ impl Session {
             session: self.state.entry.id,
             ticket: ticket.0,
             proto,
+            part: false,
         };
         let mut full_key = worker.full_key.borrow_mut();
         cache.lookup(query, &mut full_key, out, &mut run.guard, can_fill, waiter)

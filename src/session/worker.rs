@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::fill_links::Fills;
+use super::gathers::Gathers;
 use super::links::Links;
 use super::replies::Replies;
 use super::route::Directions;
@@ -35,6 +36,8 @@ pub(crate) struct Worker {
     /// A buffer for the variant of a key that is read.
     pub(super) variant: RefCell<Vec<u8>>,
     pub(super) fills: Fills,
+    /// Reads of many keys, parts of which are being fetched.
+    pub(super) gathers: Gathers,
     pub(super) directions: Directions,
     pub(super) settings: RefCell<Rc<Settings>>,
     pub(super) links: Links,
@@ -54,6 +57,7 @@ impl Worker {
             full_key: RefCell::default(),
             variant: RefCell::default(),
             fills: Fills::default(),
+            gathers: Gathers::default(),
             directions: Directions::new(shared.backing.topology()),
             settings: RefCell::new(Rc::new(Settings::clone(&shared.settings()))),
             links: Links::new(Arc::clone(&shared.dropped_pushes)),

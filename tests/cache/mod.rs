@@ -3,6 +3,7 @@
 mod capacity;
 mod idle;
 mod large;
+mod many;
 mod reads;
 mod tracking;
 

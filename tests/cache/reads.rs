@@ -4,7 +4,7 @@ use super::{calls, start, stat, warm};
 use crate::support::{Client, DEADLINE, RedisServer, Respite, escape, wait_until};
 
 /// A key of each kind, and what is odd in each.
-const KEYS: &[&[&str]] = &[
+pub(super) const KEYS: &[&[&str]] = &[
     &["SET", "string", "some text \u{1}\u{ff}"],
     &["SET", "number", "12345"],
     &["SET", "empty", ""],
@@ -240,7 +240,7 @@ fn each_has_the_bytes_of_the_backing_from_memory_too() {
 }
 
 #[track_caller]
-fn assert_same(read: &[&str], n: usize, got: &[u8], expected: &[u8]) {
+pub(super) fn assert_same(read: &[&str], n: usize, got: &[u8], expected: &[u8]) {
     let show = |bytes: &[u8]| escape(bytes);
     assert!(
         got == expected,

@@ -1,4 +1,4 @@
-//! Judges a history by the promises P1 to P6; it knows nothing of how the history came about.
+//! Judges a history by the promises P1 to P6 (`check_together` by P7); it knows nothing of how the history came about.
 //!
 //! Every write has an *effect interval* `[lo, hi]` in which it took effect: invoke to response, or invoke
 //! to eternity (to the first read that saw it) for one that failed in an unknown way. A key with a
@@ -30,6 +30,7 @@ pub(crate) enum Promise {
     P4,
     P5,
     P6,
+    P7,
     /// None: the backing itself would have broken it, so the history or the checker is wrong.
     Model,
 }

@@ -49,6 +49,20 @@ pub(crate) struct Read {
     pub(crate) how: &'static str,
 }
 
+/// A read of keys that are always written together.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) place: Place,
+    /// Which keys.
+    pub(crate) group: usize,
+    pub(crate) start: Nanos,
+    pub(crate) end: Nanos,
+    /// The version of each; none: it is not there.
+    pub(crate) seen: Vec<Option<u64>>,
+    /// How they were read, for the report.
+    pub(crate) how: &'static str,
+}
+
 /// A change of one key: a value, or a deletion.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Write {
@@ -71,6 +85,7 @@ pub(crate) struct Write {
 pub(crate) struct History {
     pub(crate) reads: Vec<Read>,
     pub(crate) writes: Vec<Write>,
+    pub(crate) snapshots: Vec<Snapshot>,
 }
 
 impl History {
@@ -78,6 +93,7 @@ impl History {
     pub(crate) fn extend(&mut self, other: Self) {
         self.reads.extend(other.reads);
         self.writes.extend(other.writes);
+        self.snapshots.extend(other.snapshots);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The coherence test: random clients and faults around one or two Respites, and a checker that proves
-//! from invoke and response times alone that the promises P1 to P6 of the cache held.
+//! from invoke and response times alone that the promises P1 to P7 of the cache held.
 //!
-//! - [`history`] is what was done and seen, [`check`] the judge; neither knows a socket.
+//! - [`history`] is what was done and seen, [`check`] the judge, [`check_together`] that of reads of many keys; none knows a socket.
 //! - [`world`], [`load`], [`conn`] are the clients; [`faults`] is what happens to the connections and the backing.
 //! - [`run`] puts a scenario together; [`scenarios`] are those that must hold.
 //! - [`regressions`] is what it has found.
@@ -9,10 +9,11 @@
 //!
 //! `RESPITE_SEED=n` repeats the random choices of a run (not its timing), `COHERENCE_SECONDS=n` sets the
 //! length of each scenario (3). What it does not prove: that an answer was in time where no bound is
-//! promised, and order across keys.
+//! promised, and order across keys that are read one by one.
 
 mod check;
 mod check_tests;
+mod check_together;
 mod conn;
 mod faults;
 mod history;

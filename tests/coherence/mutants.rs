@@ -29,6 +29,17 @@ fn past(ops: &[Op]) -> Load {
     }
 }
 
+/// Keys that are written together past Respite, and read together.
+fn together() -> Load {
+    Load {
+        writers: 1,
+        readers: [0; 3],
+        together: [8, 0, 0],
+        pause: Duration::from_millis(10),
+        ..past(&[Op::Set])
+    }
+}
+
 /// Writes through the Respite that reads.
 fn through(ops: &[Op]) -> Load {
     Load {
@@ -58,7 +69,7 @@ fn lag(fills_down: u64, others_up: u64) -> Lag {
 /// The scenario that must catch this mutant, and the promises of which it must break one.
 #[expect(clippy::too_many_lines, reason = "a list")]
 fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
-    use Promise::{P2, P3, P4, P5};
+    use Promise::{P2, P3, P4, P5, P7};
     match name {
         // no fill link writes; but a read on it may push keys out of the tracking table, and Redis takes the one
         // that reads for the cause. The key is then untracked and nobody was told. How large the table is cannot
@@ -155,6 +166,18 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
             scenario.lag = lag(20, 0);
             (scenario, &[P4])
         }
+        // what was there when the rest was asked for is shown with it
+        "mget_unchecked" => {
+            let mut scenario = scenario(name, together());
+            scenario.lag = lag(5, 0);
+            (scenario, &[P7])
+        }
+        // one worker's link is late with its pushes, the other one has fetched what is newer
+        "mget_mixes_links" => {
+            let mut scenario = scenario(name, together());
+            scenario.lag = lag(20, 0);
+            (scenario, &[P7])
+        }
         // nobody is told of a swap
         "swaps_not_counted" => {
             let mut scenario = scenario(name, through(&[Op::Set]));
@@ -184,6 +207,7 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
 #[cfg(feature = "mutants")]
 #[track_caller]
 fn caught(name: &'static str) {
+    use super::check::Violation;
     use super::run::{Door, has_cache, play};
     use crate::support::{Random, RedisServer};
 
@@ -202,11 +226,9 @@ fn caught(name: &'static str) {
             ROUND,
             &mut Random::from_env(),
         );
-        if played
-            .violations
-            .iter()
-            .any(|violation| promises.contains(&violation.promise))
-        {
+        let broken = |violation: &Violation| promises.contains(&violation.promise);
+        let torn = promises.contains(&Promise::P7) && !played.torn.is_empty();
+        if torn || played.violations.iter().any(broken) {
             return;
         }
     }
@@ -246,6 +268,8 @@ mutants!(
     write_guard_released_early,
     variant_outlives_push,
     overtaken_is_served,
+    mget_unchecked,
+    mget_mixes_links,
     swaps_not_counted,
     silent_is_unfenced,
     unnamed_read_is_unfenced,
@@ -281,6 +305,14 @@ const RACES: &[(&str, &str)] = &[
     (
         "watched_not_guarded",
         "races::unnamed::watched_keys_are_covered_at_an_exec_that_aborts",
+    ),
+    (
+        "mget_unchecked",
+        "races::many::a_push_between_the_hits_and_the_fetch_sends_the_whole",
+    ),
+    (
+        "mget_mixes_links",
+        "races::many::what_another_link_brought_is_fetched_anew",
     ),
 ];
 

@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::check::{Rules, Violation, check};
+use super::check_together::torn;
 use super::faults::{self, Fault, Lag};
-use super::history::{History, Place, Write, nanos};
+use super::history::{History, Place, Snapshot, Write, nanos};
 use super::liar::{Liar, Lie};
 use super::load::{Clients, Load};
 use super::report;
@@ -111,6 +112,8 @@ pub(crate) enum Door {
 #[derive(Debug)]
 pub(crate) struct Played {
     pub(crate) violations: Vec<Violation>,
+    /// Reads of many keys that are no snapshot.
+    pub(crate) torn: Vec<Snapshot>,
     /// Hits and reads of the caches, if there are any.
     pub(crate) hits: Option<(i64, i64)>,
     /// The ways in which keys were written.
@@ -168,7 +171,7 @@ pub(crate) fn has_cache() -> bool {
 pub(crate) fn holds(scenario: &Scenario) -> Played {
     let played = play(scenario, Door::Respite, seconds(), &mut Random::from_env());
     assert!(
-        played.violations.is_empty(),
+        played.violations.is_empty() && played.torn.is_empty(),
         "{}:\n{}",
         scenario.name,
         played.story
@@ -239,9 +242,19 @@ pub(crate) fn play(
         .collect();
     let evicted = backing.redis().info("stats", "evicted_keys");
     let evicted = evicted.parse().expect("a number");
-    let story = report::explain(&history, &violations, &world);
+    let torn = torn(&history, scenario.rules.keys_vanish);
+    let mut story = report::explain(&history, &violations, &world);
+    story.extend(torn.iter().take(5).map(|torn| format!("torn: {torn:?}\n")));
+    if scenario.load.together != [0; 3] {
+        eprintln!(
+            "    {} snapshots, {} of them torn",
+            history.snapshots.len(),
+            torn.len()
+        );
+    }
     Played {
         violations,
+        torn,
         hits,
         ways,
         evicted,

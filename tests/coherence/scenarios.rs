@@ -40,6 +40,30 @@ fn calm() {
     panic!("never done: {missing:?}");
 }
 
+/// Keys that are always written together, and reads of all of them. Invalidations come late, connections are lost,
+/// and a cache of several links has some of them from one and some from another.
+#[test]
+fn snapshots() {
+    let mut scenario = scenario("snapshots");
+    scenario.load = Load {
+        writers: 1,
+        readers: [1, 0, 1],
+        together: [4, 2, 1],
+        ..Load::default()
+    };
+    let _ = holds(&scenario);
+    scenario.name = "snapshots, lagging";
+    scenario.lag = Lag {
+        fills_down: Duration::from_millis(7),
+        others_up: Duration::from_millis(2),
+    };
+    let _ = holds(&scenario);
+    scenario.name = "snapshots, lost connections and flushes";
+    scenario.load.flush = flush();
+    scenario.faults = &[Fault::Kill, Fault::KillFills, Fault::HoldFills, Fault::Cut];
+    let _ = holds(&scenario);
+}
+
 /// Databases are flushed and swapped.
 #[test]
 fn flushed_and_swapped() {
@@ -177,6 +201,7 @@ fn isolated_master() {
 #[test]
 fn small_tracking_table() {
     let mut scenario = scenario("small tracking table");
+    scenario.load.together = [2, 0, 0];
     scenario.backing = &["--tracking-table-max-keys", "50"];
     scenario.faults = &[Fault::Kill, Fault::Sleep];
     let _ = holds(&scenario);
@@ -186,6 +211,7 @@ fn small_tracking_table() {
 #[test]
 fn evicting_backing() {
     let mut scenario = scenario("evicting backing");
+    scenario.load.together = [2, 0, 0];
     scenario.backing = &["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"];
     scenario.rules.keys_vanish = true;
     let played = holds(&scenario);
@@ -206,6 +232,7 @@ fn lazy_expiry() {
 #[test]
 fn few_entries() {
     let mut scenario = scenario("few entries");
+    scenario.load.together = [2, 0, 0];
     scenario.cache = "staleness_max = \"200ms\"\nmax_entries = 16";
     let _ = holds(&scenario);
 }
@@ -214,6 +241,7 @@ fn few_entries() {
 #[test]
 fn expiry_mode() {
     let mut scenario = scenario("expiry mode");
+    scenario.load.together = [2, 0, 0];
     scenario.cache = "mode = \"expiry\"";
     scenario.rules.staleness = None;
     scenario.faults = &[Fault::Kill];

@@ -9,6 +9,7 @@ mod expiry;
 mod fills;
 mod flushes;
 mod links;
+mod many;
 mod pushes;
 mod scripts;
 mod stalls;

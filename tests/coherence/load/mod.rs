@@ -3,6 +3,7 @@
 mod flusher;
 mod ops;
 mod reader;
+mod together;
 mod ways;
 mod writer;
 
@@ -37,6 +38,8 @@ pub(crate) struct Load {
     pub(crate) longest_ttl: Duration,
     /// How a database is flushed now and then.
     pub(crate) flush: Option<Flush>,
+    /// Readers at each place of keys that are always written together; none: there are no such keys.
+    pub(crate) together: [usize; 3],
     /// Whether one more writer has two databases of its own and swaps them.
     pub(crate) swaps: bool,
 }
@@ -64,6 +67,7 @@ impl Default for Load {
             unnamed: false,
             longest_ttl: Duration::from_millis(300),
             flush: None,
+            together: [0; 3],
             swaps: false,
         }
     }
@@ -88,6 +92,20 @@ impl Clients {
             for number in 0..load.readers[place as usize] {
                 let random = Random::with_seed(random.next());
                 let reader = reader::Reader::new(place, number % 2 == 0, load, world, random);
+                spawn(Box::new(move || reader.run()));
+            }
+        }
+        if load.together != [0; 3] {
+            for group in 0..together::GROUPS {
+                let random = Random::with_seed(random.next());
+                let writer = together::GroupWriter::new(group, load, world, random);
+                spawn(Box::new(move || writer.run()));
+            }
+        }
+        for place in Place::ALL {
+            for number in 0..load.together[place as usize] {
+                let random = Random::with_seed(random.next());
+                let reader = together::GroupReader::new(place, number % 2 == 0, world, random);
                 spawn(Box::new(move || reader.run()));
             }
         }

@@ -1,0 +1,392 @@
+//! Reads of many keys at once: `MGET`, and `EXISTS` of several.
+//!
+//! Each key is an entry like any other, kept as `GET`, or `EXISTS` of it alone, keeps it. The reply is made of entries
+//! that were all current at one instant (P7 in docs/coherence.md). Where the entries of one fill link are there
+//! together, its pushes say that they were when its last reply came. Those of several links were if each link has
+//! answered something that was sent after the last of them came.
+//!
+//! It fetches nothing: it says which parts are to be fetched first.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::entry::{Entry, Read, Value, Waiter, Worth, write_nil};
+use super::full_key::write_full_key;
+use super::landing::NO_STRING;
+use super::layout::MOST_SEGMENTS;
+use super::lease::{Lease, ticks};
+use super::mutant::{Mutant, is_active};
+use super::segment::Segment;
+use super::store::{Asked, Cache, Lookup, Query, names};
+use crate::command::Many;
+use crate::resp::{Args, Proto, ReplyWriter, Shape};
+
+/// A longer reply is the backing's: it passes in pieces.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// The variant that tells whether a key exists.
+const EXISTS: &[u8] = b"exists";
+
+/// A read of many keys.
+#[derive(Debug, Clone, Copy)]
+pub struct ManyQuery<'a> {
+    /// What is read of them.
+    pub many: Many,
+    /// The client's database.
+    pub db: u32,
+    /// The keys.
+    pub keys: Args<'a>,
+    /// The client's protocol version.
+    pub proto: Proto,
+    /// Now.
+    pub now: Instant,
+}
+
+/// How often a query was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// For the first time: its keys are counted, and what is missing may be fetched.
+    First,
+    /// Again, after what was missing was fetched.
+    Again,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gathered {
+    /// The reply was appended.
+    Whole,
+    /// Some keys have to be fetched first.
+    Parts,
+    /// The backing has to be asked as for any command. So much of it is worth being measured again: the key of
+    /// this number, whose value was too large to keep.
+    Bypass(Option<usize>),
+}
+
+/// What was found of a query's keys; a buffer to be used again.
+#[derive(Debug, Default)]
+pub struct Collected {
+    full_key: Vec<u8>,
+    /// The hash of each key and the token of its value.
+    parts: Vec<(u64, u64)>,
+    /// The segments that were looked into, by a bit each.
+    touched: u64,
+    /// How far their changes were.
+    changes: Vec<u64>,
+    /// Who brought the values: the links and their epochs.
+    brought: Vec<(Arc<Lease>, u64)>,
+    /// When the last of them came, in ticks.
+    latest: u64,
+    /// Keys that exist.
+    existing: usize,
+}
+
+// === impl Cache ===
+
+impl Cache {
+    /// Appends the reply to a read of many keys if all of it is here, from one instant.
+    pub fn gather(
+        self: &Arc<Self>,
+        query: &ManyQuery<'_>,
+        look: Look,
+        collected: &mut Collected,
+        out: &mut Vec<u8>,
+    ) -> Gathered {
+        let begun = out.len();
+        collected.begin();
+        let mut gathered = self.collect(query, look, collected, out);
+        if gathered == Gathered::Whole && !self.is_snapshot(query, collected) {
+            gathered = Gathered::Parts;
+        }
+        match gathered {
+            Gathered::Whole if query.many == Many::Existing => {
+                let count = i64::try_from(collected.existing).unwrap_or(i64::MAX);
+                ReplyWriter::new(out, query.proto).integer(count);
+            }
+            Gathered::Whole => {}
+            _ => out.truncate(begun),
+        }
+        collected.brought.clear();
+        gathered
+    }
+
+    /// Begins a fetch of a key of such a read, or joins one, unless the link with `own` lease has brought what is
+    /// there. None when nothing is to be waited for.
+    pub fn fetch_part(
+        self: &Arc<Self>,
+        query: &ManyQuery<'_>,
+        key: &[u8],
+        own: &Arc<Lease>,
+        full_key: &mut Vec<u8>,
+        waiter: Waiter,
+    ) -> Option<Lookup> {
+        let hash = self.hash(key);
+        write_full_key(hash, query.db, key, full_key);
+        let (part, mut segment) = self.lock(hash);
+        let segment = &mut *segment;
+        let asked = self.asked(query, key, hash, full_key);
+        let now = ticks(query.now);
+        let is_own = |value: &Value| {
+            value.worth(now) == Worth::Good
+                && (Arc::ptr_eq(&value.lease, own) || is_active(Mutant::MgetMixesLinks))
+        };
+        if let Some(entry) = segment.entries.peek_mut(&**full_key)
+            && find(entry, query, asked.read, now).is_some_and(|value| is_own(value))
+        {
+            return None;
+        }
+        let version = self.stripes.version(hash)?;
+        self.miss(part, segment, &asked, version, || true, || waiter)
+    }
+
+    /// What there is of each key, now.
+    #[cfg(feature = "mutants")]
+    pub fn values_of(&self, query: &ManyQuery<'_>) -> Vec<Option<Vec<u8>>> {
+        let (read, now, mut full_key) = (self.read_of(query), ticks(query.now), Vec::new());
+        let value = |key: &[u8]| {
+            let hash = self.hash(key);
+            write_full_key(hash, query.db, key, &mut full_key);
+            let (_, mut segment) = self.lock(hash);
+            let value = find(
+                segment.entries.peek_mut(full_key.as_slice())?,
+                query,
+                read,
+                now,
+            )?;
+            let mut out = Vec::new();
+            (value.worth(now) == Worth::Good).then(|| value.write(query.proto, &mut out))?;
+            Some(out)
+        };
+        query.keys.iter().map(value).collect()
+    }
+
+    fn asked<'a>(
+        &self,
+        query: &ManyQuery<'_>,
+        key: &'a [u8],
+        hash: u64,
+        full_key: &'a [u8],
+    ) -> Asked<'a> {
+        let read = match query.many {
+            Many::Values => Read::Get,
+            Many::Existing => Read::Other(EXISTS, self.hash(EXISTS)),
+        };
+        Asked {
+            query: Query {
+                db: query.db,
+                key,
+                variant: (query.many == Many::Existing).then(|| (EXISTS, Shape::default())),
+                proto: query.proto,
+                now: query.now,
+                awaited: None,
+            },
+            read,
+            hash,
+            full_key,
+        }
+    }
+
+    /// Collects what is there. Each key's segment is locked for itself.
+    fn collect(
+        self: &Arc<Self>,
+        query: &ManyQuery<'_>,
+        look: Look,
+        collected: &mut Collected,
+        out: &mut Vec<u8>,
+    ) -> Gathered {
+        if query.many == Many::Values {
+            if !names(&self.settings.load(), NO_STRING) {
+                return Gathered::Bypass(None);
+            }
+            ReplyWriter::new(out, query.proto).array(query.keys.len());
+        }
+        let (begun, now) = (out.len(), ticks(query.now));
+        let mut whole = true;
+        for (n, key) in query.keys.iter().enumerate() {
+            let hash = self.hash(key);
+            write_full_key(hash, query.db, key, &mut collected.full_key);
+            let (_, mut segment) = self.lock(hash);
+            let segment = &mut *segment;
+            collected.touch(self.index(hash), segment);
+            let worth = collected.take(segment, query, self.read_of(query), (hash, now), out);
+            if worth == Some(Worth::Good) {
+                if look == Look::First {
+                    segment.count_hit(&collected.full_key);
+                }
+                if out.len() - begun > MOST_BYTES {
+                    return Gathered::Bypass(None);
+                }
+                continue;
+            }
+            if look == Look::Again || worth == Some(Worth::Unproven) {
+                return Gathered::Bypass(None);
+            }
+            segment.misses += 1;
+            whole = false;
+            let full_key = std::mem::take(&mut collected.full_key);
+            let asked = self.asked(query, key, hash, &full_key);
+            if let Some(worth) = worth {
+                self.discard(segment, &asked, worth);
+            }
+            let bypass = self.cannot_fetch(segment, &asked);
+            collected.full_key = full_key;
+            if let Some(lookup) = bypass {
+                return Gathered::Bypass((lookup == Lookup::Measure).then_some(n));
+            }
+        }
+        match whole {
+            true => Gathered::Whole,
+            false => Gathered::Parts,
+        }
+    }
+
+    fn read_of(&self, query: &ManyQuery<'_>) -> Read<'static> {
+        match query.many {
+            Many::Values => Read::Get,
+            Many::Existing => Read::Other(EXISTS, self.hash(EXISTS)),
+        }
+    }
+
+    /// Whether it would be of no use to fetch a key that is missing, and what is to be done instead.
+    fn cannot_fetch(self: &Arc<Self>, segment: &mut Segment, asked: &Asked<'_>) -> Option<Lookup> {
+        let &Asked {
+            read,
+            hash,
+            full_key,
+            ..
+        } = asked;
+        if self.stripes.version(hash).is_none() {
+            return Some(Lookup::Busy);
+        }
+        let no_string = Read::Other(NO_STRING, 0);
+        if segment.is_large(full_key, read)
+            || read == Read::Get && segment.is_large(full_key, no_string)
+        {
+            return Some(self.bypass(segment, full_key, read, || true));
+        }
+        (!segment.admits(hash)).then_some(Lookup::Bypass)
+    }
+
+    /// Whether all that was collected was current at one instant.
+    fn is_snapshot(&self, query: &ManyQuery<'_>, collected: &mut Collected) -> bool {
+        // Last of all: what is there still, no push has taken away that was applied before the proof.
+        collected.share_an_instant() && self.are_there(query, collected)
+    }
+
+    /// Whether all that was collected is there still.
+    fn are_there(&self, query: &ManyQuery<'_>, collected: &mut Collected) -> bool {
+        let mut touched = collected.touched;
+        let mut same = true;
+        while touched != 0 {
+            let index = touched.trailing_zeros() as usize;
+            touched &= touched - 1;
+            same &= self.segments[index].segment.lock().changes == collected.changes[index];
+        }
+        same || self.are_there_each(query, collected)
+    }
+
+    /// The same, where something else has changed in a segment.
+    #[cold]
+    fn are_there_each(&self, query: &ManyQuery<'_>, collected: &mut Collected) -> bool {
+        let (read, now) = (self.read_of(query), ticks(query.now));
+        let full_key = &mut collected.full_key;
+        let mut parts = query.keys.iter().zip(&collected.parts);
+        parts.all(|(key, &(hash, token))| {
+            write_full_key(hash, query.db, key, full_key);
+            let (_, mut segment) = self.lock(hash);
+            let entry = segment.entries.peek_mut(full_key.as_slice());
+            let value = entry.and_then(|entry| find(entry, query, read, now));
+            value.is_some_and(|value| value.token == token)
+        })
+    }
+}
+
+// === impl Collected ===
+
+impl Collected {
+    fn begin(&mut self) {
+        self.parts.clear();
+        self.touched = 0;
+        self.changes.resize(MOST_SEGMENTS, 0);
+        self.latest = 0;
+        self.existing = 0;
+    }
+
+    /// Notes how far the changes of a segment are when it is looked into for the first time.
+    fn touch(&mut self, index: usize, segment: &Segment) {
+        if self.touched & (1 << index) == 0 {
+            self.touched |= 1 << index;
+            self.changes[index] = segment.changes;
+        }
+    }
+
+    /// Takes what is there of a key, if it may be served; says what it is worth.
+    fn take(
+        &mut self,
+        segment: &mut Segment,
+        query: &ManyQuery<'_>,
+        read: Read<'_>,
+        (hash, now): (u64, u64),
+        out: &mut Vec<u8>,
+    ) -> Option<Worth> {
+        let key = self.full_key.as_slice();
+        let value = match query.many {
+            Many::Values => segment.entries.get(key)?.get()?,
+            Many::Existing => {
+                segment.entries.promote(key);
+                let entry = segment.entries.peek_mut(key)?;
+                entry.existence(read, query.proto, now)?
+            }
+        };
+        let worth = value.worth(now);
+        if worth != Worth::Good {
+            return Some(worth);
+        }
+        self.parts.push((hash, value.token));
+        self.latest = self.latest.max(value.landed);
+        let by = |(lease, epoch): &(Arc<Lease>, u64)| {
+            *epoch == value.epoch && Arc::ptr_eq(lease, &value.lease)
+        };
+        if !self.brought.iter().any(by) {
+            self.brought.push((Arc::clone(&value.lease), value.epoch));
+        }
+        match (query.many, &value.reply) {
+            (Many::Values, Some(reply)) => out.extend_from_slice(reply),
+            (Many::Values, None) => write_nil(query.proto, out),
+            // Of `GET` any value, of `EXISTS` one.
+            (Many::Existing, reply) => {
+                self.existing += usize::from(reply.as_ref().is_some_and(|r| **r != *b":0\r\n"));
+            }
+        }
+        Some(worth)
+    }
+
+    /// Whether there is an instant at which all values were current that were there just now. Of one link it is
+    /// when its last reply came. Of several, the least time up to which their pushes have all been applied, if
+    /// everything had come by then. A link that hears no pushes proves nothing.
+    fn share_an_instant(&self) -> bool {
+        if self.brought.iter().any(|(lease, _)| lease.is_endless()) {
+            return false;
+        }
+        if self.brought.len() <= 1 || is_active(Mutant::MgetMixesLinks) {
+            return true;
+        }
+        let mut proofs = self
+            .brought
+            .iter()
+            .map(|(lease, epoch)| lease.proven(*epoch));
+        proofs.all(|proven| proven.is_some_and(|proven| self.latest <= proven))
+    }
+}
+
+/// What there is of a key for a query.
+fn find<'a>(
+    entry: &'a mut Entry,
+    query: &ManyQuery<'_>,
+    read: Read<'_>,
+    now: u64,
+) -> Option<&'a mut Value> {
+    match query.many {
+        Many::Values => entry.find(read, query.proto),
+        Many::Existing => entry.existence(read, query.proto, now),
+    }
+}

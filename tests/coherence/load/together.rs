@@ -1,0 +1,204 @@
+//! Groups of keys that are always written together, and readers of whole groups: no read may see a group torn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::conn::{Command, Conn, command};
+use super::super::history::{History, Place, Snapshot};
+use super::super::world::World;
+use super::Load;
+use crate::support::{Random, Reply};
+
+/// How many groups there are; each has a writer.
+pub(super) const GROUPS: usize = 2;
+/// Keys of a group.
+const KEYS: usize = 6;
+
+fn keys(group: usize) -> Vec<Vec<u8>> {
+    let name = |n| format!("t{group}:{n}").into_bytes();
+    (0..KEYS).map(name).collect()
+}
+
+/// The one who writes a group. Each version is a number, larger than the one before.
+pub(super) struct GroupWriter {
+    world: Arc<World>,
+    conns: Vec<Conn>,
+    keys: Vec<Vec<u8>>,
+    pause: Duration,
+    random: Random,
+}
+
+impl GroupWriter {
+    pub(super) fn new(group: usize, load: &Load, world: &Arc<World>, random: Random) -> Self {
+        let conn = |place: &Place| Conn::new(*place, world, false);
+        Self {
+            world: Arc::clone(world),
+            conns: load.routes.iter().map(conn).collect(),
+            keys: keys(group),
+            pause: load.pause,
+            random,
+        }
+    }
+
+    /// Writes until the run stops.
+    pub(super) fn run(mut self) -> History {
+        let mut version = 0_u64;
+        while self.world.running() {
+            let at = self.random.below(self.conns.len());
+            if !self.conns[at].ready(0) {
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            }
+            version += 1;
+            let world = Arc::clone(&self.world);
+            let _quiet = world.writing.read();
+            self.write(at, &version.to_string());
+            let pause = usize::try_from(self.pause.as_micros()).expect("a short pause");
+            std::thread::sleep(Duration::from_micros(self.random.below(pause + 1) as u64));
+        }
+        History::default()
+    }
+
+    fn write(&mut self, at: usize, version: &str) {
+        const DECLARED: &str = "for _, k in ipairs(KEYS) do redis.call('SET', k, ARGV[1]) end";
+        const HIDDEN: &str = "for n = 2, #ARGV do redis.call('SET', ARGV[n], ARGV[1]) end";
+        let count = self.keys.len().to_string();
+        let kind = self.random.below(12);
+        let conn = &mut self.conns[at];
+        let with_keys = |mut words: Command| {
+            words.extend(self.keys.iter().cloned());
+            words
+        };
+        let command = match kind {
+            0..4 => {
+                let mut mset = command!["MSET"];
+                for key in &self.keys {
+                    mset.extend([key.clone(), version.into()]);
+                }
+                mset
+            }
+            4..6 => {
+                // What follows a refused MULTI would be executed at once.
+                let begun = conn.exchange(&[command!["MULTI"]]);
+                if begun.is_none_or(|replies| replies[0].is_error()) {
+                    return conn.leave();
+                }
+                let sets = self.keys.iter().map(|key| command!["SET", key, version]);
+                let mut commands: Vec<Command> = sets.collect();
+                commands.push(command!["EXEC"]);
+                conn.exchange(&commands);
+                return;
+            }
+            6 => {
+                let mut eval = with_keys(command!["EVAL", DECLARED, &count]);
+                eval.push(version.into());
+                eval
+            }
+            7 => with_keys(command!["EVAL", HIDDEN, "0", version]),
+            8 => with_keys(command!["DEL"]),
+            9 => with_keys(command!["UNLINK"]),
+            // The key is another one for the cache, and its value the same.
+            _ => command!["PEXPIRE", self.random.pick(&self.keys), "1000000"],
+        };
+        conn.exchange(&[command]);
+    }
+}
+
+/// One who reads groups.
+pub(super) struct GroupReader {
+    world: Arc<World>,
+    conn: Conn,
+    /// The group at hand.
+    group: usize,
+    random: Random,
+    history: History,
+}
+
+impl GroupReader {
+    pub(super) fn new(place: Place, resp3: bool, world: &Arc<World>, random: Random) -> Self {
+        Self {
+            conn: Conn::new(place, world, resp3),
+            world: Arc::clone(world),
+            group: 0,
+            random,
+            history: History::default(),
+        }
+    }
+
+    /// Reads until the run stops.
+    pub(super) fn run(mut self) -> History {
+        while self.world.running() {
+            if !self.conn.ready(0) {
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            }
+            self.group = self.random.below(GROUPS);
+            let keys = keys(self.group);
+            match self.random.below(8) {
+                // So that some of the keys are there and some are not.
+                0 | 1 => {
+                    let get = command!["GET", self.random.pick(&keys)];
+                    drop(self.conn.exchange(&[get]));
+                }
+                2 => self.exists(keys),
+                3 => self.mget(keys.iter().chain(&keys[..2]).cloned().collect()),
+                4 => self.mget(keys[2..].to_vec()),
+                _ => self.mget(keys),
+            }
+            if self.conn.place == Place::Direct {
+                // a witness, not a load
+                std::thread::sleep(Duration::from_micros(500));
+            }
+        }
+        self.history
+    }
+
+    fn mget(&mut self, keys: Vec<Vec<u8>>) {
+        let mut command = command!["MGET"];
+        command.extend(keys);
+        let value = |reply: &Reply| match reply {
+            Reply::Null => None,
+            other => Some(other.as_str().parse().expect("a version")),
+        };
+        self.read("MGET", command, |reply| match reply {
+            Reply::Array(items) => items.iter().map(value).collect(),
+            _ => Vec::new(),
+        });
+    }
+
+    /// How many there are says that there is one, or none.
+    fn exists(&mut self, keys: Vec<Vec<u8>>) {
+        let mut command = command!["EXISTS"];
+        let all = keys.len();
+        command.extend(keys);
+        self.read("EXISTS", command, |reply| match reply {
+            Reply::Int(count) => {
+                let count = usize::try_from(*count).expect("a count");
+                (0..all).map(|n| (n < count).then_some(u64::MAX)).collect()
+            }
+            _ => Vec::new(),
+        });
+    }
+
+    fn read(
+        &mut self,
+        how: &'static str,
+        command: Command,
+        seen: impl FnOnce(&Reply) -> Vec<Option<u64>>,
+    ) {
+        let start = self.world.clock.now();
+        let replies = self.conn.exchange(&[command]);
+        let end = self.world.clock.now();
+        let seen = replies.map_or_else(Vec::new, |replies| seen(&replies[0]));
+        if !seen.is_empty() {
+            self.history.snapshots.push(Snapshot {
+                place: self.conn.place,
+                group: self.group,
+                start,
+                end,
+                seen,
+                how,
+            });
+        }
+    }
+}
