@@ -261,6 +261,8 @@ fn read(bus: &Arc<Bus>, orders: Vec<Order>, answer: Value, stamp: String) -> Opt
 fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
     match order.done {
         Done::Nobody => {}
+        // Enough was told for once.
+        Done::Waiting(id) if letter(&answer) == Some(b'A') => bus.submit(Order::look(&id)),
         Done::Waiting(id) => looked(bus, &id, answer),
         Done::Answer(tx) => {
             if order.kind == Kind::Reply {

@@ -63,6 +63,7 @@ macro_rules! script {
 const EXCHANGE: &str = concat!(
     include_str!("scripts/prelude.lua"),
     "local function learn()\n",
+    include_str!("scripts/bounds.lua"),
     include_str!("scripts/calls.lua"),
     include_str!("scripts/orders.lua"),
     "end\n",
@@ -82,8 +83,8 @@ impl Store {
                 script!("uncache.lua"),
                 script!("dead.lua"),
                 script!("calls.lua", "revive.lua"),
-                script!("registry.lua"),
-                script!("inspect.lua"),
+                script!("bounds.lua", "registry.lua"),
+                script!("bounds.lua", "inspect.lua"),
                 script!("count.lua"),
                 script!("prune.lua"),
             ],

@@ -10,6 +10,7 @@ use redis::{FromRedisValue, Value};
 
 use super::error::DiscoveryError;
 use super::keys::GROUPS;
+use super::names::{LISTED_GROUPS, NAME_BYTES};
 use super::scripts::Scripts;
 use crate::upstream::ControlLink;
 
@@ -33,9 +34,9 @@ impl Groups {
 
     /// The groups that were entered, each with its entry.
     pub(super) async fn entered(&self) -> Result<Vec<(String, String)>, DiscoveryError> {
-        let mut all = redis::cmd("ZRANGE");
-        all.arg(GROUPS).arg(0).arg(-1).arg("WITHSCORES");
-        read(self.link.command(&all).await?)
+        let most = [LISTED_GROUPS.to_string(), NAME_BYTES.to_string()];
+        let script = &self.scripts.groups;
+        read(self.link.script(script, &[GROUPS], &most).await?)
     }
 
     /// Takes a group off that has nothing in it, unless it was entered again meanwhile.

@@ -14,6 +14,8 @@ pub(super) const SERVICES: usize = 10_000;
 pub(super) const SERVICE_NODES: usize = 10_000;
 /// The most nodes of a group.
 pub(super) const GROUP_NODES: usize = 50_000;
+/// The most groups that are listed: asking whether there is anything in them takes a script each.
+pub(super) const LISTED_GROUPS: usize = 100_000;
 /// The most groups that the clients of one Respite may watch at the same time.
 pub(super) const WATCHED_GROUPS: usize = 4000;
 /// The most of these for clients of one address, so that nobody takes the places of all others.

@@ -20,6 +20,8 @@ pub(super) struct Scripts {
     pub(super) presence: ControlScript,
     pub(super) list_group: ControlScript,
     pub(super) unlist_group: ControlScript,
+    pub(super) groups: ControlScript,
+    pub(super) tip: ControlScript,
 }
 
 /// A script on one group: `scripts/prelude.lua`, then its own file.
@@ -50,6 +52,30 @@ impl Scripts {
             presence: ControlScript::new(include_str!("scripts/presence.lua")),
             list_group: ControlScript::new(include_str!("scripts/list_group.lua")),
             unlist_group: ControlScript::new(include_str!("scripts/unlist_group.lua")),
+            groups: ControlScript::new(include_str!("scripts/groups.lua")),
+            tip: ControlScript::new(include_str!("scripts/tip.lua")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::names::{GROUP_NODES, SERVICE_NODES, SERVICES, TOTAL_BYTES};
+
+    /// What is refused as too much is never what `names` allows.
+    #[test]
+    fn the_scripts_read_all_that_may_be_there() {
+        let prelude = include_str!("scripts/prelude.lua");
+        for (name, most) in [
+            ("MOST_SERVICES", SERVICES),
+            ("MOST_OF_SERVICE", SERVICE_NODES),
+            ("MOST_NODES", GROUP_NODES),
+            ("MOST_RECORD", 2 * TOTAL_BYTES),
+        ] {
+            assert!(
+                prelude.contains(&format!("local {name} = {most} ")),
+                "{name} is not {most}"
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ use super::names::{GROUP_NODES, SERVICE_NODES, SERVICES};
 use super::presence::Presence;
 use super::scripts::Scripts;
 use crate::random;
-use crate::upstream::{ControlLink, ControlScript};
+use crate::upstream::{ControlError, ControlLink, ControlScript};
 
 /// How often an operation is begun again because this Respite had not been there. One that was
 /// frozen needs two.
@@ -266,6 +266,22 @@ impl Store {
         })
     }
 
+    /// The place of the newest event of a group, if there is one.
+    pub(super) async fn newest_event(
+        &self,
+        group: &str,
+    ) -> Result<Option<(u64, u64)>, ControlError> {
+        let events = [keys::events(group)];
+        let newest = self
+            .link
+            .script(&self.scripts.tip, &events, &[] as &[&str])
+            .await?;
+        Ok(match newest {
+            Value::BulkString(id) => std::str::from_utf8(&id).ok().and_then(parse_event),
+            _ => None,
+        })
+    }
+
     /// Runs a script on a group, with what every one of them wants to know in front.
     async fn run(
         &self,
@@ -316,6 +332,12 @@ impl Store {
             debug!(group, "not entered into the list of groups: {error}");
         }
     }
+}
+
+/// Reads the id of an event, `revision-n`.
+pub(super) fn parse_event(id: &str) -> Option<(u64, u64)> {
+    let (revision, n) = id.split_once('-')?;
+    Some((revision.parse().ok()?, n.parse().ok()?))
 }
 
 /// Whole milliseconds as the scripts read them.

@@ -34,6 +34,8 @@ pub struct ReplyScanner {
     rest: Rest,
     /// The bytes consumed of the reply at hand; 0 between replies.
     begun: usize,
+    /// The values that the aggregates of the reply at hand have announced.
+    announced: u64,
 }
 
 /// What of a value is still to come.
@@ -62,6 +64,16 @@ impl ReplyScanner {
         self.begun
     }
 
+    /// Tells what the reply at hand has announced: the bytes of the string that is coming, and the values of all aggregates so
+    /// far. Nothing between replies.
+    #[must_use]
+    pub const fn announced(&self) -> (u64, u64) {
+        match self.rest {
+            Rest::Bytes(left) => (left, self.announced),
+            Rest::Whole | Rest::Line => (0, self.announced),
+        }
+    }
+
     /// Consumes bytes of one reply, from where the last call ended.
     ///
     /// The caller may drop or pass on the bytes consumed even if the reply is
@@ -79,6 +91,7 @@ impl ReplyScanner {
             pos += taken;
             if ended && self.open == 0 {
                 self.begun = 0;
+                self.announced = 0;
                 return Ok(Scanned {
                     consumed: pos,
                     complete: true,
@@ -198,6 +211,7 @@ impl ReplyScanner {
         self.open = inner
             .and_then(|inner| others.checked_add(inner))
             .ok_or(ReplyError::InvalidLength)?;
+        self.announced = self.announced.saturating_add(inner.unwrap_or(0));
         Ok((taken, true))
     }
 

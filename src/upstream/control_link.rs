@@ -18,9 +18,11 @@ use redis::{ProtocolVersion, Value};
 use tokio::sync::OnceCell;
 
 use super::backing::Backing;
+use super::bounded::{Bounded, MESSAGE_BYTES, REPLY_BYTES};
 use super::connect::{Conn, ConnectOptions};
 use super::error::{Sent, UpstreamError};
 use super::link_key::LinkKey;
+use super::oversized::Oversized;
 use super::topology::HOME;
 use crate::resp::Proto;
 
@@ -41,6 +43,7 @@ pub struct ControlLink {
     /// What one command waits for, at most.
     patience: Mutex<Patience>,
     open: DashMap<(ThreadId, LinkKey), Shared>,
+    oversized: Oversized,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +104,7 @@ impl ControlLink {
             backing,
             patience: Mutex::new(Patience { connect, reply }),
             open: DashMap::new(),
+            oversized: Oversized::default(),
         })
     }
 
@@ -134,9 +138,14 @@ impl ControlLink {
             .0
             .clone();
         let replied = conn.send_packed_command(command).await;
-        replied
-            .and_then(Value::extract_error)
-            .map_err(|error| self.failed(&shared, &error))
+        replied.and_then(Value::extract_error).map_err(|error| {
+            let failed = self.failed(&shared, &error);
+            match &failed {
+                ControlError::Server(text) => self.oversized.note_refused(text),
+                ControlError::Upstream(why, _) => self.oversized.note_lost(&why.to_string()),
+            }
+            failed
+        })
     }
 
     /// Executes a script, which the backing keeps from the first time on.
@@ -184,7 +193,8 @@ impl ControlLink {
         let not_sent = |error| ControlError::Upstream(error, Sent::No);
         let conn = self.connect(name).await.map_err(not_sent)?;
         let subscribed = async {
-            let mut pubsub = PubSub::new(&connection_info(), conn.stream).await?;
+            let mut pubsub =
+                PubSub::new(&connection_info(), Bounded::new(conn.stream, MESSAGE_BYTES)).await?;
             pubsub.subscribe(channel).await?;
             Ok(pubsub)
         };
@@ -220,8 +230,12 @@ impl ControlLink {
     async fn open(&self, name: &str, reply: Option<Duration>) -> Result<Open, UpstreamError> {
         let conn = self.connect(name).await?;
         let config = AsyncConnectionConfig::new().set_response_timeout(reply);
-        let opened =
-            MultiplexedConnection::new_with_config(&connection_info(), conn.stream, config).await;
+        let opened = MultiplexedConnection::new_with_config(
+            &connection_info(),
+            Bounded::new(conn.stream, REPLY_BYTES),
+            config,
+        )
+        .await;
         let (conn, driver) = opened.map_err(|error| UpstreamError::Lost(error.to_string()))?;
         let ended = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&ended);

@@ -5,6 +5,7 @@
 //! [`ReplySink`].
 
 mod backing;
+mod bounded;
 mod connect;
 mod control_link;
 mod direct;
@@ -17,6 +18,7 @@ mod link;
 mod link_key;
 mod link_task;
 mod open_conns;
+mod oversized;
 mod pool;
 mod reached;
 pub mod sentinel;

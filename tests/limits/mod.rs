@@ -1,6 +1,7 @@
 //! Bad input and too much of everything: a clear error for the one, nothing for the others.
 
 mod bounds;
+mod floods;
 mod memory;
 mod output;
 mod patterns;

@@ -30,6 +30,7 @@ local function load(id)
   local meta = more[4]
   if outcome then
     c.s, c.v = sub(outcome, 1, 1), sub(outcome, 2)
+    if #c.v > MOST_BODY then c.s, c.v = 'e', 'ERR the outcome has more bytes than one can have' end
   else
     local delivery = call('HGET', P .. 'o', id)
     if delivery then

@@ -26,8 +26,10 @@ else
   -- A method that was unregistered left nothing but its calls.
   local methods = {}
   for _, key in ipairs({ 'm', 'g' }) do
-    local names = redis.pcall('HKEYS', P .. key)
-    for _, method in ipairs(names.err and {} or names) do methods[method] = true end
+    -- The keys of more methods than there can be are left to their expiry.
+    local there = redis.pcall('HLEN', P .. key)
+    local names = type(there) == 'number' and there <= MOST_METHODS + 1 and call('HKEYS', P .. key) or {}
+    for _, method in ipairs(names) do methods[method] = true end
   end
   for method in pairs(methods) do
     for _, kind in ipairs({ 'q', 'c', 'e', 'f', 'd', 'h', 'y', 'v' }) do

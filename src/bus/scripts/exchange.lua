@@ -21,7 +21,6 @@ local stamp_us = string.format('%.0f', now_us)
 local lengths, stamps, living = {}, {}, {}
 local known, interested, retries = nil, false, nil
 local spare = {}     -- method -> entries that were read for later fetches
-local volume, MOST_VOLUME = 0, 33554432  -- bytes delivered, and how many are enough for one exchange
 local words = #ARGV
 local at = 6
 local phase = ''
@@ -146,13 +145,13 @@ while at <= words do
     local first = at + 8
     at = first + many
     if patterns ~= '' then touch(worker, patterns) end
-    if globs == '1' then known = known or call('HGET', P .. 'g', '') or '0' end
+    if globs == '1' then known = known or stamp_of('') or '0' end
     if globs == '1' and known ~= STAMP then
       answer = { 'G' }
     else
       if retries == nil then retries = call('EXISTS', P .. 'y') == 1 end
       local ready = nil
-      if many > 8 then
+      if many > 8 and call('SCARD', P .. 's') + call('SCARD', P .. 'y') <= 10 * MOST_METHODS then
         ready = {}
         for _, method in ipairs(call('SMEMBERS', P .. 's')) do ready[method] = true end
         for _, method in ipairs(call('SMEMBERS', P .. 'y')) do ready[method] = true end
@@ -209,7 +208,11 @@ while at <= words do
             -- Others may wait for it longer.
             deadline = tonumber(call('HGET', P .. 'k:' .. number, 'd') or deadline)
           end
-          if deadline > now then
+          if #fields[4] > MOST_BODY or #number > LONGEST_STAMP then
+            -- No call of any Respite.
+            call('XACK', P .. 'q:' .. method, 'g', x)
+            call('XDEL', P .. 'q:' .. method, x)
+          elseif deadline > now then
             local t = token .. '-' .. #found
             delivered[#delivered + 1] = id
             delivered[#delivered + 1] = t .. ' 1 ' .. till .. ' ' .. stamp_us .. '\n' .. worker
@@ -288,7 +291,11 @@ while at <= words do
     -- What is the outcome? One that is kept for others (x) need not be said to be taken.
     local id = ARGV[at + 1]
     local outcome = call('GET', P .. 'r:' .. (match(id, '^[^.]+') or ''))
-    if outcome then
+    if outcome and #outcome > MOST_BODY + 1 then
+      answer = { 'x', 'ERR the outcome has more bytes than one can have' }
+    elseif outcome and not has_room(outcome) then
+      answer = { 'A' }
+    elseif outcome then
       local state = sub(outcome, 1, 1)
       answer = { state == 'c' and 'x' or state, sub(outcome, 2) }
     else
@@ -321,7 +328,7 @@ while at <= words do
 
   elseif order == 'H' then
     -- This Respite wants to be asked before the registry changes.
-    answer = call('HGET', P .. 'g', '') or '0'
+    answer = stamp_of('') or '0'
     if answer ~= '0' then
       -- Without methods there is nothing to lease, and something in the way must not end all else.
       local added = redis.pcall('ZADD', P .. 'x', now + LEASE, ME)

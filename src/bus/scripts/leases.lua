@@ -9,9 +9,9 @@ end
 -- The Respites that the registry is leased to, and for how long.
 local function holders()
   local list = {}
-  local found = call('ZRANGEBYSCORE', P .. 'x', '(' .. now, '+inf', 'WITHSCORES')
+  local found = call('ZRANGEBYSCORE', P .. 'x', '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, MOST_HOLDERS)
   for i = 1, #found, 2 do
-    if found[i] ~= ME then
+    if found[i] ~= ME and #found[i] == #ME then
       list[#list + 1] = found[i]
       list[#list + 1] = tonumber(found[i + 1]) - now
     end

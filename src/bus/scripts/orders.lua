@@ -6,7 +6,11 @@ function orders.cached(number, method, kept, mode, key, meta)
   if mode == 'r' then return nil end
   local till = call('ZSCORE', P .. 'e:' .. method, key)
   local value = till and tonumber(till) > now and call('HGET', P .. 'c:' .. method, key)
+  if value and #value > MOST_BODY then value = nil end
   if value then
+    -- Asked again when there is room for it.
+    if volume >= MOST_VOLUME then return { 'G' } end
+    volume = volume + #value
     local id = number .. '.0-0.' .. method
     if kept == '1' then
       local ttl = tonumber(match(meta, '^%S+ %d+ %d+ (%d+)'))
@@ -52,9 +56,13 @@ end
 
 function orders.living()
   local workers = {}
-  for _, name in ipairs(call('ZRANGEBYSCORE', P .. 'w', '(' .. now, '+inf')) do
-    workers[#workers + 1] = name
-    workers[#workers + 1] = call('HGET', P .. 'p', name) or ''
+  local list = alive()
+  for i = 1, #list, 2 do
+    local patterns = patterns_of(list[i])
+    volume = volume + #list[i] + #patterns
+    if volume > MOST_VOLUME then break end
+    workers[#workers + 1] = list[i]
+    workers[#workers + 1] = patterns
   end
   return workers
 end
@@ -68,7 +76,7 @@ function orders.again(method)
       return nil
     end
     local c = load(item[1])
-    if c and c.s == 'q' and c.d > now then return c, tonumber(item[2]) % MOST_DELIVERIES end
+    if c and c.s == 'q' and c.d > now and #c.a <= MOST_BODY then return c, tonumber(item[2]) % MOST_DELIVERIES end
   end
 end
 
@@ -81,7 +89,11 @@ end
 -- Methods with calls that no worker has yet, and how many.
 function orders.ready()
   local list = {}
-  for _, method in ipairs(call('SUNION', P .. 's', P .. 'y')) do
+  -- Unregistered methods may be among them, but not that many.
+  local methods = call('SCARD', P .. 's') + call('SCARD', P .. 'y') <= 10 * MOST_METHODS
+    and call('SUNION', P .. 's', P .. 'y')
+    or call('HLEN', P .. 'm') <= MOST_METHODS and call('HKEYS', P .. 'm') or {}
+  for _, method in ipairs(methods) do
     local q = P .. 'q:' .. method
     local count = call('XLEN', q)
     if count > 0 then count = count - call('XPENDING', q, 'g')[1] end
@@ -113,6 +125,7 @@ function orders.E(id, why)
   if c.s ~= 'q' and c.s ~= 'f' then
     if why == 'c' then return { 0 } end
     release(c, 1)
+    if not has_room(c.v) then return { 'p' } end
     return { c.s == 'd' and 'd' or 'e', c.v }
   end
   if why == 'c' then
@@ -179,7 +192,11 @@ end
 function orders.T(id)
   local c = load(id)
   if not c then return { 'n' } end
-  if c.v then return { c.s == 'd' and 'd' or 'e', c.v } end
+  if c.v then
+    -- The next look has it.
+    if not has_room(c.v) then return { 'p' } end
+    return { c.s == 'd' and 'd' or 'e', c.v }
+  end
   wait_here(c)
   return { 'p' }
 end

@@ -32,6 +32,18 @@ local ME, BUS = ARGV[1], ARGV[2]
 local GRACE = 60000     -- how much longer than needed a key lives, at least
 local TAKEN = 60000     -- how long an outcome that only callers want waits for them
 local LEASE = 3000      -- how long a lease on the registry lasts
+-- What is in the keys others may have written, too. No more is read than a Respite can have put there.
+local MOST_METHODS = 1000       -- registry.rs
+local MOST_BODY = 67108864      -- calling.rs: of a call or an outcome
+local MOST_VOLUME = 33554432    -- bytes of calls and outcomes that are enough for one reply
+local LONGEST_NAME = 255        -- of a method or worker
+local LONGEST_OPTIONS = 65536   -- of a method: three texts of 16 KiB
+local LONGEST_PATTERNS = 32768  -- of a worker: 64 names
+local MOST_WORKERS = 10000      -- that one reply tells of
+local LONGEST_STAMP = 64
+local MOST_HOLDERS = 1000       -- Respites on one backing
+local MOST_COUNTERS = 4096      -- of a method: buckets of two histograms and a few more
+local LONGEST_COUNTER = 4096    -- a number, or the last error
 local clock = call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
@@ -53,6 +65,20 @@ local failed = {}  -- method, error line: for the counters
 local homes = {}   -- other Respite -> calls whose outcome somebody there waits for
 local queued = {}  -- method -> how many were queued
 local longest = 0  -- how long that list must live
+
+-- The stamp of a method, or of the whole registry ('').
+local function stamp_of(method)
+  local stamp = call('HGET', P .. 'g', method)
+  return stamp and sub(stamp, 1, LONGEST_STAMP)
+end
+
+local volume = 0     -- bytes of calls and outcomes in the reply
+-- Takes room for an outcome in the reply, if there is any left.
+local function has_room(value)
+  if volume >= MOST_VOLUME then return false end
+  volume = volume + #value
+  return true
+end
 
 -- Runs a command on a list that may be longer than a call can have arguments.
 local function in_parts(command, key, list)

@@ -1,5 +1,8 @@
--- All services: those that are registered, and those that have nodes.
+-- All services: those that are registered, and those that have nodes; or nothing and the error when there cannot be so many.
 local function each_service()
+  local registered, nodes = redis.call('HLEN', S), redis.call('ZCARD', I)
+  if registered > MOST_SERVICES then return nil, too_many(S, registered, MOST_SERVICES) end
+  if nodes > MOST_NODES then return nil, too_many(I, nodes, MOST_NODES) end
   local names, list = {}, {}
   local function add(service)
     if not names[service] then

@@ -28,12 +28,28 @@ local EVENTS = 1000        -- entries kept in the stream, about
 local NAMED = 64           -- services named one by one in one change
 local IDLE = 3600000       -- how long an empty group's index is remembered
 local JUMP = 1000000       -- revisions skipped after an outage: more than could have been lost
+-- What is in the keys others may have written, too. No more is read than a Respite can have put there, and no reply is larger
+-- than what one can be asked to keep.
+local MOST_SERVICES = 10000       -- names.rs: SERVICES
+local MOST_OF_SERVICE = 10000     -- names.rs: SERVICE_NODES
+local MOST_NODES = 50000          -- names.rs: GROUP_NODES
+local MOST_RECORD = 131072        -- twice TOTAL_BYTES of names.rs: what is written around it is less
+local MOST_REPLY = 67108864       -- a full group whose nodes say 1.3 KiB each
+local MOST_EPOCH = 64             -- longer than any that is made
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if now - tonumber(ARGV[1]) > ABSENT then return {'ABSENT'} end
 
 local function text(number) return string.format('%.0f', number) end
+
+-- The error for a key that holds more than is read; its first words are known to whoever reads it.
+local function too_many(key, there, most)
+  return {err = 'ERR too large: ' .. key .. ' has ' .. there .. ' entries, more than the ' .. most .. ' that can be there'}
+end
+local function too_long(key, most)
+  return {err = 'ERR too large: what is asked for of ' .. key .. ' has more than ' .. most .. ' bytes'}
+end
 
 local function service_of(member) return string.match(member, '^[^\1]*') end
 
@@ -64,7 +80,7 @@ if known and tonumber(ARGV[2]) > (tonumber(meta[4]) or 0) then
   for from, to in string.gmatch(ARGV[3], '(%d+):(%d+)') do
     if tonumber(to) > graced then outages[#outages + 1] = {tonumber(from), tonumber(to)} end
   end
-  local leases = redis.call('ZRANGE', L, 0, -1, 'WITHSCORES')
+  local leases = redis.call('ZRANGE', L, 0, MOST_NODES - 1, 'WITHSCORES')
   for at = 1, #leases, 2 do
     local member, ends = leases[at], tonumber(leases[at + 1])
     local before, record = ends, redis.call('HGET', N, leases[at])
@@ -185,7 +201,7 @@ local function commit()
 end
 
 -- The index as the first two values of a reply; "0" for a group that is not there.
-local function index() return epoch or '0', text(rev) end
+local function index() return string.sub(epoch or '0', 1, MOST_EPOCH), text(rev) end
 -- Whether the group still has to be entered into the list of groups.
 local function unlisted() return redis.call('HEXISTS', M, 'listed') == 0 and 1 or 0 end
 

@@ -15,6 +15,7 @@ for _, range in ipairs(ranges) do
       if live then
         local _, _, _, state = parse(record)
         if state == 'passing' then
+          if #member + #record > MOST_RECORD then return too_long(N, MOST_RECORD) end
           if member ~= last then redis.call('HSET', R, service, member) end
           return {'OK', member, record, left}
         end

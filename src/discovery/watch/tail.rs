@@ -17,13 +17,14 @@ use super::table::Event;
 use super::{Index, Watches};
 use crate::backoff::Backoff;
 use crate::discovery::keys;
+use crate::discovery::store::parse_event;
 use crate::upstream::ControlError;
 
 /// How long one read blocks, and how long it may take before the connection counts as dead.
 const BLOCK: Duration = Duration::from_secs(5);
 const DEAD: Duration = Duration::from_secs(10);
 /// The most entries that one read brings for a group.
-const ENTRIES: usize = 1000;
+const ENTRIES: usize = 100;
 /// How often a read that must end is told so, until it has.
 const UNBLOCK_EVERY: Duration = Duration::from_millis(20);
 /// The waits before the connection is opened again.
@@ -106,6 +107,10 @@ impl Watches {
                     again = true;
                     let Err(error) = self.read_on(conn).await;
                     debug!("the connection that reads events was lost: {error}");
+                    // It may have been an event that is too large to read: nobody stays in front of it.
+                    if let Err(error) = self.skip_events().await {
+                        debug!("cannot look where the events end: {error}");
+                    }
                 }
                 Err(error) => debug!("no connection to read events: {error}"),
             }
@@ -157,6 +162,20 @@ impl Watches {
         }
     }
 
+    /// Goes on behind the newest event of each group, without having read those before it: all of the group is out of date.
+    async fn skip_events(self: &Arc<Self>) -> Result<(), ControlError> {
+        for (group, position) in self.table.positions() {
+            if let Some(newest) = self.store.newest_event(&group).await?
+                && newest > position.entry
+            {
+                for topic in self.table.advance(&group, &[(newest, None)]) {
+                    topic.out_of_date(self);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Sends a blocking read and waits for its reply; makes it end at once when the positions have moved.
     async fn read_until_moved(
         &self,
@@ -196,8 +215,8 @@ impl Watches {
 
 /// Reads an entry `revision-n` with the field `s`.
 fn event(entry: &redis::streams::StreamId) -> Option<Event> {
-    let (revision, n) = entry.id.split_once('-')?;
-    let service: String = entry.get("s")?;
-    let service = (service != "*").then_some(service);
-    Some(((revision.parse().ok()?, n.parse().ok()?), service))
+    let place = parse_event(&entry.id)?;
+    // One that names none, or that no Respite has written, may concern all.
+    let service: Option<String> = entry.get("s");
+    Some((place, service.filter(|service| service != "*")))
 }

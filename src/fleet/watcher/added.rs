@@ -44,13 +44,20 @@ static ADD: LazyLock<ControlScript> = LazyLock::new(|| {
 const REVISION: &str = "if redis.call('HSTRLEN', KEYS[1], '') > 64 then return '' end \
          return redis.call('HGET', KEYS[1], '')";
 
-/// KEYS: the hash. ARGV: the most shards, the longest field. Returns ids and descriptions in turn, or how
+/// The most bytes that are read: a hundred thousand shards with over 600 bytes each.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// KEYS: the hash. ARGV: the most shards, the longest field, the most bytes. Returns ids and descriptions in turn, or how
 /// many shards there are when that is too many. What is too long is left out.
 const READ: &str = "local n = redis.call('HLEN', KEYS[1]) - redis.call('HEXISTS', KEYS[1], '') \
          if n > tonumber(ARGV[1]) then return n end \
-         local longest, all = tonumber(ARGV[2]), {} \
+         local longest, most, bytes, all = tonumber(ARGV[2]), tonumber(ARGV[3]), 0, {} \
          for _, id in ipairs(redis.call('HKEYS', KEYS[1])) do \
-         if #id <= longest and redis.call('HSTRLEN', KEYS[1], id) <= longest then \
+         local len = redis.call('HSTRLEN', KEYS[1], id) \
+         if #id <= longest and len <= longest then \
+         bytes = bytes + #id + len \
+         if bytes > most then return {err = 'ERR too large: what is asked for of ' .. KEYS[1] .. \
+         ' has more than ' .. most .. ' bytes'} end \
          all[#all + 1] = id all[#all + 1] = redis.call('HGET', KEYS[1], id) end end return all";
 
 /// KEYS: the hash. ARGV: id, a new revision. Returns how many were there.
@@ -162,7 +169,11 @@ impl Added {
     async fn read(&self) -> Result<(), ControlError> {
         let mut known = self.known.lock().await;
         let most = self.settings.load().max_added.to_string();
-        let args = [most.as_str(), &LONGEST_FIELD.to_string()];
+        let args = [
+            most.as_str(),
+            &LONGEST_FIELD.to_string(),
+            &MOST_BYTES.to_string(),
+        ];
         let all = self.ask(READ, &args).await?;
         let Some(sink) = known.sink.clone() else {
             return Ok(());

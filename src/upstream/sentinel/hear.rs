@@ -12,6 +12,7 @@ use tracing::debug;
 use super::LIMIT;
 use crate::backoff::Backoff;
 use crate::config::{Address, SentinelSet};
+use crate::upstream::bounded::{Bounded, MESSAGE_BYTES};
 use crate::upstream::{Dialer, UpstreamError};
 
 /// The channel on which a sentinel tells that a master has become another server.
@@ -58,7 +59,9 @@ async fn subscribe(
         .set_protocol(ProtocolVersion::RESP2)
         .set_skip_set_lib_name();
     let lost = |error: redis::RedisError| UpstreamError::Lost(error.to_string());
-    let mut events = PubSub::new(&info, conn.into_stream()).await.map_err(lost)?;
+    let mut events = PubSub::new(&info, Bounded::new(conn.into_stream(), MESSAGE_BYTES))
+        .await
+        .map_err(lost)?;
     events.subscribe(CHANNEL).await.map_err(lost)?;
     Ok(events)
 }
