@@ -1,9 +1,12 @@
 //! Ending: what is in flight is finished, in bounded time.
 
+use std::io::{BufRead, BufReader};
+
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Client, Connection, DEADLINE, Direction, RedisServer, Relay, Respite, Stopped, wait_until,
+    Client, Connection, DEADLINE, Direction, HttpClient, RedisServer, Relay, Respite, Stopped,
+    wait_until,
 };
 
 /// A Respite with one command in flight, whose reply a relay holds.
@@ -112,6 +115,24 @@ fn subscribers_and_transactions_do_not_hold_it_up() {
     assert!(subscriber.closed() && queueing.closed());
     assert_orderly(&stopped);
     assert!(redis.call(&["GET", "a"]).is_null());
+}
+
+#[test]
+fn a_page_that_is_live_does_not_hold_it_up() {
+    let redis = RedisServer::start();
+    let respite = Respite::builder()
+        .upstream(&redis.url())
+        .config("timeouts.drain = \"1h\"")
+        .http()
+        .start();
+    let mut page = HttpClient::connect(respite.http_port());
+    page.send("GET", "/api/live", &[], b"").expect("sent");
+    let stream = page.stream().try_clone().expect("a socket");
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("data: ")));
+    let stopped = respite.stop();
+    assert_eq!(lines.last().as_deref().unwrap_or(""), "", "it ends whole");
+    assert_orderly(&stopped);
 }
 
 #[test]
