@@ -5,10 +5,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-versions coherence bus-faults check bench bench-bus bench-fleet bench-failover bench-gateway
+.PHONY: help setup run test test-versions coherence bus-faults check bench bench-bus bench-fleet bench-instructions bench-failover bench-gateway
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what `make run` needs: a redis-server
 	@sh scripts/setup.sh run
@@ -59,6 +59,11 @@ bench-fleet: ## ten thousand simulated shards, and INFO beside GET; ARGS="--writ
 	@sh scripts/setup.sh bench
 	@ulimit -n "$$(ulimit -Hn)" 2>/dev/null || true; \
 	cargo bench --locked --bench fleet -- $(ARGS)
+
+bench-instructions: ## what a command costs, counted by callgrind; ARGS="--write" puts it into docs/performance.md
+	@sh scripts/setup.sh bench
+	cargo build --release --locked --bin respite
+	@python3 benches/instructions/run.py $(TARGET)/release/respite $(ARGS)
 
 bench-failover: ## how long clients wait when sentinels fail over; ARGS="--write" puts it into docs/reliability.md
 	@sh scripts/setup.sh bench

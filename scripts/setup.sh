@@ -5,7 +5,7 @@
 #   scripts/setup.sh [run]   a Rust toolchain (only looked for), a C compiler, a redis-server
 #   scripts/setup.sh test    also Python and Node for the tests with their client libraries,
 #                            Prometheus for those of /metrics, Chromium for the dashboard's
-#   scripts/setup.sh bench   also redis-benchmark and wrk, and the peers that can be had: twemproxy,
+#   scripts/setup.sh bench   also redis-benchmark, wrk and valgrind, and the peers that can be had: twemproxy,
 #                            Envoy, HAProxy
 #
 # What `run` needs must be there in the end (exit code 1 otherwise); what only `test` and `bench`
@@ -229,6 +229,7 @@ want_envoy() {
 # For benches/gateway/run.sh.
 want_gateway_bench() {
     has wrk || install_first wrk || note "no wrk: the gateway cannot be measured"
+    has valgrind || install_first valgrind || note "no valgrind: instructions cannot be counted"
     if has haproxy; then return 0; fi
     install_first haproxy || note "no HAProxy: the gateway cannot be compared"
     stop_services haproxy

@@ -66,7 +66,7 @@ def benchmark(port, depth, count, command):
 def total(folder, pid):
     """The instructions counted so far, by a dump that also begins the count anew."""
     before = set(folder.glob("out*"))
-    subprocess.run(["callgrind_control", "-d", str(pid)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["callgrind_control", "-d", str(pid)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 60
     while time.monotonic() < end:
         for file in set(folder.glob("out*")) - before:
@@ -96,7 +96,7 @@ def main():
             port = free_port()
             (config := folder / f"{mode}.toml").write_text(f'[cache]\nmode = "{mode}"\n')
             process = subprocess.Popen(
-                ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", respite]
+                ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out.{mode}", respite]
                 + ["--config", str(config), "--listen", f"127.0.0.1:{port}", "--http", "", "--workers", "1"]
                 + ["--upstream", f"redis://127.0.0.1:{backing}", "--log-level", "error"],
                 stdout=subprocess.DEVNULL,
