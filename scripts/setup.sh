@@ -226,10 +226,14 @@ want_envoy() {
     note "no Envoy: the comparison leaves it out"
 }
 
+# For benches/instructions/run.py.
+want_valgrind() {
+    has valgrind || install_first valgrind || note "no valgrind: instructions cannot be counted"
+}
+
 # For benches/gateway/run.sh.
 want_gateway_bench() {
     has wrk || install_first wrk || note "no wrk: the gateway cannot be measured"
-    has valgrind || install_first valgrind || note "no valgrind: instructions cannot be counted"
     if has haproxy; then return 0; fi
     install_first haproxy || note "no HAProxy: the gateway cannot be compared"
     stop_services haproxy
@@ -250,5 +254,6 @@ bench)
     want_twemproxy
     want_envoy
     want_gateway_bench
+    want_valgrind
     ;;
 esac
