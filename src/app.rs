@@ -36,7 +36,7 @@ use self::pages::Shown;
 use self::reload::{Parts, Reloader};
 use crate::access::AccessList;
 use crate::bus::{BusFamily, Hub};
-use crate::cache::{Cache, CacheFamily};
+use crate::cache::{Cache, CacheFamily, check_commands};
 use crate::command::{AboutRespite, Family, InfoSource, Table};
 use crate::config::{Config, Endpoint, SentinelSet, Source, Upstream, environment, load};
 use crate::discovery::{Discovery, DiscoveryFamily};
@@ -150,6 +150,7 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let refused = |text: String| Failure::Refused(text);
     let access = reload::access_list(config).map_err(refused)?;
     check_listed(&config.targets).map_err(refused)?;
+    check_commands(&config.cache.commands).map_err(refused)?;
     let acceptor = config.tls.server.as_ref().map(acceptor).transpose();
     let acceptor = acceptor.map_err(|e| refused(format!("tls: {e}")))?;
     let connector = match &config.upstream {

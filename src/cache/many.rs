@@ -15,9 +15,10 @@ use super::full_key::write_full_key;
 use super::landing::NO_STRING;
 use super::layout::MOST_SEGMENTS;
 use super::lease::{Lease, ticks};
+use super::listed::lists;
 use super::mutant::{Mutant, is_active};
 use super::segment::Segment;
-use super::store::{Asked, Cache, Lookup, Query, names};
+use super::store::{Asked, Cache, Lookup, Query};
 use crate::command::Many;
 use crate::resp::{Args, Proto, ReplyWriter, Shape};
 
@@ -194,7 +195,7 @@ impl Cache {
         out: &mut Vec<u8>,
     ) -> Gathered {
         if query.many == Many::Values {
-            if !names(&self.settings.load(), NO_STRING) {
+            if !lists(&self.settings.load(), NO_STRING) {
                 return Gathered::Bypass(None);
             }
             ReplyWriter::new(out, query.proto).array(query.keys.len());

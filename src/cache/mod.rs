@@ -9,7 +9,7 @@
 //! - `store` is the whole and answers lookups; `landing` keeps what a fetch brings; `removal` is what takes entries away.
 //!   `segment` is one lock's worth of it, `flights` the fetches under way; `entry` is what is kept of one key,
 //!   `variants` what was read of it but by `GET`, `full_key` what it goes by.
-//! - `many` answers reads of many keys.
+//! - `listed` is which commands may be answered. `many` answers reads of many keys.
 //! - `guard` keeps keys from being served or admitted while a command on them is under way.
 //! - `lease` says whether what a fill link brought may still be served; `links` what the links can do, all together.
 //! - `layout` divides the room among the segments; `admission` decides which keys are worth a place. `fill` applies a fill link's replies.
@@ -32,6 +32,7 @@ mod landing;
 mod layout;
 mod lease;
 mod links;
+mod listed;
 mod many;
 mod metrics;
 mod mutant;
@@ -48,6 +49,7 @@ pub use entry::Waiter;
 pub use fill::{Brought, Deliver, Filler, Wanted};
 pub use guard::Guard;
 pub use lease::Lease;
+pub use listed::check_commands;
 pub use many::{Collected, Gathered, Look, ManyQuery};
 pub use mutant::{Mutant, is_active};
 pub use store::{Cache, Lookup, Query};

@@ -16,6 +16,7 @@ use super::guard::{Guard, Stripes, Version};
 use super::layout::{MOST_SEGMENTS, rooms};
 use super::lease::{Lease, ticks};
 use super::links::Links;
+use super::listed::lists;
 use super::mutant::{Mutant, is_active};
 use super::segment::{Segment, Size};
 use super::stats::{Stats, count};
@@ -380,7 +381,7 @@ fn covers(settings: &CacheSettings, key: &[u8], read: Read<'_>) -> bool {
         Read::Get => b"get",
         Read::Other(name, _) => name.split(|byte| *byte == b' ').next().unwrap_or_default(),
     };
-    if !names(settings, command) {
+    if !lists(settings, command) {
         return false;
     }
     let any = |patterns: &[String]| {
@@ -389,12 +390,6 @@ fn covers(settings: &CacheSettings, key: &[u8], read: Read<'_>) -> bool {
             .any(|pattern| matches(pattern.as_bytes(), key))
     };
     (settings.include.is_empty() || any(&settings.include)) && !any(&settings.exclude)
-}
-
-/// Whether `[cache] commands` has this one.
-pub(super) fn names(settings: &CacheSettings, command: &[u8]) -> bool {
-    let commands = &settings.commands;
-    commands.is_empty() || commands.iter().any(|name| name.as_bytes() == command)
 }
 
 pub(super) fn matches(pattern: &[u8], key: &[u8]) -> bool {

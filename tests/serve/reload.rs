@@ -80,3 +80,18 @@ fn a_missing_file_leaves_the_old_configuration() {
     assert!(line.contains("cannot read"), "{line}");
     respite.call(&["KEYS", "*"]).assert_error("NOPERM ");
 }
+
+#[test]
+fn a_command_that_cannot_be_cached_leaves_the_old_configuration() {
+    let redis = RedisServer::start();
+    let respite = start(&redis, "cache.commands = [\"hgetall\"]");
+    respite.rewrite_config("cache.commands = [\"hgetall\", \"randomkey\"]");
+    let refused = respite.call(&["RESPITE.RELOAD"]);
+    let said = refused.error();
+    assert!(
+        said.contains("cache.commands: ") && said.contains("\"randomkey\""),
+        "{said}"
+    );
+    respite.rewrite_config("cache.commands = [\"hgetall\", \"LLEN\"]");
+    respite.call(&["RESPITE.RELOAD"]).assert_ok();
+}

@@ -174,6 +174,11 @@ fn what_is_unknown_is_refused_before_a_port_is_bound() {
         2,
         &["[access] deny: ", "'@nope'"],
     );
+    assert_refused(
+        &with_file("cache.commands = [\"get\", \"ttl\"]"),
+        2,
+        &["cache.commands: ", "\"ttl\""],
+    );
     let user = "[[access.users]]\nname = \"a\"\npassword_sha256 = \"12\"";
     assert_refused(&with_file(user), 2, &["access.users[0].password_sha256: "]);
     assert_refused(&with_file("= 1"), 2, &[":1:1: "]);
@@ -248,6 +253,12 @@ fn check_config_judges_files() {
     );
     let (_file, rule) = file("access.deny = [\"@nope\"]");
     assert_refused(&run(&["check-config", &rule]), 2, &["[access] deny: "]);
+    let (_file, read) = file("cache.commands = [\"hgetal\"]");
+    assert_refused(
+        &run(&["check-config", &read]),
+        2,
+        &["cache.commands: ", "\"hgetal\"", "\"hgetall\""],
+    );
     assert_refused(
         &run(&["check-config", "/nowhere"]),
         2,
