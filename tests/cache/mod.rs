@@ -1,6 +1,7 @@
 //! What `CACHE.*` and the keys of `[cache]` do, seen by a client.
 
 mod capacity;
+mod fields;
 mod idle;
 mod large;
 mod many;

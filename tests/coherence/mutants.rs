@@ -318,10 +318,11 @@ const RACES: &[(&str, &str)] = &[
 
 /// Plays a test of this program, alone, in a process of its own; returns whether it passed.
 #[cfg(feature = "mutants")]
-fn passes(test: &str, mutant: Option<&str>) -> bool {
+fn passes(test: &str, mutant: Option<&str>, server: &std::path::Path) -> bool {
     let program = std::env::current_exe().expect("this program");
     let mut command = std::process::Command::new(program);
     command.args(["--exact", test]).env_remove("MUTANT");
+    command.env("RESPITE_TEST_REDIS", server);
     if let Some(name) = mutant {
         command.env("MUTANT", name);
     }
@@ -335,8 +336,12 @@ fn passes(test: &str, mutant: Option<&str>) -> bool {
 fn races_catch_theirs() {
     #[cfg(feature = "mutants")]
     for (mutant, test) in RACES {
-        assert!(passes(test, None), "{test} fails as it is");
-        assert!(!passes(test, Some(mutant)), "{mutant}: {test} passes");
+        let server = crate::support::RedisServer::program();
+        assert!(passes(test, None, &server), "{test} fails as it is");
+        assert!(
+            !passes(test, Some(mutant), &server),
+            "{mutant}: {test} passes"
+        );
         eprintln!("coherence mutant {mutant}: caught by {test}");
     }
     #[cfg(not(feature = "mutants"))]
@@ -344,4 +349,39 @@ fn races_catch_theirs() {
         "coherence mutants of {} races: skipped, they need --features mutants",
         RACES.len()
     );
+}
+
+/// The server to try fields of hashes with that have lives of their own: the one of the tests, or the newest that
+/// `scripts/versions.sh` knows.
+#[cfg(feature = "mutants")]
+fn with_field_lives() -> std::path::PathBuf {
+    use crate::support::RedisServer;
+
+    if RedisServer::version() >= (7, 4, 0) {
+        return RedisServer::program();
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from);
+    let here = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let server = target.unwrap_or_else(here).join("servers/8.2/redis-server");
+    assert!(
+        server.exists(),
+        "get {} with scripts/versions.sh --fetch",
+        server.display()
+    );
+    server
+}
+
+#[test]
+fn a_field_past_its_end_is_caught() {
+    #[cfg(feature = "mutants")]
+    {
+        const TEST: &str = "cache::fields::a_field_is_never_shown_past_its_end";
+        let (mutant, server) = ("field_lives_ignored", with_field_lives());
+        assert!(passes(TEST, None, &server), "{TEST} fails as it is");
+        assert!(
+            !passes(TEST, Some(mutant), &server),
+            "{mutant}: {TEST} passes"
+        );
+        eprintln!("coherence mutant {mutant}: caught by {TEST}");
+    }
 }
