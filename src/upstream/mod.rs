@@ -17,6 +17,7 @@ mod intake;
 mod link;
 mod link_key;
 mod link_task;
+mod monitor;
 mod open_conns;
 mod oversized;
 mod pool;
