@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::entry::{Waiter, write_nil};
+use super::entry::Waiter;
 use super::landing::{Ended, Fill, Outcome, is_nil};
 use super::lease::Lease;
 use super::links::NodeLinks;
 use super::mutant::{Mutant, is_active};
 use super::store::Cache;
+use super::value::write_nil;
 use crate::config::CacheMode;
 use crate::resp::{Proto, downgrade};
 

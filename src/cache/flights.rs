@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::entry::{Read, Waiter};
 use super::full_key::{FullKey, HashInFront, hash_of};
-use super::guard::Version;
+use super::stripes::Version;
 use crate::resp::Shape;
 
 /// The fetches of some of the keys.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::entry::{Entry, Value, Waiter};
+use super::entry::{Entry, Waiter};
 use super::flights::Landed;
 use super::full_key::write_full_key;
 use super::lease::{Lease, ticks};
@@ -12,6 +12,7 @@ use super::mutant::{Mutant, is_active};
 use super::segment::Segment;
 use super::stats::count;
 use super::store::Cache;
+use super::value::Value;
 use super::variants::NewVariant;
 use crate::config::CacheSettings;
 use crate::resp::{Proto, Shape, downgrade};

@@ -3,12 +3,7 @@
 //! The limits are those of all segments together, and exact: what they hold never exceeds them. A small
 //! cache is one segment, so that its order of use is one order.
 
-use std::sync::atomic::Ordering;
-
-use parking_lot::MutexGuard;
-
-use super::segment::{Room, Segment};
-use super::store::{Cache, Part};
+use super::segment::Room;
 use crate::config::CacheSettings;
 
 /// There are never more.
@@ -54,72 +49,6 @@ pub(super) fn rooms(settings: &CacheSettings, table: usize) -> Vec<Room> {
         selective: count > 1,
     };
     (0..count).map(room).collect()
-}
-
-impl Cache {
-    /// Locks the segment of a hash.
-    #[inline]
-    pub(super) fn lock(&self, hash: u64) -> (&Part, MutexGuard<'_, Segment>) {
-        loop {
-            let mask = self.mask.load(Ordering::SeqCst);
-            let part = self.part(hash, mask);
-            let segment = part.segment.lock();
-            // It is changed with all segments locked.
-            if self.mask.load(Ordering::SeqCst) == mask {
-                return (part, segment);
-            }
-        }
-    }
-
-    /// The segment of a hash, as things are now.
-    #[inline]
-    pub(super) fn part(&self, hash: u64, mask: usize) -> &Part {
-        // Bits that neither the tables nor the stripes of a segment lean on.
-        &self.segments[(hash >> 46) as usize & mask]
-    }
-
-    /// The number of the segment of a hash; it stays so while one is locked.
-    pub(super) fn index(&self, hash: u64) -> usize {
-        (hash >> 46) as usize & self.mask.load(Ordering::SeqCst)
-    }
-
-    /// The entries that may be kept, all segments together.
-    pub(super) fn most_entries(&self) -> usize {
-        most_entries(&self.settings(), self.table.load(Ordering::SeqCst))
-    }
-
-    /// Divides the cache anew, by the settings and the backing's limit; what is cached goes.
-    pub(super) fn lay_out(&self) {
-        let table = self.table.load(Ordering::SeqCst);
-        let rooms = rooms(&self.settings(), table);
-        let mut segments: Vec<_> = self.segments.iter().map(|p| p.segment.lock()).collect();
-        let mut voided = Vec::new();
-        for (n, segment) in segments.iter_mut().enumerate() {
-            segment.clear();
-            voided.extend(segment.flights.take_voided());
-            segment.set_room(rooms.get(n).copied().unwrap_or_default());
-        }
-        let mask = rooms.len() - 1;
-        self.mask.store(mask, Ordering::SeqCst);
-        for (hash, flight) in voided {
-            segments[(hash >> 46) as usize & mask]
-                .flights
-                .put_voided(flight);
-        }
-    }
-
-    /// Notes how many keys the backing tracks at most, 0 for any number; returns the limit that is news
-    /// because it is below that of the configuration.
-    pub fn set_table_limit(&self, keys: usize) -> Option<usize> {
-        let old = self.table.swap(keys, Ordering::SeqCst);
-        let settings = self.settings();
-        let limit = most_entries(&settings, keys);
-        if limit == most_entries(&settings, old) {
-            return None;
-        }
-        self.lay_out();
-        (limit < settings.max_entries).then_some(limit)
-    }
 }
 
 #[cfg(test)]

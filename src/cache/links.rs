@@ -8,9 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 
-use super::store::Cache;
-use crate::config::CacheMode;
-
 /// The links of all nodes, by the nodes' numbers. A node stays once it was read from.
 #[derive(Debug, Default)]
 pub(super) struct Links {
@@ -50,14 +47,14 @@ impl Links {
     }
 
     /// Whether the links to a node do not hear what changes, some of them.
-    fn deaf_at(&self, node: u32) -> bool {
+    pub(super) fn deaf_at(&self, node: u32) -> bool {
         let nodes = self.nodes.load();
         nodes
             .iter()
             .any(|(known, links)| *known == node && links.deaf())
     }
 
-    fn deaf_anywhere(&self) -> bool {
+    pub(super) fn deaf_anywhere(&self) -> bool {
         self.nodes.load().iter().any(|(_, links)| links.deaf())
     }
 }
@@ -92,25 +89,6 @@ impl NodeLinks {
             &self.tracking
         } else {
             &self.without
-        }
-    }
-}
-
-impl Cache {
-    /// The mode in force, seen as a whole: tracking becomes expiry as soon as one link is without it.
-    pub fn mode(&self) -> CacheMode {
-        self.mode_if(self.links.deaf_anywhere())
-    }
-
-    /// The mode in force for what a node has.
-    pub fn mode_at(&self, node: u32) -> CacheMode {
-        self.mode_if(self.links.deaf_at(node))
-    }
-
-    fn mode_if(&self, deaf: bool) -> CacheMode {
-        match self.settings.load().mode {
-            CacheMode::Tracking if deaf => CacheMode::Expiry,
-            mode => mode,
         }
     }
 }

@@ -10,15 +10,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::entry::{Entry, Read, Value, Waiter, Worth, write_nil};
+use super::entry::{Entry, Read, Waiter};
 use super::full_key::write_full_key;
 use super::landing::NO_STRING;
 use super::layout::MOST_SEGMENTS;
 use super::lease::{Lease, ticks};
 use super::listed::lists;
+use super::lookup::{Asked, Lookup, Query};
 use super::mutant::{Mutant, is_active};
 use super::segment::Segment;
-use super::store::{Asked, Cache, Lookup, Query};
+use super::store::Cache;
+use super::value::{Value, Worth, write_nil};
 use crate::command::Many;
 use crate::resp::{Args, Proto, ReplyWriter, Shape};
 

@@ -6,11 +6,11 @@
 //!
 //! # Layout
 //!
-//! - `store` is the whole and answers lookups; `landing` keeps what a fetch brings; `removal` is what takes entries away.
+//! - `store` is the whole, `lookup` answers reads of one key; `landing` keeps what a fetch brings; `removal` is what takes entries away.
 //!   `segment` is one lock's worth of it, `flights` the fetches under way; `entry` is what is kept of one key,
-//!   `variants` what was read of it but by `GET`, `full_key` what it goes by.
+//!   `variants` what was read of it but by `GET`, `value` one reply, `full_key` what it goes by.
 //! - `listed` is which commands may be answered. `many` answers reads of many keys.
-//! - `guard` keeps keys from being served or admitted while a command on them is under way.
+//! - `guard` keeps keys from being served or admitted while a command on them is under way; it counts in `stripes`.
 //! - `lease` says whether what a fill link brought may still be served; `links` what the links can do, all together.
 //! - `layout` divides the room among the segments; `admission` decides which keys are worth a place. `fill` applies a fill link's replies.
 //! - `view` and `figures` are what can be seen of it, `hotkeys` which keys are hit most, `commands` is `CACHE.*`, `named` its
@@ -33,6 +33,7 @@ mod layout;
 mod lease;
 mod links;
 mod listed;
+mod lookup;
 mod many;
 mod metrics;
 mod mutant;
@@ -41,6 +42,8 @@ mod removal;
 mod segment;
 mod stats;
 mod store;
+mod stripes;
+mod value;
 mod variants;
 mod view;
 
@@ -50,6 +53,7 @@ pub use fill::{Brought, Deliver, Filler, Wanted};
 pub use guard::Guard;
 pub use lease::Lease;
 pub use listed::check_commands;
+pub use lookup::{Lookup, Query};
 pub use many::{Collected, Gathered, Look, ManyQuery};
 pub use mutant::{Mutant, is_active};
-pub use store::{Cache, Lookup, Query};
+pub use store::Cache;

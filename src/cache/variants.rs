@@ -3,7 +3,7 @@
 //! A variant is a read with its arguments. Clients of both versions of the protocol share one where its reply has the
 //! same bytes for both, and have one each where not.
 
-use super::entry::Value;
+use super::value::Value;
 use crate::resp::Proto;
 
 /// What a variant costs besides its name and its reply.

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use super::entry::{Entry, Value, Worth};
+use super::entry::Entry;
 use super::full_key::{db_of, key_of, write_full_key};
 use super::lease::ticks;
 use super::store::Cache;
+use super::value::{Value, Worth};
 
 /// What all segments hold and have counted.
 #[derive(Debug, Default)]
