@@ -132,7 +132,7 @@ impl BusFamily {
         Ok(match command {
             b"REGISTER" => {
                 let (method, options) = (method(2)?, Options::parse(args.tail(3))?);
-                later(async move {
+                agreed(async move {
                     let registered = admin::register(bus, method.clone(), options).await;
                     shapes::answer(proto, registered, |writer, generation| {
                         writer.map(2);
@@ -145,7 +145,7 @@ impl BusFamily {
             }
             b"UNREGISTER" => {
                 let method = method(2)?;
-                later(async move { truth(proto, admin::unregister(bus, method).await) })
+                agreed(async move { truth(proto, admin::unregister(bus, method).await) })
             }
             b"METHODS" => {
                 let glob = option(args, 2, b"MATCH")?.map(Glob::new).transpose()?;
@@ -189,13 +189,18 @@ impl BusFamily {
                 let id = id(args, 2);
                 later(async move { truth(proto, admin::revive(bus, id).await) })
             }
-            _ => later(async move { count(proto, admin::cleanup(bus).await) }),
+            _ => agreed(async move { count(proto, admin::cleanup(bus).await) }),
         })
     }
 }
 
 fn later(reply: impl Future<Output = Vec<u8>> + Send + 'static) -> Answer {
     Answer::Later(Box::pin(reply))
+}
+
+/// What changes the registry waits until other Respites have let go of it.
+fn agreed(reply: impl Future<Output = Vec<u8>> + Send + 'static) -> Answer {
+    Answer::Agreed(Box::pin(reply))
 }
 
 fn cancelled(reply: impl Future<Output = Vec<u8>> + Send + 'static) -> Answer {

@@ -49,12 +49,18 @@ pub struct Wanted<'a> {
     pub key: &'a [u8],
     /// The request as it was sent; none for `GET`.
     pub request: Option<&'a [u8]>,
+    /// When the backing could begin with the fetch that has brought it; none when several have, or none did.
+    pub begun: Option<Instant>,
 }
 
 impl<'a> Wanted<'a> {
     /// A `GET`.
     pub fn get(key: &'a [u8]) -> Self {
-        Wanted { key, request: None }
+        Wanted {
+            key,
+            request: None,
+            begun: None,
+        }
     }
 }
 

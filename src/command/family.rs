@@ -49,6 +49,8 @@ pub enum Answer {
     Later(Pending),
     /// As [`Answer::Later`], but dropped when the client goes away.
     Cancelled(Pending),
+    /// As [`Answer::Later`], but what it waits for are others, who may take their time: never slow.
+    Agreed(Pending),
     /// The client waits for something to happen, and for how long says nothing: dropped when the client
     /// goes away.
     Blocked(Pending),
@@ -97,6 +99,7 @@ impl fmt::Debug for Answer {
             Answer::Given => "Given",
             Answer::Later(_) => "Later",
             Answer::Cancelled(_) => "Cancelled",
+            Answer::Agreed(_) => "Agreed",
             Answer::Blocked(_) => "Blocked",
         })
     }

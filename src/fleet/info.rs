@@ -52,6 +52,11 @@ impl Asked {
         }
     }
 
+    /// A section is wanted by its name that `INFO everything` leaves out: it is not in what was polled.
+    fn is_hidden(&self) -> bool {
+        self.names.iter().any(|name| name == b"debug")
+    }
+
     /// Nothing of the server itself is wanted.
     fn only_own(&self) -> bool {
         self.own && self.names.is_empty()
@@ -221,7 +226,7 @@ impl InfoSource for Fleet {
         let live = settings.info == InfoMode::Live;
         let standing = |shard: &Arc<Shard>| match asked.only_own() {
             true => Standing::Good,
-            false if live => Standing::Old,
+            false if live || asked.is_hidden() => Standing::Old,
             false => shard.standing(&settings, *self.changed.lock(), (call.caller.id, waker)),
         };
         match (&shard, shard.as_ref().map(standing)) {

@@ -109,7 +109,8 @@ fn kill(
     let filter = if by_address {
         None
     } else {
-        Some(ClientFilter::for_kill(args)?)
+        let version = version(worker.settings().hello.as_deref());
+        Some(ClientFilter::for_kill(args, version)?)
     };
     if let Some(user) = filter.as_ref().and_then(|filter| filter.user.as_deref()) {
         let access = &worker.settings().access;

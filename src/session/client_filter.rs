@@ -4,6 +4,8 @@ use super::hello::number;
 use super::registry::ClientEntry;
 use crate::resp::Args;
 
+/// The version of Redis that brought `CLIENT KILL MAXAGE`.
+const MAXAGE_SINCE: (u32, u32) = (7, 4);
 const SYNTAX: &str = "ERR syntax error";
 
 /// Conditions that all have to hold.
@@ -41,8 +43,8 @@ impl ClientFilter {
         Ok(filter)
     }
 
-    /// Reads the filters of `CLIENT KILL`, from the third argument on.
-    pub(super) fn for_kill(args: Args<'_>) -> Result<Self, String> {
+    /// Reads the filters of `CLIENT KILL`, from the third argument on, as a Redis of this version does; an unknown one has all.
+    pub(super) fn for_kill(args: Args<'_>, version: Option<(u32, u32)>) -> Result<Self, String> {
         let mut filter = ClientFilter {
             skip_me: true,
             ..ClientFilter::default()
@@ -58,7 +60,7 @@ impl ClientFilter {
                 b"ADDR" => filter.addr = Some(value.to_vec()),
                 b"LADDR" => filter.laddr = Some(value.to_vec()),
                 b"USER" => filter.user = Some(value.to_vec()),
-                b"MAXAGE" => {
+                b"MAXAGE" if version.is_none_or(|version| version >= MAXAGE_SINCE) => {
                     let age =
                         positive(value).ok_or("ERR maxage is not an integer or out of range")?;
                     filter.max_age = Some(age);
@@ -132,7 +134,7 @@ mod tests {
         let one = registry.add(0, "1.1.1.1:1".into(), "l:1".into(), 0);
         let two = registry.add(0, "1.1.1.1:2".into(), "l:1".into(), 0);
         let kill = |words: &str| {
-            let filter = ClientFilter::for_kill(args(words).as_args()).expect("valid");
+            let filter = ClientFilter::for_kill(args(words).as_args(), None).expect("valid");
             [&one, &two].map(|client| filter.matches(client))
         };
         assert_eq!(kill("CLIENT KILL ADDR 1.1.1.1:2"), [false, true]);
@@ -143,13 +145,19 @@ mod tests {
 
     #[test]
     fn errors_are_those_of_redis() {
-        let error = |words: &str| ClientFilter::for_kill(args(words).as_args()).expect_err("wrong");
+        let error = |words: &str| {
+            let read = ClientFilter::for_kill(args(words).as_args(), Some((7, 0)));
+            read.expect_err("wrong")
+        };
         assert_eq!(
             error("CLIENT KILL ID 0"),
             "ERR client-id should be greater than 0"
         );
         assert_eq!(error("CLIENT KILL TYPE x"), "ERR Unknown client type 'x'");
         assert_eq!(error("CLIENT KILL ID 1 ADDR"), "ERR syntax error");
+        assert_eq!(error("CLIENT KILL MAXAGE 1"), "ERR syntax error");
+        let newer = args("CLIENT KILL MAXAGE 1");
+        assert!(ClientFilter::for_kill(newer.as_args(), Some((7, 4))).is_ok());
         let list = ClientFilter::for_list(args("CLIENT LIST ID x").as_args()).expect_err("wrong");
         assert_eq!(list, "ERR Invalid client ID");
     }

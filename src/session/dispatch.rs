@@ -427,6 +427,9 @@ impl Session {
                 };
                 self.forward(request.raw, Then::Rewrite(Box::new(learn)), cx)
             }
+            Handling::Forward if self.asks_for_push(request) => {
+                self.forward_alone(request, settings, cx)
+            }
             Handling::Forward if request.leaf().is_none() => {
                 self.forward_unknown(request, settings, cx)
             }

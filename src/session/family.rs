@@ -124,6 +124,7 @@ impl Session {
                 timed.head = Some(Replies::head(request.raw));
                 self.occupy_with(pending, false, Some(timed));
             }
+            Answer::Agreed(pending) => self.occupy_with(pending, false, Some(timed)),
             Answer::Cancelled(pending) => self.occupy_with(pending, true, Some(timed)),
             Answer::Blocked(pending) => self.occupy_with(pending, true, None),
         }

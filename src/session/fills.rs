@@ -15,8 +15,8 @@ use super::worker::Worker;
 use crate::cache::{Brought, Cache, Deliver, Filler, Guard, Lease, Waiter, Wanted};
 use crate::resp::{Proto, write_command};
 use crate::upstream::{
-    Failure, Fetch, FillEvents, FillLink, HOME, LinkKey, NodeId, ReplySink, Ticket, Tracking,
-    spawn_fill_link,
+    Failure, Fetch, FetchTimes, FillEvents, FillLink, HOME, LinkKey, NodeId, ReplySink, Ticket,
+    Tracking, spawn_fill_link,
 };
 
 impl Worker {
@@ -55,6 +55,7 @@ impl Worker {
         let wanted = Wanted {
             key: &fetched.key,
             request: fetched.request.as_deref(),
+            begun: fetched.begun,
         };
         let reply = fetched.reply.clone().map(Brought::Large);
         self.deliver(waiter, fetched.db, wanted, reply);
@@ -74,6 +75,7 @@ impl Worker {
                 db,
                 key: wanted.key.into(),
                 request: wanted.request.map(Into::into),
+                begun: wanted.begun,
                 reply: reply.map(|reply| match reply {
                     Brought::Small(bytes) => Bytes::copy_from_slice(bytes),
                     Brought::Large(bytes) => bytes,
@@ -198,9 +200,13 @@ impl FillEvents for FillsCache {
         self.filler.answered(sent);
     }
 
-    fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], sent: Instant, epoch: u64) {
+    fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], (sent, begun): FetchTimes, epoch: u64) {
+        let wanted = Wanted {
+            begun: Some(begun),
+            ..wanted(&fetch)
+        };
         self.filler
-            .filled(wanted(&fetch), fetch.token, pttl, reply, sent, epoch);
+            .filled(wanted, fetch.token, pttl, reply, sent, epoch);
     }
 
     fn oversized(&self, fetch: Fetch) {
@@ -241,5 +247,6 @@ fn wanted(fetch: &Fetch) -> Wanted<'_> {
     Wanted {
         key: &fetch.key,
         request: fetch.read.as_ref().map(|read| &*read.request),
+        begun: None,
     }
 }

@@ -25,6 +25,8 @@ impl Session {
             return;
         }
         self.worker.shared.info.changed();
+        // A `REPLICAOF`, say: it may answer `PING` with an error from now on.
+        self.worker.shared.backing.distrust();
         let queued = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
         self.changes_info = queued || self.replies.outstanding() + self.replies.held() > 0;
     }

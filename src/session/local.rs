@@ -99,7 +99,7 @@ impl Session {
 
     /// Whether the backing may have something else to say than `PONG`.
     fn backing_may_be_ailing(&self) -> bool {
-        self.worker.shared.backing.is_ailing() || self.worker.links.is_silent()
+        self.changes_info || self.worker.shared.backing.is_ailing() || self.worker.links.is_silent()
     }
 
     /// Brings the connections to the protocol version of the client.

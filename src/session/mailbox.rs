@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio_rustls::TlsAcceptor;
@@ -63,6 +64,8 @@ pub struct Fetched {
     pub(super) key: Box<[u8]>,
     /// The request; none for `GET`.
     pub(super) request: Option<Box<[u8]>>,
+    /// When the backing could begin with the fetch.
+    pub(super) begun: Option<Instant>,
     /// The reply; none when the fetch failed.
     pub(super) reply: Option<Bytes>,
 }

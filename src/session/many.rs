@@ -269,6 +269,7 @@ impl Worker {
         let wanted = Wanted {
             key: words[1],
             request: Some(&request),
+            begun: None,
         };
         let reply = match out.len() < LARGE {
             true => Brought::Small(&out),

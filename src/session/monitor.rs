@@ -110,7 +110,14 @@ impl Session {
         );
         let line = self.line_of(request);
         if !in_multi || immediate {
-            self.worker.shared.show(&[line]);
+            // What is answered here may overtake what the backing is still at.
+            let line = match &mut self.pinned {
+                Some(pinned) => pinned.show_behind_exec(line),
+                None => Some(line),
+            };
+            if let Some(line) = line {
+                self.worker.shared.show(&[line]);
+            }
         } else if request.handling() != Handling::Pin(Pin::Exec) {
             let queued = &mut self.queueing.queue.lines;
             let bytes: usize = queued.iter().map(|line| line.len()).sum();

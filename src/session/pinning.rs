@@ -79,6 +79,16 @@ impl Session {
         }
     }
 
+    /// Whether the reply has a push in front, which is nobody's on a shared link: `DEBUG PROTOCOL PUSH` has.
+    pub(super) fn asks_for_push(&self, request: Request<'_>) -> bool {
+        let args = request.args;
+        args.len() == 3
+            && self.state.proto == Proto::Resp3
+            && args[0].eq_ignore_ascii_case(b"DEBUG")
+            && args[1].eq_ignore_ascii_case(b"PROTOCOL")
+            && args[2].eq_ignore_ascii_case(b"PUSH")
+    }
+
     fn send_apart(
         &mut self,
         request: Request<'_>,
@@ -152,7 +162,7 @@ impl Session {
         let expect = match pin {
             _ if !request.arity_ok() => Expect::Plain,
             Pin::Multi => Expect::Multi,
-            Pin::Exec => Expect::Exec(Vec::new()),
+            Pin::Exec => Expect::Exec(Vec::new(), Vec::new()),
             Pin::Discard => Expect::Discard,
             Pin::Watch => {
                 if !is_active(Mutant::WatchedNotGuarded) {

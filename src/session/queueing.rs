@@ -133,7 +133,7 @@ impl Session {
         if !same && !settings.access.is_unrestricted() {
             return self.discard_instead(NEW_RULES.to_vec(), cx);
         }
-        self.send(request.raw, Expect::Exec(lines), cx)
+        self.send(request.raw, Expect::Exec(lines, Vec::new()), cx)
     }
 
     /// Ends the transaction; the client gets this for its `EXEC`.

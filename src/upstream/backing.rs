@@ -5,7 +5,7 @@
 //! backing is noticed. A server that has become a replica is left when the address leads to another.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ use crate::config::Endpoint;
 
 /// How long a connection may take to open until the configuration is known.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many answers to the monitor's `PING` say nothing of a command that was executed meanwhile: one may be on its way.
+const STALE_PINGS: u32 = 2;
 /// The reply to `COMMAND` is never longer than this.
 const COMMAND_REPLY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -67,6 +69,8 @@ pub struct Backing {
     pub(super) intake: Intake,
     /// The monitor's last `PING` got an error (`BUSY`, `LOADING`, `MASTERDOWN`), or it is refused its login.
     pub(super) ailing: AtomicBool,
+    /// So many more of its `PING`s have to be answered until what they say is true again.
+    pub(super) distrusted: AtomicU32,
 }
 
 // === impl Backing ===
@@ -113,6 +117,7 @@ impl Backing {
             look_again: Notify::new(),
             intake: Intake::default(),
             ailing: AtomicBool::new(false),
+            distrusted: AtomicU32::new(0),
         })
     }
 
@@ -347,7 +352,12 @@ impl Backing {
 
     /// Whether it answers a `PING` with an error, or no login.
     pub fn is_ailing(&self) -> bool {
-        self.ailing.load(Ordering::Relaxed)
+        self.ailing.load(Ordering::Relaxed) || self.distrusted.load(Ordering::Relaxed) > 0
+    }
+
+    /// A command was executed that may change what `PING` is answered with.
+    pub fn distrust(&self) {
+        self.distrusted.store(STALE_PINGS, Ordering::Relaxed);
     }
 
     /// Asks for the list of commands again soon, as after `MODULE LOAD`.

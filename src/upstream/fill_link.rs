@@ -40,6 +40,9 @@ const MOST_FETCHES: usize = 65_536;
 /// A link that owes an answer and sends nothing at all for longer than this is given up.
 const HUNG_AFTER: Duration = Duration::from_secs(5);
 
+/// When a fetch was sent, and when the backing could begin with it: all before it were answered.
+pub type FetchTimes = (Instant, Instant);
+
 /// Who is told what a fill link hears. Called while the link works on its queue: must not call
 /// back into the link.
 pub trait FillEvents {
@@ -57,7 +60,7 @@ pub trait FillEvents {
     /// A request sent at `sent` was answered.
     fn answered(&self, sent: Instant);
     /// A fetch was answered.
-    fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], sent: Instant, epoch: u64);
+    fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], times: FetchTimes, epoch: u64);
     /// A fetch brings a value that is too large to be kept; it will not be answered.
     fn oversized(&self, fetch: Fetch);
     /// A value has so many bytes; `None` when that was not to be learnt.
@@ -124,6 +127,10 @@ struct Inner {
     last_sent: Instant,
     /// When bytes last came.
     last_heard: Instant,
+    /// When bytes had come before that.
+    heard_before: Instant,
+    /// When the backing could begin with the fetch that is being answered: it was sent, and all before it were answered.
+    begun: Instant,
     /// When a session was last seen to hold the link.
     last_used: Instant,
     db: u32,
@@ -158,6 +165,8 @@ pub fn spawn_fill_link(
             asked: VecDeque::new(),
             last_sent: now,
             last_heard: now,
+            heard_before: now,
+            begun: now,
             last_used: now,
             db: key.db,
             life: Life::default(),

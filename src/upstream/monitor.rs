@@ -120,6 +120,8 @@ impl Backing {
                 let limit = connect_timeout.max(PING_EVERY);
                 let pong = ask(&mut conn, &[b"PING"], limit).await?;
                 self.ailing.store(pong.starts_with(b"-"), Ordering::Relaxed);
+                let fewer = |left: u32| left.checked_sub(1);
+                let _ = (self.distrusted).fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
                 if self.is_another_behind(&mut conn, &pong, options).await? {
                     info!(
                         backing = self.address(),

@@ -115,8 +115,13 @@ fn same_replies(clients: &mut [Client; 2], one_packet: bool, lines: &[&str]) {
         commands.iter().map(call).collect()
     });
     for ((line, ours), theirs) in lines.iter().zip(ours).zip(theirs) {
-        // The errors are worded as in version 7.
-        if RedisServer::version() < (7, 0, 0) && theirs.starts_with('-') {
+        // The errors are worded as in version 7.0.
+        let (major, minor, _) = RedisServer::version();
+        if (major, minor) != (7, 0) && theirs.starts_with('-') {
+            // What it does not know yet, and subcommands whose arity it does not know.
+            if major < 7 && (line.starts_with("SORT_RO") || line.starts_with("CLIENT SETNAME")) {
+                continue;
+            }
             let code = |reply: &str| reply.split(' ').next().map(str::to_owned);
             assert_eq!(code(&ours), code(&theirs), "{line} in {lines:#?}");
             continue;

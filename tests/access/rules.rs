@@ -299,7 +299,9 @@ fn scripts_are_refused_to_users_of_some_commands() {
             client.call(&["EXEC"]).assert_error("EXECABORT ");
         }
         client.call(&["SCRIPT", "LOAD", "return 1"]);
-        client.call(&["FUNCTION", "LIST"]).items();
+        if RedisServer::version() >= (7, 0, 0) {
+            client.call(&["FUNCTION", "LIST"]).items();
+        }
     }
     let mut root = login("root", "toor");
     root.call(&["EVAL", "return 1", "0"]).assert_int(1);
@@ -481,6 +483,9 @@ fn rights_are_judged_again_when_a_transaction_is_executed() {
         .copied()
         .filter(|line| !line.starts_with("HELLO"))
         .collect();
+    if RedisServer::swallows_failed_logins() {
+        return;
+    }
     for one_packet in [false, true] {
         same_replies(&mut pair.connect(), one_packet, &lines);
     }

@@ -43,6 +43,9 @@ fn it_has_the_form_that_redis_gives_it() {
             if sections.contains(' ') && RedisServer::lacks((7, 0), "INFO of several sections") {
                 continue;
             }
+            if sections == "module_list" && RedisServer::lacks((7, 0), "INFO module_list") {
+                continue;
+            }
             let mut command = vec!["INFO"];
             command.extend(sections.split_whitespace());
             let (ours, theirs) = (client.call_raw(&command), direct.call_raw(&command));
@@ -148,7 +151,8 @@ fn live_asks_the_backing() {
     client.call(&["SET", "a", "1"]).assert_ok();
     let text = client.call(&["INFO", "Keyspace", "respite"]);
     assert_eq!(headers(text.as_str()), ["Keyspace", "Respite"]);
-    assert_eq!(field(text.as_str(), "db0"), "keys=1,expires=0,avg_ttl=0");
+    let keys = field(text.as_str(), "db0");
+    assert!(keys.starts_with("keys=1,expires=0,avg_ttl=0"), "{keys}");
     assert_eq!(field(text.as_str(), "info_age_ms"), "0");
     // A shard that is named comes from memory.
     let text = client.call(&["INFO", &redis.addr(), "keyspace"]);
@@ -202,7 +206,11 @@ fn in_a_transaction_it_is_the_backings() {
         &["INFO", "keyspace"],
     ]);
     let inside = &replies[3].items()[1];
-    inside.assert_str("# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0\r\n");
+    let text = inside.as_str();
+    assert!(
+        text.starts_with("# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0"),
+        "{text}"
+    );
     replies[4].assert_str("# Keyspace\r\n");
 }
 

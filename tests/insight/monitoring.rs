@@ -25,7 +25,8 @@ fn every_metric_they_name_exists() {
     let replica = RedisServer::builder()
         .args([
             "--replicaof".to_owned(),
-            format!("127.0.0.1 {}", redis.port()),
+            "127.0.0.1".to_owned(),
+            redis.port().to_string(),
         ])
         .start();
     let respite = Respite::builder()

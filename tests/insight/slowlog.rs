@@ -171,3 +171,116 @@ fn a_familys_slow_command_is_told_without_another_one() {
         .filter(|entry| args(entry)[0] == "DISCOVERY.GROUPS");
     assert_eq!(told.count(), 1, "{all:?}");
 }
+
+/// A log of what took 50 ms.
+fn noting(url: &str) -> Respite {
+    let slow = "[slowlog]\nslower_than = \"50ms\"\n[cache]\nstaleness_max = \"60s\"";
+    let respite = Respite::builder().upstream(url).workers(1).config(slow);
+    respite.start()
+}
+
+/// What each of these waits for comes in 200 ms or not at all: none of them is slow.
+#[test]
+fn what_waits_by_design_is_not_slow() {
+    let redis = RedisServer::start();
+    let respite = noting(&redis.url());
+    let mut client = respite.connect();
+    client.call(&["BUS.REGISTER", "b", "m"]);
+    client.call(&["DISCOVERY.JOIN", "web", "n"]);
+    let watched = client.call(&["DISCOVERY.WATCH", "web", "INDEX", "0", "TIMEOUT", "1"]);
+    let index = watched.field("index").as_str().to_owned();
+    let cast = client.call(&["BUS.CAST", "b", "m", "TIMEOUT", "60000"]);
+    client.call(&["RESPITE.SLOWLOG", "RESET"]).assert_ok();
+    for waiting in [
+        &["BLPOP", "none", "0.2"][..],
+        &["BLMOVE", "none", "other", "LEFT", "RIGHT", "0.2"],
+        &["BZPOPMIN", "none", "0.2"],
+        &["XREAD", "BLOCK", "200", "STREAMS", "none", "$"],
+        &["WAIT", "1", "200"],
+        &["BUS.RESULT", "b", cast.as_str(), "TIMEOUT", "200"],
+        &["DISCOVERY.WATCH", "web", "INDEX", &index, "TIMEOUT", "200"],
+    ] {
+        let reply = client.call(waiting);
+        assert!(!reply.is_error(), "{waiting:?}: {reply:?}");
+        // What stands behind it in one packet waits with it.
+        let replies = client.pipeline(&[waiting, &["ECHO", "behind"], &["SET", "behind", "1"]]);
+        replies[2].assert_ok();
+    }
+    client.call(&["BUS.FETCH", "b", "w", "m"]);
+    client.call(&["BUS.FETCH", "b", "w", "m", "TIMEOUT", "200"]);
+    client
+        .call(&["BUS.CALL", "b", "m", "TIMEOUT", "200"])
+        .assert_error("DEADLINE");
+    // Paused clients.
+    let mut other = respite.connect();
+    other.call(&["CLIENT", "PAUSE", "200", "ALL"]).assert_ok();
+    client.call(&["SET", "paused", "1"]).assert_ok();
+    other.call(&["CLIENT", "PAUSE", "200", "WRITE"]).assert_ok();
+    client.call(&["SET", "paused", "1"]).assert_ok();
+    let noted = entries(&mut other);
+    assert!(noted.is_empty(), "{noted:?}");
+    // It would have been noted.
+    client.call(&["DEBUG", "SLEEP", "0.2"]).assert_ok();
+    entry(&mut other, "DEBUG");
+}
+
+/// Other Respites that do not let go are waited for.
+#[test]
+fn what_waits_for_other_respites_is_not_slow() {
+    let redis = RedisServer::start();
+    let respite = noting(&redis.url());
+    let mut client = respite.connect();
+    client.call(&["BUS.REGISTER", "b", "m"]);
+    let lease = "local t = redis.call('TIME') \
+                 redis.call('ZADD', 'respite:b:{b}:x', t[1] * 1000 + 3000, '0123456789abcdef')";
+    for command in [
+        &["BUS.REGISTER", "b", "other"][..],
+        &["BUS.UNREGISTER", "b", "other"],
+    ] {
+        redis.call(&["EVAL", lease, "0"]);
+        let reply = client.call(command);
+        assert!(!reply.is_error(), "{reply:?}");
+    }
+    let mut other = respite.connect();
+    let noted = entries(&mut other);
+    assert!(noted.is_empty(), "{noted:?}");
+}
+
+/// A fetch behind another one waits until that is answered; only then the backing can begin with it.
+#[test]
+fn a_fetch_behind_another_one_is_queued() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.port());
+    let respite = noting(&relay.url());
+    redis.call(&["SET", "a", "first"]).assert_ok();
+    redis.call(&["SET", "b", "second"]).assert_ok();
+    let (mut first, mut second) = (respite.connect(), respite.connect());
+    wait_until("a link fetches", DEADLINE, || {
+        first.call(&["GET", "small"]);
+        !first.call(&["CACHE.INSPECT", "small"]).is_null()
+    });
+    first.call(&["RESPITE.SLOWLOG", "RESET"]).assert_ok();
+    let fill = relay.find(|bytes| bytes.windows(8).any(|part| part == b"TRACKING"));
+    fill.pause(Direction::Down);
+    let mut timer = redis.connect();
+    first.send(&["GET", "a"]);
+    fill.wait_held(Direction::Down);
+    second.send(&["GET", "b"]);
+    timer.call(&["DEBUG", "SLEEP", "0.3"]).assert_ok();
+    fill.hold_after(Direction::Down, ":-1\r\n$5\r\nfirst\r\n".len());
+    first.read_reply().assert_str("first");
+    fill.resume(Direction::Down);
+    second.read_reply().assert_str("second");
+    let mut found = Vec::new();
+    wait_until("both are in the log", DEADLINE, || {
+        found = entries(&mut first);
+        found.len() == 2
+    });
+    for entry in &found {
+        let (queued, backing) = (number(entry, "queued_us"), number(entry, "backing_us"));
+        match args(entry)[1] {
+            "a" => assert!(queued < 50_000 && backing > 250_000, "{entry:?}"),
+            _ => assert!(queued > 250_000 && backing < queued, "{entry:?}"),
+        }
+    }
+}

@@ -217,20 +217,9 @@ fn a_bus_with_too_much_in_it() {
         .map(|d| d.field("id").as_str())
         .collect();
     assert_eq!(ids, ["c4.1-1.m"]);
-    let mut worker = respite.connect();
-    worker.send(&["BUS.FETCH", "good", "w", "m"]);
-    let mut caller = respite.connect();
-    caller.send(&["BUS.CALL", "good", "m", "PAYLOAD", "p"]);
-    let fetched = worker.read_reply();
-    let (id, token) = (
-        fetched.items()[0].field("id").as_str().to_owned(),
-        fetched.items()[0].field("token").as_str().to_owned(),
-    );
-    assert_eq!(
-        worker.call(&["BUS.REPLY", "good", &id, &token, "r"]).int(),
-        1
-    );
-    caller.read_reply().assert_str("r");
+    call(&mut client, "BUS.CAST good m PAYLOAD p").as_str();
+    let fetched = call(&mut client, "BUS.FETCH good w m");
+    assert_eq!(fetched.items()[0].field("payload").as_str(), "p");
     assert!(highest(&respite) < 5 * MOST, "{} bytes", highest(&respite));
 }
 

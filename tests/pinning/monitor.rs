@@ -21,6 +21,12 @@ set b 2
 DISCARD
 WATCH b
 UNWATCH
+MULTI|
+set b 3|
+EXEC|
+select 8|
+GET b|
+ECHO x
 MSET a 1 b 2
 EVAL return(1) 0
 AUTH default pw
@@ -72,9 +78,19 @@ fn lines_are_those_of_redis() {
         monitor
     });
     let run = |mut client: Client, mut monitor: Client| {
+        let (mut packet, mut replies) = (Vec::new(), 0);
         for line in COMMANDS.lines().filter(|line| !line.is_empty()) {
-            let words: Vec<&str> = line.split(' ').collect();
-            client.call(&words);
+            let command = line.trim_end_matches('|');
+            packet.extend(encode(&command.split(' ').collect::<Vec<_>>()));
+            replies += 1;
+            if command == line {
+                client
+                    .exchange(
+                        &[&std::mem::take(&mut packet)],
+                        std::mem::take(&mut replies),
+                    )
+                    .expect("replies");
+            }
         }
         client.call(&["ECHO", "end"]);
         shown(&mut monitor)

@@ -101,3 +101,31 @@ fn ping_says_that_the_backing_wants_a_login() {
         !client.call(&["PING"]).is_error()
     });
 }
+
+#[test]
+fn ping_tells_what_a_command_has_changed_at_once() {
+    if RedisServer::lacks((7, 0), "MASTERDOWN for PING") {
+        return;
+    }
+    let (_redis, respite) = setup();
+    let gone = RedisServer::start();
+    let (mut client, mut other) = (respite.connect(), respite.connect());
+    client
+        .call(&["CONFIG", "SET", "replica-serve-stale-data", "no"])
+        .assert_ok();
+    for _ in 0..3 {
+        let port = gone.port().to_string();
+        let replies = client.pipeline(&[&["REPLICAOF", "127.0.0.1", &port][..], &["PING"]]);
+        replies[0].assert_ok();
+        // Whether the link to its master is up already, only the backing knows.
+        let direct = other.call(&["PING"]);
+        for reply in [&replies[1], &direct] {
+            assert!(
+                reply.is_error() && reply.error().starts_with("MASTERDOWN"),
+                "{replies:?} {direct:?}"
+            );
+        }
+        client.call(&["REPLICAOF", "NO", "ONE"]).assert_ok();
+        client.call(&["PING"]).assert_str("PONG");
+    }
+}

@@ -70,7 +70,7 @@ impl Pinned {
                 }
             }
             Expect::Multi if ok => self.transaction = Some(Transaction::default()),
-            Expect::Exec(lines) => {
+            Expect::Exec(lines, behind) => {
                 // What was queued first, and in any case the EXEC itself.
                 let from = if exec::was_executed(frame) {
                     0
@@ -78,6 +78,7 @@ impl Pinned {
                     lines.len().saturating_sub(1)
                 };
                 answers.shared.show(&lines[from..]);
+                answers.shared.show(&behind);
                 if let Some(transaction) = self.transaction.take() {
                     self.watching = 0;
                     if !transaction.special.is_empty() {

@@ -31,8 +31,8 @@ pub(crate) enum Expect {
     /// Sent in a transaction: queued, with what it means when `EXEC` runs it.
     Queued(Queued),
     Multi,
-    /// With the queued commands as `MONITOR` shows them.
-    Exec(Lines),
+    /// With the queued commands as `MONITOR` shows them, itself last, and what was handled behind it meanwhile.
+    Exec(Lines, Lines),
     Discard,
     /// Of so many keys.
     Watch(u32),

@@ -154,7 +154,7 @@ impl Pinned {
                 self.sent_multi = true;
                 self.queued_writes = false;
             }
-            Expect::Exec(_) | Expect::Discard => self.sent_multi = false,
+            Expect::Exec(..) | Expect::Discard => self.sent_multi = false,
             _ => {}
         }
         let blocks = matches!(expect, Expect::Blocking);
@@ -288,7 +288,7 @@ impl Pinned {
         let (expect, ticket) = self.expected.front()?;
         let plain = match expect {
             Expect::Plain | Expect::Blocking => true,
-            Expect::Exec(lines) => lines.is_empty() && self.executes_only_plain(),
+            Expect::Exec(lines, _) => lines.is_empty() && self.executes_only_plain(),
             _ => false,
         };
         let asked = match self.key.proto {

@@ -19,6 +19,20 @@ impl Pinned {
         self.is_blocked() || self.is_subscriber()
     }
 
+    /// Has a line shown behind an `EXEC` that has not run yet; gives it back when there is none.
+    pub(crate) fn show_behind_exec(&mut self, line: Box<[u8]>) -> Option<Box<[u8]>> {
+        let expected = self.expected.iter_mut().rev();
+        let mut execs = expected.filter_map(|(expect, _)| match expect {
+            Expect::Exec(lines, behind) if !lines.is_empty() => Some(behind),
+            _ => None,
+        });
+        match execs.next() {
+            Some(behind) => behind.push(line),
+            None => return Some(line),
+        }
+        None
+    }
+
     /// Whether commands are being queued in a transaction, by what was sent.
     pub(crate) fn in_multi(&self) -> bool {
         self.sent_multi
@@ -162,7 +176,7 @@ impl Pinned {
             .iter()
             .fold(watched, |watched, (expect, _)| match expect {
                 Expect::Watch(_) => true,
-                Expect::Exec(_) | Expect::Discard | Expect::Unwatch | Expect::Instead(_) => false,
+                Expect::Exec(..) | Expect::Discard | Expect::Unwatch | Expect::Instead(_) => false,
                 _ => watched,
             })
     }

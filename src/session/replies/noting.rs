@@ -39,7 +39,7 @@ impl Replies {
                 crate::resp::write_command(&mut get, &[b"GET", wanted.key]);
                 &get
             });
-            self.note_slow(asked, asked.at, request);
+            self.note_slow(asked, wanted.begun.unwrap_or(asked.at), request);
         }
     }
 

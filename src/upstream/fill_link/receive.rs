@@ -74,13 +74,18 @@ impl Inner {
         }
         let (asked, sent) = self.next_asked()?;
         match asked {
-            Asked::Pttl => self.life.of_key(frame),
+            Asked::Pttl => {
+                // It comes first of what is asked for a fetch.
+                self.begun = sent.max(self.heard_before);
+                self.life.of_key(frame);
+            }
             Asked::FieldLives => self.life.of_fields(frame),
             Asked::Encoding => self.life.of_encoding(frame),
             Asked::Keyspace => self.life.of_keyspace(frame, self.db),
             Asked::Get(fetch, epoch) => {
                 let pttl = self.life.pttl();
-                self.events.filled(fetch, pttl, frame, sent, epoch);
+                let times = (sent, self.begun);
+                self.events.filled(fetch, pttl, frame, times, epoch);
             }
             Asked::Length(key) => {
                 let bytes = integer(frame).and_then(|bytes| u64::try_from(bytes).ok());

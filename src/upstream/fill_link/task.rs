@@ -135,7 +135,7 @@ impl Inner {
         let mut scratch = scratch.borrow_mut();
         let mut turn = Turn::default();
         while let Some(fresh) = turn.read(stream, &mut scratch, cx)? {
-            self.last_heard = Instant::now();
+            self.heard_before = std::mem::replace(&mut self.last_heard, Instant::now());
             self.receive(fresh)?;
         }
         Ok(())
