@@ -1,6 +1,7 @@
 //! Bytes on their way to the client. Large amounts are kept in pieces, so that they grow and go
 //! without being copied, and what was written is let go.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::Deref;
 
@@ -10,8 +11,47 @@ use bytes::Bytes;
 const PIECE_BYTES: usize = 256 * 1024;
 /// Up to here a piece grows as it needs to.
 const SMALL_BYTES: usize = 64 * 1024;
+/// Beyond this it is replaced by a large one.
+const GROWN_BYTES: usize = 32 * 1024;
 /// A write buffer that grew beyond this is given back when it is empty.
 const KEEP_BYTES: usize = 4 * 1024;
+
+/// Buffers that a worker keeps for the next large output: to get one from the system, and to give it back each
+/// time, costs more than to fill it.
+const SPARES: usize = 4;
+/// One that is larger is not kept.
+const SPARE_BYTES: usize = 2 * PIECE_BYTES;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An empty buffer with room for so much.
+#[cold]
+fn take(bytes: usize) -> Vec<u8> {
+    let spare = SPARE.with_borrow_mut(|spares| {
+        let fits = |spare: &Vec<u8>| spare.capacity() >= bytes;
+        spares
+            .iter()
+            .rposition(fits)
+            .map(|at| spares.swap_remove(at))
+    });
+    spare.unwrap_or_else(|| Vec::with_capacity(bytes))
+}
+
+/// Keeps a buffer for others, if it is of use to them.
+#[cold]
+fn give(mut bytes: Vec<u8>) {
+    if !(PIECE_BYTES..=SPARE_BYTES).contains(&bytes.capacity()) {
+        return;
+    }
+    bytes.clear();
+    SPARE.with_borrow_mut(|spares| {
+        if spares.len() < SPARES {
+            spares.push(bytes);
+        }
+    });
+}
 
 /// Bytes that are complete.
 #[derive(Debug)]
@@ -70,12 +110,14 @@ impl Output {
             Some(piece) if self.written == piece.len() => {
                 self.full_bytes -= piece.len();
                 self.written = 0;
-                self.full.pop_front();
+                if let Some(Piece::Own(bytes)) = self.full.pop_front() {
+                    give(bytes);
+                }
             }
             None if self.written == self.tail.len() => {
                 self.written = 0;
                 if self.tail.capacity() > KEEP_BYTES {
-                    self.tail = Vec::new();
+                    give(std::mem::take(&mut self.tail));
                 } else {
                     self.tail.clear();
                 }
@@ -87,6 +129,9 @@ impl Output {
     /// Lets `write` append to the end.
     #[inline]
     pub(super) fn write<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        if self.tail.len() > GROWN_BYTES && self.tail.capacity() < PIECE_BYTES {
+            self.enlarge();
+        }
         let result = write(&mut self.tail);
         if self.tail.len() >= PIECE_BYTES {
             self.complete();
@@ -104,6 +149,14 @@ impl Output {
         self.write(|tail| tail.extend_from_slice(bytes));
     }
 
+    /// Goes on in a buffer that need not grow any more.
+    #[cold]
+    fn enlarge(&mut self) {
+        let mut large = take(PIECE_BYTES);
+        large.extend_from_slice(&self.tail);
+        self.tail = large;
+    }
+
     /// Begins a piece of a size that is not changed any more: what grows leaves holes behind that
     /// the allocator keeps.
     #[cold]
@@ -111,7 +164,7 @@ impl Output {
         if !self.tail.is_empty() {
             self.complete();
         }
-        self.tail = Vec::with_capacity(bytes.max(PIECE_BYTES));
+        self.tail = take(bytes.max(PIECE_BYTES));
     }
 
     /// Takes bytes over; large ones are not copied.
