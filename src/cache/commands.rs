@@ -199,7 +199,7 @@ fn describe(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     });
     reply.integer(left.unwrap_or(-1));
     reply.bulk("hits");
-    reply.integer(entry.hits.cast_signed());
+    reply.integer(entry.hits.get().cast_signed());
     reply.bulk("variants");
     let others = entry.others().map_or(0, Variants::len);
     reply.integer(count(others + usize::from(entry.get().is_some())));

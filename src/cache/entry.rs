@@ -1,5 +1,7 @@
 //! What is kept of one key: what was read of it, and when that may be served.
 
+use std::cell::Cell;
+
 use super::value::{Value, Worth};
 use super::variants::{NewVariant, Variants};
 use crate::resp::Proto;
@@ -21,7 +23,7 @@ pub(super) enum Read<'a> {
 pub(super) struct Entry {
     get: Option<Value>,
     others: Option<Box<Variants>>,
-    pub(super) hits: u64,
+    pub(super) hits: Cell<u64>,
 }
 
 // === impl Entry ===

@@ -97,7 +97,7 @@ impl Cache {
             match value.worth(ticks(query.now)) {
                 Worth::Good => {
                     value.write(query.proto, out);
-                    entry.hits += 1;
+                    entry.hits.update(|hits| hits + 1);
                     segment.hits += 1;
                     segment.hot.hit(full_key);
                     return Lookup::Hit;
@@ -293,7 +293,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// Whether a read may be cached, by its command and its key.
-fn covers(settings: &CacheSettings, key: &[u8], read: Read<'_>) -> bool {
+pub(super) fn covers(settings: &CacheSettings, key: &[u8], read: Read<'_>) -> bool {
     let command = match read {
         Read::Get => b"get",
         Read::Other(name, _) => name.split(|byte| *byte == b' ').next().unwrap_or_default(),

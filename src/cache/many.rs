@@ -16,7 +16,7 @@ use super::landing::NO_STRING;
 use super::layout::MOST_SEGMENTS;
 use super::lease::{Lease, ticks};
 use super::listed::lists;
-use super::lookup::{Asked, Lookup, Query};
+use super::lookup::{Asked, Lookup, Query, covers};
 use super::mutant::{Mutant, is_active};
 use super::segment::Segment;
 use super::store::Cache;
@@ -58,7 +58,7 @@ pub enum Look {
 pub enum Gathered {
     /// The reply was appended.
     Whole,
-    /// Some keys have to be fetched first.
+    /// Some keys have to be fetched first; when it was asked again, they went meanwhile.
     Parts,
     /// The backing has to be asked as for any command. So much of it is worth being measured again: the key of
     /// this number, whose value was too large to keep.
@@ -210,18 +210,22 @@ impl Cache {
             let (_, mut segment) = self.lock(hash);
             let segment = &mut *segment;
             collected.touch(self.index(hash), segment);
-            let worth = collected.take(segment, query, self.read_of(query), (hash, now), out);
+            let read = self.read_of(query);
+            let worth = collected.take(segment, query, look, read, (hash, now), out);
             if worth == Some(Worth::Good) {
-                if look == Look::First {
-                    segment.count_hit(&collected.full_key);
-                }
                 if out.len() - begun > MOST_BYTES {
                     return Gathered::Bypass(None);
                 }
                 continue;
             }
-            if look == Look::Again || worth == Some(Worth::Unproven) {
+            if worth == Some(Worth::Unproven) {
                 return Gathered::Bypass(None);
+            }
+            if look == Look::Again {
+                return match is_unkeepable(segment, &collected.full_key, read) {
+                    true => Gathered::Bypass(None),
+                    false => Gathered::Parts,
+                };
             }
             segment.misses += 1;
             whole = false;
@@ -252,21 +256,19 @@ impl Cache {
     /// Whether it would be of no use to fetch a key that is missing, and what is to be done instead.
     fn cannot_fetch(self: &Arc<Self>, segment: &mut Segment, asked: &Asked<'_>) -> Option<Lookup> {
         let &Asked {
+            query,
             read,
             hash,
             full_key,
-            ..
         } = asked;
         if self.stripes.version(hash).is_none() {
             return Some(Lookup::Busy);
         }
-        let no_string = Read::Other(NO_STRING, 0);
-        if segment.is_large(full_key, read)
-            || read == Read::Get && segment.is_large(full_key, no_string)
-        {
+        if is_unkeepable(segment, full_key, read) {
             return Some(self.bypass(segment, full_key, read, || true));
         }
-        (!segment.admits(hash)).then_some(Lookup::Bypass)
+        let wanted = covers(&self.settings.load(), query.key, read);
+        (!wanted || !segment.admits(hash)).then_some(Lookup::Bypass)
     }
 
     /// Whether all that was collected was current at one instant.
@@ -327,22 +329,36 @@ impl Collected {
         &mut self,
         segment: &mut Segment,
         query: &ManyQuery<'_>,
+        look: Look,
         read: Read<'_>,
         (hash, now): (u64, u64),
         out: &mut Vec<u8>,
     ) -> Option<Worth> {
         let key = self.full_key.as_slice();
         let value = match query.many {
-            Many::Values => segment.entries.get(key)?.get()?,
+            Many::Values => {
+                let entry = segment.entries.get(key)?;
+                entry
+                    .hits
+                    .update(|hits| hits + u64::from(look == Look::First));
+                entry.get()?
+            }
             Many::Existing => {
                 segment.entries.promote(key);
                 let entry = segment.entries.peek_mut(key)?;
+                entry
+                    .hits
+                    .update(|hits| hits + u64::from(look == Look::First));
                 entry.existence(read, query.proto, now)?
             }
         };
         let worth = value.worth(now);
         if worth != Worth::Good {
             return Some(worth);
+        }
+        if look == Look::First {
+            segment.hits += 1;
+            segment.hot.hit(key);
         }
         self.parts.push((hash, value.token));
         self.latest = self.latest.max(value.landed);
@@ -379,6 +395,12 @@ impl Collected {
             .map(|(lease, epoch)| lease.proven(*epoch));
         proofs.all(|proven| proven.is_some_and(|proven| self.latest <= proven))
     }
+}
+
+/// Whether what a read would bring of a key is known to be nothing to keep.
+fn is_unkeepable(segment: &Segment, full_key: &[u8], read: Read<'_>) -> bool {
+    let no_string = Read::Other(NO_STRING, 0);
+    segment.is_large(full_key, read) || read == Read::Get && segment.is_large(full_key, no_string)
 }
 
 /// What there is of a key for a query.

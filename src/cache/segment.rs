@@ -69,15 +69,6 @@ impl Segment {
         }
     }
 
-    /// Counts a hit of a key that is there.
-    pub(super) fn count_hit(&mut self, key: &[u8]) {
-        if let Some(entry) = self.entries.peek_mut(key) {
-            entry.hits += 1;
-        }
-        self.hits += 1;
-        self.hot.hit(key);
-    }
-
     /// Whether there is nothing that a command on a key could concern.
     pub(super) fn is_bare(&self) -> bool {
         self.entries.is_empty()

@@ -68,8 +68,8 @@ impl Coherence {
     }
 
     /// Bytes that are kept.
-    pub(super) fn bytes(&self) -> usize {
-        self.queued.bytes
+    pub(super) fn bytes(&self, replies: &Replies) -> usize {
+        self.queued.bytes + self.fetching.bytes(replies)
     }
 
     // === reads ===
@@ -160,8 +160,14 @@ impl Coherence {
     }
 
     /// Notes that many keys are fetched for the client, of these hashes.
-    pub(super) fn note_many(&mut self, ticket: Ticket, hashes: Vec<u64>, replies: &Replies) {
-        self.fetching.note_many(ticket, hashes, replies);
+    pub(super) fn note_many(
+        &mut self,
+        ticket: Ticket,
+        hashes: Vec<u64>,
+        bytes: usize,
+        replies: &Replies,
+    ) {
+        self.fetching.note_many(ticket, hashes, bytes, replies);
     }
 
     // === commands ===

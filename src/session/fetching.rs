@@ -19,6 +19,8 @@ pub(super) struct Fetching {
     tidy_at: usize,
     /// Reads of many keys. Each has a place in `fetches` as well, of a key that nobody has.
     many: Vec<FetchMany>,
+    /// Bytes that those keep.
+    many_bytes: usize,
 }
 
 /// A read of many keys that is under way.
@@ -27,6 +29,8 @@ struct FetchMany {
     ticket: Ticket,
     /// Of its keys, in order.
     hashes: Box<[u64]>,
+    /// That are kept for it.
+    bytes: usize,
 }
 
 /// The hash in the place of a read of many keys. If a key has it, its reads wait for no reason.
@@ -71,6 +75,8 @@ impl Fetching {
     fn of_some(&mut self, hash: impl FnOnce() -> u64, replies: &Replies) -> Option<u64> {
         if replies.later() == 0 {
             self.fetches.clear();
+            self.many.clear();
+            self.many_bytes = 0;
             return None;
         }
         let hash = hash();
@@ -106,18 +112,39 @@ impl Fetching {
     }
 
     /// Notes a read of many keys whose reply is for `ticket`.
-    pub(super) fn note_many(&mut self, ticket: Ticket, mut hashes: Vec<u64>, replies: &Replies) {
+    /// `bytes` are those of its request.
+    pub(super) fn note_many(
+        &mut self,
+        ticket: Ticket,
+        mut hashes: Vec<u64>,
+        bytes: usize,
+        replies: &Replies,
+    ) {
         hashes.sort_unstable();
+        let bytes = bytes + hashes.len() * size_of::<u64>();
+        self.many_bytes += bytes;
         self.note(ticket, NO_KEY, NO_FETCH, replies);
         self.many.push(FetchMany {
             ticket,
             hashes: hashes.into(),
+            bytes,
         });
+    }
+
+    /// Bytes that are kept for reads of many keys, while there are any.
+    #[inline]
+    pub(super) fn bytes(&self, replies: &Replies) -> usize {
+        match self.many_bytes {
+            0 => 0,
+            _ if replies.later() == 0 => 0,
+            bytes => bytes,
+        }
     }
 
     /// How many reads of many keys are under way.
     pub(super) fn many(&mut self, replies: &Replies) -> usize {
         self.many.retain(|fetch| replies.is_later(fetch.ticket));
+        self.many_bytes = self.many.iter().map(|fetch| fetch.bytes).sum();
         self.many.len()
     }
 }

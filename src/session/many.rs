@@ -21,6 +21,7 @@ use crate::cache::{Brought, Cache, Gathered, Lease, Look, Lookup, ManyQuery, Wai
 #[cfg(feature = "mutants")]
 use crate::cache::{Mutant, is_active};
 use crate::command::Many;
+use crate::config::CacheMode;
 use crate::resp::{Args, write_command};
 use crate::upstream::{Fetch, FetchFields, FetchRead, FillLink, Ticket};
 
@@ -64,10 +65,9 @@ impl Session {
         let worker = Rc::clone(&self.worker);
         let cache = worker.cache.as_ref()?;
         let node = worker.directions.node_of_key(&keys[0]);
-        if keys
-            .iter()
-            .any(|key| worker.directions.node_of_key(key) != node)
-        {
+        let is_elsewhere = |key| worker.directions.node_of_key(key) != node;
+        // Without pushes nothing shows that values belong together.
+        if cache.mode_at(node.0) != CacheMode::Tracking || keys.iter().any(is_elsewhere) {
             return None;
         }
         let requests = batch.run.requests;
@@ -94,7 +94,9 @@ impl Session {
                 self.coherence.count_hit();
                 Some(Step::Done { len })
             }
-            Gathered::Parts if fill.can_fetch() => {
+            Gathered::Parts
+                if fill.can_fetch() && worker.gathers.are_worth_it(likeness(keys, cache)) =>
+            {
                 self.flush_run(batch.input, &mut batch.run);
                 if !self.replies.is_ending() {
                     self.fetch_parts(&query, request.args, cache, (&fill, &own));
@@ -177,7 +179,9 @@ impl Session {
         let id = (waiter.session, waiter.ticket);
         worker.gathers.under_way.borrow_mut().insert(id, gather);
         let hashes = query.keys.iter().map(|key| cache.hash(key)).collect();
-        self.coherence.note_many(ticket, hashes, &self.replies);
+        let bytes = 2 * worker.gathers.bytes(id);
+        self.coherence
+            .note_many(ticket, hashes, bytes, &self.replies);
         for part in fetches {
             fill.fetch(part);
         }
@@ -206,6 +210,13 @@ impl Worker {
         out.extend(parts.concat());
         Gathered::Whole
     }
+}
+
+/// What is the same for reads of the same keys, and mostly another for others.
+fn likeness(keys: Args<'_>, cache: &Cache) -> u64 {
+    let hash = |key: Option<&[u8]>| cache.hash(key.unwrap_or_default());
+    let (first, last) = (hash(keys.get(0)), hash(keys.iter().next_back()));
+    first.wrapping_add(last.rotate_left(17)) ^ ((keys.len() as u64) << 56)
 }
 
 /// The fetch of one key of such a read.
@@ -263,6 +274,11 @@ impl Worker {
         drop(collected);
         #[cfg(feature = "mutants")]
         let gathered = self.finish_unchecked(gather, gathered, &mut out);
+        let alike = likeness(query.keys, &self.shared.cache);
+        // What can never be kept says nothing of the others.
+        if !matches!(gathered, Gathered::Bypass(_)) {
+            self.gathers.note(alike, gathered == Gathered::Whole);
+        }
         if gathered != Gathered::Whole {
             return self.ask_anew(replies, waiter, gather.db, &request, query.keys);
         }

@@ -135,7 +135,7 @@ impl Session {
         let pinned = self.pinned.as_ref().map_or(0, |pinned| pinned.bytes());
         self.front.bytes()
             + self.replies.bytes()
-            + self.coherence.bytes()
+            + self.coherence.bytes(&self.replies)
             + pinned
             + self.state.entry.name_bytes()
     }

@@ -315,6 +315,7 @@ fn where_they_are_not_to_be_answered_from_memory_they_are_not() {
         for n in 1..5 {
             assert_eq!(client.call(&["MGET", "a", "b"]).strings(), ["1", "2"]);
             assert_eq!(count(&redis, "mget"), n, "{config}");
+            assert_eq!(count(&redis, "get"), 0, "{config}");
         }
     }
 }
