@@ -316,7 +316,9 @@ fn scripts_are_refused_to_users_of_some_commands() {
     root.call(&["AUTH", "root", "toor"]).assert_ok();
     root.call(&["RESPITE.RELOAD"]).assert_ok();
     let mut trusted = login("nodanger", "pw");
-    trusted.call(SCRIPTS[6]).assert_str("l");
+    if RedisServer::version() >= (7, 0, 0) {
+        trusted.call(SCRIPTS[6]).assert_str("l");
+    }
     trusted.call(SCRIPTS[0]).assert_ok();
 }
 

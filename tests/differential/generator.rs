@@ -56,7 +56,7 @@ LPOS {list} {int} COUNT 0
 LMOVE {list} {list} LEFT RIGHT
 RPOPLPUSH {list} {list}
 LMPOP 2 {list} {list} LEFT COUNT {small}
-BLPOP {list} {list} 0.001
+BLPOP {list} {list} 0.01
 SORT {list} DESC
 SORT {list} STORE {list}
 SADD {set} {number} {number}

@@ -26,6 +26,9 @@ pub(crate) fn file(name: &str, text: &str) {
                 if !scenario.speaks(protocol) || one_packet && !scenario.fits_one_packet() {
                     continue;
                 }
+                if scenario.needs_7() && RedisServer::version() < (7, 0, 0) {
+                    continue;
+                }
                 let logs_in = ["hello", "auth"].contains(&scenario.name.as_str());
                 if one_packet && logs_in && RedisServer::swallows_failed_logins() {
                     continue;
@@ -163,6 +166,19 @@ fn compare(
             escape(&direct.concat())
         )
     })?;
+    if RedisServer::version() < (7, 0, 0) {
+        // Before 7.0 it drew members of small sets from a generator that no two servers share.
+        if step.text.contains("ZRANDMEMBER") {
+            return Ok(());
+        }
+        // The errors are worded as in version 7.0.
+        let code = |reply: &Vec<u8>| reply.split(|byte| *byte == b' ').next().map(<[u8]>::to_vec);
+        for reply in direct.iter_mut().chain(&mut through) {
+            if reply.starts_with(b"-") {
+                *reply = code(reply).unwrap_or_default();
+            }
+        }
+    }
     normalise(&mut direct, normalisers);
     normalise(&mut through, normalisers);
     if direct == through {

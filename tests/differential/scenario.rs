@@ -52,7 +52,16 @@ pub(crate) enum Action {
     Blocked(usize),
 }
 
+/// What version 7.0 brought, of the commands that clients wait with.
+const SINCE_7: [&str; 3] = ["SSUBSCRIBE", "BLMPOP", "BZMPOP"];
+
 impl Scenario {
+    /// Whether an older server has not what its clients wait with.
+    pub(crate) fn needs_7(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| SINCE_7.iter().any(|command| step.text.contains(command)))
+    }
+
     /// Reads a file. Mistakes in it panic with the line.
     pub(crate) fn parse_file(text: &str) -> Vec<Self> {
         let mut scenarios: Vec<Self> = Vec::new();
