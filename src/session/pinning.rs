@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::client::Session;
+use super::client_line::version;
 use super::dispatch::Flow;
 use super::pinned::{Expect, Opening, Pinned, Queued};
 use super::registry::{Facts, Kept};
@@ -16,6 +17,11 @@ use crate::cache::{Mutant, is_active};
 use crate::command::{Handling, Local, Pin, arity_error, arity_ok, has_block_option};
 use crate::resp::{Args, Proto};
 use crate::upstream::{ConnectOptions, LinkKey, PooledConn};
+
+/// From this version on only what is sent to replicas makes `WAIT` catch up.
+const WRITE_SINCE: (u32, u32) = (7, 2);
+/// The least of that: nobody is subscribed, nothing is changed.
+const CATCH_UP: &[u8] = b"*3\r\n$7\r\nPUBLISH\r\n$12\r\nrespite:wait\r\n$0\r\n\r\n";
 
 impl Session {
     /// A command that leaves state in a connection, while the session has none of its own.
@@ -181,7 +187,14 @@ impl Session {
             Pin::Wait => {
                 // WAIT counts the writes of its own connection: a command makes it catch up with
                 // what this client wrote elsewhere.
-                self.with_pinned(|pinned| pinned.swallow(&[b"PING"]));
+                let settings = self.worker.settings();
+                let writes = version(settings.hello.as_deref()).is_none_or(|v| v >= WRITE_SINCE);
+                self.with_pinned(|pinned| {
+                    pinned.swallow(&[b"PING"]);
+                    if writes {
+                        pinned.send_unseen(CATCH_UP);
+                    }
+                });
                 Expect::Blocking
             }
             Pin::Replication | Pin::Debugger => return self.refuse(request),

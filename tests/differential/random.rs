@@ -5,7 +5,7 @@
 use super::Protocol;
 use super::generator::Generator;
 use super::pair::{Clients, Pair};
-use crate::support::{Random, encode, escape};
+use crate::support::{Random, RedisServer, encode, escape};
 
 /// Sequences per protocol in an ordinary run.
 const SEQUENCES: u64 = 200;
@@ -14,11 +14,17 @@ const COMMANDS_PER_SEQUENCE: usize = 50;
 
 #[test]
 fn random_resp2() {
+    if RedisServer::lacks((7, 0), "errors and orders that can be compared") {
+        return;
+    }
     run(Protocol::Resp2);
 }
 
 #[test]
 fn random_resp3() {
+    if RedisServer::lacks((7, 0), "errors and orders that can be compared") {
+        return;
+    }
     run(Protocol::Resp3);
 }
 
