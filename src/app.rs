@@ -38,7 +38,9 @@ use crate::access::AccessList;
 use crate::bus::{BusFamily, Hub};
 use crate::cache::{Cache, CacheFamily, check_commands};
 use crate::command::{AboutRespite, Family, InfoSource, Table};
-use crate::config::{Config, Endpoint, SentinelSet, Source, Upstream, environment, load};
+use crate::config::{
+    ClusterSeeds, Config, Endpoint, SentinelSet, Source, Upstream, environment, load,
+};
 use crate::discovery::{Discovery, DiscoveryFamily};
 use crate::fleet::watcher::check_listed;
 use crate::fleet::{self, Fleet, ShardFamily};
@@ -155,7 +157,8 @@ fn prepare(config: &Config) -> Result<Prepared, Failure> {
     let acceptor = acceptor.map_err(|e| refused(format!("tls: {e}")))?;
     let connector = match &config.upstream {
         Upstream::Single(Endpoint { tls: true, .. })
-        | Upstream::Sentinel(SentinelSet { tls: true, .. }) => {
+        | Upstream::Sentinel(SentinelSet { tls: true, .. })
+        | Upstream::Cluster(ClusterSeeds { tls: true, .. }) => {
             let connector = client_connector(config.tls.upstream_ca.as_deref());
             Some(connector.map_err(|e| refused(format!("tls.upstream_ca: {e}")))?)
         }

@@ -7,6 +7,7 @@ mod browser;
 mod bus;
 mod cache;
 mod clients;
+mod cluster;
 mod coherence;
 #[path = "../benches/compare/measure.rs"]
 mod compare_measure;

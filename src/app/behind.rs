@@ -9,7 +9,7 @@ use crate::cache::Cache;
 use crate::config::{Config, Upstream};
 use crate::upstream::embedded::Embedded;
 use crate::upstream::sentinel::Follower;
-use crate::upstream::{Backing, Dialer, SwapWatch};
+use crate::upstream::{Backing, Dialer, SwapWatch, cluster};
 
 /// Makes the way to the backing; starts an embedded one, begins to follow one that moves.
 pub(super) async fn reach(
@@ -29,6 +29,15 @@ pub(super) async fn reach(
             let backing = Backing::followed(set.db, tls);
             let dialer = Dialer::new(config.tls.upstream_ca.clone());
             let mut follower = Follower::new(set.clone(), dialer, Arc::clone(&backing));
+            let found = follower.first_look().await;
+            found.map_err(|error| refused(format!("upstream: {error}")))?;
+            tokio::spawn(follower.follow());
+            Ok((backing, None))
+        }
+        Upstream::Cluster(seeds) => {
+            let backing = Backing::clustered(tls);
+            let dialer = Dialer::new(config.tls.upstream_ca.clone());
+            let mut follower = cluster::Follower::new(seeds.clone(), dialer, Arc::clone(&backing));
             let found = follower.first_look().await;
             found.map_err(|error| refused(format!("upstream: {error}")))?;
             tokio::spawn(follower.follow());

@@ -22,6 +22,7 @@ fn raw(config: &Config) -> raw::Config {
             Upstream::Embedded => Upstream::Embedded.to_string(),
             Upstream::Single(endpoint) => endpoint.masked(),
             Upstream::Sentinel(set) => set.masked(),
+            Upstream::Cluster(seeds) => seeds.masked(),
         },
         upstream_credential: config.upstream_credential.clone().unwrap_or_default(),
         sentinel_credential: config.sentinel_credential.clone().unwrap_or_default(),

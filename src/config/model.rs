@@ -82,8 +82,8 @@ impl Config {
             ("cache.mode", self.cache.mode != new.cache.mode),
             (
                 "tls.upstream_ca",
-                // Whoever asks the sentinels knows one.
-                matches!(self.upstream, Upstream::Sentinel(_))
+                // Whoever asks the sentinels or the nodes knows one.
+                matches!(self.upstream, Upstream::Sentinel(_) | Upstream::Cluster(_))
                     && self.tls.upstream_ca != new.tls.upstream_ca,
             ),
         ];

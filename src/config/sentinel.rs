@@ -2,10 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use percent_encoding::{percent_decode_str, utf8_percent_encode};
-use url::Host;
+use percent_encoding::utf8_percent_encode;
 
 use super::endpoint::{USER, database, decode};
+use super::hosts::Authority;
 use super::{Address, Endpoint, Secret};
 
 /// Sentinels that one URL may name.
@@ -120,19 +120,8 @@ impl FromStr for SentinelSet {
         let (authority, path) = rest
             .split_once('/')
             .ok_or("a sentinel:// URL ends with /master-name")?;
-        let (login, hosts) = match authority.rsplit_once('@') {
-            Some((login, hosts)) => (Some(login), hosts),
-            None => (None, authority),
-        };
-        let (user, password) = match login {
-            Some(login) => read_login(login)?,
-            None => (None, None),
-        };
-        let sentinels = hosts
-            .split(',')
-            .map(read_host)
-            .collect::<Result<Vec<_>, _>>()?;
-        if sentinels.len() > MOST_SENTINELS {
+        let authority = Authority::read(authority, SENTINEL_PORT)?;
+        if authority.hosts.len() > MOST_SENTINELS {
             return Err(format!("names more than {MOST_SENTINELS} sentinels"));
         }
         let (master, db) = match path.split_once('?') {
@@ -149,50 +138,16 @@ impl FromStr for SentinelSet {
             return Err("a sentinel:// URL ends with /master-name".to_owned());
         }
         Ok(SentinelSet {
-            sentinels,
+            sentinels: authority.hosts,
             master,
             tls,
-            user,
-            password,
+            user: authority.user,
+            password: authority.password,
             sentinel_user: None,
             sentinel_password: None,
             db: database(db)?,
         })
     }
-}
-
-fn read_login(text: &str) -> Result<(Option<String>, Option<Secret>), String> {
-    if text.contains(['@', '/', '?']) {
-        return Err("percent-encode / ? # [ ] @ in a password".to_owned());
-    }
-    let (user, password) = match text.split_once(':') {
-        Some((user, password)) => (user, Some(password)),
-        None => (text, None),
-    };
-    let user = Some(decode(user)?).filter(|user| !user.is_empty());
-    let password = password.map(decode).transpose()?;
-    let password = password.filter(|password| !password.is_empty());
-    Ok((user, password.map(Secret::new)))
-}
-
-fn read_host(text: &str) -> Result<Address, String> {
-    let (host, port) = match text.rsplit_once(':') {
-        // The last colon of an address in brackets belongs to it.
-        Some((host, port)) if !port.contains(']') => {
-            let port = port.parse().ok().filter(|port| *port != 0);
-            (host, port.ok_or("a port must be a number from 1 to 65535")?)
-        }
-        _ => (text, SENTINEL_PORT),
-    };
-    let decoded = percent_decode_str(host)
-        .decode_utf8()
-        .map_err(|_| "what is percent-encoded must be UTF-8")?;
-    let host = match Host::parse(&decoded).map_err(|error| format!("a host is wrong: {error}"))? {
-        Host::Domain(name) => name,
-        Host::Ipv4(address) => address.to_string(),
-        Host::Ipv6(address) => address.to_string(),
-    };
-    Ok(Address::Tcp { host, port })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The Redis behind: what the keys `upstream` and `upstream_…` mean.
 
 use super::{
-    Endpoint, Secret, SentinelSet,
+    ClusterSeeds, Endpoint, Secret, SentinelSet,
     error::{Problem, Problems},
 };
 use std::{fmt, str::FromStr};
@@ -32,6 +32,8 @@ pub enum Upstream {
     Single(Endpoint),
     /// The master that sentinels name.
     Sentinel(SentinelSet),
+    /// A Redis Cluster.
+    Cluster(ClusterSeeds),
 }
 
 const HELP: &str = "must be \"embedded\", redis://[user:password@]host[:port][/database], \
@@ -110,6 +112,7 @@ impl Upstream {
             Self::Embedded => None,
             Self::Single(endpoint) => Some((&mut endpoint.user, &mut endpoint.password)),
             Self::Sentinel(set) => Some((&mut set.user, &mut set.password)),
+            Self::Cluster(seeds) => Some((&mut seeds.user, &mut seeds.password)),
         }
     }
 }
@@ -120,6 +123,7 @@ impl fmt::Display for Upstream {
             Self::Embedded => f.write_str("embedded"),
             Self::Single(endpoint) => endpoint.fmt(f),
             Self::Sentinel(set) => set.fmt(f),
+            Self::Cluster(seeds) => seeds.fmt(f),
         }
     }
 }
@@ -135,7 +139,7 @@ impl FromStr for Upstream {
         match text.split_once("://").map(|(scheme, _)| scheme) {
             Some("redis" | "rediss" | "unix") => text.parse().map(Self::Single),
             Some("sentinel" | "rediss+sentinel") => text.parse().map(Self::Sentinel),
-            Some("cluster") => Err("cluster:// is not supported yet".to_owned()),
+            Some("cluster" | "rediss+cluster") => text.parse().map(Self::Cluster),
             _ => Err(HELP.to_owned()),
         }
     }
@@ -177,16 +181,11 @@ mod tests {
             "unix:///run/redis.sock",
             "sentinel://h:26379/main",
             "rediss+sentinel://h:1,i:2/main?db=1",
+            "cluster://h:6379,i:2?preview=1",
         ] {
             let upstream: Upstream = text.parse().expect(text);
             assert_eq!(upstream.to_string(), text);
         }
-    }
-
-    #[test]
-    fn topologies_to_come_are_refused_by_name() {
-        let refused = "cluster://a:1,b:2".parse::<Upstream>();
-        assert_eq!(refused, Err("cluster:// is not supported yet".to_owned()));
     }
 
     #[test]

@@ -229,7 +229,8 @@ mod tests {
             ),
             (
                 "upstream = \"cluster://a:1,b:2\"",
-                "upstream: cluster:// is not supported yet",
+                "upstream: a cluster is not served in full yet: docs/cluster.md says what is missing, and ?preview=1 \
+                 behind the URL tries what is there",
             ),
         ] {
             assert_eq!(problems(text), [refused]);

@@ -30,7 +30,7 @@ const APART: Effects = Effects::CHANGES_COMMANDS.union(Effects::TOLD_BY_INFO);
 /// The largest request that takes a shared link: the least value of `proto-max-bulk-len` and of
 /// `client-query-buffer-limit`. A backing whose limits a request breaks closes the connection that it
 /// came on, and nobody else's commands may be on that one.
-const SHARED_BYTES: usize = 1024 * 1024;
+pub(super) const SHARED_BYTES: usize = 1024 * 1024;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +239,7 @@ impl Session {
             && self.monitoring.is_none()
             && self.worker.shared.pause.current().is_none()
             && self.is_allowed(request, settings)
+            && !self.is_unserved(request)
             && self.has_room(run.requests as usize, request.asks(), settings)
             && self.may_pass_fetches(request)
             && !(self.worker.cache.is_some() && needs_care(request))
@@ -410,6 +411,9 @@ impl Session {
         }
         if self.is_barred(request, settings) && request.arity_ok() {
             return self.refuse_with("ERR Replica can't interact with the keyspace");
+        }
+        if self.is_unserved(request) {
+            return self.refuse_unserved();
         }
         self.changes_info |= request.effects().contains(Effects::TOLD_BY_INFO);
         if let Some(cache) = self.worker.cache.clone() {

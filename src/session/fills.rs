@@ -16,7 +16,7 @@ use crate::cache::{Brought, Cache, Deliver, Filler, Guard, Lease, Waiter, Wanted
 use crate::resp::{Proto, write_command};
 use crate::upstream::{
     Failure, Fetch, FetchTimes, FillEvents, FillLink, HOME, LinkKey, NodeId, ReplySink, Ticket,
-    Tracking, spawn_fill_link,
+    Tracking, is_redirect, spawn_fill_link,
 };
 
 impl Worker {
@@ -35,7 +35,11 @@ impl Worker {
             let cache = Arc::clone(&self.shared.cache);
             let filler = Filler::new(Arc::clone(&cache), node.0, db, deliver);
             let lease = Arc::clone(filler.lease());
-            let events = FillsCache { filler, cache };
+            let events = FillsCache {
+                filler,
+                cache,
+                divided: self.shared.backing.is_cluster(),
+            };
             let backing = Arc::clone(&self.shared.backing);
             let scratch = Rc::clone(&self.scratch);
             let link = spawn_fill_link(backing, key, Rc::new(events), scratch);
@@ -136,6 +140,14 @@ struct OneReply {
 }
 
 impl ReplySink for OneReply {
+    fn identity(&self) -> *const () {
+        self.replies.identity()
+    }
+
+    fn redirecting(&self, begins: bool) {
+        self.replies.redirecting(begins);
+    }
+
     fn deliver(&self, ticket: Ticket, bytes: &[u8], replies: u32) {
         if replies > 0 {
             drop(self.guard.take());
@@ -161,6 +173,8 @@ impl ReplySink for OneReply {
 struct FillsCache {
     filler: Filler,
     cache: Arc<Cache>,
+    /// Behind is a node of a cluster, which may say that a key is not its own.
+    divided: bool,
 }
 
 impl FillEvents for FillsCache {
@@ -201,6 +215,9 @@ impl FillEvents for FillsCache {
     }
 
     fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], (sent, begun): FetchTimes, epoch: u64) {
+        if self.divided && is_redirect(reply) {
+            return self.failed(fetch);
+        }
         let wanted = Wanted {
             begun: Some(begun),
             ..wanted(&fetch)

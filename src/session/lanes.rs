@@ -112,6 +112,9 @@ impl Worker {
                 retryable,
                 Rc::clone(&self.scratch),
             );
+            if self.shared.backing.is_cluster() {
+                link.redirect_to(self.redirects.of(needs.key.proto));
+            }
             link.count_dropped_in(Arc::clone(&self.links.dropped));
             let shared = Arc::clone(&self.shared);
             link.weigh_by(Rc::new(move |args| weight(&shared.settings().table, args)));

@@ -14,6 +14,7 @@ mod inner;
 mod noting;
 mod output;
 mod place;
+mod sink;
 mod slow;
 mod timing;
 mod window;
@@ -38,7 +39,7 @@ use self::window::Window;
 use crate::cache::Guard;
 use crate::latency::Kind;
 use crate::stream::Stream;
-use crate::upstream::{Failure, ReplySink, SlowReply, Ticket};
+use crate::upstream::Ticket;
 
 /// Bytes that wait for the client, beyond which nothing more is fetched for one that can read.
 const BACKLOG: usize = 1024 * 1024;
@@ -78,6 +79,8 @@ pub(crate) struct Replies {
     /// The client may be unable to read before it has sent what it is sending.
     pressed: Cell<bool>,
     ends_with_loss: Cell<bool>,
+    /// Requests that are being sent from node to node.
+    redirected: Cell<usize>,
 }
 
 #[derive(Default)]
@@ -134,6 +137,7 @@ impl Replies {
             watches_clock: Cell::new(false),
             pressed: Cell::new(false),
             ends_with_loss: Cell::new(false),
+            redirected: Cell::new(0),
         }
     }
 
@@ -150,6 +154,12 @@ impl Replies {
         } else {
             BACKLOG
         }
+    }
+
+    /// Whether requests are being sent from node to node: what comes behind them waits.
+    #[inline]
+    pub(crate) fn is_redirecting(&self) -> bool {
+        self.redirected.get() > 0
     }
 
     /// Asks to be woken now and then, to look at the clock.
@@ -446,40 +456,6 @@ impl Replies {
         let flushed = Pin::new(stream).poll_flush(cx);
         inner.unflushed = flushed.is_pending();
         flushed
-    }
-}
-
-impl ReplySink for Replies {
-    fn deliver(&self, ticket: Ticket, bytes: &[u8], replies: u32) {
-        let mut inner = self.inner.borrow_mut();
-        inner.window.measure(bytes.len(), replies as usize);
-        inner.deliver(ticket, bytes, replies);
-        if let Some(task) = &inner.task {
-            task.wake_by_ref();
-        }
-    }
-
-    fn slow(&self, ticket: Ticket, reply: SlowReply<'_>) {
-        self.note_slow_reply(ticket, reply);
-    }
-
-    fn abort(&self) {
-        let mut inner = self.inner.borrow_mut();
-        inner.cut = Some(Cut::BrokenReply);
-        if let Some(task) = &inner.task {
-            task.wake_by_ref();
-        }
-    }
-
-    fn lost(&self, ticket: Ticket, failure: &Failure, replies: u32) {
-        if failure.refusal || !self.ends_with_loss.get() {
-            return self.deliver(ticket, &failure.replies(replies), replies);
-        }
-        self.end_at(ticket);
-    }
-
-    fn ends_with_loss(&self) -> bool {
-        self.ends_with_loss.get()
     }
 }
 

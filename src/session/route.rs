@@ -40,6 +40,8 @@ pub(super) struct Directions {
     topology: RefCell<Arc<Topology>>,
     /// The node that has all keys, if there is one: it need not be looked for.
     sole: Cell<Option<NodeId>>,
+    /// Grows when slots have other nodes.
+    map: Cell<u64>,
 }
 
 /// How a session's commands get to where they go.
@@ -50,6 +52,8 @@ pub(super) struct Ways {
     open: Vec<Way>,
     /// The client calls scripts: all its commands go with them, in its order.
     pub(super) scripts: bool,
+    /// The map of slots by which they were chosen.
+    map: u64,
 }
 
 /// The link that carries a session's commands to one node.
@@ -82,13 +86,23 @@ impl Directions {
     pub(super) fn new(topology: Arc<Topology>) -> Self {
         Directions {
             sole: Cell::new(topology.sole()),
+            map: Cell::new(1),
             topology: RefCell::new(topology),
         }
+    }
+
+    /// Whether keys are divided among several nodes.
+    #[inline]
+    pub(super) fn is_divided(&self) -> bool {
+        self.sole.get().is_none()
     }
 
     /// Follows a change.
     pub(super) fn set(&self, topology: Arc<Topology>) {
         self.sole.set(topology.sole());
+        if !topology.same_slots(&self.topology.borrow()) {
+            self.map.set(self.map.get() + 1);
+        }
         *self.topology.borrow_mut() = topology;
     }
 
@@ -135,11 +149,26 @@ impl Default for Ways {
             to: HOME,
             open: Vec::new(),
             scripts: false,
+            map: 0,
         }
     }
 }
 
 impl Ways {
+    /// Whether a request may be sent by the map of slots as it is now. Where slots have moved, requests that are on
+    /// their way would be overtaken by those that go straight to the new node; so these wait.
+    pub(super) fn may_follow(&mut self, directions: &Directions, replies: &Replies) -> bool {
+        if directions.sole.get().is_some() {
+            return true;
+        }
+        let map = directions.map.get();
+        let current = self.map == map || replies.outstanding() == 0;
+        if current {
+            self.map = map;
+        }
+        current && !replies.is_redirecting()
+    }
+
     /// Finds the way for what is needed; false when it cannot be taken now, `cx` is woken once it may.
     pub(super) fn find(
         &mut self,

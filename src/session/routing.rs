@@ -50,6 +50,9 @@ impl Session {
             scripts: self.ways.scripts,
             reads,
         };
+        if !self.ways.may_follow(&self.worker.directions, &self.replies) {
+            return false;
+        }
         let choose = |needs| self.worker.choose_link(needs);
         self.ways.find(needs, choose, &self.replies, cx)
     }

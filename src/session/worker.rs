@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::fill_links::Fills;
 use super::gathers::Gathers;
 use super::links::Links;
+use super::redirects::Redirects;
 use super::replies::Replies;
 use super::route::Directions;
 use super::settings::Settings;
@@ -41,6 +42,8 @@ pub(crate) struct Worker {
     pub(super) directions: Directions,
     pub(super) settings: RefCell<Rc<Settings>>,
     pub(super) links: Links,
+    /// Requests that nodes of a cluster did not take.
+    pub(super) redirects: Rc<Redirects>,
     pub(super) sessions: RefCell<HashMap<u64, Rc<Replies>>>,
     /// Databases that the backing is known to have.
     pub(super) databases: RefCell<HashSet<u32>>,
@@ -61,6 +64,7 @@ impl Worker {
             directions: Directions::new(shared.backing.topology()),
             settings: RefCell::new(Rc::new(Settings::clone(&shared.settings()))),
             links: Links::new(Arc::clone(&shared.dropped_pushes)),
+            redirects: Rc::default(),
             sessions: RefCell::default(),
             databases: RefCell::new(HashSet::from([shared.backing.first_db()])),
             shared,

@@ -52,6 +52,9 @@ impl Worker {
     async fn run(self: Rc<Self>, mut messages: UnboundedReceiver<ToWorker>) {
         let mut clock = tokio::time::interval(TICK);
         tokio::task::spawn_local(Rc::clone(&self).follow());
+        if self.shared.backing.is_cluster() {
+            tokio::task::spawn_local(Rc::clone(&self).send_on());
+        }
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {

@@ -22,7 +22,7 @@ use super::intake::Intake;
 use super::open_conns::OpenConns;
 use super::reached::sleep_unless_reached;
 use super::server_hello::ServerHello;
-use super::topology::{HOME, NodeId, Topology};
+use super::topology::{HOME, Node, NodeId, Topology};
 use super::write_buf::WriteBuf;
 use crate::backoff::Backoff;
 use crate::config::Endpoint;
@@ -54,6 +54,8 @@ pub struct Backing {
     on_switch: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Whether replicas are refused as masters, because somebody will name the right one.
     pub(super) follows: bool,
+    /// Keys are divided among several nodes.
+    is_cluster: bool,
     /// Somebody has seen that the master is none any more.
     doubted: Notify,
     tls: ArcSwapOption<TlsConnector>,
@@ -95,6 +97,15 @@ impl Backing {
         Self::with(Topology::unknown(), first_db, true, tls)
     }
 
+    /// A backing of several nodes, which somebody else names ([`Backing::adopt`]).
+    pub fn clustered(tls: Option<TlsConnector>) -> Arc<Self> {
+        let mut backing = Self::with(Topology::unknown(), 0, true, tls);
+        if let Some(backing) = Arc::get_mut(&mut backing) {
+            backing.is_cluster = true;
+        }
+        backing
+    }
+
     fn with(
         topology: Topology,
         first_db: u32,
@@ -107,6 +118,7 @@ impl Backing {
             open: Arc::default(),
             on_switch: OnceLock::new(),
             follows,
+            is_cluster: false,
             doubted: Notify::new(),
             tls: ArcSwapOption::from_pointee(tls),
             state: watch::Sender::default(),
@@ -255,6 +267,65 @@ impl Backing {
             hook();
         }
         self.open.give_up(HOME, term);
+    }
+
+    /// Puts another topology in force. Connections to masters that are none any more are given up first, and what
+    /// was cached ends before a slot's new owner is asked.
+    pub fn adopt(&self, after: Topology) {
+        let before = self.topology();
+        let is_kept = |node: &Node| {
+            let same = after.node(node.id).map(|now| now.term == node.term);
+            same.unwrap_or(false)
+        };
+        let gone: Vec<_> = before
+            .nodes()
+            .iter()
+            .filter(|node| !is_kept(node))
+            .collect();
+        if gone.is_empty() && after.same_slots(&before) {
+            self.topology.send_replace(Arc::new(after));
+            return;
+        }
+        let mut without = Topology::clone(&before);
+        for node in &gone {
+            if node.master.is_some() {
+                without = without.without_master(node.id);
+            }
+        }
+        self.topology.send_replace(Arc::new(without.clone()));
+        if let Some(hook) = self.on_switch.get() {
+            hook();
+        }
+        for node in gone {
+            let term = without.node(node.id).map_or(0, |node| node.term);
+            self.open.give_up(node.id, term);
+        }
+        self.topology.send_replace(Arc::new(after));
+        self.reached.send_modify(|count| *count += 1);
+        self.look_again.notify_one();
+    }
+
+    /// Whether keys are divided among several nodes.
+    pub fn is_cluster(&self) -> bool {
+        self.is_cluster
+    }
+
+    /// A node says that a slot is with another server.
+    pub fn moved(&self, slot: u16, master: &Endpoint) {
+        let topology = self.topology();
+        if let Some(after) = topology.with_slot(slot, master) {
+            self.adopt(after);
+        }
+        self.doubt();
+    }
+
+    /// The place of a server that may be new, and has no slots for that.
+    pub fn node_at(&self, server: &Endpoint) -> NodeId {
+        let (after, node) = self.topology().with_node(server);
+        if let Some(after) = after {
+            self.adopt(after);
+        }
+        node
     }
 
     /// Notes the other servers that belong to the backing.

@@ -13,6 +13,9 @@
 
 mod demotion;
 mod loss;
+mod pending;
+mod redirect;
+mod sequence;
 mod sink;
 mod wait;
 
@@ -25,6 +28,8 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use self::demotion::{Demotion, may_be_refused};
+use self::redirect::may_redirect;
+pub use self::redirect::{Redirect, Redirected, is_redirect};
 pub use self::sink::{Failure, ReplySink, SlowReply, Ticket};
 pub use self::wait::{Share, Weigh};
 use self::wait::{Slowest, Waits};
@@ -97,6 +102,8 @@ pub(super) struct Inner {
     pub(super) follows: bool,
     /// The server has said that it is no master any more.
     demotion: Option<Demotion>,
+    /// Takes what the server, a node of a cluster, says is not for it.
+    redirect: Option<Rc<Redirect>>,
 }
 
 #[derive(Debug, Clone)]
@@ -162,6 +169,7 @@ impl Link {
                 eager: false,
                 follows: false,
                 demotion: None,
+                redirect: None,
             })),
         }
     }
@@ -257,6 +265,11 @@ impl Link {
     /// Tells of slow replies by how much work their requests may be.
     pub fn weigh_by(&self, weigh: Rc<Weigh>) {
         self.inner.borrow_mut().waits.weigh = Some(weigh);
+    }
+
+    /// Has requests sent on that are not for the node behind it.
+    pub fn redirect_to(&self, redirect: Rc<Redirect>) {
+        self.inner.borrow_mut().redirect = Some(redirect);
     }
 
     /// Gives up the link: its task ends, what is queued fails.
@@ -402,6 +415,14 @@ impl Inner {
                     return self.hear_out(frames);
                 }
             }
+            if self.redirect.is_some() && !self.begun && scanned > 0 && may_redirect(frames.seen())
+            {
+                let replies = frames.seen().len() - if scanned < all { frames.begun() } else { 0 };
+                if let Some(taken) = self.send_on(&frames.seen()[..replies], scanned) {
+                    frames.take_first(taken);
+                    continue;
+                }
+            }
             let Some(front) = self.pending.front_mut() else {
                 return Ok(());
             };
@@ -453,33 +474,6 @@ impl Inner {
         }
         self.settle_failed();
         self.wake_waiting();
-    }
-}
-
-// === impl Pending ===
-
-impl Pending {
-    #[inline]
-    fn deliver(&self, bytes: &[u8], replies: u32) {
-        self.sink.deliver(self.ticket, bytes, replies);
-    }
-
-    /// Delivers whole replies in `data`, whose last `begun` bytes belong to an unfinished one; and
-    /// the unfinished one too when there is nothing else. Returns how many bytes went.
-    fn deliver_part(&mut self, data: &[u8], begun: usize, was_begun: &mut bool) -> usize {
-        // `begun` also counts what was delivered of this reply before.
-        let whole = if *was_begun && self.scanned == 0 {
-            0
-        } else {
-            data.len() - begun
-        };
-        let n = if whole == 0 { data.len() } else { whole };
-        *was_begun = whole == 0;
-        self.deliver(&data[..n], self.scanned);
-        self.replies -= self.scanned;
-        self.delivered += self.scanned;
-        self.scanned = 0;
-        n
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod backing;
 mod bounded;
+pub mod cluster;
 mod connect;
 mod control_link;
 mod direct;
@@ -39,7 +40,10 @@ pub use fill_link::{
     spawn_fill_link,
 };
 pub(crate) use frame_reader::{FrameReader, Frames, Turn};
-pub use link::{Failure, Link, LinkLimits, ReplySink, Retryable, Share, SlowReply, Ticket};
+pub use link::{
+    Failure, Link, LinkLimits, Redirect, Redirected, ReplySink, Retryable, Share, SlowReply,
+    Ticket, is_redirect,
+};
 pub use link_key::LinkKey;
 pub use link_task::{Scratch, spawn_link};
 pub use pool::{PinnedCount, PinnedPool, PooledConn};

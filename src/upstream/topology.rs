@@ -43,9 +43,23 @@ pub struct Topology {
     pub sentinels: Vec<Endpoint>,
 }
 
-/// Which node has which slots: ranges that follow each other, by the last slot of each.
+/// Which node has which slots: ranges that follow each other, by the last slot of each; none: nobody has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct SlotMap(Vec<(u16, NodeId)>);
+struct SlotMap(Vec<(u16, Option<NodeId>)>);
+
+/// A master of a cluster as one of its nodes describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shard {
+    /// The master.
+    pub master: Endpoint,
+    /// The ranges of slots that it has, first and last.
+    pub slots: Vec<(u16, u16)>,
+    /// Its replicas.
+    pub replicas: Vec<Endpoint>,
+}
+
+/// The last slot of a cluster.
+pub const LAST_SLOT: u16 = 16_383;
 
 // === impl Topology ===
 
@@ -68,7 +82,7 @@ impl Topology {
         Topology {
             version: 0,
             nodes: vec![home],
-            slots: SlotMap(vec![(u16::MAX, HOME)]),
+            slots: SlotMap(vec![(u16::MAX, Some(HOME))]),
             replicas: Vec::new(),
             sentinels: Vec::new(),
         }
@@ -91,14 +105,14 @@ impl Topology {
     pub fn owner(&self, slot: u16) -> Option<NodeId> {
         let SlotMap(ranges) = &self.slots;
         let at = ranges.partition_point(|(last, _)| *last < slot);
-        ranges.get(at).map(|(_, node)| *node)
+        ranges.get(at).and_then(|(_, node)| *node)
     }
 
     /// The node that has every slot, if there is one: no key need be looked at.
     #[must_use]
     pub fn sole(&self) -> Option<NodeId> {
         match self.slots.0.as_slice() {
-            [(_, node)] => Some(*node),
+            [(_, node)] => *node,
             _ => None,
         }
     }
@@ -137,6 +151,134 @@ impl Topology {
         (!same).then_some(changed)
     }
 
+    /// The cluster of these masters; none when that is no change. A master that is known keeps its place. One that
+    /// is new takes the place whose slots it has taken over from a master that is none any more, or a place of its own.
+    #[must_use]
+    pub fn clustered(&self, shards: &[Shard]) -> Option<Self> {
+        let mut changed = Topology {
+            version: self.version + 1,
+            nodes: Vec::new(),
+            replicas: shards.iter().flat_map(|s| s.replicas.clone()).collect(),
+            ..self.clone()
+        };
+        let places = self.places(shards);
+        for (shard, id) in shards.iter().zip(&places) {
+            let known = self.node(*id);
+            let same = known.is_some_and(|node| node.has(&shard.master));
+            changed.nodes.push(match known {
+                Some(node) if same => node.clone(),
+                _ => Node {
+                    id: *id,
+                    master: Some(Arc::new(shard.master.clone())),
+                    since: SystemTime::now(),
+                    // As when one master is given up, and then another one named.
+                    term: known.map_or(0, |node| node.term + u64::from(node.master.is_some())),
+                },
+            });
+        }
+        changed.nodes.sort_by_key(|node| node.id);
+        changed.slots = SlotMap::of(shards, &places);
+        changed.forget_masters();
+        let masters = |topology: &Topology| -> Vec<_> {
+            let nodes = topology.nodes.iter();
+            nodes.map(|node| (node.id, node.master.clone())).collect()
+        };
+        let same = changed.slots == self.slots
+            && masters(&changed) == masters(self)
+            && changed.replicas == self.replicas;
+        (!same).then_some(changed)
+    }
+
+    /// The place of each master.
+    fn places(&self, shards: &[Shard]) -> Vec<NodeId> {
+        let known = |shard: &Shard| self.nodes.iter().find(|node| node.has(&shard.master));
+        let mut places: Vec<Option<NodeId>> = shards
+            .iter()
+            .map(|s| known(s).map(|node| node.id))
+            .collect();
+        let mut next = self
+            .nodes
+            .iter()
+            .map(|node| node.id.0 + 1)
+            .max()
+            .unwrap_or(0);
+        for at in 0..shards.len() {
+            if places[at].is_some() {
+                continue;
+            }
+            let free = |node: &&Node| !places.contains(&Some(node.id));
+            let taken = |node: &&Node| -> usize {
+                let slots = shards[at]
+                    .slots
+                    .iter()
+                    .flat_map(|(first, last)| *first..=*last);
+                slots
+                    .filter(|slot| self.owner(*slot) == Some(node.id))
+                    .count()
+            };
+            let heir = self.nodes.iter().filter(free).max_by_key(taken);
+            let heir = heir.filter(|node| taken(node) > 0 || node.master.is_none());
+            places[at] = Some(heir.map_or(NodeId(next), |node| node.id));
+            next = next.max(places[at].map_or(0, |id| id.0 + 1));
+        }
+        // Somebody has to be there for what is about no key.
+        if !places.contains(&Some(HOME))
+            && let Some(first) = places.iter_mut().min()
+        {
+            *first = Some(HOME);
+        }
+        places.into_iter().flatten().collect()
+    }
+
+    /// The same cluster, in which this slot belongs to a server that may be new; none when that is no change.
+    #[must_use]
+    pub fn with_slot(&self, slot: u16, master: &Endpoint) -> Option<Self> {
+        let (changed, id) = self.with_node(master);
+        if changed.is_none() && self.owner(slot) == Some(id) {
+            return None;
+        }
+        let mut changed = changed.unwrap_or_else(|| self.clone());
+        changed.version = self.version + 1;
+        let mut owners: Vec<_> = (0..=LAST_SLOT).map(|slot| self.owner(slot)).collect();
+        owners[usize::from(slot)] = Some(id);
+        changed.slots = SlotMap::from_owners(&owners);
+        Some(changed)
+    }
+
+    /// The place of a server, in a topology with it if it is new.
+    #[must_use]
+    pub fn with_node(&self, server: &Endpoint) -> (Option<Self>, NodeId) {
+        if let Some(known) = self.nodes.iter().find(|node| node.has(server)) {
+            return (None, known.id);
+        }
+        let ids = self.nodes.iter().map(|node| node.id.0 + 1);
+        let id = NodeId(ids.max().unwrap_or(0));
+        let mut changed = self.clone();
+        changed.version += 1;
+        changed.nodes.push(Node {
+            id,
+            master: Some(Arc::new(server.clone())),
+            since: SystemTime::now(),
+            term: 0,
+        });
+        changed.forget_masters();
+        (Some(changed), id)
+    }
+
+    /// How many slots somebody has.
+    #[must_use]
+    pub fn covered(&self) -> usize {
+        (0..=LAST_SLOT)
+            .filter(|slot| self.owner(*slot).is_some())
+            .count()
+    }
+
+    /// Whether both have the same slots at the same places.
+    #[must_use]
+    pub fn same_slots(&self, other: &Self) -> bool {
+        self.slots == other.slots
+    }
+
     fn changed(&self, id: NodeId, change: impl FnOnce(&mut Node)) -> Self {
         let mut changed = self.clone();
         changed.version += 1;
@@ -168,9 +310,48 @@ impl Topology {
                 .zip(lasts)
                 .map(|(id, _)| Node { id, ..home.clone() })
                 .collect(),
-            slots: SlotMap(lasts.iter().copied().zip(ids()).collect()),
+            slots: SlotMap(lasts.iter().copied().zip(ids().map(Some)).collect()),
             ..Self::unknown()
         }
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    fn has(&self, master: &Endpoint) -> bool {
+        let own = self.master.as_ref();
+        own.is_some_and(|own| own.address == master.address)
+    }
+}
+
+// === impl SlotMap ===
+
+impl SlotMap {
+    fn of(shards: &[Shard], places: &[NodeId]) -> Self {
+        let mut owners = vec![None; usize::from(LAST_SLOT) + 1];
+        for (shard, id) in shards.iter().zip(places) {
+            for (first, last) in &shard.slots {
+                let range = usize::from(*first)..=usize::from((*last).min(LAST_SLOT));
+                owners
+                    .get_mut(range)
+                    .into_iter()
+                    .flatten()
+                    .for_each(|owner| *owner = Some(*id));
+            }
+        }
+        Self::from_owners(&owners)
+    }
+
+    fn from_owners(owners: &[Option<NodeId>]) -> Self {
+        let mut ranges: Vec<(u16, Option<NodeId>)> = Vec::new();
+        for (slot, owner) in (0..).zip(owners) {
+            match ranges.last_mut() {
+                Some((last, before)) if before == owner => *last = slot,
+                _ => ranges.push((slot, *owner)),
+            }
+        }
+        SlotMap(ranges)
     }
 }
 
@@ -229,5 +410,82 @@ mod tests {
         assert_eq!(after.replicas, [server("redis://b")]);
         // The sentinels may name it once more.
         assert!(after.with_others(&replicas, &[]).is_none());
+    }
+
+    fn shard(master: &str, slots: &[(u16, u16)]) -> Shard {
+        Shard {
+            master: server(master),
+            slots: slots.to_vec(),
+            replicas: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn masters_keep_their_places_and_heirs_take_them() {
+        let three = [
+            shard("redis://a", &[(0, 5460)]),
+            shard("redis://b", &[(5461, 10_922)]),
+            shard("redis://c", &[(10_923, LAST_SLOT)]),
+        ];
+        let first = Topology::unknown().clustered(&three).expect("a change");
+        assert_eq!(first.covered(), 16_384);
+        assert!(
+            first
+                .node(HOME)
+                .is_some_and(|node| node.has(&server("redis://a")))
+        );
+        assert!(first.clustered(&three).is_none());
+        // In another order, and b has failed over to d.
+        let failed = [
+            shard("redis://c", &[(10_923, LAST_SLOT)]),
+            shard("redis://d", &[(5461, 10_922)]),
+            shard("redis://a", &[(0, 5460)]),
+        ];
+        let second = first.clustered(&failed).expect("a change");
+        assert!(second.same_slots(&first));
+        let place = second
+            .owner(6000)
+            .and_then(|id| second.node(id))
+            .expect("a node");
+        assert!(place.has(&server("redis://d")) && place.term == 1);
+        assert_eq!(first.owner(6000), Some(place.id));
+        // A new one takes a few slots, and has a place of its own.
+        let grown = [
+            shard("redis://a", &[(100, 5460)]),
+            shard("redis://c", &[(10_923, LAST_SLOT)]),
+            shard("redis://d", &[(5461, 10_922)]),
+            shard("redis://e", &[(0, 99)]),
+        ];
+        let third = second.clustered(&grown).expect("a change");
+        assert_eq!(
+            (third.owner(0), third.owner(100)),
+            (Some(NodeId(3)), Some(HOME))
+        );
+        assert!(!third.same_slots(&second));
+        // The first one is taken off, and somebody has its place.
+        let shrunk = [
+            shard("redis://c", &[(10_923, LAST_SLOT)]),
+            shard("redis://e", &[(0, 99)]),
+        ];
+        let last = third.clustered(&shrunk).expect("a change");
+        assert!(last.node(HOME).is_some());
+        assert_eq!(last.owner(6000), None);
+    }
+
+    #[test]
+    fn a_slot_that_has_moved_takes_its_node_along() {
+        let two = [
+            shard("redis://a", &[(0, 8191)]),
+            shard("redis://b", &[(8192, LAST_SLOT)]),
+        ];
+        let two = Topology::unknown().clustered(&two).expect("a change");
+        assert!(two.with_slot(5, &server("redis://a")).is_none());
+        let moved = two.with_slot(5, &server("redis://b")).expect("a change");
+        assert_eq!(
+            [4, 5, 6].map(|slot| moved.owner(slot)),
+            [0, 1, 0].map(|n| Some(NodeId(n)))
+        );
+        let new = moved.with_slot(5, &server("redis://c")).expect("a change");
+        assert_eq!((new.owner(5), new.nodes().len()), (Some(NodeId(2)), 3));
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! - [`RedisServer`]: a real redis-server on a port of its own
 //! - [`Respite`]: the real binary in front of it; unannounced WARN and ERROR lines fail the test
+//! - [`RedisCluster`]: a Redis Cluster
 //! - [`SentinelSet`]: a master with replicas, and the sentinels that watch over them
 //! - [`Certificates`]: a certificate authority and what it signed
 //! - [`FakeServer`]: a server that answers `INFO` as wrongly as a test wants
@@ -21,6 +22,7 @@
 
 mod certificates;
 mod client;
+mod cluster;
 mod fake_server;
 pub(crate) mod frame;
 mod http;
@@ -38,6 +40,7 @@ mod wait;
 
 pub(crate) use certificates::Certificates;
 pub(crate) use client::{Client, encode};
+pub(crate) use cluster::{RedisCluster, slot_of};
 pub(crate) use fake_server::{FakeServer, Says};
 pub(crate) use http::{HttpClient, Response, fetch, get};
 pub(crate) use port::ReservedPort;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::latency::{Counts, Latency};
+use crate::upstream::{Failure, ReplySink};
 
 fn out(replies: &Replies) -> String {
     String::from_utf8(replies.inner.borrow().out.first().to_vec()).expect("text")

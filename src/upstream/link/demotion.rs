@@ -203,7 +203,7 @@ impl Demotion {
 }
 
 /// The first `count` whole replies.
-fn whole(data: &[u8], count: u32) -> Vec<&[u8]> {
+pub(super) fn whole(data: &[u8], count: u32) -> Vec<&[u8]> {
     let mut scanner = ReplyScanner::default();
     let mut frames = Vec::new();
     let mut rest = data;

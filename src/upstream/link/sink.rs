@@ -24,6 +24,16 @@ pub trait ReplySink {
     /// Whether a loss ends the reader, who then sees nothing of what it asked later: that is not to
     /// be executed either.
     fn ends_with_loss(&self) -> bool;
+    /// Tells readers apart, whatever stands in for them.
+    fn identity(&self) -> *const () {
+        std::ptr::from_ref(self).cast()
+    }
+    /// Whether it waits for a request that was sent on once.
+    fn is_resent(&self) -> bool {
+        false
+    }
+    /// Hears that a request is sent elsewhere, and when that has come to its end.
+    fn redirecting(&self, _begins: bool) {}
 }
 
 /// A reply that took long.

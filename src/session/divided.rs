@@ -1,0 +1,56 @@
+//! What is not served yet where keys are divided among several nodes: it is refused, because one node's answer
+//! would be taken for that of all.
+
+use super::client::Session;
+use super::dispatch::{Flow, SHARED_BYTES};
+use super::request::Request;
+use crate::command::{Channel, Effects, Handling, Local, Pin, has_block_option};
+
+/// What a client is told.
+const UNSERVED: &str =
+    "ERR Respite does not serve this command behind a cluster yet, see docs/cluster.md";
+
+impl Session {
+    /// Whether a command is one of those.
+    #[inline]
+    pub(super) fn is_unserved(&self, request: Request<'_>) -> bool {
+        self.worker.directions.is_divided() && self.is_unserved_by_nodes(request)
+    }
+
+    /// Tells the client so.
+    pub(super) fn refuse_unserved(&mut self) -> Flow {
+        self.refuse_with(UNSERVED)
+    }
+
+    #[cold]
+    fn is_unserved_by_nodes(&self, request: Request<'_>) -> bool {
+        if request.raw.len() > SHARED_BYTES {
+            return true;
+        }
+        match request.handling() {
+            Handling::Forward => {
+                let Some(row) = request.leaf() else {
+                    return true;
+                };
+                row.effects.contains(Effects::EVERY_MASTER) || &*row.name == "scan"
+            }
+            Handling::Local(Local::Client) => {
+                let sub = request.args.get(1).unwrap_or_default();
+                sub.eq_ignore_ascii_case(b"TRACKING")
+            }
+            Handling::Local(_) => false,
+            Handling::Pin(Pin::Script) => false,
+            Handling::Pin(Pin::Subscribe(channel) | Pin::Unsubscribe(channel)) => {
+                channel == Channel::Shard
+            }
+            Handling::Pin(Pin::BlockIfOption) => has_block_option(request.args),
+            Handling::Pin(_) => true,
+            Handling::Family(index) => {
+                let families = &self.worker.shared.families;
+                families
+                    .get(index)
+                    .is_some_and(|family| family.uses_backing())
+            }
+        }
+    }
+}

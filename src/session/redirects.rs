@@ -1,0 +1,191 @@
+//! Requests that a node of a cluster did not take: it does not have their slot, or cannot serve it now. They are sent
+//! on, those of one client one after the other, so that they take effect in its order.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::config::Address;
+use crate::resp::Proto;
+use crate::upstream::{Failure, Redirect, Redirected, ReplySink, SlowReply, Ticket};
+
+/// The wait before a request is sent again that could not be served.
+const AGAIN: Duration = Duration::from_millis(50);
+/// The requests of a worker's clients that are sent on.
+#[derive(Default)]
+pub(super) struct Redirects {
+    clients: RefCell<HashMap<*const (), Queue>>,
+    pub(super) changed: Notify,
+}
+
+/// Those of one client.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// The one before them is not answered yet.
+    busy: bool,
+}
+
+pub(super) struct Waiting {
+    pub(super) request: Redirected,
+    pub(super) proto: Proto,
+    due: Instant,
+}
+
+/// Whither a reply sends its request.
+pub(super) enum Whither {
+    Moved(u16, Address),
+    Ask(Address),
+    Again,
+}
+
+/// Passes the reply of a request on that was sent on, and lets the next one go.
+struct Resent {
+    sink: Rc<dyn ReplySink>,
+    ticket: Ticket,
+    redirects: Weak<Redirects>,
+}
+
+impl Redirects {
+    /// What a link of this protocol version does with requests that are not for its node.
+    pub(super) fn of(self: &Rc<Self>, proto: Proto) -> Rc<Redirect> {
+        let redirects = Rc::downgrade(self);
+        Rc::new(move |request| {
+            if let Some(redirects) = redirects.upgrade() {
+                redirects.take(request, proto);
+            }
+        })
+    }
+
+    fn take(&self, request: Redirected, proto: Proto) {
+        let resent = request.sink.is_resent();
+        let wait = match Whither::read(&request.reply) {
+            Some(Whither::Moved(..) | Whither::Ask(_)) if !resent => Duration::ZERO,
+            _ => AGAIN,
+        };
+        let mut clients = self.clients.borrow_mut();
+        let queue = clients.entry(request.sink.identity()).or_default();
+        let waiting = Waiting {
+            due: Instant::now() + wait,
+            request,
+            proto,
+        };
+        if resent {
+            queue.busy = false;
+            queue.waiting.push_front(waiting);
+        } else {
+            queue.waiting.push_back(waiting);
+        }
+        drop(clients);
+        self.changed.notify_one();
+    }
+
+    /// Who waits for the reply of a request that is sent on.
+    pub(super) fn waiting_for(self: &Rc<Self>, request: &Redirected) -> Rc<dyn ReplySink> {
+        Rc::new(Resent {
+            sink: Rc::clone(&request.sink),
+            ticket: request.ticket,
+            redirects: Rc::downgrade(self),
+        })
+    }
+
+    /// What is to be sent now, and when there will be more.
+    pub(super) fn due(&self) -> (Vec<Waiting>, Option<Instant>) {
+        let now = Instant::now();
+        let mut next: Option<Instant> = None;
+        let mut due = Vec::new();
+        self.clients.borrow_mut().retain(|_, queue| {
+            if let Some(first) = queue.waiting.front().filter(|_| !queue.busy) {
+                if first.due <= now {
+                    queue.busy = true;
+                    due.extend(queue.waiting.pop_front());
+                } else {
+                    next = Some(next.map_or(first.due, |next| next.min(first.due)));
+                }
+            }
+            queue.busy || !queue.waiting.is_empty()
+        });
+        (due, next)
+    }
+
+    fn answered(&self, client: *const ()) {
+        if let Some(queue) = self.clients.borrow_mut().get_mut(&client) {
+            queue.busy = false;
+        }
+        self.changed.notify_one();
+    }
+}
+
+impl Whither {
+    /// Reads `-MOVED 3999 10.0.0.1:6381`, `-ASK …` and the rest.
+    pub(super) fn read(reply: &[u8]) -> Option<Self> {
+        let line = std::str::from_utf8(reply).ok()?.trim_end();
+        let mut words = line.split(' ');
+        let kind = words.next()?;
+        if !matches!(kind, "-MOVED" | "-ASK") {
+            return Some(Self::Again);
+        }
+        let slot = words.next()?.parse().ok()?;
+        let (host, port) = words.next()?.rsplit_once(':')?;
+        if host.is_empty() || host == "?" {
+            return Some(Self::Again);
+        }
+        let address = Address::Tcp {
+            host: host.to_owned(),
+            port: port.parse().ok()?,
+        };
+        Some(match kind {
+            "-MOVED" => Self::Moved(slot, address),
+            _ => Self::Ask(address),
+        })
+    }
+}
+
+// === impl Resent ===
+
+impl Resent {
+    fn done(&self) {
+        self.sink.redirecting(false);
+        if let Some(redirects) = self.redirects.upgrade() {
+            redirects.answered(self.sink.identity());
+        }
+    }
+}
+
+impl ReplySink for Resent {
+    fn deliver(&self, _ticket: Ticket, bytes: &[u8], replies: u32) {
+        self.sink.deliver(self.ticket, bytes, replies);
+        if replies > 0 {
+            self.done();
+        }
+    }
+
+    fn slow(&self, _ticket: Ticket, reply: SlowReply<'_>) {
+        self.sink.slow(self.ticket, reply);
+    }
+
+    fn abort(&self) {
+        self.sink.abort();
+        self.done();
+    }
+
+    fn lost(&self, _ticket: Ticket, failure: &Failure, replies: u32) {
+        self.sink.lost(self.ticket, failure, replies);
+        self.done();
+    }
+
+    fn ends_with_loss(&self) -> bool {
+        self.sink.ends_with_loss()
+    }
+
+    fn identity(&self) -> *const () {
+        self.sink.identity()
+    }
+
+    fn is_resent(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,228 @@
+//! What a node of a cluster says of the whole.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::config::{Address, ClusterSeeds};
+use crate::resp::Value;
+use crate::upstream::connect::decode;
+use crate::upstream::topology::{LAST_SLOT, Shard};
+use crate::upstream::{Dialer, UpstreamError};
+
+/// How long a node may take to answer.
+const LIMIT: Duration = Duration::from_secs(1);
+/// The map of a thousand nodes is far shorter.
+const REPLY_BYTES: usize = 4 * 1024 * 1024;
+/// Masters that are taken over.
+const MOST_SHARDS: usize = 1000;
+
+/// Asks a node for all masters and their slots.
+///
+/// # Errors
+/// When it cannot be asked, is in no cluster, or says nothing of use.
+pub(super) async fn shards(
+    dialer: &Dialer,
+    cluster: &ClusterSeeds,
+    address: &Address,
+) -> Result<Vec<Shard>, UpstreamError> {
+    timeout(LIMIT, ask(dialer, cluster, address))
+        .await
+        .unwrap_or(Err(UpstreamError::ReplyTimeout))
+}
+
+async fn ask(
+    dialer: &Dialer,
+    cluster: &ClusterSeeds,
+    address: &Address,
+) -> Result<Vec<Shard>, UpstreamError> {
+    let endpoint = cluster.node(address.clone());
+    let mut conn = dialer.dial(&endpoint, "respite-cluster").await?;
+    let reply = conn.ask(&[b"CLUSTER", b"SHARDS"], REPLY_BYTES, 0).await?;
+    if let (Value::Array(shards), _) = decode(&reply)? {
+        let read = |shard: &Value<'_>| read_shard(shard, cluster, address);
+        return Ok(shards.iter().take(MOST_SHARDS).filter_map(read).collect());
+    }
+    // Before version 7.0.
+    let reply = conn.ask(&[b"CLUSTER", b"SLOTS"], REPLY_BYTES, 0).await?;
+    match decode(&reply)?.0 {
+        Value::Array(ranges) => Ok(read_slots(&ranges, cluster, address)),
+        Value::Error(text) => Err(UpstreamError::Refused {
+            address: address.to_string(),
+            reply: String::from_utf8_lossy(text).into_owned(),
+        }),
+        _ => Err(UpstreamError::Protocol("no map of slots".to_owned())),
+    }
+}
+
+/// An element of the reply to `CLUSTER SHARDS`; none without a master.
+fn read_shard(shard: &Value<'_>, cluster: &ClusterSeeds, asked: &Address) -> Option<Shard> {
+    let slots = field(shard, b"slots")?.as_array()?;
+    let slots = slots.as_chunks::<2>().0.iter();
+    let slots = slots.filter_map(|[first, last]| Some((slot(first)?, slot(last)?)));
+    let mut found = Shard {
+        master: cluster.node(asked.clone()),
+        slots: slots.collect(),
+        replicas: Vec::new(),
+    };
+    let mut masters = Vec::new();
+    for node in field(shard, b"nodes")?.as_array()? {
+        let port = match cluster.tls {
+            true => field(node, b"tls-port").or_else(|| field(node, b"port")),
+            false => field(node, b"port"),
+        };
+        let host = field(node, b"endpoint").filter(|host| is_host(host));
+        let host = host.or_else(|| field(node, b"ip"));
+        let Some(address) = address_of(host, port, asked) else {
+            continue;
+        };
+        let word = |name| field(node, name).and_then(Value::as_str);
+        let node = cluster.node(address);
+        match word(b"role") {
+            Some("master") => masters.push((word(b"health") == Some("fail"), node)),
+            _ => found.replicas.push(node),
+        }
+    }
+    // One that has failed and one that took its place may both be called master for a while.
+    found.master = masters.into_iter().min_by_key(|(fails, _)| *fails)?.1;
+    Some(found)
+}
+
+/// The reply to `CLUSTER SLOTS`.
+fn read_slots(ranges: &[Value<'_>], cluster: &ClusterSeeds, asked: &Address) -> Vec<Shard> {
+    let mut shards: Vec<Shard> = Vec::new();
+    for range in ranges.iter().filter_map(Value::as_array) {
+        let [first, last, nodes @ ..] = range else {
+            continue;
+        };
+        let (Some(first), Some(last)) = (slot(first), slot(last)) else {
+            continue;
+        };
+        let mut nodes = nodes.iter().filter_map(|node| {
+            let [host, port, ..] = node.as_array()? else {
+                return None;
+            };
+            address_of(Some(host), Some(port), asked).map(|at| cluster.node(at))
+        });
+        let Some(master) = nodes.next() else { continue };
+        match shards.iter().position(|shard| shard.master == master) {
+            Some(at) => shards[at].slots.push((first, last)),
+            None if shards.len() < MOST_SHARDS => shards.push(Shard {
+                master,
+                slots: vec![(first, last)],
+                replicas: nodes.collect(),
+            }),
+            None => {}
+        }
+    }
+    shards
+}
+
+/// The value of a field in a flat array of pairs.
+fn field<'a, 'b>(pairs: &'a Value<'b>, name: &[u8]) -> Option<&'a Value<'b>> {
+    let (pairs, _) = pairs.as_array()?.as_chunks::<2>();
+    let mut found = pairs.iter().filter(|[key, _]| key.as_bytes() == Some(name));
+    found.next().map(|[_, value]| value)
+}
+
+fn slot(value: &Value<'_>) -> Option<u16> {
+    let slot = u16::try_from(value.as_int()?).ok()?;
+    (slot <= LAST_SLOT).then_some(slot)
+}
+
+/// Whether it says where: a node that does not know its own name says `?`, or nothing.
+fn is_host(value: &Value<'_>) -> bool {
+    value
+        .as_str()
+        .is_some_and(|host| !host.is_empty() && host != "?")
+}
+
+/// An address; without a host that of the node that was asked.
+fn address_of(
+    host: Option<&Value<'_>>,
+    port: Option<&Value<'_>>,
+    asked: &Address,
+) -> Option<Address> {
+    let port = u16::try_from(port?.as_int()?)
+        .ok()
+        .filter(|port| *port != 0)?;
+    let host = host.filter(|host| is_host(host)).and_then(Value::as_str);
+    let host = match (host, asked) {
+        (Some(host), _) => host.to_owned(),
+        (None, Address::Tcp { host, .. }) => host.clone(),
+        (None, Address::Unix(_)) => return None,
+    };
+    Some(Address::Tcp { host, port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::parse_reply;
+
+    fn cluster() -> ClusterSeeds {
+        "cluster://seed:1?preview=1".parse().expect("a URL")
+    }
+
+    type Named = (String, Vec<(u16, u16)>, usize);
+
+    fn names(shards: &[Shard]) -> Vec<Named> {
+        let name = |shard: &Shard| shard.master.address.to_string();
+        shards
+            .iter()
+            .map(|s| (name(s), s.slots.clone(), s.replicas.len()))
+            .collect()
+    }
+
+    #[test]
+    fn shards_are_read_with_whoever_has_failed() {
+        let node = |host: &str, port: u16, role: &str, health: &str| {
+            format!(
+                "*10\r\n$4\r\nport\r\n:{port}\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n$8\r\nendpoint\r\n${}\r\n{host}\r\n\
+                 $4\r\nrole\r\n${}\r\n{role}\r\n$6\r\nhealth\r\n${}\r\n{health}\r\n",
+                host.len(),
+                role.len(),
+                health.len()
+            )
+        };
+        let nodes = [
+            node("10.0.0.1", 7, "master", "fail"),
+            node("10.0.0.2", 8, "master", "online"),
+            node("?", 9, "replica", "online"),
+        ];
+        let text = format!(
+            "*4\r\n$5\r\nslots\r\n*4\r\n:0\r\n:5\r\n:7\r\n:16383\r\n$5\r\nnodes\r\n*3\r\n{}",
+            nodes.concat()
+        );
+        let (value, _) = parse_reply(text.as_bytes())
+            .expect("a reply")
+            .expect("whole");
+        let cluster = cluster();
+        let shard = read_shard(&value, &cluster, &cluster.seeds[0]).expect("a shard");
+        let expected = ("10.0.0.2:8".to_owned(), vec![(0, 5), (7, 16_383)], 1);
+        assert_eq!(names(&[shard]), [expected]);
+        let none = b"*4\r\n$5\r\nslots\r\n*0\r\n$5\r\nnodes\r\n*0\r\n";
+        let (value, _) = parse_reply(none).expect("a reply").expect("whole");
+        assert!(read_shard(&value, &cluster, &cluster.seeds[0]).is_none());
+    }
+
+    #[test]
+    fn ranges_of_one_master_are_put_together() {
+        let text = "*3\r\n*4\r\n:0\r\n:5\r\n*2\r\n$0\r\n\r\n:7\r\n*2\r\n$1\r\nr\r\n:8\r\n\
+                    *3\r\n:6\r\n:6\r\n*2\r\n$1\r\nb\r\n:7\r\n*3\r\n:7\r\n:16384\r\n*2\r\n$1\r\nb\r\n:7\r\n";
+        let (value, _) = parse_reply(text.as_bytes())
+            .expect("a reply")
+            .expect("whole");
+        let cluster = cluster();
+        let shards = read_slots(
+            value.as_array().expect("ranges"),
+            &cluster,
+            &cluster.seeds[0],
+        );
+        let expected = [
+            ("seed:7".to_owned(), vec![(0, 5)], 1),
+            ("b:7".to_owned(), vec![(6, 6)], 0),
+        ];
+        assert_eq!(names(&shards), expected);
+    }
+}

@@ -1,0 +1,157 @@
+//! Follows a Redis Cluster: which masters there are, and which of them has which slots.
+//!
+//! A node is asked at the start, every minute, and when somebody has reason to doubt the map (a node said
+//! `MOVED`, a connection was lost): one question at a time. What it says is put in force
+//! ([`Backing::adopt`]). While no node answers, everything stays as it was.
+
+mod ask;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::backing::Backing;
+use super::direct::Dialer;
+use super::error::UpstreamError;
+use super::topology::{Shard, Topology};
+use crate::backoff::Backoff;
+use crate::config::{Address, ClusterSeeds};
+
+/// How often a node is asked when nothing happens.
+const ASK_EVERY: Duration = Duration::from_secs(60);
+/// Two questions are at least so far apart.
+const APART: Duration = Duration::from_millis(100);
+/// Nodes that are asked before it is given up for now.
+const MOST_ASKED: usize = 16;
+
+/// Why there is nothing to follow.
+#[derive(Debug, thiserror::Error)]
+#[error("{address} is no node of a cluster: {reply}")]
+pub struct NoCluster {
+    address: String,
+    reply: String,
+}
+
+/// Who follows the cluster.
+pub struct Follower {
+    cluster: ClusterSeeds,
+    dialer: Dialer,
+    backing: Arc<Backing>,
+    /// The last failure that was logged, so that each is logged once.
+    told: Option<String>,
+}
+
+impl Follower {
+    /// Follows for `backing`, which must have been made by [`Backing::clustered`].
+    #[must_use]
+    pub fn new(cluster: ClusterSeeds, dialer: Dialer, backing: Arc<Backing>) -> Self {
+        Follower {
+            cluster,
+            dialer,
+            backing,
+            told: None,
+        }
+    }
+
+    /// Looks for the cluster once, before anything is served.
+    ///
+    /// # Errors
+    /// When a server answers that it is in no cluster. That none answers is no error: they may come.
+    pub async fn first_look(&mut self) -> Result<(), NoCluster> {
+        match self.look().await {
+            Err(UpstreamError::Refused { address, reply }) if reply.contains("cluster support") => {
+                Err(NoCluster { address, reply })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Follows for ever.
+    pub async fn follow(mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let wait = match self.backing.topology().covered() {
+                0 => backoff.next(),
+                _ => {
+                    backoff.reset();
+                    ASK_EVERY
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.backing.doubted() => {}
+            }
+            let _ = self.look().await; // told of already
+            tokio::time::sleep(APART).await;
+        }
+    }
+
+    /// Asks nodes until one answers, and puts in force what it says.
+    async fn look(&mut self) -> Result<(), UpstreamError> {
+        let mut failed = UpstreamError::NoMaster;
+        for address in self.known() {
+            match ask::shards(&self.dialer, &self.cluster, &address).await {
+                Ok(shards) if shards.iter().any(|shard| !shard.slots.is_empty()) => {
+                    self.told = None;
+                    self.adopt(&shards);
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(error) => failed = error,
+            }
+        }
+        let text = failed.to_string();
+        if self.told.as_ref() != Some(&text) {
+            warn!("no node tells who has which slots, everything stays as it was: {text}");
+            self.told = Some(text);
+        }
+        Err(failed)
+    }
+
+    /// Who is asked: masters first, then what the configuration names, then replicas.
+    fn known(&self) -> Vec<Address> {
+        let topology = self.backing.topology();
+        let masters = topology
+            .nodes()
+            .iter()
+            .filter_map(|node| node.master.as_ref());
+        let masters = masters.map(|master| &master.address);
+        let replicas = topology.replicas.iter().map(|replica| &replica.address);
+        let all = masters.chain(&self.cluster.seeds).chain(replicas);
+        let mut known: Vec<Address> = Vec::new();
+        for address in all {
+            if !known.contains(address) && known.len() < MOST_ASKED {
+                known.push(address.clone());
+            }
+        }
+        known
+    }
+
+    fn adopt(&self, shards: &[Shard]) {
+        let before = self.backing.topology();
+        if let Some(after) = before.clustered(shards) {
+            tell(&before, &after);
+            self.backing.adopt(after);
+        }
+    }
+}
+
+/// Logs what has changed about the masters.
+fn tell(before: &Topology, after: &Topology) {
+    let masters = |topology: &Topology| -> Vec<String> {
+        let masters = topology
+            .nodes()
+            .iter()
+            .filter_map(|node| node.master.as_ref());
+        masters.map(|master| master.address.to_string()).collect()
+    };
+    let (was, is) = (masters(before), masters(after));
+    if was != is {
+        let covered = after.covered();
+        info!(
+            "the masters of the cluster are {}, with {covered} slots",
+            is.join(", ")
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! Replies by which a node of a cluster says that a request is not for it, or not now. Clients do not see
+//! them: the request was not executed, and whoever has the link sends it on.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::demotion::whole;
+use super::loss::unanswered;
+use super::sequence::Sequence;
+use super::{Inner, Pending, ReplySink, Ticket, What};
+
+/// How such replies begin.
+const REDIRECTS: [&[u8]; 6] = [
+    b"-MOVED ",
+    b"-ASK ",
+    b"-TRYAGAIN ",
+    b"-CLUSTERDOWN ",
+    b"-LOADING ",
+    b"-MASTERDOWN ",
+];
+
+/// A request that has to be sent elsewhere, or again.
+pub struct Redirected {
+    /// The request.
+    pub request: Vec<u8>,
+    /// What the node said.
+    pub reply: Vec<u8>,
+    /// When it was asked first.
+    pub at: Instant,
+    /// Who waits for its one reply.
+    pub sink: Rc<dyn ReplySink>,
+    /// For what.
+    pub ticket: Ticket,
+}
+
+/// Takes requests that have to be sent elsewhere. Called while the link works on its queue: must not call back
+/// into the link.
+pub type Redirect = dyn Fn(Redirected);
+
+/// Whether a reply is one of those.
+pub fn is_redirect(frame: &[u8]) -> bool {
+    REDIRECTS.iter().any(|begin| frame.starts_with(begin))
+}
+
+/// Whether there may be one among the replies in `data`.
+pub(super) fn may_redirect(data: &[u8]) -> bool {
+    data.first() == Some(&b'-') || memchr::memmem::find(data, b"\r\n-").is_some()
+}
+
+impl Inner {
+    /// Looks at the replies of the front, the first `count` of which are in `data`. False when none is a
+    /// redirect; else they are taken, up to this many bytes.
+    #[cold]
+    pub(super) fn send_on(&mut self, data: &[u8], count: u32) -> Option<usize> {
+        let frames = whole(data, count);
+        if !frames.iter().any(|frame| is_redirect(frame)) {
+            return None;
+        }
+        let redirect = self.redirect.clone()?;
+        let front = self.pending.front_mut()?;
+        let What::Requests { start, end, .. } = front.what else {
+            return None;
+        };
+        let bytes = self.out.bytes(start, (end - start) as usize);
+        let requests: Vec<_> = unanswered(bytes, bytes.len(), front.delivered)
+            .take(frames.len())
+            .map(|(request, _)| request.to_vec())
+            .collect();
+        let taken = frames.iter().map(|frame| frame.len()).sum();
+        let (answered, redirected) = split(front, &frames, requests);
+        for redirected in redirected {
+            if !redirected.sink.is_resent() {
+                redirected.sink.redirecting(true);
+            }
+            redirect(redirected);
+        }
+        for (sink, ticket, bytes, replies) in answered {
+            sink.deliver(ticket, &bytes, replies);
+        }
+        if front.replies == 0 {
+            self.pop_answered();
+        }
+        Some(taken)
+    }
+}
+
+/// Replies that stay what they are.
+type Answered = (Rc<dyn ReplySink>, Ticket, Vec<u8>, u32);
+
+/// Divides what has come for a batch; what is to come goes on behind it.
+fn split(
+    front: &mut Pending,
+    frames: &[&[u8]],
+    requests: Vec<Vec<u8>>,
+) -> (Vec<Answered>, Vec<Redirected>) {
+    let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+    let at = front.at;
+    let mut answered: Vec<Answered> = Vec::new();
+    let mut redirected = Vec::new();
+    if front.replies == 1 {
+        let requests = requests.into_iter().zip(frames);
+        redirected.extend(requests.map(|(request, frame)| Redirected {
+            request,
+            reply: frame.to_vec(),
+            at,
+            sink: Rc::clone(&front.sink),
+            ticket: front.ticket,
+        }));
+    } else {
+        let sequence = Rc::new(Sequence::new(Rc::clone(&front.sink), front.ticket));
+        let mut last_stays = false;
+        for (request, frame) in requests.into_iter().zip(frames) {
+            let sink = || Rc::clone(&sequence) as Rc<dyn ReplySink>;
+            if is_redirect(frame) {
+                last_stays = false;
+                redirected.push(Redirected {
+                    request,
+                    reply: frame.to_vec(),
+                    at,
+                    sink: sink(),
+                    ticket: sequence.expect(1),
+                });
+                continue;
+            }
+            match answered.last_mut().filter(|_| last_stays) {
+                Some((_, ticket, bytes, replies)) => {
+                    sequence.widen(*ticket);
+                    bytes.extend_from_slice(frame);
+                    *replies += 1;
+                }
+                None => answered.push((sink(), sequence.expect(1), frame.to_vec(), 1)),
+            }
+            last_stays = true;
+        }
+        if front.replies > count {
+            front.ticket = sequence.expect(front.replies - count);
+            front.sink = sequence;
+        }
+    }
+    front.replies -= count;
+    front.delivered += count;
+    front.scanned = front.scanned.saturating_sub(count);
+    (answered, redirected)
+}
