@@ -1,7 +1,7 @@
 //! Keys of Respite's own that somebody else has filled: whoever asks gets an error, nobody else notices.
 
 use super::{MIB, highest, resident};
-use crate::support::{Client, RedisServer, Reply, Respite};
+use crate::support::{Client, DEADLINE, RedisServer, Reply, Respite, wait_until};
 
 /// More than that nothing of what is here may cost.
 const MOST: usize = 128 * MIB;
@@ -229,8 +229,13 @@ fn a_hint_that_is_too_large() {
     let respite = patient(&redis, "");
     let mut client = respite.connect();
     call(&mut client, "BUS.REGISTER b m");
-    let channels = redis.call(&["PUBSUB", "CHANNELS", "respite:b:*"]);
-    let channel = channels.strings()[0].to_owned();
+    let mut channel = String::new();
+    wait_until("it listens", DEADLINE, || {
+        let channels = redis.call(&["PUBSUB", "CHANNELS", "respite:b:*"]);
+        let first = channels.strings().first().map(|name| (*name).to_owned());
+        channel = first.unwrap_or_default();
+        !channel.is_empty()
+    });
     let mut worker = respite.connect();
     worker.send(&["BUS.FETCH", "b", "w", "m", "TIMEOUT", "0"]);
     let before = resident(&respite);
