@@ -129,12 +129,9 @@ impl Output {
     /// Lets `write` append to the end.
     #[inline]
     pub(super) fn write<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        if self.tail.len() > GROWN_BYTES && self.tail.capacity() < PIECE_BYTES {
-            self.enlarge();
-        }
         let result = write(&mut self.tail);
-        if self.tail.len() >= PIECE_BYTES {
-            self.complete();
+        if self.tail.len() >= GROWN_BYTES {
+            self.grown();
         }
         result
     }
@@ -149,12 +146,17 @@ impl Output {
         self.write(|tail| tail.extend_from_slice(bytes));
     }
 
-    /// Goes on in a buffer that need not grow any more.
+    /// Ends a piece, or goes on in a buffer that need not grow any more.
     #[cold]
-    fn enlarge(&mut self) {
-        let mut large = take(PIECE_BYTES);
-        large.extend_from_slice(&self.tail);
-        self.tail = large;
+    #[inline(never)]
+    fn grown(&mut self) {
+        if self.tail.len() >= PIECE_BYTES {
+            self.complete();
+        } else if self.tail.capacity() < PIECE_BYTES {
+            let mut large = take(PIECE_BYTES);
+            large.extend_from_slice(&self.tail);
+            self.tail = large;
+        }
     }
 
     /// Begins a piece of a size that is not changed any more: what grows leaves holes behind that
