@@ -11,8 +11,9 @@
 //!   which of them carries a client's next commands.
 //! - `pinning` moves a session to a connection of its own and back; `pinned` is that connection.
 //!   `queueing` is what happens between `MULTI` and `EXEC`, `queue` what is known of it, `broken` what comes after a refusal.
-//! - `read` answers reads from the cache; `cached` says what a command means to it, `coherence` what is known of one
-//!   client for it, `fencing` holds replies back. `fill_links` are the links that fetch for it, `fills` passes on what they bring.
+//! - `read` answers reads of one key from the cache, `many` those of many, of which `gathers` wait for parts; `cached` says what
+//!   a command means to it, `coherence` what is known of one client for it, `fencing` holds replies back. `fill_links` are
+//!   the links that fetch for it, `fills` passes on what they bring.
 //! - `family` calls Respite's own commands, which may answer later; `families` is what is under way.
 //! - `monitor` shows what clients send to those who ask for it: `monitors` are they, `monitoring` is a place among them.
 //! - `pause` is `CLIENT PAUSE`, `paused` what it holds.
