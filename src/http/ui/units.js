@@ -35,7 +35,7 @@ export function bytes(value) {
   for (const [unit, size] of [["TiB", 2 ** 40], ["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]]) {
     if (value >= size) return `${digits(value / size)} ${unit}`;
   }
-  return `${value} B`;
+  return `${Math.round(value)} B`;
 }
 
 /** Microseconds, in the unit that suits. */
