@@ -94,9 +94,7 @@ impl Session {
                 self.coherence.count_hit();
                 Some(Step::Done { len })
             }
-            Gathered::Parts
-                if fill.can_fetch() && worker.gathers.are_worth_it(likeness(keys, cache)) =>
-            {
+            Gathered::Parts if fill.can_fetch() => {
                 self.flush_run(batch.input, &mut batch.run);
                 if !self.replies.is_ending() {
                     self.fetch_parts(&query, request.args, cache, (&fill, &own));
@@ -212,13 +210,6 @@ impl Worker {
     }
 }
 
-/// What is the same for reads of the same keys, and mostly another for others.
-fn likeness(keys: Args<'_>, cache: &Cache) -> u64 {
-    let hash = |key: Option<&[u8]>| cache.hash(key.unwrap_or_default());
-    let (first, last) = (hash(keys.get(0)), hash(keys.iter().next_back()));
-    first.wrapping_add(last.rotate_left(17)) ^ ((keys.len() as u64) << 56)
-}
-
 /// The fetch of one key of such a read.
 fn fetch(many: Many, key: &[u8], token: u64) -> Fetch {
     let read = (many == Many::Existing).then(|| {
@@ -274,11 +265,6 @@ impl Worker {
         drop(collected);
         #[cfg(feature = "mutants")]
         let gathered = self.finish_unchecked(gather, gathered, &mut out);
-        let alike = likeness(query.keys, &self.shared.cache);
-        // What can never be kept says nothing of the others.
-        if !matches!(gathered, Gathered::Bypass(_)) {
-            self.gathers.note(alike, gathered == Gathered::Whole);
-        }
         if gathered != Gathered::Whole {
             return self.ask_anew(replies, waiter, gather.db, &request, query.keys);
         }

@@ -172,12 +172,6 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
             scenario.lag = lag(5, 0);
             (scenario, &[P7])
         }
-        // one worker's link is late with its pushes, the other one has fetched what is newer
-        "mget_mixes_links" => {
-            let mut scenario = scenario(name, together());
-            scenario.lag = lag(20, 0);
-            (scenario, &[P7])
-        }
         // nobody is told of a swap
         "swaps_not_counted" => {
             let mut scenario = scenario(name, through(&[Op::Set]));
@@ -269,7 +263,6 @@ mutants!(
     variant_outlives_push,
     overtaken_is_served,
     mget_unchecked,
-    mget_mixes_links,
     swaps_not_counted,
     silent_is_unfenced,
     unnamed_read_is_unfenced,

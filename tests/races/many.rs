@@ -149,28 +149,3 @@ fn others_share_the_fetches_of_an_mget_and_it_theirs() {
     third.read_reply().assert_str("2");
     assert_eq!(stage.client.read_reply().strings(), ["1", "2"]);
 }
-
-/// Where something has always changed meanwhile, the fetches are left out for a while.
-#[test]
-fn what_was_fetched_in_vain_is_fetched_less_often() {
-    let mut stage = Stage::start();
-    let reply = "*2\r\n$1\r\n1\r\n$1\r\n2\r\n";
-    for _ in 0..2 {
-        stage.client.send(&BOTH);
-        let [a, b] = ["a", "b"].map(|key| stage.fill.fetch(key));
-        a.bring("1");
-        stage.fill.push_invalidate("a");
-        b.bring("2");
-        stage.link.expect(&BOTH).raw(reply);
-        assert_eq!(stage.client.read_reply().strings(), ["1", "2"]);
-        stage.client.send(&BOTH);
-        stage.link.expect(&BOTH).raw(reply);
-        assert_eq!(stage.client.read_reply().strings(), ["1", "2"]);
-    }
-    let mut other = stage.respite.connect();
-    other.send(&["MGET", "c", "d"]);
-    let [c, d] = ["c", "d"].map(|key| stage.fill.fetch(key));
-    c.bring("3");
-    d.bring("4");
-    assert_eq!(other.read_reply().strings(), ["3", "4"]);
-}
