@@ -1,4 +1,4 @@
-//! `CONFIG SET` of what keeps the embedded Redis private.
+//! `CONFIG SET` of what keeps the embedded Redis private, and of what would have it turn Respite's own connections away.
 //!
 //! What else could open it, the server itself denies its clients. It has no rules for single parameters, and
 //! `CONFIG` cannot be called from scripts, so whoever looks at each command sees them all.
@@ -8,19 +8,25 @@ use crate::command::{Flags, Row};
 use crate::resp::Args;
 
 /// The parameters, beside those of TLS.
-const PROTECTED: [&str; 14] = [
+const PROTECTED: [&str; 20] = [
     "aclfile",
     "appenddirname",
     "appendfilename",
     "bind",
     "bind-source-addr",
+    "client-output-buffer-limit",
+    "client-query-buffer-limit",
     "dbfilename",
     "dir",
     "masterauth",
     "masteruser",
+    "maxclients",
+    "maxmemory-clients",
     "port",
+    "proto-max-bulk-len",
     "protected-mode",
     "requirepass",
+    "timeout",
     "unixsocket",
     "unixsocketperm",
 ];
@@ -63,6 +69,8 @@ mod tests {
             "Config Set maxmemory 1 Bind 0.0.0.0",
             "CONFIG SET tls-port 1",
             "CONFIG SET requirepass",
+            "CONFIG SET maxclients 1",
+            "CONFIG SET client-output-buffer-limit x",
         ] {
             let text = asked(line).unwrap_or_else(|| panic!("{line}"));
             assert!(text.ends_with("can't set protected config"), "{text}");

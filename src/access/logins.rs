@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -265,9 +265,10 @@ fn make_room<K: Hash + Eq + Clone, V>(
     }
 }
 
-/// What counts as one address: of IPv6 the network, as one host has as many addresses as it likes.
+/// What counts as one address: of IPv6 the network, as one host has as many addresses as it likes, and all of loopback.
 fn origin(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
+        IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V4(ip) => ip.into(),
         IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) >> 64 << 64).into(),
     }
@@ -278,6 +279,12 @@ mod tests {
     use super::*;
 
     const ANN: fn() -> Whom = || Whom::User("ann".into());
+
+    #[test]
+    fn loopback_is_one_address() {
+        assert_eq!(ip("127.3.2.1").map(origin), ip("127.0.0.1"));
+        assert_ne!(ip("128.3.2.1").map(origin), ip("128.0.0.1"));
+    }
 
     fn ip(text: &str) -> Option<IpAddr> {
         Some(text.parse().expect("an address"))

@@ -16,8 +16,8 @@ use crate::exporter::Exporter;
 use crate::fleet::{Fleet, ShardFilter};
 use crate::gateway::Gateway;
 use crate::http::{
-    Asked, Chunks, Inventory, JsonSource, KeyClient, PageError, Part, Sight, Sources, WriteMetrics,
-    piece, pieces,
+    Asked, Chunks, Inventory, JsonSource, KeyClient, PageError, Part, PartOfMetrics, Sight,
+    Sources, piece, pieces,
 };
 use crate::resp::Glob;
 use crate::session::shared::Shared;
@@ -70,17 +70,32 @@ impl Shown {
     }
 
     /// A line for each part that has metrics, in the order of the page.
-    fn metrics(&self) -> Vec<WriteMetrics> {
+    fn metrics(&self) -> Vec<PartOfMetrics> {
         let (process, cache) = (Arc::clone(&self.shared), Arc::clone(&self.shared.cache));
         let (fleet, discovery) = (Arc::clone(&self.fleet), Arc::clone(&self.discovery));
         let (bus, gateway) = (Arc::clone(&self.bus), Arc::clone(&self.gateway));
+        let part = |command, write| PartOfMetrics { command, write };
+        let latencies = Arc::clone(&process);
         vec![
-            Arc::new(move |out, rights| process.write_metrics(out, rights)),
-            Arc::new(move |out, _| cache.write_metrics(out)),
-            Arc::new(move |out, _| fleet.write_metrics(out)),
-            Arc::new(move |out, _| discovery.write_metrics(out)),
-            Arc::new(move |out, rights| bus.write_metrics(out, rights)),
-            Arc::new(move |out, _| gateway.write_metrics(out)),
+            part(None, Arc::new(move |out, _| process.write_metrics(out))),
+            part(
+                Some("RESPITE.LATENCY"),
+                Arc::new(move |out, rights| latencies.write_latencies(out, rights)),
+            ),
+            part(
+                Some("CACHE.STATS"),
+                Arc::new(move |out, _| cache.write_metrics(out)),
+            ),
+            part(None, Arc::new(move |out, _| fleet.write_metrics(out))),
+            part(None, Arc::new(move |out, _| discovery.write_metrics(out))),
+            part(
+                Some("BUS.METHODS"),
+                Arc::new(move |out, rights| bus.write_metrics(out, rights)),
+            ),
+            part(
+                Some("GATEWAY.STATS"),
+                Arc::new(move |out, _| gateway.write_metrics(out)),
+            ),
         ]
     }
 }

@@ -19,6 +19,7 @@ const ADMIN: OwnRow = OwnRow {
 
 /// What tells the same as `INFO`.
 const INFO: &[&str] = &["info"];
+const FIELDS: &[&str] = &["info", "shard.info"];
 /// The categories of `INFO`, as Redis has them.
 const OF_INFO: Categories = Categories::SLOW.union(Categories::DANGEROUS);
 
@@ -64,7 +65,7 @@ pub(super) const ROWS: &[OwnRow] = &[
     OwnRow {
         name: "SHARD.FIELDS",
         categories: OF_INFO,
-        aliases: INFO,
+        aliases: FIELDS,
         arity: -1,
         summary: "Returns fields of the INFO of several shards",
         syntax: "SHARD.FIELDS [IDS n id ...] [MATCH n glob ...] [MAXAGE ms] [PARTIAL]",

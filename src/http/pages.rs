@@ -70,13 +70,22 @@ const PAGES: [(&str, &str); 14] = [
 /// Writes the metrics of a part of the server, with the names that these rights show.
 pub type WriteMetrics = Arc<dyn Fn(&mut Exposition, &Rights) + Send + Sync>;
 
+/// A part of the metrics.
+#[derive(Clone)]
+pub struct PartOfMetrics {
+    /// The command that tells the same: who may not run it does not see this.
+    pub command: Option<&'static str>,
+    /// Writes it.
+    pub write: WriteMetrics,
+}
+
 /// Where the pages get what they show.
 #[derive(Clone)]
 pub struct Sources {
     /// The Redis behind.
     pub backing: Arc<Backing>,
     /// What writes metrics, in the order of the page.
-    pub metrics: Vec<WriteMetrics>,
+    pub metrics: Vec<PartOfMetrics>,
     /// The services of `/stats`.
     pub stats: JsonSource,
     /// What the dashboard shows.
@@ -252,8 +261,13 @@ async fn dump(State(pages): State<Pages>, Extension(sight): Extension<Sight>) ->
 async fn metrics(State(pages): State<Pages>, Extension(sight): Extension<Sight>) -> Response {
     let mut out = Exposition::default();
     let rights = sight.rights();
-    for write in &pages.sources.metrics {
-        write(&mut out, &rights);
+    for part in &pages.sources.metrics {
+        if part
+            .command
+            .is_none_or(|command| sight.may_run(command).is_ok())
+        {
+            (part.write)(&mut out, &rights);
+        }
     }
     let fleet = pages.guard.shows_fleet() && sight.may_run("SHARD.INFO").is_ok();
     let fleet = fleet.then(|| pages.sources.inventory.fleet_metrics());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, State};
-use axum::http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -24,6 +24,8 @@ use crate::random;
 const NAME: &str = "respite-session";
 /// So many are logged in at the same time; the oldest has to log in again.
 const MOST: usize = 1000;
+/// So many of them by one login.
+const MOST_OF_ONE: usize = 20;
 /// What a login may have at the most.
 pub(super) const FORM_BYTES: usize = 16 * 1024;
 /// For so long.
@@ -70,6 +72,13 @@ impl Sessions {
         let seconds = LIFE.as_secs();
         let text = format!("{NAME}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}");
         let mut open = self.open.lock();
+        // Nobody's logins log others out.
+        let own = |open: &Open| open.authorization == authorization;
+        if open.iter().filter(|open| own(open)).count() == MOST_OF_ONE
+            && let Some(oldest) = open.iter().position(own)
+        {
+            open.remove(oldest);
+        }
         if open.len() == MOST {
             open.pop_front();
         }
@@ -121,7 +130,14 @@ pub(super) async fn log_in(
 ) -> Response {
     // A page of somebody else's could log its visitor in as somebody he does not know of.
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if site.is_some_and(|site| site != b"same-origin") {
+    // Browsers leave that out over plain HTTP; then they say where the page is from.
+    let elsewhere = || {
+        let origin = headers.get(ORIGIN)?.to_str().unwrap_or("null");
+        let (_, from) = origin.split_once("://").unwrap_or(("", ""));
+        let host = headers.get(HOST)?.to_str().unwrap_or_default();
+        Some(!from.eq_ignore_ascii_case(host))
+    };
+    if site.is_some_and(|site| site != b"same-origin") || elsewhere().unwrap_or(false) {
         return error(StatusCode::FORBIDDEN, "the form is for this page only");
     }
     let field = |wanted: &str| {
@@ -226,12 +242,19 @@ mod tests {
         let login = Sessions::authorization("", "token").expect("a login");
         assert_eq!(login, "Bearer token");
         let first = sessions.open(login.clone());
-        for _ in 0..MOST {
+        let stays =
+            |cookie: &HeaderValue| sessions.apply(&mut with_cookie(cookie)) == Origin::Session;
+        for _ in 0..MOST_OF_ONE {
             assert_ne!(sessions.open(login.clone()), first);
         }
-        let mut headers = with_cookie(&first);
-        assert_eq!(sessions.apply(&mut headers), Origin::Request);
-        assert_eq!(headers.get(AUTHORIZATION), None);
+        assert!(!stays(&first), "of one login the oldest goes");
+        // Others are logged out by nobody's logins.
+        let ann = sessions.open(Sessions::authorization("ann", "pw").expect("a login"));
+        for _ in 0..MOST {
+            sessions.open(login.clone());
+        }
+        assert!(stays(&ann));
+        assert_eq!(sessions.open.lock().len(), MOST_OF_ONE + 1);
         assert_eq!(Sessions::authorization("a", "b\n").map(|_| ()), Some(()));
         assert_eq!(Sessions::authorization("", "b\n"), None);
     }

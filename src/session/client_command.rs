@@ -8,7 +8,7 @@ use super::client::Session;
 use super::client_filter::ClientFilter;
 use super::client_line::{LineFormat, version};
 use super::dispatch::Flow;
-use super::hello::{BAD_NAME, is_name, number};
+use super::hello::{BAD_NAME, LONG_NAME, MOST_NAME, is_name, number};
 use super::mailbox::ToWorker;
 use super::pause::Paused;
 use super::pinned::Expect;
@@ -147,6 +147,7 @@ fn set(state: &mut ConnState, worker: &Worker, sub: &[u8], args: Args<'_>) -> Re
     let value = args.get(2).unwrap_or_default();
     let text = || String::from_utf8_lossy(value).into_owned();
     match sub {
+        b"SETNAME" if value.len() > MOST_NAME => return Err(LONG_NAME.into()),
         b"SETNAME" if is_name(value) => state.entry.update(|facts| facts.name = text()),
         b"SETNAME" => return Err(BAD_NAME.into()),
         b"SETINFO" => set_info(state, args)?,
@@ -178,6 +179,11 @@ fn set_info(state: &ConnState, args: Args<'_>) -> Result<(), String> {
     if name != "lib-name" && name != "lib-ver" {
         let option = String::from_utf8_lossy(option);
         return Err(format!("ERR Unrecognized option '{option}'"));
+    }
+    if value.len() > MOST_NAME {
+        return Err(format!(
+            "ERR {name} cannot be longer than {MOST_NAME} bytes"
+        ));
     }
     if !is_name(value) {
         return Err(format!(

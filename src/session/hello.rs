@@ -59,6 +59,9 @@ impl<'a> Hello<'a> {
                 if !is_name(name) {
                     return Err(BAD_NAME.into());
                 }
+                if name.len() > MOST_NAME {
+                    return Err(LONG_NAME.into());
+                }
                 hello.name = Some(name);
                 at += 2;
             } else {
@@ -241,6 +244,11 @@ fn log_in(
     state.set_user(Some((id, name)));
     Ok(())
 }
+
+/// `CLIENT LIST` shows the names of all clients at once.
+pub(super) const MOST_NAME: usize = 4096;
+/// A name is longer.
+pub(super) const LONG_NAME: &str = "ERR Client names cannot be longer than 4096 bytes";
 
 /// Whether `CLIENT LIST` can show a name: printable, without spaces.
 pub(super) fn is_name(name: &[u8]) -> bool {

@@ -7,9 +7,13 @@ use crate::command::Rights;
 use crate::metrics::{self, Exposition};
 
 impl Shared {
-    /// Writes the metrics of the process, its clients and their commands. Only an administrator sees
-    /// the names of users.
-    pub fn write_metrics(&self, out: &mut Exposition, rights: &Rights) {
+    /// Writes how long commands take. Only an administrator sees the names of users.
+    pub fn write_latencies(&self, out: &mut Exposition, rights: &Rights) {
+        self.latency.write_metrics(out, rights.is_admin());
+    }
+
+    /// Writes the metrics of the process, its clients and their commands.
+    pub fn write_metrics(&self, out: &mut Exposition) {
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         out.metric(&metrics::BUILD_INFO).sample(&version, true);
         out.value(&metrics::UPTIME, self.started.elapsed().as_secs_f64());
@@ -21,7 +25,6 @@ impl Shared {
         out.value(&metrics::AUTH_FAILURES, logins.failures());
         out.value(&metrics::COMMANDS, self.total(|stats| &stats.commands));
         out.value(&metrics::FORWARDED, self.total(|stats| &stats.forwarded));
-        self.latency.write_metrics(out, rights.is_admin());
         let dropped = self.dropped_pushes.load(Ordering::Relaxed);
         out.value(&metrics::DROPPED_PUSHES, dropped);
         out.value(&metrics::PINNED, self.pinned.used());

@@ -27,7 +27,7 @@ struct Rule {
 }
 
 /// What Redis itself hides, and what Respite's own commands have.
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 9] = [
     Rule {
         command: &["auth"],
         from: Some(1),
@@ -52,6 +52,17 @@ const RULES: [Rule; 7] = [
         command: &["discovery.register"],
         from: None,
         words: &[("auth", 2)],
+    },
+    Rule {
+        // Headers may be logins, and a body anything.
+        command: &["gateway.forward"],
+        from: Some(3),
+        words: &[],
+    },
+    Rule {
+        command: &["acl", "dryrun"],
+        from: Some(3),
+        words: &[],
     },
     Rule {
         command: &["sentinel", "set"],
@@ -79,12 +90,29 @@ pub(super) fn shown<'a>(args: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Ve
         .iter()
         .zip(&hidden)
         .take(kept)
-        .map(|(arg, hide)| if *hide { REDACTED.to_vec() } else { cut(arg) })
+        .map(|(arg, hide)| match *hide || has_login(arg) {
+            true => REDACTED.to_vec(),
+            false => cut(arg),
+        })
         .collect();
     if count > kept {
         shown.push(format!("... ({} more arguments)", count - kept).into_bytes());
     }
     shown
+}
+
+/// Whether it begins as a URL with a password.
+fn has_login(arg: &[u8]) -> bool {
+    let begin = &arg[..arg.len().min(MOST_BYTES * 4)];
+    let Some(at) = memchr::memmem::find(begin, b"://") else {
+        return false;
+    };
+    let authority = begin[at + 3..].split(|byte| *byte == b'/').next();
+    let login = authority.and_then(|authority| {
+        let end = memchr::memrchr(b'@', authority)?;
+        Some(&authority[..end])
+    });
+    at < 32 && login.is_some_and(|login| login.contains(&b':'))
 }
 
 fn cut(arg: &[u8]) -> Vec<u8> {
@@ -182,6 +210,12 @@ mod tests {
                 "SENTINEL SET m auth-pass hush",
                 "SENTINEL SET m auth-pass (redacted)",
             ),
+            (
+                "GATEWAY.FORWARD GET /a HEADERS 1 Authorization hush",
+                "GATEWAY.FORWARD GET /a (redacted) (redacted) (redacted) (redacted)",
+            ),
+            ("SET a redis://u:hush@h/1", "SET a (redacted)"),
+            ("SET a http://h/x@y:z", "SET a http://h/x@y:z"),
             ("GET auth", "GET auth"),
         ] {
             assert_eq!(text(given), expected);

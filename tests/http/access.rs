@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
-use crate::support::{RedisServer, Respite, fetch};
+use crate::support::{HttpClient, RedisServer, Respite, fetch};
 
 fn basic(login: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(login))
@@ -244,4 +244,47 @@ fn what_is_denied_is_denied_on_pages() {
     assert_eq!(status(&respite, "/shards", ""), 200);
     let metrics = fetch(respite.http_port(), "GET", "/metrics", &[]);
     assert!(!metrics.text().contains("redis_up"));
+}
+
+#[test]
+fn metrics_show_nobody_what_his_commands_may_not() {
+    let redis = RedisServer::start();
+    let users = [
+        user("all", "commands = [\"+@all\"]\nkeys = [\"*\"]"),
+        user("few", "commands = [\"+get\"]\nkeys = [\"*\"]"),
+    ];
+    let builder = Respite::builder().upstream(&redis.url()).http();
+    let respite = builder.config(&users.concat()).start();
+    let metrics = |name: &str| {
+        let login = basic(&format!("{name}:pw"));
+        let headers = [("Authorization", login.as_str())];
+        fetch(respite.http_port(), "GET", "/metrics", &headers)
+            .text()
+            .to_owned()
+    };
+    let (all, few) = (metrics("all"), metrics("few"));
+    for part in ["respite_cache_hits_total", "respite_bus_buses"] {
+        assert!(all.contains(part) && !few.contains(part), "{part}");
+    }
+    assert!(few.contains("respite_connected_clients"));
+}
+
+#[test]
+fn a_form_of_another_page_is_refused() {
+    let redis = RedisServer::start();
+    let builder = Respite::builder().upstream(&redis.url()).http();
+    let respite = builder.config("http.token = \"t\"").start();
+    let port = respite.http_port();
+    let post = |headers: &[(&str, &str)]| {
+        let mut client = HttpClient::connect(port);
+        let response = client.call("POST", "/login", headers, b"password=t");
+        response.expect("a response").status
+    };
+    // The client calls it so.
+    assert_eq!(post(&[("Origin", "http://localhost")]), 204);
+    assert_eq!(post(&[]), 204);
+    for origin in ["http://evil.example", "null", "http://127.0.0.1:1"] {
+        assert_eq!(post(&[("Origin", origin)]), 403, "{origin}");
+    }
+    assert_eq!(post(&[("Sec-Fetch-Site", "cross-site")]), 403);
 }

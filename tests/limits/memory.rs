@@ -181,3 +181,21 @@ fn idle_connections_are_cheap() {
     let each = resident(&respite).saturating_sub(before) / clients.len();
     assert!(each < EACH, "{each} bytes each");
 }
+
+#[test]
+fn names_of_clients_are_bounded() {
+    let redis = RedisServer::start();
+    let respite = Respite::builder().upstream(&redis.url()).start();
+    let mut client = respite.connect();
+    let (most, more) = ("n".repeat(4096), "n".repeat(4097));
+    client.call(&["CLIENT", "SETNAME", &most]).assert_ok();
+    for command in [
+        &["CLIENT", "SETNAME", &more][..],
+        &["HELLO", "3", "SETNAME", &more],
+    ] {
+        client
+            .call(command)
+            .assert_error("ERR Client names cannot be longer than 4096 bytes");
+    }
+    client.call(&["CLIENT", "GETNAME"]).assert_str(&most);
+}
