@@ -210,10 +210,17 @@ fn caught(promise: Promise, lie: Lie, change: impl FnOnce(&mut Scenario)) {
     };
     change(&mut scenario);
     let length = Duration::from_millis(1500);
-    let played = play(&scenario, Door::Liar(lie), length, &mut Random::from_env());
-    let found: Vec<Promise> = played.violations.iter().map(|v| v.promise).collect();
-    assert!(found.contains(&promise), "{promise:?} is not among them");
-    assert!(!found.contains(&Promise::Model), "{}", played.story);
+    let mut random = Random::from_env();
+    // A machine that stands still for a while does not come to enough in one run.
+    for _ in 0..8 {
+        let played = play(&scenario, Door::Liar(lie), length, &mut random);
+        let found = |promise| played.violations.iter().any(|v| v.promise == promise);
+        assert!(!found(Promise::Model), "{}", played.story);
+        if found(promise) {
+            return;
+        }
+    }
+    panic!("{promise:?} is never among them");
 }
 
 const SHORT: Duration = Duration::from_millis(100);
