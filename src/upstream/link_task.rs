@@ -91,8 +91,10 @@ impl LinkTask {
                         debug!(db = self.key.db, "idle link lost: {error}");
                     }
                     self.link.inner.borrow_mut().lose(&error);
+                    self.doubt_the_map();
                 }
                 Err(error) => {
+                    self.doubt_the_map();
                     debug!(db = self.key.db, "link not connected: {error}");
                     self.link
                         .inner
@@ -106,6 +108,13 @@ impl LinkTask {
                 }
             }
             sleep(backoff.next()).await;
+        }
+    }
+
+    /// The slots of a node that is lost may be another's soon.
+    fn doubt_the_map(&self) {
+        if self.backing.is_cluster() {
+            self.backing.doubt();
         }
     }
 

@@ -186,6 +186,28 @@ fn a_failover_by_command_goes_unnoticed() {
 }
 
 #[test]
+fn a_killed_master_is_replaced() {
+    let mut cluster = RedisCluster::start(3, 1);
+    let respite = start(&cluster);
+    let slot = slot_of(&mut cluster.servers[0].connect(), "k");
+    respite.call(&["SET", "k", "before"]).assert_ok();
+    let owner = cluster.owner(slot);
+    wait_until("a replica has it", DEADLINE, || {
+        cluster.servers[owner].call(&["WAIT", "1", "100"]).int() == 1
+    });
+    cluster.servers[owner].kill();
+    wait_until("another has its slots", DEADLINE, || {
+        let mut client: Client = respite.connect();
+        let sent = client.try_send_raw(b"SET k after\r\n");
+        sent.is_ok()
+            && client
+                .try_read_reply_raw()
+                .is_ok_and(|reply| reply == b"+OK\r\n")
+    });
+    respite.call(&["GET", "k"]).assert_str("after");
+}
+
+#[test]
 fn what_one_node_cannot_answer_for_all_is_refused() {
     let cluster = RedisCluster::start(3, 0);
     let respite = start(&cluster);

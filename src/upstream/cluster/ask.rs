@@ -84,8 +84,10 @@ fn read_shard(shard: &Value<'_>, cluster: &ClusterSeeds, asked: &Address) -> Opt
         }
     }
     // One that has failed and one that took its place may both be called master for a while.
-    found.master = masters.into_iter().min_by_key(|(fails, _)| *fails)?.1;
-    Some(found)
+    let (fails, master) = masters.into_iter().min_by_key(|(fails, _)| *fails)?;
+    found.master = master;
+    // One that has failed and has lost its slots leaves its place to whoever has them.
+    (!fails || !found.slots.is_empty()).then_some(found)
 }
 
 /// The reply to `CLUSTER SLOTS`.
@@ -201,6 +203,12 @@ mod tests {
         let shard = read_shard(&value, &cluster, &cluster.seeds[0]).expect("a shard");
         let expected = ("10.0.0.2:8".to_owned(), vec![(0, 5), (7, 16_383)], 1);
         assert_eq!(names(&[shard]), [expected]);
+        let alone = node("10.0.0.1", 7, "master", "fail");
+        let text = format!("*4\r\n$5\r\nslots\r\n*0\r\n$5\r\nnodes\r\n*1\r\n{alone}");
+        let (value, _) = parse_reply(text.as_bytes())
+            .expect("a reply")
+            .expect("whole");
+        assert!(read_shard(&value, &cluster, &cluster.seeds[0]).is_none());
         let none = b"*4\r\n$5\r\nslots\r\n*0\r\n$5\r\nnodes\r\n*0\r\n";
         let (value, _) = parse_reply(none).expect("a reply").expect("whole");
         assert!(read_shard(&value, &cluster, &cluster.seeds[0]).is_none());
