@@ -13,12 +13,6 @@ use crate::upstream::{Failure, HOME, LinkKey, NodeId, ReplySink, Sent, Ticket, U
 
 /// How long a request may be sent from node to node, and wait for a slot that nobody serves.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What was parsed once needs no limits.
-const TRUSTED: RequestLimits = RequestLimits {
-    bulk_bytes: usize::MAX,
-    request_bytes: usize::MAX,
-    authenticated: true,
-};
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// Takes the reply to `ASKING`.
@@ -89,7 +83,7 @@ impl Worker {
         }
         let mut parser = RequestParser::default();
         let settings = self.settings();
-        let node = match parser.parse(request, &TRUSTED) {
+        let node = match parser.parse(request, &RequestLimits::TRUSTED) {
             Ok(Parsed::Request { .. }) => {
                 let request = Request::new(parser.args(request), request, &settings.table);
                 self.directions.node(self.directions.route(request))

@@ -7,13 +7,6 @@ use super::replies::Slow;
 use crate::resp::{Args, Parsed, RequestLimits, RequestParser};
 use crate::slowlog::{Client, Spent};
 
-/// What was parsed once needs no limits.
-const TRUSTED: RequestLimits = RequestLimits {
-    bulk_bytes: usize::MAX,
-    request_bytes: usize::MAX,
-    authenticated: true,
-};
-
 impl Session {
     /// Begins to time the requests that are handled now: since they were read, or have waited for something.
     #[inline]
@@ -57,7 +50,7 @@ impl Session {
             };
             if self.worker.shared.slowlog.wants(spent.total()) {
                 let mut parser = RequestParser::default();
-                match parser.parse(&request, &TRUSTED) {
+                match parser.parse(&request, &RequestLimits::TRUSTED) {
                     Ok(Parsed::Request { .. }) => self.note_slow(spent, parser.args(&request)),
                     // It is long: its first arguments will do.
                     _ => self.note_slow_args(spent, &first_args(&request)),

@@ -36,16 +36,10 @@ use self::wait::{Slowest, Waits};
 use super::error::{Sent, UpstreamError};
 use super::frame_reader::{FrameReader, Frames};
 use super::write_buf::WriteBuf;
-use crate::resp::{Args, RequestLimits};
+use crate::resp::Args;
 
 /// A reply that is longer than this is passed on in pieces.
 const HOLD_BYTES: usize = 64 * 1024;
-/// What was parsed once needs no limits.
-const TRUSTED: RequestLimits = RequestLimits {
-    bulk_bytes: usize::MAX,
-    request_bytes: usize::MAX,
-    authenticated: true,
-};
 /// Request bytes a link holds before its users must wait.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 

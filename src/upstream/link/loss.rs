@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{Failure, Inner, LinkState, Pending, ReplySink, Retryable, TRUSTED, What};
-use crate::resp::{Parsed, RequestParser};
+use super::{Failure, Inner, LinkState, Pending, ReplySink, Retryable, What};
+use crate::resp::{Parsed, RequestLimits, RequestParser};
 use crate::upstream::error::{Sent, UpstreamError};
 use crate::upstream::frame_reader::FrameReader;
 
@@ -241,7 +241,8 @@ pub(super) fn unanswered(
     let mut parser = RequestParser::default();
     let mut pos = 0;
     let requests = std::iter::from_fn(move || {
-        let Ok(Parsed::Request { len }) = parser.parse(&bytes[pos..], &TRUSTED) else {
+        let Ok(Parsed::Request { len }) = parser.parse(&bytes[pos..], &RequestLimits::TRUSTED)
+        else {
             return None;
         };
         let request = &bytes[pos..pos + len];
@@ -254,5 +255,5 @@ pub(super) fn unanswered(
 /// Whether a request may be sent a second time.
 pub(super) fn is_retryable(request: &[u8], retryable: &Retryable) -> bool {
     let mut parser = RequestParser::default();
-    parser.parse(request, &TRUSTED).is_ok() && retryable(parser.args(request))
+    parser.parse(request, &RequestLimits::TRUSTED).is_ok() && retryable(parser.args(request))
 }

@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{Inner, LinkState, Pending, SlowReply, TRUSTED, What};
-use crate::resp::{Args, Parsed, RequestParser};
+use super::{Inner, LinkState, Pending, SlowReply, What};
+use crate::resp::{Args, Parsed, RequestLimits, RequestParser};
 use crate::upstream::write_buf::WriteBuf;
 
 /// A link on which nothing came for so long, with commands outstanding, is silent: the backing is busy
@@ -149,7 +149,8 @@ impl Waits {
         let (mut pos, mut at) = (0, 0);
         let mut heaviest: Option<(&[u8], u8)> = None;
         while at < end.max(of.first + 1)
-            && let Ok(Parsed::Request { len }) = parser.parse(&bytes[pos..], &TRUSTED)
+            && let Ok(Parsed::Request { len }) =
+                parser.parse(&bytes[pos..], &RequestLimits::TRUSTED)
         {
             let request = &bytes[pos..pos + len];
             if at >= of.first {
