@@ -2,10 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use percent_encoding::utf8_percent_encode;
-
-use super::endpoint::USER;
-use super::hosts::Authority;
+use super::hosts::{Authority, shown_login};
 use super::{Address, Endpoint, Secret};
 
 /// Nodes that one URL may name.
@@ -47,12 +44,7 @@ impl ClusterSeeds {
 
     /// Returns the URL with `***` for the password.
     pub(super) fn masked(&self) -> String {
-        let user = self.user.as_deref().unwrap_or_default();
-        let user = utf8_percent_encode(user, USER);
-        match &self.password {
-            Some(_) => self.url(&format!("{user}:{}@", super::secret::MASK)),
-            None => self.to_string(),
-        }
+        self.url(&shown_login(self.user.as_deref(), self.password.is_some()))
     }
 
     fn url(&self, login: &str) -> String {
@@ -68,11 +60,7 @@ impl ClusterSeeds {
 
 impl fmt::Display for ClusterSeeds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let login = match &self.user {
-            Some(user) => format!("{}@", utf8_percent_encode(user, USER)),
-            None => String::new(),
-        };
-        f.write_str(&self.url(&login))
+        f.write_str(&self.url(&shown_login(self.user.as_deref(), false)))
     }
 }
 

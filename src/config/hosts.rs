@@ -1,9 +1,10 @@
 //! The login and the hosts of a URL that names several servers.
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use url::Host;
 
-use super::endpoint::decode;
+use super::endpoint::{USER, decode};
+use super::secret::MASK;
 use super::{Address, Secret};
 
 /// What stands between `://` and the path.
@@ -34,6 +35,16 @@ impl Authority {
             password,
             hosts: hosts.collect::<Result<_, _>>()?,
         })
+    }
+}
+
+/// A login as it stands in a URL, with `***` for a password that is shown to be there.
+pub(super) fn shown_login(user: Option<&str>, has_password: bool) -> String {
+    let name = utf8_percent_encode(user.unwrap_or_default(), USER);
+    match (user, has_password) {
+        (_, true) => format!("{name}:{MASK}@"),
+        (Some(_), false) => format!("{name}@"),
+        (None, false) => String::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use percent_encoding::utf8_percent_encode;
 
 use super::endpoint::{USER, database, decode};
-use super::hosts::Authority;
+use super::hosts::{Authority, shown_login};
 use super::{Address, Endpoint, Secret};
 
 /// Sentinels that one URL may name.
@@ -66,12 +66,7 @@ impl SentinelSet {
 
     /// Returns the URL with `***` for the password.
     pub(super) fn masked(&self) -> String {
-        let user = self.user.as_deref().unwrap_or_default();
-        let user = utf8_percent_encode(user, USER);
-        match &self.password {
-            Some(_) => self.url(&format!("{user}:{}@", super::secret::MASK)),
-            None => self.to_string(),
-        }
+        self.url(&shown_login(self.user.as_deref(), self.password.is_some()))
     }
 
     fn url(&self, login: &str) -> String {
@@ -92,11 +87,7 @@ impl SentinelSet {
 
 impl fmt::Display for SentinelSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let login = match &self.user {
-            Some(user) => format!("{}@", utf8_percent_encode(user, USER)),
-            None => String::new(),
-        };
-        f.write_str(&self.url(&login))
+        f.write_str(&self.url(&shown_login(self.user.as_deref(), false)))
     }
 }
 
