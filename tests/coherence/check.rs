@@ -3,7 +3,8 @@
 //! Every write has an *effect interval* `[lo, hi]` in which it took effect: invoke to response, or invoke
 //! to eternity (to the first read that saw it) for one that failed in an unknown way. A key with a
 //! deadline gets a further write, of nil, around its expiry. Contents may recur (nil does all the time),
-//! so a read returned one of its content's *candidates*: those with `lo` before the read's response.
+//! so a read returned one of its content's *candidates*: those with `lo` before the read's response. A read that shows
+//! a part of the value (its size, whether it has an element) has those with that part for candidates.
 //!
 //! Then P2, P3, P4 and P6 are all of one form: a **floor**, the start of some write that had surely taken
 //! effect and must not be missed. A read is too old if all its candidates had surely taken effect before
@@ -82,6 +83,7 @@ struct Version {
     lo: Nanos,
     hi: Nanos,
     content: Content,
+    size: u32,
     sure: bool,
     /// Through which Respite it surely was written.
     place: Option<Place>,
@@ -124,7 +126,9 @@ impl Timeline {
         let versions = versions(writes, reads, rules);
         let mut candidates: HashMap<Content, Candidates> = HashMap::new();
         for version in &versions {
-            candidates.entry(version.content).or_default().push(version);
+            for shown in version.content.shown(version.size) {
+                candidates.entry(shown).or_default().push(version);
+            }
         }
         let sure = versions.iter().filter(|version| version.sure);
         let through = Place::ALL
@@ -138,7 +142,7 @@ impl Timeline {
 
     /// Goes through the reads in the order of time.
     fn sweep(&self, reads: &[Read], rules: &Rules, violations: &mut Vec<Violation>) {
-        let ignored = |read: &Read| rules.keys_vanish && read.seen == Content::Nil;
+        let ignored = |read: &Read| rules.keys_vanish && read.seen.is_absence();
         let mut events: Vec<(Nanos, bool, usize)> = Vec::with_capacity(reads.len() * 2);
         for (index, read) in reads.iter().enumerate().filter(|(_, read)| !ignored(read)) {
             // at the same instant starts come first: order is only what is strictly so
@@ -215,8 +219,11 @@ impl Timeline {
 fn versions(writes: &[Write], reads: &[Read], rules: &Rules) -> Vec<Version> {
     let slack = nanos(rules.slack);
     let mut first_seen: HashMap<Content, Nanos> = HashMap::new();
-    for read in reads.iter().filter(|read| is_value(read.seen)) {
-        let seen = first_seen.entry(read.seen).or_insert(NEVER);
+    for read in reads {
+        let Some(value) = read.seen.value() else {
+            continue;
+        };
+        let seen = first_seen.entry(value).or_insert(NEVER);
         *seen = read.end.min(*seen);
     }
     let mut times: HashMap<Content, usize> = HashMap::new();
@@ -227,6 +234,7 @@ fn versions(writes: &[Write], reads: &[Read], rules: &Rules) -> Vec<Version> {
         lo: 0,
         hi: 0,
         content: Content::Nil,
+        size: 0,
         sure: true,
         place: None,
         ttl: None,
@@ -234,7 +242,7 @@ fn versions(writes: &[Write], reads: &[Read], rules: &Rules) -> Vec<Version> {
     };
     let mut versions: Vec<Version> = vec![initially];
     for write in writes {
-        let only_one = is_value(write.content) && times[&write.content] == 1;
+        let only_one = write.content.value().is_some() && times[&write.content] == 1;
         let landed = first_seen.get(&write.content).filter(|_| only_one);
         let hi = match landed {
             _ if write.sure => write.end,
@@ -247,6 +255,7 @@ fn versions(writes: &[Write], reads: &[Read], rules: &Rules) -> Vec<Version> {
             lo: write.start,
             hi,
             content: write.content,
+            size: write.size,
             sure: write.sure,
             place: write.sure.then_some(write.place),
             ttl,
@@ -282,6 +291,7 @@ fn expiries(versions: &[Version], slack: Nanos) -> Vec<Version> {
             lo: from,
             hi: version.gone,
             content: Content::Nil,
+            size: 0,
             sure: version.sure && !disturbed,
             place: None,
             ttl: None,
@@ -289,10 +299,6 @@ fn expiries(versions: &[Version], slack: Nanos) -> Vec<Version> {
         });
     }
     expiries
-}
-
-fn is_value(content: Content) -> bool {
-    matches!(content, Content::Value { .. })
 }
 
 // === impl Candidates ===

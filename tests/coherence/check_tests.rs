@@ -30,6 +30,7 @@ impl Story {
             start: time.start * 1_000_000,
             end: time.end * 1_000_000,
             content,
+            size: 0,
             ttl: None,
             sure: true,
             how: "",
@@ -46,6 +47,11 @@ impl Story {
             seen,
             how: "",
         });
+        self
+    }
+
+    fn size(mut self, size: u32) -> Self {
+        self.0.writes.last_mut().expect("a write").size = size;
         self
     }
 
@@ -297,6 +303,48 @@ fn keys_that_vanish_excuse_nil_only() {
     two()
         .read(A, 41..45, v(1))
         .breaks_under(&rules, &[Promise::P3]);
+}
+
+#[test]
+fn a_part_of_a_value_is_judged_like_the_whole() {
+    let two = || {
+        let one = story().write(A, 10..20, v(1)).size(3);
+        one.write(A, 30..40, v(2)).size(1)
+    };
+    let whole = |version, size| Content::Whole {
+        origin: 0,
+        version,
+        size,
+    };
+    for old in [Content::Size(3), Content::Has(2), whole(1, 3)] {
+        two().read(A, 21..25, old).legal();
+        two().read(A, 41..45, old).breaks(&[Promise::P3]);
+        two().read(B, 41..45, old).legal();
+        two()
+            .read(B, 41..45, v(2))
+            .read(B, 46..47, old)
+            .breaks(&[Promise::P4]);
+        two().read(B, 180..185, old).breaks(&[Promise::P2]);
+    }
+    for new in [Content::Size(1), whole(2, 1)] {
+        two().read(A, 41..45, new).legal();
+        two().read(A, 21..25, new).breaks(&[Promise::P1]);
+    }
+    // Nor were there so many before the first write.
+    two().read(A, 41..45, Content::Lacks(2)).legal();
+    two()
+        .read(A, 21..25, Content::Lacks(2))
+        .breaks(&[Promise::P3]);
+    for both in [Content::Has(0), Content::Typed, Content::There] {
+        two().read(A, 41..45, both).legal();
+        two().read(A, 5..8, both).breaks(&[Promise::P1]);
+    }
+    two()
+        .read(A, 41..45, Content::Size(2))
+        .breaks(&[Promise::P1]);
+    two().read(A, 41..45, whole(2, 3)).breaks(&[Promise::P1]);
+    two().read(A, 5..8, Content::Size(0)).legal();
+    two().read(A, 5..8, Content::Lacks(0)).legal();
 }
 
 #[test]

@@ -155,6 +155,7 @@ fn restart(backing: &mut Backing, world: &World) {
         start,
         end,
         content: Content::Nil,
+        size: 0,
         ttl: None,
         sure: true,
         how: "restart",

@@ -35,6 +35,72 @@ pub(crate) enum Content {
     Value { origin: SlotId, version: u64 },
     /// Bytes that no writer ever wrote.
     Garbage,
+    // Of what a key holds, some reads show only a part. Writes are none of these.
+    /// That value, and how many elements it had.
+    Whole {
+        origin: SlotId,
+        version: u64,
+        size: u32,
+    },
+    /// So many elements, or bytes of a string; 0: no key.
+    Size(u32),
+    /// More than so many elements.
+    Has(u32),
+    /// No more than so many elements.
+    Lacks(u32),
+    /// A value of the type that the key is for.
+    Typed,
+    /// A value of any type.
+    There,
+}
+
+/// The most elements of a value that is no string.
+pub(crate) const MOST_ELEMENTS: u32 = 6;
+
+impl Content {
+    /// The value that was seen, if it was, in whole or in part.
+    pub(crate) fn value(self) -> Option<Self> {
+        match self {
+            Self::Value { origin, version }
+            | Self::Whole {
+                origin, version, ..
+            } => Some(Self::Value { origin, version }),
+            _ => None,
+        }
+    }
+
+    /// Whether a key that is gone by itself would show that.
+    pub(crate) fn is_absence(self) -> bool {
+        matches!(self, Self::Nil | Self::Size(0) | Self::Lacks(_))
+    }
+
+    /// All that reads may show of it when it has so many elements.
+    pub(crate) fn shown(self, size: u32) -> Vec<Self> {
+        let mut shown = vec![self];
+        let elements = |n| {
+            if n < size {
+                Self::Has(n)
+            } else {
+                Self::Lacks(n)
+            }
+        };
+        match self {
+            Self::Value { origin, version } => shown.extend([
+                Self::Whole {
+                    origin,
+                    version,
+                    size,
+                },
+                Self::Size(size),
+                Self::Typed,
+                Self::There,
+            ]),
+            Self::Nil => shown.push(Self::Size(0)),
+            _ => return [self, Self::There].to_vec(),
+        }
+        shown.extend((0..=MOST_ELEMENTS).map(elements));
+        shown
+    }
 }
 
 /// A read whose content was visible.
@@ -72,6 +138,8 @@ pub(crate) struct Write {
     /// When its reply came.
     pub(crate) end: Nanos,
     pub(crate) content: Content,
+    /// How many elements, or bytes of a string, there are then.
+    pub(crate) size: u32,
     /// The key is gone so long after the write took effect.
     pub(crate) ttl: Option<Duration>,
     /// Whether it surely happened between `start` and `end`; else at any time after `start`, or never.

@@ -25,6 +25,7 @@ fn past(ops: &[Op]) -> Load {
         routes: vec![Direct],
         readers: [4, 0, 1],
         reads_past: false,
+        typed: 0,
         ..Load::default()
     }
 }
@@ -156,8 +157,14 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
             scenario.lag = lag(8, 6);
             (scenario, &[P3, P4])
         }
-        // what GET brought goes, what GETRANGE brought stays
-        "variant_outlives_push" => (scenario(name, past(&[Op::Set, Op::Del])), &[P2, P4]),
+        // what GET brought goes, what GETRANGE, HGETALL or ZRANGE brought stays
+        "variant_outlives_push" => {
+            let mut load = past(&[Op::Set, Op::Del]);
+            load.names = 2;
+            load.typed = 1;
+            load.typed_ops = vec![Op::Head, Op::Grow, Op::Shrink, Op::Set];
+            (scenario(name, load), &[P2, P4])
+        }
         // one worker's link is late with its pushes, the other one has fetched the new value by another command
         "overtaken_is_served" => {
             let mut scenario = scenario(name, past(&[Op::Set]));

@@ -67,7 +67,8 @@ fn explain_one(text: &mut String, history: &History, violation: &Violation, worl
             .ttl
             .map_or(String::new(), |ttl| format!(" for {ttl:?}"));
         let unsure = if write.sure { "" } else { " ?" };
-        let what = format!("{} {}{ttl}{unsure}", write.how, show(write.content));
+        let shown = show(write.content);
+        let what = format!("{} {shown} of {}{ttl}{unsure}", write.how, write.size);
         lines.push((
             write.start,
             line(write.start, write.end, &format!("{:?}", write.place), &what),
@@ -111,5 +112,15 @@ fn show(content: Content) -> String {
         Content::Other => "a list".to_owned(),
         Content::Garbage => "garbage".to_owned(),
         Content::Value { origin, version } => format!("{origin}.{version}"),
+        Content::Whole {
+            origin,
+            version,
+            size,
+        } => format!("{origin}.{version} of {size}"),
+        Content::Size(size) => format!("a size of {size}"),
+        Content::Has(n) => format!("more than {n}"),
+        Content::Lacks(n) => format!("no more than {n}"),
+        Content::Typed => "its type".to_owned(),
+        Content::There => "a key".to_owned(),
     }
 }

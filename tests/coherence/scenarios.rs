@@ -161,6 +161,7 @@ fn busy_backing() {
 #[test]
 fn restarted_backing() {
     let mut scenario = scenario("restarted backing");
+    scenario.load.typed_ops = Op::TYPED_ANEW.to_vec();
     scenario.faults = &[Fault::Restart, Fault::Kill];
     scenario.least_hits = 0;
     let _ = holds(&scenario);
@@ -212,6 +213,7 @@ fn small_tracking_table() {
 fn evicting_backing() {
     let mut scenario = scenario("evicting backing");
     scenario.load.together = [2, 0, 0];
+    scenario.load.typed_ops = Op::TYPED_ANEW.to_vec();
     scenario.backing = &["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"];
     scenario.rules.keys_vanish = true;
     let played = holds(&scenario);

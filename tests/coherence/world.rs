@@ -4,7 +4,7 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
 use super::history::{Clock, Content, Place, SlotId, decode_value};
-use super::load::Load;
+use super::load::{Kind, Load};
 use crate::support::{Random, Reply};
 
 /// The databases of ordinary keys, and those that `SWAPDB` swaps. The two of a pair share their names.
@@ -18,6 +18,10 @@ pub(crate) struct Slot {
     pub(crate) name: String,
     /// The one writer of it.
     pub(crate) owner: usize,
+    /// The type of its values.
+    pub(crate) kind: Kind,
+    /// What a cluster places it by.
+    pub(crate) tag: String,
     /// Whether it is a list at times.
     pub(crate) lists: bool,
     /// The slot of the same name in the other database.
@@ -33,6 +37,8 @@ pub(crate) struct World {
     ports: [AtomicU16; 3],
     /// What each writer is busy with: there the races are.
     focus: Vec<AtomicU32>,
+    /// How often all keys were taken away while no writer wrote.
+    flushes: AtomicU32,
     stop: AtomicBool,
     /// Held for reading during a write, for writing by whoever needs the writers quiet.
     pub(crate) writing: RwLock<()>,
@@ -41,23 +47,36 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(load: &Load, ports: [u16; 3]) -> Self {
         let mut slots = Vec::new();
-        let mut add = |owner, prefix: &str, dbs: [u8; 2]| {
-            for number in 0..load.names {
+        let mut add = |owner, prefix: &str, kind: Kind, numbers: usize, dbs: [u8; 2]| {
+            for number in 0..numbers {
                 let first = SlotId::try_from(slots.len()).expect("few slots");
-                for (db, twin) in [(dbs[0], first + 1), (dbs[1], first)] {
+                for (at, twin) in [(0, first + 1), (1, first)] {
+                    let tag = format!("{prefix}{owner}:{number}");
                     slots.push(Slot {
-                        db,
-                        name: format!("{prefix}{owner}:{number}"),
+                        db: dbs[at],
+                        // In a cluster twins are two keys of one database and one slot.
+                        name: match load.cluster {
+                            true => format!("{{{tag}}}{at}"),
+                            false => tag.clone(),
+                        },
                         owner,
-                        lists: number % 4 == 3,
+                        kind,
+                        tag,
+                        lists: kind == Kind::String && number % 4 == 3,
                         twin,
                     });
                 }
             }
         };
-        (0..load.writers).for_each(|owner| add(owner, "k", DBS));
+        let dbs = if load.cluster { [0; 2] } else { DBS };
+        for owner in 0..load.writers {
+            add(owner, "k", Kind::String, load.names, dbs);
+            for kind in Kind::OTHERS {
+                add(owner, &format!("{kind:?}"), kind, load.typed, dbs);
+            }
+        }
         if load.swaps {
-            add(load.writers, "w", SWAPPED_DBS);
+            add(load.writers, "w", Kind::String, load.names, SWAPPED_DBS);
         }
         let writers = load.writers + usize::from(load.swaps);
         Self {
@@ -65,6 +84,7 @@ impl World {
             slots,
             ports: ports.map(AtomicU16::new),
             focus: (0..writers).map(|_| AtomicU32::new(0)).collect(),
+            flushes: AtomicU32::new(0),
             stop: AtomicBool::new(false),
             writing: RwLock::new(()),
         }
@@ -101,6 +121,15 @@ impl World {
         self.stop.store(true, Ordering::Relaxed);
     }
 
+    /// Counts the times when all keys may have been taken away; writers are quiet meanwhile.
+    pub(crate) fn flushes(&self) -> u32 {
+        self.flushes.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn flushed(&self) {
+        self.flushes.fetch_add(1, Ordering::SeqCst);
+    }
+
     pub(crate) fn set_focus(&self, writer: usize, slot: SlotId) {
         self.focus[writer].store(slot, Ordering::Relaxed);
     }
@@ -121,10 +150,15 @@ impl World {
         }
     }
 
+    /// Whether it may hold what is no string.
+    fn may_be_another(&self, id: SlotId) -> bool {
+        self.slot(id).lists || self.slot(id).kind != Kind::String
+    }
+
     /// What a reply of a read says, if it says anything.
     pub(crate) fn seen(&self, id: SlotId, how: How, reply: &Reply) -> Option<Content> {
         match reply {
-            Reply::Null if how == How::Mget && self.slot(id).lists => None,
+            Reply::Null if how == How::Mget && self.may_be_another(id) => None,
             Reply::Null => Some(Content::Nil),
             Reply::Bulk(bytes) if bytes.is_empty() && how == How::Getrange => Some(Content::Nil),
             Reply::Bulk(bytes) => Some(decode_value(bytes)),

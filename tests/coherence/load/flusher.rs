@@ -33,6 +33,7 @@ pub(super) fn run(
         if !conn.ready(db) {
             continue;
         }
+        world.flushed();
         let start = world.clock.now();
         let replies = conn.exchange(&[command![if all { "FLUSHALL" } else { "FLUSHDB" }]]);
         let end = world.clock.now();
@@ -45,6 +46,7 @@ pub(super) fn run(
                 start,
                 end,
                 content: Content::Nil,
+                size: 0,
                 ttl: None,
                 sure: outcome == Outcome::Done,
                 how: "flush",

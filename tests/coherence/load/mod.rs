@@ -1,9 +1,11 @@
 //! The clients of a run: writers that own their keys, readers of all keys, and one who flushes.
 
 mod flusher;
+mod kinds;
 mod ops;
 mod reader;
 mod together;
+mod typed;
 mod ways;
 mod writer;
 
@@ -14,6 +16,7 @@ use std::time::Duration;
 use super::history::{History, Place};
 use super::world::World;
 use crate::support::Random;
+pub(crate) use kinds::Kind;
 pub(crate) use ops::{FUNCTIONS, Op, WAYS};
 
 /// What the clients do.
@@ -22,8 +25,12 @@ pub(crate) struct Load {
     pub(crate) writers: usize,
     /// Key names per writer; each stands in two databases.
     pub(crate) names: usize,
+    /// Key names per writer for each type that is no string.
+    pub(crate) typed: usize,
     /// What writers do, as often as it is listed.
     pub(crate) ops: Vec<Op>,
+    /// The same for keys that are no strings.
+    pub(crate) typed_ops: Vec<Op>,
     /// Which ways writers go, as often as they are listed.
     pub(crate) routes: Vec<Place>,
     /// The longest pause between two writes of a burst.
@@ -42,6 +49,9 @@ pub(crate) struct Load {
     pub(crate) together: [usize; 3],
     /// Whether one more writer has two databases of its own and swaps them.
     pub(crate) swaps: bool,
+    /// Whether the backing is a cluster: there is one database, and nobody is sure to find two keys at one node
+    /// that are not meant to be there together.
+    pub(crate) cluster: bool,
 }
 
 /// How databases are flushed.
@@ -59,7 +69,9 @@ impl Default for Load {
         Self {
             writers: 4,
             names: 12,
+            typed: 1,
             ops: Op::ALL.to_vec(),
+            typed_ops: Op::TYPED.to_vec(),
             routes: Place::ALL.to_vec(),
             pause: Duration::from_millis(3),
             readers: [2, 1, 1],
@@ -69,6 +81,7 @@ impl Default for Load {
             flush: None,
             together: [0; 3],
             swaps: false,
+            cluster: false,
         }
     }
 }

@@ -41,6 +41,15 @@ pub(crate) enum Op {
     /// Another client's push makes the key a list.
     Blmove,
     SortStore,
+    // Of values that are no strings:
+    /// Another head.
+    Head,
+    /// One more element.
+    Grow,
+    /// One element less.
+    Shrink,
+    /// A value of another type.
+    SetOther,
 }
 
 impl Op {
@@ -81,6 +90,34 @@ impl Op {
         Self::SortStore,
     ];
 
+    /// Every way to write what is no string, the plain ones more often.
+    pub(crate) const TYPED: [Self; 20] = [
+        Self::Set,
+        Self::Set,
+        Self::Set,
+        Self::SetPx,
+        Self::SetOther,
+        Self::Head,
+        Self::Head,
+        Self::Head,
+        Self::Head,
+        Self::Grow,
+        Self::Grow,
+        Self::Shrink,
+        Self::Shrink,
+        Self::Shrink,
+        Self::Del,
+        Self::Unlink,
+        Self::Expire,
+        Self::Persist,
+        Self::Move,
+        Self::CopyDb,
+    ];
+
+    /// Those that do not rely on what is there.
+    pub(crate) const TYPED_ANEW: [Self; 5] =
+        [Self::Set, Self::Set, Self::SetPx, Self::Del, Self::Unlink];
+
     /// Whether it makes a list of its key.
     pub(crate) fn makes_list(self) -> bool {
         matches!(self, Self::Blpop | Self::Blmove | Self::SortStore)
@@ -101,7 +138,7 @@ impl Op {
 }
 
 /// What all of them together record.
-pub(crate) const WAYS: [&str; 26] = [
+pub(crate) const WAYS: [&str; 60] = [
     "SET",
     "SET with ttl",
     "MSET",
@@ -128,6 +165,40 @@ pub(crate) const WAYS: [&str; 26] = [
     "BLPOP",
     "BLMOVE",
     "SORT STORE",
+    "another type",
+    "typed RENAME",
+    "typed COPY",
+    "typed EXEC",
+    "typed EVAL",
+    "typed EVAL hidden",
+    "typed RESTORE",
+    "SUNIONSTORE",
+    "SINTERSTORE",
+    "ZUNIONSTORE",
+    "HSET",
+    "HMSET",
+    "HSETNX",
+    "HDEL",
+    "LPUSH",
+    "RPOPLPUSH",
+    "LMOVE",
+    "BLMOVE head",
+    "LSET",
+    "RPUSHX",
+    "LTRIM",
+    "RPOP",
+    "BRPOP",
+    "SADD",
+    "SMOVE",
+    "SREM",
+    "ZADD",
+    "ZINCRBY",
+    "ZPOPMIN",
+    "BZPOPMIN",
+    "ZREM",
+    "XADD",
+    "XADD MAXLEN",
+    "XTRIM",
 ];
 
 /// What a command does to a key.
@@ -135,6 +206,7 @@ pub(crate) const WAYS: [&str; 26] = [
 pub(crate) struct Effect {
     pub(crate) slot: SlotId,
     pub(crate) content: Content,
+    pub(crate) size: u32,
     pub(crate) ttl: Option<Duration>,
 }
 

@@ -7,6 +7,7 @@ use super::super::conn::{Command, Conn, command};
 use super::super::history::{History, Place, Read, SlotId};
 use super::super::world::{How, World};
 use super::Load;
+use super::kinds::Kind;
 use crate::support::{Random, RedisServer, Reply};
 
 /// One reading client.
@@ -47,6 +48,11 @@ impl Reader {
                 std::thread::sleep(Duration::from_millis(5));
                 continue;
             }
+            let kind = self.world.slot(slot).kind;
+            if kind != Kind::String || self.random.one_in(6) {
+                self.typed(slot, kind);
+                continue;
+            }
             if self.unnamed && self.random.one_in(8) {
                 self.unnamed(slot);
                 continue;
@@ -76,6 +82,31 @@ impl Reader {
             How::Get,
             |replies| replies,
         );
+    }
+
+    /// Several reads in one packet, so that variants of one key are at hand together.
+    fn typed(&mut self, slot: SlotId, kind: Kind) {
+        let count = if self.random.one_in(3) { 4 } else { 1 };
+        let name = self.world.slot(slot).name.clone();
+        let reads: Vec<_> = (0..count)
+            .map(|_| kind.read(&name, &mut self.random))
+            .collect();
+        let commands: Vec<Command> = reads.iter().map(|read| read.command.clone()).collect();
+        let start = self.world.clock.now();
+        let replies = self.conn.exchange(&commands);
+        let end = self.world.clock.now();
+        for (read, reply) in reads.iter().zip(replies.unwrap_or_default()) {
+            self.history
+                .reads
+                .extend((read.shows)(&reply).map(|seen| Read {
+                    slot,
+                    place: self.conn.place,
+                    start,
+                    end,
+                    seen,
+                    how: read.how,
+                }));
+        }
     }
 
     fn pipeline(&mut self, slot: SlotId) {
@@ -179,8 +210,11 @@ impl Reader {
         while slots.len() < count {
             let other = self.world.pick(self.conn.place, &mut self.random);
             let twin = self.world.slot(other).twin;
-            let same_db = |id: &SlotId| self.world.slot(*id).db == db;
-            slots.push([other, twin].into_iter().find(same_db).unwrap_or(slot));
+            let beside = |id: &SlotId| {
+                let other = self.world.slot(*id);
+                other.db == db && other.kind == Kind::String
+            };
+            slots.push([other, twin].into_iter().find(beside).unwrap_or(slot));
         }
         slots
     }

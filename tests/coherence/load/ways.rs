@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::conn::command;
 use super::super::history::{Content, Place, SlotId};
 use super::super::world::SWAPPED_DBS;
+use super::kinds::Kind;
 use super::ops::{Effect, Op, Plan, something, write_string};
 use super::writer::{Known, Outcome, Writer};
 use crate::support::Reply;
@@ -13,6 +14,13 @@ impl Writer {
     /// Writes in this way, with what must come before it.
     pub(super) fn write(&mut self, place: Place, slot: SlotId, op: Op) {
         let key = self.world.slot(slot).name.clone();
+        let kind = self.world.slot(slot).kind;
+        match op {
+            Op::Del | Op::Unlink | Op::Expire | Op::Persist | Op::Move | Op::CopyDb
+                if kind != Kind::String => {}
+            _ if kind != Kind::String => return self.write_typed(place, slot, kind, op),
+            _ => {}
+        }
         match op {
             Op::Append => {
                 if self.delete(place, slot, "DEL") {
@@ -39,7 +47,7 @@ impl Writer {
             Op::Blpop | Op::Blmove | Op::SortStore => self.make_list(place, slot, op),
             _ => {
                 let (effect, value) = self.fresh(slot, None);
-                let (how, commands) = write_string(op, &key, &self.temp(), &value);
+                let (how, commands) = write_string(op, &key, &self.temp(slot), &value);
                 let mut plan = Plan::new(how, commands, vec![effect]);
                 match op {
                     Op::GetSet => plan = plan.showing(slot),
@@ -84,6 +92,7 @@ impl Writer {
         let effect = |ttl| Effect {
             slot,
             content: known.content,
+            size: known.size,
             ttl,
         };
         let plan = match op {
@@ -111,16 +120,15 @@ impl Writer {
         }
         let key = self.world.slot(slot).name.clone();
         // the whole of the old value is covered
-        let (effect, value) = self.fresh_of(slot, None, known.len + 1);
+        let (effect, value) = self.fresh_of(slot, None, known.size as usize + 1);
         let words = command!["SETRANGE", key, "0", value];
         self.perform(place, &Plan::new("SETRANGE", vec![words], vec![effect]));
     }
 
     /// Several keys of one database at once.
     fn write_several(&mut self, place: Place, slot: SlotId, op: Op) {
-        let db = self.world.slot(slot).db;
-        let same_db = |id: &&SlotId| self.world.slot(**id).db == db && **id != slot;
-        let others: Vec<SlotId> = self.own.iter().filter(same_db).copied().collect();
+        let beside = |id: &&SlotId| self.is_beside(slot, **id);
+        let others: Vec<SlotId> = self.own.iter().filter(beside).copied().collect();
         let (mut effects, mut mset, mut sets) = (Vec::new(), command!["MSET"], Vec::new());
         let other = *self.random.pick(&others);
         for slot in [slot, other] {
@@ -140,8 +148,15 @@ impl Writer {
         self.perform(place, &plan);
     }
 
+    /// Whether a command may write both of these strings.
+    fn is_beside(&self, slot: SlotId, other: SlotId) -> bool {
+        let [this, that] = [slot, other].map(|id| self.world.slot(id));
+        let together = this.db == that.db && (!self.load.cluster || this.tag == that.tag);
+        together && that.kind == Kind::String && other != slot
+    }
+
     fn restore(&mut self, place: Place, slot: SlotId) {
-        let (key, temp) = (self.world.slot(slot).name.clone(), self.temp());
+        let (key, temp) = (self.world.slot(slot).name.clone(), self.temp(slot));
         let (effect, value) = self.fresh(slot, None);
         let dump = [command!["SET", temp, value], command!["DUMP", temp]];
         if let Some(Reply::Bulk(payload)) = self.exchange(place, slot, &dump).pop() {
@@ -167,13 +182,12 @@ impl Writer {
         let here = Effect {
             slot,
             content: known.content,
+            size: known.size,
             ttl: None,
         };
         let words = command!["MOVE", key, self.world.slot(slot).db.to_string()];
         let plan = Plan::new("MOVE", vec![words], vec![nil(twin), here]).if_reply(something);
-        if self.perform(place, &plan) == Outcome::Done {
-            self.known.get_mut(&slot).expect("just written").len = known.len;
-        }
+        self.perform(place, &plan);
     }
 
     /// Copies the value of the same key in the other database here. Of two databases Redis takes the last.
@@ -192,14 +206,13 @@ impl Writer {
         let effect = |slot| Effect {
             slot,
             content: known.content,
+            size: known.size,
             ttl: None,
         };
         // What it is copied from stays as it is.
         let effects = vec![effect(twin), effect(slot)];
         let plan = Plan::new("COPY DB", vec![words], effects).if_reply(something);
-        if self.perform(place, &plan) == Outcome::Done {
-            self.known.get_mut(&slot).expect("just written").len = known.len;
-        }
+        self.perform(place, &plan);
     }
 
     /// The client wants no reply to a script that writes what it does not declare, and then one to what it
@@ -207,7 +220,7 @@ impl Writer {
     fn write_silently(&mut self, place: Place, slot: SlotId) {
         const SCRIPT: &str =
             "redis.call('SET', ARGV[1], ARGV[3]) redis.call('SET', ARGV[2], 'done')";
-        let (key, temp) = (self.world.slot(slot).name.clone(), self.temp());
+        let (key, temp) = (self.world.slot(slot).name.clone(), self.temp(slot));
         let (effect, value) = self.fresh(slot, None);
         let commands = vec![
             command!["CLIENT", "REPLY", "SKIP"],
@@ -221,10 +234,11 @@ impl Writer {
 
     /// Makes the key a list, and no key again.
     fn make_list(&mut self, place: Place, slot: SlotId, op: Op) {
-        let (key, temp) = (self.world.slot(slot).name.clone(), self.temp());
+        let (key, temp) = (self.world.slot(slot).name.clone(), self.temp(slot));
         let list = Effect {
             slot,
             content: Content::Other,
+            size: 0,
             ttl: None,
         };
         if !self.delete(place, slot, "DEL") {
@@ -279,6 +293,7 @@ impl Writer {
         let effect = |(slot, twin): (&SlotId, &Known)| Effect {
             slot: *slot,
             content: twin.content,
+            size: twin.size,
             ttl: None,
         };
         let effects = own.iter().zip(&before).map(effect).collect();
@@ -293,7 +308,7 @@ impl Writer {
         self.perform(Place::A, &Plan::new("SWAPDB", commands, effects));
     }
 
-    fn ttl(&mut self) -> Duration {
+    pub(super) fn ttl(&mut self) -> Duration {
         let longest = self.load.longest_ttl.as_millis();
         let longest = usize::try_from(longest).expect("a short ttl");
         Duration::from_millis(self.random.between(1, longest) as u64)
@@ -304,6 +319,7 @@ fn nil(slot: SlotId) -> Effect {
     Effect {
         slot,
         content: Content::Nil,
+        size: 0,
         ttl: None,
     }
 }

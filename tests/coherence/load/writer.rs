@@ -8,8 +8,9 @@ use super::super::conn::{Command, Conn, command};
 use super::super::history::{
     Content, History, Nanos, Place, Read, SlotId, Write, encode_value, nanos,
 };
-use super::super::world::{How, World};
+use super::super::world::{How, Slot, World};
 use super::Load;
+use super::kinds::Kind;
 use super::ops::{Effect, Op, Plan};
 use crate::support::{Random, Reply};
 
@@ -29,22 +30,25 @@ const UNCERTAIN: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
     pub(super) content: Content,
-    /// Bytes of the value.
-    pub(super) len: usize,
+    /// Bytes of the string, or elements of the value.
+    pub(super) size: u32,
     pub(super) has_ttl: bool,
     /// Whether no write of unknown outcome can still change what the last one left.
     pub(super) certain: bool,
     /// When a write of unknown outcome will have happened or not.
     doubt_until: Nanos,
+    /// How often all keys had been taken away when it was written.
+    flushes: u32,
     pub(super) version: u64,
 }
 
 const MISSING: Known = Known {
     content: Content::Nil,
-    len: 0,
+    size: 0,
     has_ttl: false,
     certain: true,
     doubt_until: 0,
+    flushes: 0,
     version: 0,
 };
 
@@ -113,7 +117,12 @@ impl Writer {
                 _ => self.write(place, slot, op),
             }
         } else {
-            let op = *self.random.pick(&self.load.ops);
+            let string = world.slot(slot).kind == Kind::String;
+            let ops = match string {
+                true => &self.load.ops,
+                false => &self.load.typed_ops,
+            };
+            let op = *self.random.pick(ops);
             let certain = self.known(slot).certain;
             let fits = !op.makes_list() || world.slot(slot).lists;
             let possible = fits && (certain || !op.needs_certainty());
@@ -127,7 +136,17 @@ impl Writer {
 
     /// Reads what was just written, on the same connection.
     fn read_back(&mut self, place: Place, slot: SlotId) {
-        let words = command!["GET", self.world.slot(slot).name];
+        let Slot { name, kind, .. } = self.world.slot(slot);
+        if *kind != Kind::String {
+            let read = kind.read(name, &mut self.random);
+            let start = self.world.clock.now();
+            if let Some(reply) = self.exchange(place, slot, &[read.command]).pop() {
+                let seen = (read.shows)(&reply);
+                self.note(place, slot, read.how, start, seen);
+            }
+            return;
+        }
+        let words = command!["GET", name];
         let start = self.world.clock.now();
         if let Some(reply) = self.exchange(place, slot, &[words]).pop() {
             self.saw(place, slot, "GET after write", start, &reply);
@@ -175,11 +194,10 @@ impl Writer {
             let known = self.known.entry(effect.slot).or_insert(MISSING);
             if outcome == Outcome::Done {
                 known.content = effect.content;
+                known.size = effect.size;
+                known.flushes = self.world.flushes();
                 known.has_ttl = effect.ttl.is_some();
                 known.certain |= start > known.doubt_until;
-                if effect.content == Content::Nil {
-                    known.len = 0;
-                }
             } else {
                 known.certain = false;
                 known.doubt_until = end + nanos(UNCERTAIN);
@@ -190,6 +208,7 @@ impl Writer {
                 start,
                 end,
                 content: effect.content,
+                size: effect.size,
                 ttl: effect.ttl,
                 sure: outcome == Outcome::Done,
                 how: plan.how,
@@ -199,8 +218,19 @@ impl Writer {
     }
 
     fn saw(&mut self, place: Place, slot: SlotId, how: &'static str, start: Nanos, reply: &Reply) {
-        let end = self.world.clock.now();
         let seen = self.world.seen(slot, How::Get, reply);
+        self.note(place, slot, how, start, seen);
+    }
+
+    fn note(
+        &mut self,
+        place: Place,
+        slot: SlotId,
+        how: &'static str,
+        start: Nanos,
+        seen: Option<Content>,
+    ) {
+        let end = self.world.clock.now();
         self.history.reads.extend(seen.map(|seen| Read {
             slot,
             place,
@@ -243,12 +273,22 @@ impl Writer {
         let known = self.known.entry(slot).or_insert(MISSING);
         known.version += 1;
         let value = encode_value(slot, known.version, padding.max(least));
-        known.len = known.len.max(value.len());
         let content = Content::Value {
             origin: slot,
             version: known.version,
         };
-        (Effect { slot, content, ttl }, value)
+        let effect = Effect {
+            slot,
+            content,
+            size: u32::try_from(value.len()).expect("a short value"),
+            ttl,
+        };
+        (effect, value)
+    }
+
+    /// Whether it knows what is there now.
+    pub(super) fn is_sure(&self, known: Known) -> bool {
+        known.certain && known.flushes == self.world.flushes()
     }
 
     pub(super) fn known(&self, slot: SlotId) -> Known {
@@ -256,9 +296,11 @@ impl Writer {
     }
 
     /// A key that nobody reads, another one each time: what a lost command left in it must not be taken.
-    pub(super) fn temp(&mut self) -> String {
+    /// It has the hash tag of the key that it is for.
+    pub(super) fn temp(&mut self, slot: SlotId) -> String {
         self.temps += 1;
-        format!("temp:{}:{}", self.id, self.temps)
+        let tag = &self.world.slot(slot).tag;
+        format!("temp:{}:{}:{{{tag}}}", self.id, self.temps)
     }
 }
 
