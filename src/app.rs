@@ -33,11 +33,11 @@ use self::listening::{Listening, Served, Wanted};
 use self::nodes::ServiceNodes;
 use self::observer::Observer;
 use self::pages::Shown;
-use self::reload::{Parts, Reloader};
+use self::reload::{Parts, Reloader, first_settings};
 use crate::access::AccessList;
 use crate::bus::{BusFamily, Hub};
 use crate::cache::{Cache, CacheFamily, check_commands};
-use crate::command::{AboutRespite, Family, InfoSource, Table};
+use crate::command::{AboutRespite, Family, InfoSource};
 use crate::config::{
     ClusterSeeds, Config, Endpoint, SentinelSet, Source, Upstream, environment, load,
 };
@@ -47,7 +47,6 @@ use crate::fleet::{self, Fleet, ShardFamily};
 use crate::gateway::{Gateway, GatewayFamily};
 use crate::session::listener::acceptor;
 use crate::session::mailbox::ToWorker;
-use crate::session::settings::Settings;
 use crate::session::shared::Shared;
 use crate::session::worker_thread;
 use crate::telemetry;
@@ -254,19 +253,7 @@ impl App {
         let (about, observed) = RespiteFamily::new(Arc::clone(&reloader));
         let families = families(about, &cache, &fleet, &discovery, &bus, &gateway);
         let swaps = swap_watch(&backing, &cache);
-        let settings = Settings {
-            generation: 0,
-            limits: config.limits.clone(),
-            timeouts: config.timeouts.clone(),
-            on_loss: config.upstream_on_loss,
-            slowlog: config.slowlog.clone(),
-            access,
-            embedded: embedded.is_some(),
-            logins: Arc::clone(guard.logins()),
-            protected_mode: config.access.protected_mode,
-            table: Arc::new(Table::shipped()),
-            hello: None,
-        };
+        let settings = first_settings(&config, access, &guard, embedded.is_some());
         let shared = Arc::new(Shared::new(
             Arc::clone(&backing),
             Arc::clone(&cache),

@@ -1,4 +1,5 @@
-//! The way to the Redis behind: one server, an embedded one, or the master that sentinels name.
+//! The way to the Redis behind: one server, an embedded one, the master that sentinels name, or a cluster. And what
+//! clients are told it is.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use tokio_rustls::TlsConnector;
 use super::Failure;
 use crate::cache::Cache;
 use crate::config::{Config, Upstream};
+use crate::session::announced::Announced;
 use crate::upstream::embedded::Embedded;
 use crate::upstream::sentinel::Follower;
 use crate::upstream::{Backing, Dialer, SwapWatch, cluster};
@@ -44,6 +46,13 @@ pub(super) async fn reach(
             Ok((backing, None))
         }
     }
+}
+
+/// What Respite is for clients that insist on a cluster.
+pub(super) fn announced(config: &Config) -> Option<Arc<Announced>> {
+    let announce = config.cluster.announce.as_ref()?;
+    let tls = config.tls.server.is_some();
+    Some(Arc::new(Announced::new(announce, tls)))
 }
 
 /// Empties the cache when a script has exchanged databases.

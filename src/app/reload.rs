@@ -9,15 +9,18 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use super::behind::announced;
 use super::gateway::{FollowedFile, http_rules};
 use super::listening::{Listening, Wanted};
 use super::{control_patience, prepare, raise_descriptor_limit};
 use crate::access::{AccessList, UserSpec};
 use crate::bus::Hub;
+use crate::command::Table;
 use crate::config::{CacheSettings, Config, Source, Upstream, environment, load};
 use crate::fleet::Fleet;
 use crate::gateway::{Connector, Gateway};
 use crate::http::Guard;
+use crate::session::settings::Settings;
 use crate::session::shared::Shared;
 use crate::telemetry;
 use crate::upstream::ControlLink;
@@ -133,6 +136,7 @@ impl Reloader {
             settings.timeouts = config.timeouts.clone();
             settings.on_loss = config.upstream_on_loss;
             settings.slowlog = config.slowlog.clone();
+            settings.announced = announced(&config);
             settings.access = access;
             settings.protected_mode = config.access.protected_mode;
         });
@@ -151,6 +155,29 @@ impl Reloader {
 impl std::fmt::Debug for Reloader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reloader").finish_non_exhaustive()
+    }
+}
+
+/// The settings of a server that has not reached its backing yet.
+pub(super) fn first_settings(
+    config: &Config,
+    access: Arc<AccessList>,
+    guard: &Guard,
+    embedded: bool,
+) -> Settings {
+    Settings {
+        generation: 0,
+        limits: config.limits.clone(),
+        timeouts: config.timeouts.clone(),
+        on_loss: config.upstream_on_loss,
+        slowlog: config.slowlog.clone(),
+        access,
+        embedded,
+        logins: Arc::clone(guard.logins()),
+        protected_mode: config.access.protected_mode,
+        table: Arc::new(Table::shipped()),
+        announced: announced(config),
+        hello: None,
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Local {
     Command,
     /// `INFO`
     Info,
+    /// `CLUSTER`, `ASKING`, `READONLY`, `READWRITE`; passed on where Respite speaks for one server.
+    Cluster,
 }
 
 /// The commands that leave state in a backing connection, or would.
@@ -84,8 +86,6 @@ pub enum Pin {
     Script,
     /// What the backing answers while it is busy (`SCRIPT KILL`, `SHUTDOWN`), or may wait with for long.
     Control,
-    /// `ASKING`, `READONLY`, `READWRITE`: state of a connection to a cluster node.
-    Cluster,
 }
 
 /// What a subscription names.
@@ -149,7 +149,8 @@ impl Row {
     /// Tells whether the backing may have subcommands of this command that are not listed here.
     #[must_use]
     pub fn hides_subcommands(&self) -> bool {
-        self.handling == Handling::Forward && !self.subcommands.is_empty()
+        let passed_on = [Handling::Forward, Handling::Local(Local::Cluster)];
+        passed_on.contains(&self.handling) && !self.subcommands.is_empty()
     }
 
     /// Finds a subcommand by its short name in any case.

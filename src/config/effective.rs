@@ -36,6 +36,7 @@ fn raw(config: &Config) -> raw::Config {
         fleet: super::fleet::to_raw(&config.fleet, &config.targets),
         gateway: super::gateway::to_raw(&config.gateway),
         bus: super::bus::to_raw(&config.bus),
+        cluster: super::cluster_settings::to_raw(&config.cluster),
         slowlog: super::slowlog::to_raw(&config.slowlog),
         limits: raw::Limits {
             clients: integer(config.limits.clients),

@@ -8,7 +8,7 @@
 //!
 //! - `load`: the order of the steps. `merge` and `environment` lay the layers over one another and
 //!   refuse unknown keys; `raw` is what serde reads; `validate` makes the types of this page of it.
-//! - One file per section with its type and its rules: `access`, `bus`, `credential`, `fleet`,
+//! - One file per section with its type and its rules: `access`, `bus`, `cluster_settings`, `credential`, `fleet`,
 //!   `gateway`, `http`, `limits`, `slowlog`, `tls`, `upstream` with `endpoint`, `fleet_targets` with `targets` and
 //!   `tracked_service`; `model` holds the whole. `services` reads the gateway's services file.
 //! - `listen`, `meant_for`, `period`, `secret`, `size`: single values. `effective` prints a [`Config`] as TOML.
@@ -17,6 +17,7 @@ mod access;
 mod bus;
 mod cache;
 mod cluster;
+mod cluster_settings;
 mod credential;
 mod effective;
 mod endpoint;
@@ -53,6 +54,7 @@ pub use access::{Access, UserConfig};
 pub use bus::BusSettings;
 pub use cache::{CacheMode, CacheSettings};
 pub use cluster::ClusterSeeds;
+pub use cluster_settings::{Announce, ClusterSettings};
 pub use credential::Credential;
 pub use endpoint::{Address, Endpoint};
 pub use environment::environment;

@@ -1,8 +1,9 @@
 //! The validated configuration as a whole.
 
 use super::{
-    Access, BusSettings, CacheSettings, Credential, FleetSettings, FleetTargets, GatewaySettings,
-    Http, Limits, ListenAddr, OnLoss, SlowlogSettings, Source, Timeouts, Tls, Upstream, load,
+    Access, BusSettings, CacheSettings, ClusterSettings, Credential, FleetSettings, FleetTargets,
+    GatewaySettings, Http, Limits, ListenAddr, OnLoss, SlowlogSettings, Source, Timeouts, Tls,
+    Upstream, load,
 };
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub gateway: GatewaySettings,
     /// `[bus]`.
     pub bus: BusSettings,
+    /// `[cluster]`.
+    pub cluster: ClusterSettings,
     /// `[slowlog]`.
     pub slowlog: SlowlogSettings,
     /// `[tls]`.

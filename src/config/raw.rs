@@ -27,6 +27,7 @@ pub(super) struct Config {
     pub(super) fleet: Fleet,
     pub(super) gateway: Gateway,
     pub(super) bus: Bus,
+    pub(super) cluster: Cluster,
     pub(super) slowlog: Slowlog,
     pub(super) tls: Tls,
     pub(super) access: Access,
@@ -92,6 +93,12 @@ pub(super) struct Slowlog {
 #[serde(deny_unknown_fields)]
 pub(super) struct Bus {
     pub(super) worker_ttl: Period,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cluster {
+    pub(super) announce: String,
 }
 
 #[derive(Serialize, Deserialize)]

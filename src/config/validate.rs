@@ -2,7 +2,8 @@
 
 use super::{
     Access, Config, Credential, Limits, ListenAddr, LogFormat, OnLoss, Timeouts, Tls, Upstream,
-    bus, cache, error::Problems, fleet, fleet_targets, gateway, http, lists::path, raw, slowlog,
+    bus, cache, cluster_settings, error::Problems, fleet, fleet_targets, gateway, http,
+    lists::path, raw, slowlog,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -78,6 +79,7 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
         targets: fleet_targets::validate(raw.fleet, &credentials, problems),
         gateway: gateway::validate(&raw.gateway, problems),
         bus: bus::validate(&raw.bus, problems),
+        cluster: cluster_settings::validate(&raw.cluster, problems),
         slowlog: slowlog::validate(&raw.slowlog, problems),
         tls: Tls::validate(&raw.tls, problems),
         access,

@@ -20,7 +20,7 @@ use super::shared::WorkerStats;
 use super::state::ReplyMode;
 use crate::access::changes_access;
 use crate::cache::{Cache, Guard};
-use crate::command::{Effects, Handling, Pin};
+use crate::command::{Effects, Handling, Local, Pin};
 use crate::latency::Kind;
 use crate::resp::{Parsed, ReplyWriter, RequestParser, plain_get};
 use crate::upstream::NodeId;
@@ -450,7 +450,8 @@ impl Session {
     /// Works out what a command that goes to the backing needs so that the cache stays true.
     fn prepare_cover(&mut self, request: Request<'_>, cache: &Arc<Cache>) {
         let handling = request.handling();
-        if matches!(handling, Handling::Local(_) | Handling::Family(_)) {
+        let passed_on = handling == Handling::Local(Local::Cluster);
+        if matches!(handling, Handling::Local(_) | Handling::Family(_)) && !passed_on {
             return;
         }
         self.coherence.wrote |= !request.effects().contains(Effects::READ_ONLY);

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
+use super::cluster_command;
 use super::login_turn::LoginTurn;
 use super::settings::Settings;
 use super::state::ConnState;
@@ -175,7 +176,11 @@ pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out
     reply.bulk("id");
     reply.integer(state.entry.id.cast_signed());
     reply.bulk("mode");
-    reply.bulk(&server.mode);
+    reply.bulk(cluster_command::mode(
+        &settings,
+        &worker.shared.backing,
+        &server.mode,
+    ));
     reply.bulk("role");
     reply.bulk(&server.role);
     reply.bulk("modules");

@@ -6,6 +6,7 @@ use std::task::Context;
 use std::time::UNIX_EPOCH;
 
 use super::client::Session;
+use super::cluster_command::{other_mode, with_mode};
 use super::dispatch::Flow;
 use super::replies::{Rewrite, Then};
 use super::request::Request;
@@ -31,6 +32,11 @@ impl Session {
         self.changes_info = queued || self.replies.outstanding() + self.replies.held() > 0;
     }
 
+    /// The mode that `INFO` has to name, where it is not the backing's own.
+    fn other_mode(&self) -> Option<&'static str> {
+        other_mode(&self.worker.settings(), &self.worker.shared.backing)
+    }
+
     pub(super) fn info(&mut self, request: Request<'_>, cx: &mut Context<'_>) -> Flow {
         if self.changes_info {
             self.note_changed_info();
@@ -49,6 +55,9 @@ impl Session {
             rights: &rights,
         };
         let source = &self.worker.shared.info;
+        let mode = (!source.names_shard(&call))
+            .then(|| self.other_mode())
+            .flatten();
         let waker = cx.waker();
         if rights.are_restricted() && source.names_shard(&call) {
             let settings = self.worker.settings();
@@ -64,19 +73,41 @@ impl Session {
         }
         let answer = if self.is_silent() {
             source.info(&call, waker, &mut Vec::new())
+        } else if let Some(mode) = mode {
+            let mut info = Vec::new();
+            let answer = source.info(&call, waker, &mut info);
+            if matches!(answer, InfoAnswer::Given) {
+                self.replies.reply(|out| with_mode(&info, mode, proto, out));
+            }
+            answer
         } else {
             self.replies.reply(|out| source.info(&call, waker, out))
         };
         let own = match answer {
             InfoAnswer::Given => return Flow::Done,
             InfoAnswer::Wait => return Flow::Wait,
-            InfoAnswer::Ask { own: None } => return self.ask(request.raw, Then::Pass, cx),
+            InfoAnswer::Ask { own: None } => {
+                let then = match mode {
+                    Some(mode) => Then::Rewrite(Box::new(move |backing, out| {
+                        with_mode(backing, mode, proto, out);
+                    })),
+                    None => Then::Pass,
+                };
+                return self.ask(request.raw, then, cx);
+            }
             InfoAnswer::Ask { own: Some(own) } => own,
         };
         let sections = request.args.iter().skip(1);
         let mut words: Vec<&[u8]> = vec![b"INFO"];
         words.extend(sections.filter(|section| !section.eq_ignore_ascii_case(b"respite")));
-        let rewrite: Rewrite = Box::new(move |backing, out| append(backing, &own, proto, out));
+        let rewrite: Rewrite = match mode {
+            Some(mode) => Box::new(move |backing, out| {
+                let mut shown = Vec::new();
+                with_mode(backing, mode, proto, &mut shown);
+                append(&shown, &own, proto, out);
+            }),
+            None => Box::new(move |backing, out| append(backing, &own, proto, out)),
+        };
         self.ask_words(&words, Then::Rewrite(rewrite), cx)
     }
 }

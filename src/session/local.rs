@@ -12,7 +12,7 @@ use super::request::Request;
 use super::settings::Settings;
 use super::state::{ConnState, ReplyMode};
 use super::worker::Worker;
-use super::{client_command, hello};
+use super::{client_command, cluster_command, hello};
 use crate::command::{Local, arity_error, arity_ok};
 use crate::resp::{Args, Proto};
 
@@ -27,6 +27,7 @@ pub(super) fn answer(
     match local {
         Local::Hello => hello::answer(state, worker, args, out),
         Local::Auth => hello::auth(state, worker, args, out),
+        Local::Cluster => cluster_command::answer(worker, state.proto, args, out),
         _ => client_command::answer(state, worker, args, out),
     }
 }
@@ -94,6 +95,7 @@ impl Session {
             Local::Client => self.client(request, settings, cx),
             Local::Command => self.command(request, settings, cx),
             Local::Info => self.info(request, cx),
+            Local::Cluster => self.cluster(request, settings, cx),
         }
     }
 

@@ -18,11 +18,13 @@
 //! - `monitor` shows what clients send to those who ask for it: `monitors` are they, `monitoring` is a place among them.
 //! - `pause` is `CLIENT PAUSE`, `paused` what it holds.
 //! - `timing`, `times` say when commands begin to count for their latencies.
-//! - `local`, `hello`, `client_…`, `command_command`, `info` answer what the backing does not.
+//! - `local`, `hello`, `client_…`, `cluster_command` (`cluster_asked`), `command_command`, `info` answer what the backing does not; `announced`
+//!   is Respite as a cluster of one node.
 //! - [`internal`] is a client inside the process.
 //! - `memory` keeps what all clients make Respite hold within its bound, `held` tells what one does.
 //! - [`registry`], [`shared`] and [`settings`] are what all workers share.
 
+pub mod announced;
 mod answers;
 mod batch;
 mod broken;
@@ -33,6 +35,8 @@ mod client_filter;
 mod client_line;
 mod client_tracking;
 mod client_unblock;
+mod cluster_asked;
+mod cluster_command;
 mod coherence;
 mod command_command;
 mod dispatch;

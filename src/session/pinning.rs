@@ -36,7 +36,7 @@ impl Session {
             Pin::Replication | Pin::Debugger => self.refuse(request),
             Pin::Monitor => self.begin_monitoring(request, settings),
             _ if !request.arity_ok() => self.forward(request.raw, Then::Pass, cx),
-            Pin::Cluster | Pin::Exec | Pin::Discard => self.forward(request.raw, Then::Pass, cx),
+            Pin::Exec | Pin::Discard => self.forward(request.raw, Then::Pass, cx),
             Pin::Unwatch => {
                 self.state.watch_lost = false;
                 self.forward(request.raw, Then::Pass, cx)

@@ -11,7 +11,7 @@ use super::pinning::database;
 use super::queue::Queue;
 use super::request::Request;
 use super::settings::Settings;
-use super::{client_command, hello};
+use super::{client_command, cluster_command, hello};
 use crate::access::Denied;
 use crate::command::{Handling, Local, Pin};
 use crate::resp::{ArgVec, Args, Proto, ReplyWriter, write_command};
@@ -78,6 +78,7 @@ impl Session {
                 self.send(raw, queued(what), cx)
             }
             Handling::Local(Local::Client) => self.queue_client(request, settings, cx),
+            Handling::Local(Local::Cluster) => self.queue_cluster(request, settings, cx),
             Handling::Local(local) if backing_answers(local) => {
                 self.send(raw, queued(Queued::Plain), cx)
             }
@@ -229,6 +230,23 @@ impl Session {
             _ if request.sub.is_some() => self.refuse_queueing(cx),
             _ => self.send(raw, Expect::Queued(Queued::Plain), cx),
         }
+    }
+
+    /// What a cluster is asked, in a transaction.
+    fn queue_cluster(
+        &mut self,
+        request: Request<'_>,
+        settings: &Settings,
+        cx: &mut Context<'_>,
+    ) -> Flow {
+        let Request { args, raw, .. } = request;
+        if !cluster_command::is_answered(settings, &self.worker.shared.backing) {
+            return self.send(raw, Expect::Queued(Queued::Plain), cx);
+        }
+        if settings.announced.is_some() && cluster_command::asks_for_keys(args) {
+            return self.refuse_queueing(cx);
+        }
+        self.queue_local(Local::Cluster, args, cx)
     }
 
     /// Refuses a command that cannot be part of a transaction, and the transaction with it.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::announced::Announced;
 use crate::access::{AccessList, Logins};
 use crate::command::Table;
 use crate::config::{Limits, OnLoss, SlowlogSettings, Timeouts};
@@ -30,6 +31,8 @@ pub struct Settings {
     pub protected_mode: bool,
     /// The commands of the backing and our own.
     pub table: Arc<Table>,
+    /// What Respite says of itself as a cluster of one node, if it is one.
+    pub announced: Option<Arc<Announced>>,
     /// What the backing says of itself; absent until it was reached once.
     pub hello: Option<Arc<ServerHello>>,
 }

@@ -25,6 +25,7 @@ mod pool;
 mod reached;
 pub mod sentinel;
 mod server_hello;
+mod slot_keys;
 mod swap_watch;
 mod tls;
 mod topology;
@@ -46,8 +47,9 @@ pub use link::{
 };
 pub use link_key::LinkKey;
 pub use link_task::{Scratch, spawn_link};
-pub use pool::{PinnedCount, PinnedPool, PooledConn};
+pub use pool::{PinnedCount, PinnedPool, Place, PooledConn};
 pub use server_hello::ServerHello;
+pub use slot_keys::SlotKeys;
 pub use swap_watch::SwapWatch;
 pub use tls::client_connector;
 pub use topology::{HOME, NodeId, Topology};

@@ -6,7 +6,7 @@ mod restart;
 
 use std::process::Command;
 
-use crate::support::{RedisServer, Respite};
+use crate::support::{RedisCluster, RedisServer, Respite};
 
 #[test]
 fn redis_py() {
@@ -33,11 +33,41 @@ fn ioredis() {
     run("ioredis");
 }
 
+#[test]
+fn redis_cluster_py() {
+    run_announced("redis_cluster_py");
+}
+
+#[test]
+fn ioredis_cluster() {
+    run_announced("ioredis_cluster");
+}
+
+/// A client that insists on a cluster, against a Respite that is announced as one: over one Redis, and over a cluster.
+#[track_caller]
+fn run_announced(name: &str) {
+    let redis = RedisServer::start();
+    let cluster = RedisCluster::start(3, 0);
+    for upstream in [redis.url(), cluster.url()] {
+        let respite = Respite::builder()
+            .only_file(&format!(
+                "listen = \"127.0.0.1:$PORT\"\nhttp.listen = \"\"\nupstream = \"{upstream}\"\n\
+                 [cluster]\nannounce = \"127.0.0.1:$PORT\"\n"
+            ))
+            .start();
+        assert_passes(name, &respite);
+    }
+}
+
 #[track_caller]
 fn run(name: &str) {
     let redis = RedisServer::start();
-    let respite = Respite::in_front_of(&redis);
-    let output = script(name, &respite).output().expect("run.sh starts");
+    assert_passes(name, &Respite::in_front_of(&redis));
+}
+
+#[track_caller]
+fn assert_passes(name: &str, respite: &Respite) {
+    let output = script(name, respite).output().expect("run.sh starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(

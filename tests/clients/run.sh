@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs one client script against RESPITE_HOST:RESPITE_PORT: run.sh redis_py|bus|discovery_py|node_redis|ioredis, or one of
+# Runs one client script against RESPITE_HOST:RESPITE_PORT: run.sh redis_py|redis_cluster_py|bus|discovery_py|node_redis|ioredis|ioredis_cluster, or one of
 # restart/, run.sh restart/rq_worker
 # Sets up what is missing: python3 and node by the package manager, the client libraries in a cache
 # directory (RESPITE_CLIENTS_CACHE, target/clients by default).
@@ -25,7 +25,7 @@ exec 9>"$cache/lock"
 flock 9
 
 case $name in
-redis_py | bus | discovery_py | restart/redis_py | restart/rq_worker | restart/celery_worker)
+redis_py | redis_cluster_py | bus | discovery_py | restart/redis_py | restart/rq_worker | restart/celery_worker)
     stamp=$cache/venv/requirements.txt
     if ! cmp -s "$here/requirements.txt" "$stamp"; then
         command -v python3 >/dev/null || install python3 python3-venv
@@ -40,7 +40,7 @@ redis_py | bus | discovery_py | restart/redis_py | restart/rq_worker | restart/c
     flock -u 9
     exec "$cache/venv/bin/python" "$here/$name.py"
     ;;
-node_redis | ioredis | restart/node_redis | restart/ioredis | restart/bullmq_worker)
+node_redis | ioredis | ioredis_cluster | restart/node_redis | restart/ioredis | restart/bullmq_worker)
     stamp=$cache/node/installed.json
     if ! cmp -s "$here/package-lock.json" "$stamp"; then
         command -v node >/dev/null && command -v npm >/dev/null || install nodejs npm

@@ -1,5 +1,7 @@
 //! A Redis Cluster behind, for clients that know nothing of clusters. What is missing is in docs/cluster.md.
 
+mod announce;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{Client, DEADLINE, RedisCluster, RedisServer, Respite, slot_of, wait_until};

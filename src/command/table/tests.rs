@@ -116,7 +116,7 @@ fn handling_is_by_name_whatever_the_backing_says() {
         ),
         ("wait", Handling::Pin(Pin::Wait)),
         ("psync", Handling::Pin(Pin::Replication)),
-        ("readonly", Handling::Pin(Pin::Cluster)),
+        ("readonly", Handling::Local(Local::Cluster)),
         ("script", Handling::Forward),
     ];
     for table in &by_version {
