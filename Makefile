@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-versions coherence bus-faults check bench bench-bus bench-fleet bench-instructions bench-failover bench-gateway bench-reads
+.PHONY: help setup run test test-versions coherence bus-faults check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-reads
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,11 @@ bench-reads: ## reads of every kind from the cache, beside direct Redis; ARGS="-
 bench-bus: ## round trips of the bus beside lists by hand; ARGS="--write" puts them and a million calls into docs/bus.md
 	@sh scripts/setup.sh bench
 	cargo bench --locked --bench bus -- $(ARGS)
+
+bench-cluster: ## a Redis Cluster behind, beside Envoy and without a proxy; ARGS="--write" puts it into docs/cluster.md
+	@sh scripts/setup.sh bench
+	cargo build --release --locked --bin respite
+	@python3 benches/cluster/run.py $(TARGET)/release/respite $(ARGS)
 
 bench-fleet: ## ten thousand simulated shards, and INFO beside GET; ARGS="--write" puts it into docs/fleet.md
 	@sh scripts/setup.sh bench

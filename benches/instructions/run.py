@@ -28,14 +28,28 @@ CASES = [
     ("`SET`, forwarded", "tracking", 16, ["SET", "k", VALUE]),
     ("`GET`, forwarded", "off", 1, ["GET", "k"]),
     ("`GET`, forwarded", "off", 16, ["GET", "k"]),
+    ("`GET`, a hit, a cluster behind", "cluster", 1, ["-r", "100", "GET", "k:__rand_int__"]),
+    ("`GET`, a hit, a cluster behind", "cluster", 16, ["-r", "100", "GET", "k:__rand_int__"]),
+    ("`SET`, forwarded, a cluster behind", "cluster", 1, ["-r", "100", "SET", "k:__rand_int__", VALUE]),
+    ("`SET`, forwarded, a cluster behind", "cluster", 16, ["-r", "100", "SET", "k:__rand_int__", VALUE]),
 ]
+MASTERS = 3
 BEGIN, END = "<!-- instructions: begin -->", "<!-- instructions: end -->"
 
 
 def free_port():
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
+    """One that a cluster node can have: its bus takes the port 10,000 above."""
+    while True:
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            port = held.getsockname()[1]
+            if port < 50_000:
+                return port
+
+
+def cli(port, *words):
+    command = ["redis-cli", "-p", str(port), *map(str, words)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout
 
 
 def wait_for(port, seconds=60):
@@ -81,24 +95,37 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="respite-instructions-"))
     processes, rows = [], []
     try:
-        backing = free_port()
-        processes.append(
-            subprocess.Popen(
-                ["redis-server", "--port", str(backing), "--save", "", "--bind", "127.0.0.1"],
-                stdout=subprocess.DEVNULL,
+        backing, nodes = free_port(), [free_port() for _ in range(MASTERS)]
+        for server in (backing, *nodes):
+            cluster = ["--cluster-enabled", "yes"] if server in nodes else []
+            (own := folder / str(server)).mkdir()
+            processes.append(
+                subprocess.Popen(
+                    ["redis-server", "--port", str(server), "--save", "", "--bind", "127.0.0.1", "--dir", own, *cluster],
+                    stdout=subprocess.DEVNULL,
+                )
             )
-        )
-        wait_for(backing)
+            wait_for(server)
+        addresses = [f"127.0.0.1:{node}" for node in nodes]
+        cli(nodes[0], "--cluster", "create", *addresses, "--cluster-yes")
+        while any("cluster_state:ok" not in cli(node, "CLUSTER", "INFO") for node in nodes):
+            time.sleep(0.1)
         fill = ["HSET", "h", *(word for n in range(5) for word in (f"field{n}", VALUE))]
         for command in (["SET", "k", VALUE], fill):
-            subprocess.run(["redis-cli", "-p", str(backing), *command], check=True, stdout=subprocess.DEVNULL)
-        for mode in ("tracking", "off"):
+            cli(backing, *command)
+        for n in range(100):
+            cli(nodes[0], "-c", "SET", f"k:{n:012d}", VALUE)
+        for mode in ("tracking", "off", "cluster"):
             port = free_port()
-            (config := folder / f"{mode}.toml").write_text(f'[cache]\nmode = "{mode}"\n')
+            cached = "off" if mode == "off" else "tracking"
+            (config := folder / f"{mode}.toml").write_text(f'[cache]\nmode = "{cached}"\n')
+            upstream = f"redis://127.0.0.1:{backing}"
+            if mode == "cluster":
+                upstream = "cluster://" + ",".join(addresses) + "?preview=1"
             process = subprocess.Popen(
                 ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out.{mode}", respite]
                 + ["--config", str(config), "--listen", f"127.0.0.1:{port}", "--http", "", "--workers", "1"]
-                + ["--upstream", f"redis://127.0.0.1:{backing}", "--log-level", "error"],
+                + ["--upstream", upstream, "--log-level", "error"],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
