@@ -21,7 +21,8 @@
 //! - [`gateway`] forwards HTTP requests to health-checked services.
 //! - [`allocator`] is how memory goes back to the system.
 //! - [`http`] is the admin listener; [`metrics`] what Prometheus reads; [`stream`] one socket, whatever carries it;
-//!   [`random`] words that nobody can guess; [`backoff`] the waits between tries.
+//!   [`random`] words that nobody can guess; [`backoff`] the waits between tries; [`clock`] one reading of the clock
+//!   for all that is done at once.
 
 // Of what other modules see (clippy.toml).
 #![warn(clippy::missing_docs_in_private_items)]
@@ -34,6 +35,7 @@ mod backoff;
 mod bus;
 mod cache;
 mod cli;
+mod clock;
 mod command;
 mod config;
 mod discovery;

@@ -156,6 +156,7 @@ fn only_app_names_everything() {
     const MAY: &[(&str, &[&str])] = &[
         ("access", &["command", "resp"]),
         ("backoff", &[]),
+        ("clock", &[]),
         (
             "agent",
             &[
@@ -210,14 +211,14 @@ fn only_app_names_everything() {
         (
             "session",
             &[
-                "cache", "access", "backoff", "command", "config", "latency", "metrics", "resp",
-                "slowlog", "stream", "upstream",
+                "cache", "access", "backoff", "clock", "command", "config", "latency", "metrics",
+                "resp", "slowlog", "stream", "upstream",
             ],
         ),
         ("telemetry", &["config"]),
         (
             "upstream",
-            &["backoff", "config", "random", "resp", "stream"],
+            &["backoff", "clock", "config", "random", "resp", "stream"],
         ),
     ];
     none("only app names every component", |file, code| {

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::task::Context;
-use std::time::Instant;
 
 use super::batch::{Batch, Run, Step};
 use super::cached::{Cover, needs_care, protect_keys};
@@ -20,6 +19,7 @@ use super::shared::WorkerStats;
 use super::state::ReplyMode;
 use crate::access::changes_access;
 use crate::cache::{Cache, Guard};
+use crate::clock;
 use crate::command::{Effects, Handling, Local, Pin};
 use crate::latency::Kind;
 use crate::resp::{Parsed, ReplyWriter, RequestParser, plain_get};
@@ -60,11 +60,12 @@ impl Session {
         }
         let settings = self.worker.settings();
         let mut parser = std::mem::take(&mut self.front.parser);
+        let (now, _held) = clock::hold();
         let mut batch = Batch {
             input,
             pos: 0,
             settings: &settings,
-            now: Instant::now(),
+            now,
             hits: 0,
             run: Run::default(),
             monitored: self.worker.shared.is_monitored(),
@@ -204,7 +205,7 @@ impl Session {
             self.read(read, len, batch, cx)
         } else if let Some(step) = self.read_many(request, len, batch) {
             step
-        } else if self.may_join(&mut batch.run, request, settings, cx) {
+        } else if self.may_join(&batch.run, request, settings) && self.joins(batch, request, cx) {
             self.protect(request, &mut batch.run);
             batch.run.add(batch.pos, len);
             Step::Done { len }
@@ -218,14 +219,20 @@ impl Session {
         step
     }
 
-    /// Whether a request can simply follow the run to the shared link.
-    fn may_join(
-        &mut self,
-        run: &mut Run,
-        request: Request<'_>,
-        settings: &Settings,
-        cx: &Context<'_>,
-    ) -> bool {
+    /// Whether a request that may join the run does. One for another node begins a run of its own.
+    fn joins(&mut self, batch: &mut Batch<'_>, request: Request<'_>, cx: &Context<'_>) -> bool {
+        if self.joins_run(&mut batch.run, request, cx) {
+            return true;
+        }
+        let again = batch.run.requests > 0 && self.worker.directions.is_divided();
+        if again {
+            self.flush_run(batch.input, &mut batch.run);
+        }
+        again && !self.front.closing && self.joins_run(&mut batch.run, request, cx)
+    }
+
+    /// Whether a request can simply follow the run to a shared link.
+    fn may_join(&mut self, run: &Run, request: Request<'_>, settings: &Settings) -> bool {
         let plain = match request.leaf() {
             Some(row) => row.handling == Handling::Forward && !row.effects.intersects(APART),
             // It may leave state in its connection.
@@ -243,7 +250,6 @@ impl Session {
             && self.has_room(run.requests as usize, request.asks(), settings)
             && self.may_pass_fetches(request)
             && !(self.worker.cache.is_some() && needs_care(request))
-            && self.joins_run(run, request, cx)
     }
 
     /// Whether a command may go to the backing while replies are being fetched into the cache for

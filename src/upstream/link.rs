@@ -36,6 +36,7 @@ use self::wait::{Slowest, Waits};
 use super::error::{Sent, UpstreamError};
 use super::frame_reader::{FrameReader, Frames};
 use super::write_buf::WriteBuf;
+use crate::clock;
 use crate::resp::Args;
 
 /// A reply that is longer than this is passed on in pieces.
@@ -182,7 +183,7 @@ impl Link {
     /// Queues whole requests, `replies` of them, and promises `sink` as many replies for `ticket`.
     pub fn push(&self, requests: &[u8], replies: u32, sink: Rc<dyn ReplySink>, ticket: Ticket) {
         let mut inner = self.inner.borrow_mut();
-        let now = Instant::now();
+        let now = clock::now();
         inner.last_used = now;
         if inner.failures > 0
             && let Some(failure) = inner.ended(&sink)
@@ -360,7 +361,8 @@ impl Inner {
         if self.silent {
             self.silent = false;
         }
-        self.note_wait();
+        let (now, _held) = clock::hold();
+        self.note_wait(now);
         // What was understood in front of an error is kept, for `lose`.
         let mut reader = std::mem::take(&mut self.reader);
         let result = reader.feed(fresh, |frames| self.apply(frames));

@@ -8,6 +8,7 @@ use super::place::Place;
 use super::slow::{self, MOST, SLOW, Slow};
 use super::{Inner, Replies, Then};
 use crate::cache::Guard;
+use crate::clock;
 use crate::latency::{Kind, Times};
 use crate::upstream::{Share, Ticket};
 
@@ -29,7 +30,7 @@ impl Timing {
     #[inline]
     pub(super) fn count(&self, asked: Asked, n: u64) {
         if let (Some(kind), Some(times)) = (asked.kind, &self.times) {
-            times.record(kind, asked.at.elapsed(), n);
+            times.record(kind, clock::now().duration_since(asked.at), n);
         }
     }
 
@@ -83,7 +84,7 @@ impl Replies {
     pub(crate) fn asked(&self, kind: Option<Kind>) -> Asked {
         let at = self.inner.borrow().timing.at;
         Asked {
-            at: at.unwrap_or_else(Instant::now),
+            at: at.unwrap_or_else(clock::now),
             kind,
         }
     }

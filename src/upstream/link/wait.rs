@@ -68,10 +68,9 @@ impl Inner {
                 .is_some_and(|front| since(front) > SILENT)
     }
 
-    /// Bytes have come: looks at the clock, once for all replies in them, and notes for which request they were
+    /// Bytes have come: notes for which request they were
     /// waited for.
-    pub(super) fn note_wait(&mut self) {
-        let now = Instant::now();
+    pub(super) fn note_wait(&mut self, now: Instant) {
         let waits = &mut self.waits;
         if waits.replied {
             waits.answered = waits.heard;
