@@ -65,15 +65,20 @@ pub fn first_key<'a>(row: &Row, args: Args<'a>) -> Option<&'a [u8]> {
 /// Tells whether `XREAD` or `XREADGROUP` has a `BLOCK` option.
 #[must_use]
 pub fn has_block_option(args: Args<'_>) -> bool {
+    block_value(args).is_some()
+}
+
+/// The position of the value of that option.
+pub(super) fn block_value(args: Args<'_>) -> Option<usize> {
     let mut at = 1;
     while let Some(arg) = args.get(at) {
         match stream_option(arg) {
-            StreamOption::Streams => return false,
-            StreamOption::Block => return true,
+            StreamOption::Streams => return None,
+            StreamOption::Block => return Some(at + 1),
             StreamOption::Values(values) => at += 1 + values,
         }
     }
-    false
+    None
 }
 
 fn visit<'a>(rule: &Keys, args: Args<'a>, each: &mut impl FnMut(KeyRef<'a>)) -> Seen {

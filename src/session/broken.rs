@@ -80,6 +80,7 @@ impl Session {
             session.state.broken = None;
             session.state.watch_lost = false;
             session.with_pinned(Pinned::unwatch);
+            session.drop_watch();
         };
         let lost = broken == Broken::Lost;
         Some(match request.handling() {

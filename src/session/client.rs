@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) ways: Ways,
     /// Its own connection.
     pub(super) pinned: Option<Box<Pinned>>,
+    /// Those to nodes of a cluster that keep state for it, while it uses another one or none.
+    pub(super) parked: Vec<Pinned>,
     /// What the cache has to know of it.
     pub(super) coherence: Coherence,
     /// Its transactions.

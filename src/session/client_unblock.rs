@@ -20,7 +20,7 @@ use super::registry::{ClientEntry, Wish};
 use super::worker::Worker;
 use crate::backoff::Backoff;
 use crate::resp::{Args, Proto, write_command};
-use crate::upstream::{Failure, HOME, LinkKey, ReplySink, Ticket};
+use crate::upstream::{Failure, LinkKey, NodeId, ReplySink, Ticket};
 
 /// Pauses between orders that came too early: from the first to the longest.
 const AGAIN_AFTER: Duration = Duration::from_millis(1);
@@ -86,11 +86,11 @@ async fn unblock(
     let mut backoff = Backoff::new(AGAIN_AFTER, AGAIN_AT_MOST);
     while client.blocked_in() == Some(command) && !client.is_killed() {
         // It has none yet while its connection is being opened.
-        if let Some(id) = client.pinned() {
+        if let Some((node, id)) = client.pinned() {
             let mut order = Vec::new();
             let id = id.to_string();
             write_command(&mut order, &[b"CLIENT", b"UNBLOCK", id.as_bytes(), reason]);
-            let reply = ask(worker, &order, proto).await;
+            let reply = ask(worker, node, &order, proto).await;
             if reply != NOT_BLOCKED {
                 return reply;
             }
@@ -100,15 +100,15 @@ async fn unblock(
     NOT_BLOCKED.to_vec()
 }
 
-/// Asks the backing over the shared link.
-async fn ask(worker: &Worker, request: &[u8], proto: Proto) -> Vec<u8> {
+/// Asks a node over the shared link.
+async fn ask(worker: &Worker, node: NodeId, request: &[u8], proto: Proto) -> Vec<u8> {
     let (done, answer) = oneshot::channel();
     let sink = Rc::new(Reply {
         bytes: RefCell::default(),
         done: Cell::new(Some(done)),
     });
     let first = worker.shared.backing.first_db();
-    let link = worker.link(LinkKey::new(HOME, first, proto));
+    let link = worker.link(LinkKey::new(node, first, proto));
     // The sink waits for nothing else.
     link.push(request, 1, sink, Ticket(0));
     let lost = || b"-UPSTREAM the connection to the backing was lost\r\n".to_vec();

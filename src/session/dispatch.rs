@@ -241,6 +241,7 @@ impl Session {
         plain
             && request.raw.len() <= SHARED_BYTES
             && self.pinned.is_none()
+            && self.parked.is_empty()
             && self.state.reply == ReplyMode::On
             && self.state.broken.is_none()
             && self.monitoring.is_none()
@@ -376,7 +377,7 @@ impl Session {
         if !ours && !self.may_pass_fetches(request) {
             return Flow::Wait;
         }
-        self.ways.to = self.node_of(request);
+        self.aim(request);
         let skipping = self.state.reply == ReplyMode::SkipNext;
         let flow = self.route(request, settings, cx);
         self.coherence.cover = Cover::default();
@@ -425,7 +426,11 @@ impl Session {
         if let Some(cache) = self.worker.cache.clone() {
             self.prepare_cover(request, &cache);
         }
-        if self.pinned.is_some() {
+        if self.worker.directions.is_divided() {
+            if let Some(flow) = self.route_to_own(request, settings, cx) {
+                return flow;
+            }
+        } else if self.pinned.is_some() {
             return self.route_pinned(request, settings, cx);
         }
         match request.handling() {

@@ -2,9 +2,9 @@
 //! would be taken for that of all.
 
 use super::client::Session;
-use super::dispatch::{Flow, SHARED_BYTES};
+use super::dispatch::Flow;
 use super::request::Request;
-use crate::command::{Channel, Effects, Handling, Local, Pin, has_block_option};
+use crate::command::{Channel, Effects, Handling, Local, Pin};
 
 /// What a client is told.
 const UNSERVED: &str =
@@ -24,27 +24,21 @@ impl Session {
 
     #[cold]
     fn is_unserved_by_nodes(&self, request: Request<'_>) -> bool {
-        if request.raw.len() > SHARED_BYTES {
-            return true;
-        }
         match request.handling() {
-            Handling::Forward => {
-                let Some(row) = request.leaf() else {
-                    return true;
-                };
+            Handling::Forward => request.leaf().is_some_and(|row| {
                 row.effects.contains(Effects::EVERY_MASTER) || &*row.name == "scan"
-            }
+            }),
+            // State in one connection says nothing to the other nodes.
             Handling::Local(Local::Client) => {
                 let sub = request.args.get(1).unwrap_or_default();
-                sub.eq_ignore_ascii_case(b"TRACKING")
+                sub.eq_ignore_ascii_case(b"TRACKING") || sub.eq_ignore_ascii_case(b"NO-TOUCH")
             }
             Handling::Local(_) => false,
-            Handling::Pin(Pin::Script) => false,
             Handling::Pin(Pin::Subscribe(channel) | Pin::Unsubscribe(channel)) => {
                 channel == Channel::Shard
             }
-            Handling::Pin(Pin::BlockIfOption) => has_block_option(request.args),
-            Handling::Pin(_) => true,
+            Handling::Pin(Pin::Wait | Pin::Control) => true,
+            Handling::Pin(_) => false,
             Handling::Family(index) => {
                 let families = &self.worker.shared.families;
                 families

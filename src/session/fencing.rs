@@ -38,6 +38,8 @@ impl Session {
         let session = self.state.entry.id;
         // A `MULTI` before it may be refused: then it is executed, else only queued.
         let queueing = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
+        // What a connection of its own carries may be sent to another node before it is executed.
+        let moves = self.pinned.is_some() && self.worker.directions.is_divided();
         Box::new(move |ticket, reply| {
             if queueing && reply == b"+QUEUED\r\n" {
                 return false;
@@ -55,7 +57,13 @@ impl Session {
             if fence != Fence::Pushes && !is_active(Mutant::SwapsNotCounted) {
                 shared.swaps.check(Arc::clone(&held));
             }
-            shared.broadcast(|| ToWorker::Fence(node, Arc::clone(&held)));
+            if !moves {
+                shared.broadcast(|| ToWorker::Fence(node, Arc::clone(&held)));
+                return true;
+            }
+            for node in shared.backing.topology().nodes() {
+                shared.broadcast(|| ToWorker::Fence(node.id, Arc::clone(&held)));
+            }
             true
         })
     }

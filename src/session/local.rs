@@ -137,11 +137,13 @@ impl Session {
     }
 
     fn reset(&mut self, settings: &Settings) -> Flow {
-        let streams = self.pinned.as_ref().is_some_and(|pinned| pinned.is_quiet());
+        let mut own = self.pinned.as_deref().into_iter().chain(&self.parked);
+        let streams = own.any(|pinned| pinned.is_quiet());
         if self.replies.outstanding() > 0 && !streams {
             return Flow::Wait;
         }
         self.pinned = None;
+        self.parked.clear();
         self.forget_pinned();
         self.ways.leave();
         self.coherence.leave_fill();

@@ -11,6 +11,8 @@
 //!   which of them carries a client's next commands.
 //! - `pinning` moves a session to a connection of its own and back; `pinned` is that connection.
 //!   `queueing` is what happens between `MULTI` and `EXEC`, `queue` what is known of it, `broken` what comes after a refusal.
+//! - Behind a cluster `nodes` says which node a client needs a connection of its own to, `reach` opens it, `parked` are
+//!   those that keep state while others are used, and `turned_away` leads one to another node.
 //! - `read` answers reads of one key from the cache, `many` those of many, of which `gathers` wait for parts; `cached` says what
 //!   a command means to it, `coherence` what is known of one client for it, `fencing` holds replies back. `fill_links` are
 //!   the links that fetch for it, `fills` passes on what they bring.
@@ -67,12 +69,15 @@ mod metrics;
 mod monitor;
 mod monitoring;
 mod monitors;
+mod nodes;
+mod parked;
 mod pause;
 mod paused;
 mod pinned;
 mod pinning;
 mod queue;
 mod queueing;
+mod reach;
 mod read;
 mod redirects;
 pub mod registry;
@@ -87,5 +92,6 @@ pub mod shared;
 mod state;
 mod times;
 mod timing;
+mod turned_away;
 pub mod worker;
 pub mod worker_thread;

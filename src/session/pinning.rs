@@ -7,7 +7,7 @@ use super::client::Session;
 use super::client_line::version;
 use super::dispatch::Flow;
 use super::pinned::{Expect, Opening, Pinned, Queued};
-use super::registry::{Facts, Kept};
+use super::registry::Kept;
 use super::replies::Then;
 use super::request::Request;
 use super::settings::Settings;
@@ -16,10 +16,12 @@ use super::state::Broken;
 use crate::cache::{Mutant, is_active};
 use crate::command::{Handling, Local, Pin, arity_error, arity_ok, has_block_option};
 use crate::resp::{Args, Proto};
-use crate::upstream::{ConnectOptions, LinkKey, PooledConn};
+use crate::upstream::{ConnectOptions, HOME, LinkKey, PooledConn};
 
 /// From this version on only what is sent to replicas makes `WAIT` catch up.
 const WRITE_SINCE: (u32, u32) = (7, 2);
+/// What the backing's `CLIENT LIST` calls such connections.
+pub(super) const PINNED_NAME: &str = "respite-pinned";
 /// The least of that: nobody is subscribed, nothing is changed.
 const CATCH_UP: &[u8] = b"*3\r\n$7\r\nPUBLISH\r\n$12\r\nrespite:wait\r\n$0\r\n\r\n";
 
@@ -133,6 +135,11 @@ impl Session {
                 "ERR no connection of its own for this client: {limit} are in use (limits.pinned)"
             ));
         };
+        if self.worker.directions.is_divided() {
+            let pinned = self.reach(place, key);
+            self.own(pinned);
+            return Ok(true);
+        }
         let pinned = match self.worker.pool.take(place, key) {
             Ok(pooled) => Pinned::open(pooled, key),
             Err(place) => {
@@ -142,7 +149,7 @@ impl Session {
                 let opening: Opening = Box::pin(async move {
                     let options = ConnectOptions {
                         key,
-                        name: "respite-pinned",
+                        name: PINNED_NAME,
                         timeout,
                     };
                     Ok(PooledConn::new(
@@ -153,17 +160,29 @@ impl Session {
                 Pinned::opening(opening, key)
             }
         };
-        WorkerStats::add(&stats.pins, 1);
-        self.pinned = Some(Box::new(pinned));
-        self.ways.leave();
-        self.coherence.leave_fill();
-        self.coherence.forget_queued();
-        self.replies.watch_clock(true);
+        self.own(pinned);
         Ok(true)
     }
 
+    /// The client has this connection to itself.
+    pub(super) fn own(&mut self, pinned: Pinned) {
+        WorkerStats::add(&self.worker.stats().pins, 1);
+        self.pinned = Some(Box::new(pinned));
+        self.ways.leave();
+        self.coherence.leave_fill();
+        if !self.is_watching() {
+            self.coherence.forget_queued();
+        }
+        self.replies.watch_clock(true);
+    }
+
     /// Sends a command of the pinning kind on the session's own connection.
-    fn send_pinned(&mut self, pin: Pin, request: Request<'_>, cx: &mut Context<'_>) -> Flow {
+    pub(super) fn send_pinned(
+        &mut self,
+        pin: Pin,
+        request: Request<'_>,
+        cx: &mut Context<'_>,
+    ) -> Flow {
         let names = request.args.len() - 1;
         let expect = match pin {
             _ if !request.arity_ok() => Expect::Plain,
@@ -336,8 +355,13 @@ impl Session {
         let backing_id = pinned.backing_id().unwrap_or(0);
         let free = pinned.is_free();
         let entry = &self.state.entry;
-        entry.set_pinned(if free { 0 } else { backing_id });
-        entry.update(|facts| pinned.show(facts));
+        entry.set_pinned(pinned.node(), if free { 0 } else { backing_id });
+        entry.update(|facts| {
+            pinned.show(facts);
+            self.parked
+                .iter()
+                .for_each(|parked| parked.show_more(facts));
+        });
         // What is selected in a transaction holds when `EXEC` runs, however long that takes.
         if pinned.is_quiet() && !pinned.in_multi() {
             self.coherence.confirm_selected();
@@ -353,14 +377,21 @@ impl Session {
                     .pool
                     .put(pooled, self.worker.settings().limits.pinned);
             }
+        } else if self.worker.directions.is_divided() {
+            self.park();
         }
     }
 
     /// Clears what others see of a pinned connection that is gone.
     pub(super) fn forget_pinned(&mut self) {
-        self.state.entry.set_pinned(0);
+        self.state.entry.set_pinned(HOME, 0);
         self.state.entry.set_kept(Kept::NotYet);
-        self.state.entry.update(Facts::forget_pinned);
+        self.state.entry.update(|facts| {
+            facts.forget_pinned();
+            self.parked
+                .iter()
+                .for_each(|parked| parked.show_more(facts));
+        });
     }
 }
 

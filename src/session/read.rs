@@ -19,6 +19,7 @@ impl Session {
     pub(super) fn may_use_cache(&mut self, run: &Run) -> bool {
         self.worker.cache.is_some()
             && self.pinned.is_none()
+            && self.parked.is_empty()
             && self.state.reply == ReplyMode::On
             && self.state.broken.is_none()
             && self.monitoring.is_none()

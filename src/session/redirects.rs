@@ -13,7 +13,7 @@ use crate::resp::Proto;
 use crate::upstream::{Failure, Redirect, Redirected, ReplySink, SlowReply, Ticket};
 
 /// The wait before a request is sent again that could not be served.
-const AGAIN: Duration = Duration::from_millis(50);
+pub(super) const AGAIN: Duration = Duration::from_millis(50);
 /// The requests of a worker's clients that are sent on.
 #[derive(Default)]
 pub(super) struct Redirects {

@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::resp::Proto;
+use crate::upstream::NodeId;
 
 /// The beginning of a request that is kept for `CLIENT LIST`: enough for a command and its subcommand.
 const REQUEST_BYTES: usize = 64;
@@ -49,6 +50,7 @@ pub struct ClientEntry {
     names: AtomicUsize,
     /// The backing's id of the connection pinned for it, 0 for none.
     pinned: AtomicU64,
+    pinned_at: AtomicU32,
     /// The same, of a connection that it keeps because others redirect invalidations to it.
     kept: AtomicU64,
     bytes_in: AtomicU64,
@@ -175,6 +177,7 @@ impl Registry {
             memory: AtomicUsize::new(0),
             names: AtomicUsize::new(0),
             pinned: AtomicU64::new(0),
+            pinned_at: AtomicU32::new(0),
             kept: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             commands: AtomicU64::new(0),
@@ -383,13 +386,15 @@ impl ClientEntry {
     }
 
     /// Notes which connection of the backing is pinned for it.
-    pub(super) fn set_pinned(&self, backing_id: u64) {
+    pub(super) fn set_pinned(&self, node: NodeId, backing_id: u64) {
+        self.pinned_at.store(node.0, Ordering::Release);
         self.pinned.store(backing_id, Ordering::Release);
     }
 
-    /// The backing's id of its pinned connection.
-    pub fn pinned(&self) -> Option<u64> {
-        Some(self.pinned.load(Ordering::Acquire)).filter(|id| *id != 0)
+    /// The backing's id of its pinned connection, and to which node that leads.
+    pub fn pinned(&self) -> Option<(NodeId, u64)> {
+        let id = self.pinned.load(Ordering::Acquire);
+        (id != 0).then(|| (NodeId(self.pinned_at.load(Ordering::Acquire)), id))
     }
 
     /// Its kind, as `CLIENT LIST TYPE` names it.

@@ -48,6 +48,8 @@ pub(super) struct Directions {
 pub(super) struct Ways {
     /// The node that the command at hand goes to.
     pub(super) to: NodeId,
+    /// The slot of its first key, where that matters.
+    pub(super) slot: Option<u16>,
     /// The shared links that carry its requests, one for each node.
     open: Vec<Way>,
     /// The client calls scripts: all its commands go with them, in its order.
@@ -147,6 +149,7 @@ impl Default for Ways {
     fn default() -> Self {
         Ways {
             to: HOME,
+            slot: None,
             open: Vec::new(),
             scripts: false,
             map: 0,

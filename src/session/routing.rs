@@ -6,19 +6,23 @@ use super::batch::Run;
 use super::client::Session;
 use super::links::Needs;
 use super::request::Request;
+use super::route::Route;
 use crate::upstream::{LinkKey, NodeId};
 
 impl Session {
-    /// The node that a command goes to: that of the connection of its own, while the session has one.
+    /// Notes where the command at hand goes: to the node of the connection of its own, while the session has one.
     #[inline]
-    pub(super) fn node_of(&self, request: Request<'_>) -> NodeId {
-        match &self.pinned {
+    pub(super) fn aim(&mut self, request: Request<'_>) {
+        let directions = &self.worker.directions;
+        let route = directions.route(request);
+        self.ways.slot = match route {
+            Route::Slot(slot) => Some(slot),
+            _ => None,
+        };
+        self.ways.to = match &self.pinned {
             Some(pinned) => pinned.node(),
-            None => {
-                let directions = &self.worker.directions;
-                directions.node(directions.route(request))
-            }
-        }
+            None => directions.node(route),
+        };
     }
 
     /// Whether the link of the run, or the one that is found for it, takes a request too. The session has

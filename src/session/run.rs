@@ -17,7 +17,7 @@ use super::front::Front;
 use super::held::Held;
 use super::input::{Input, READ_AHEAD};
 use super::mailbox::{NewClient, Socket};
-use super::pinned::{Answers, Leftover};
+use super::pinned::{Answers, Leftover, Pinned};
 use super::queue::Queueing;
 use super::replies::{Cut, Replies};
 use super::route::Ways;
@@ -112,6 +112,7 @@ impl Session {
             state: ConnState::new(client.entry, first_db, trusted, access),
             ways: Ways::default(),
             pinned: None,
+            parked: Vec::new(),
             coherence: Coherence::new(hits),
             queueing: Queueing::default(),
             monitoring: None,
@@ -132,7 +133,8 @@ impl Session {
 
     /// Bytes that are kept for the client.
     fn bytes(&self) -> usize {
-        let pinned = self.pinned.as_ref().map_or(0, |pinned| pinned.bytes());
+        let own = self.pinned.as_deref().into_iter().chain(&self.parked);
+        let pinned: usize = own.map(Pinned::bytes).sum();
         self.front.bytes()
             + self.replies.bytes()
             + self.coherence.bytes(&self.replies)
@@ -272,9 +274,8 @@ impl Session {
 
     /// Whether its own connection to the backing is blocked.
     pub(super) fn waits_for_ever(&self) -> bool {
-        self.pinned
-            .as_ref()
-            .is_some_and(|pinned| pinned.waits_for_ever())
+        let mut own = self.pinned.as_deref().into_iter().chain(&self.parked);
+        own.any(Pinned::waits_for_ever)
     }
 
     /// Handles what can be handled of the input; returns how many bytes that were.
@@ -302,12 +303,42 @@ impl Session {
 
     /// Moves bytes of the pinned connection, and lets go of it when it is not needed any more.
     fn poll_pinned(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let Some(pinned) = &mut self.pinned else {
-            return Ok(false);
+        let parked = !self.parked.is_empty() && self.poll_parked(cx);
+        let Some(mut pinned) = self.pinned.take() else {
+            return Ok(parked);
         };
-        self.state
-            .entry
-            .set_pinned(pinned.backing_id().unwrap_or(0));
+        let id = pinned.backing_id().unwrap_or(0);
+        self.state.entry.set_pinned(pinned.node(), id);
+        let moved = self.poll_one(&mut pinned, cx);
+        self.pinned = Some(pinned);
+        match moved {
+            Ok(moved) => {
+                if moved {
+                    // What the backing says unasked is activity, too.
+                    self.front.busy = Instant::now();
+                }
+                let led = self.lead_on();
+                self.note_pinned();
+                if self.state.entry.has_wishes() {
+                    self.heed_wishes();
+                }
+                Ok(moved || led || parked)
+            }
+            Err(error) => {
+                if matches!(error, UpstreamError::Demoted) {
+                    self.worker.shared.backing.doubt();
+                }
+                self.lose_pinned(&error)
+            }
+        }
+    }
+
+    /// Moves bytes of one of its connections.
+    pub(super) fn poll_one(
+        &mut self,
+        pinned: &mut Pinned,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, UpstreamError> {
         let worker = Rc::clone(&self.worker);
         let mut scratch = worker.scratch.borrow_mut();
         let state = &mut self.state;
@@ -322,30 +353,13 @@ impl Session {
             local: &mut local,
             shared: &worker.shared,
         };
-        let moved = pinned.poll(&mut scratch, &mut answers, cx);
-        drop(scratch);
-        match moved {
-            Ok(moved) => {
-                if moved {
-                    // What the backing says unasked is activity, too.
-                    self.front.busy = Instant::now();
-                }
-                self.note_pinned();
-                if self.state.entry.has_wishes() {
-                    self.heed_wishes();
-                }
-                Ok(moved)
-            }
-            Err(error) => {
-                if matches!(error, UpstreamError::Demoted) {
-                    self.worker.shared.backing.doubt();
-                }
-                self.lose_pinned(&error)
-            }
-        }
+        pinned.poll(&mut scratch, &mut answers, cx)
     }
 
     fn lose_pinned(&mut self, error: &UpstreamError) -> Result<bool, End> {
+        if self.outlives_loss() {
+            return Ok(true);
+        }
         let Some(mut pinned) = self.pinned.take() else {
             return Ok(false);
         };
@@ -363,7 +377,7 @@ impl Session {
             Leftover::Nothing => {}
             Leftover::Stream => self.replies.end(),
             Leftover::RefusedMulti => self.state.broken = Some(Broken::Refused),
-            _ if self.replies.closes_on_loss() => self.replies.end(),
+            _ if self.closes_with_pinned() => self.replies.end(),
             Leftover::Transaction => self.state.broken = Some(Broken::Lost),
             Leftover::Watch => self.state.watch_lost = true,
         }
@@ -408,6 +422,7 @@ impl Session {
     async fn finish(mut self, end: &End) {
         // A pinned connection is dropped with its state: the backing forgets it with the socket.
         self.pinned = None;
+        self.parked.clear();
         self.families.occupied = None;
         self.front.input = Input::default();
         self.replies.close();

@@ -12,7 +12,7 @@ use crate::resp::{Parsed, RequestLimits, RequestParser};
 use crate::upstream::{Failure, HOME, LinkKey, NodeId, ReplySink, Sent, Ticket, UpstreamError};
 
 /// How long a request may be sent from node to node, and wait for a slot that nobody serves.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// Takes the reply to `ASKING`.
@@ -94,7 +94,7 @@ impl Worker {
     }
 
     /// How to reach a node that another one names.
-    fn endpoint(&self, address: Address) -> Option<Endpoint> {
+    pub(super) fn endpoint(&self, address: Address) -> Option<Endpoint> {
         let topology = self.shared.backing.topology();
         let mut masters = topology
             .nodes()

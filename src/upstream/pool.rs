@@ -109,6 +109,11 @@ impl PooledConn {
             place,
         }
     }
+
+    /// Closes the connection; its place is for another one.
+    pub fn into_place(self) -> Place {
+        self.place
+    }
 }
 
 // === impl Idle ===

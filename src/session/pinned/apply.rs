@@ -50,21 +50,25 @@ impl Pinned {
         // The backing closes the connection now, and so does Respite the client's.
         self.sticky |= frame.starts_with(b"-ERR Protocol error");
         match expect {
-            Expect::Unknown => self.sticky |= !frame.starts_with(b"-ERR unknown command"),
+            Expect::Unknown => {
+                let known = !frame.starts_with(b"-ERR unknown command");
+                match &mut self.replay {
+                    // State at one of several nodes is of no use.
+                    Some(replay) => replay.void |= known,
+                    None => self.sticky |= known,
+                }
+            }
             Expect::Plain
             | Expect::Blocking
             | Expect::Swallow
             | Expect::Ignore
+            | Expect::Replayed { .. }
             | Expect::Subscribe { .. }
             | Expect::Unsubscribe { .. } => {}
             Expect::Queued(what) => {
                 if let (Some(transaction), true) = (&mut self.transaction, frame == b"+QUEUED\r\n")
                 {
-                    if !matches!(what, Queued::Plain) {
-                        transaction.bytes += what.bytes();
-                        transaction.special.push((transaction.queued, what));
-                    }
-                    transaction.queued += 1;
+                    transaction.queue(what);
                 } else if let (Queued::Select(db), true) = (what, ok) {
                     self.key.db = db;
                 }

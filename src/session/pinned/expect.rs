@@ -4,6 +4,7 @@ use super::super::monitors::Lines;
 use super::super::state::SameClient;
 use crate::command::{Channel, Local};
 use crate::resp::ArgVec;
+use crate::upstream::Ticket;
 
 /// Client-side caching state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,6 +29,11 @@ pub(crate) enum Expect {
     Swallow,
     /// Of a command of our own: nobody sees it, whatever it is.
     Ignore,
+    /// Of a part of a transaction that was answered already and is played again at another node; `begins`: it is the
+    /// `MULTI`, and the rest is sent when that has succeeded.
+    Replayed {
+        begins: bool,
+    },
     /// Sent in a transaction: queued, with what it means when `EXEC` runs it.
     Queued(Queued),
     Multi,
@@ -57,6 +63,17 @@ pub(crate) enum Expect {
     Instead(Vec<u8>),
 }
 
+/// A request whose reply is to come.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    /// What the reply changes.
+    pub(crate) expect: Expect,
+    /// For the client's reply, if it is owed one.
+    pub(crate) ticket: Option<Ticket>,
+    /// The request, where it may have to be sent to another node.
+    pub(crate) request: Option<Box<[u8]>>,
+}
+
 /// What a command that waits in a transaction means to the session.
 #[derive(Debug)]
 pub(crate) enum Queued {
@@ -83,6 +100,17 @@ pub(crate) struct Transaction {
     pub(crate) special: Vec<(u32, Queued)>,
     /// Bytes of what the session answers itself.
     pub(crate) bytes: usize,
+}
+
+impl Transaction {
+    /// One more command is queued.
+    pub(crate) fn queue(&mut self, what: Queued) {
+        if !matches!(what, Queued::Plain) {
+            self.bytes += what.bytes();
+            self.special.push((self.queued, what));
+        }
+        self.queued += 1;
+    }
 }
 
 impl Queued {

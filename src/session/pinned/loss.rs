@@ -10,7 +10,7 @@ impl Pinned {
         let tracking = self.tracking.is_some();
         if self.is_subscriber() || tracking || self.no_touch || self.kept || self.sticky {
             Leftover::Stream
-        } else if self.sent_multi && matches!(self.io, Io::Opening(_)) {
+        } else if self.sent_multi && matches!(self.io, Io::Opening(_)) && self.replay.is_none() {
             Leftover::RefusedMulti
         } else if self.sent_multi {
             Leftover::Transaction
@@ -27,10 +27,16 @@ impl Pinned {
             replies.abort();
         }
         let opened = matches!(self.io, Io::Open(_));
-        let sent = if opened { Sent::Yes } else { Sent::No };
-        let failure = Failure::new(error, sent);
-        for (_, ticket) in self.expected.drain(..) {
-            if let Some(ticket) = ticket {
+        // What a node of a cluster has queued is not executed, and the client goes on.
+        let queued = self.sent_multi && self.replay.is_some();
+        let sent = match opened && !queued {
+            true => Sent::Yes,
+            false => Sent::No,
+        };
+        let mut failure = Failure::new(error, sent);
+        failure.refusal |= queued;
+        for awaited in self.expected.drain(..) {
+            if let Some(ticket) = awaited.ticket {
                 replies.lost(ticket, &failure, 1);
             }
         }

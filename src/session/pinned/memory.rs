@@ -10,7 +10,7 @@ impl Pinned {
     /// Whether the transaction may have another command of so many bytes that the session answers
     /// itself; none when that shows once the replies that are owed have come.
     pub(crate) fn may_queue_local(&self, bytes: usize) -> Option<bool> {
-        let sent = self.expected.iter().map(|(expect, _)| match expect {
+        let sent = self.expected.iter().map(|awaited| match &awaited.expect {
             Expect::Queued(queued) => queued.bytes(),
             _ => 0,
         });
@@ -22,6 +22,7 @@ impl Pinned {
     /// Bytes that are kept here.
     pub(crate) fn bytes(&self) -> usize {
         let queued = self.transaction.as_ref().map_or(0, |queued| queued.bytes);
-        self.out.held() + self.reader.bytes() + queued
+        let kept = self.replay.as_ref().map_or(0, |_| self.kept_bytes());
+        self.out.held() + self.reader.bytes() + queued + kept
     }
 }

@@ -11,6 +11,7 @@ mod expect;
 mod loss;
 mod memory;
 mod pubsub;
+mod replay;
 mod state;
 
 use std::collections::VecDeque;
@@ -19,14 +20,15 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use self::exec::LocalAnswer;
-use self::expect::Transaction;
+use self::expect::{Awaited, Transaction};
 pub(crate) use self::expect::{Expect, Queued, Tracking};
+use self::replay::Replay;
 use super::replies::{Replies, Then};
 use super::shared::Shared;
 use crate::cache::Guard;
 use crate::resp::Proto;
 use crate::upstream::{
-    Conn, FrameReader, Frames, LinkKey, PooledConn, ReplySink, Ticket, Turn, UpstreamError,
+    Conn, FrameReader, Frames, LinkKey, Place, PooledConn, ReplySink, Ticket, Turn, UpstreamError,
     WriteBuf,
 };
 
@@ -39,6 +41,8 @@ const UNSENT_BYTES: usize = 1024 * 1024;
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<PooledConn, UpstreamError>>>>;
 
 enum Io {
+    /// Which node it leads to is not known yet.
+    Undecided(Option<Place>),
     Opening(Opening),
     Open(Box<PooledConn>),
 }
@@ -51,7 +55,7 @@ pub(crate) struct Pinned {
     out: WriteBuf,
     reader: FrameReader,
     /// What was sent, with the tickets for replies that the client is owed.
-    expected: VecDeque<(Expect, Option<Ticket>)>,
+    expected: VecDeque<Awaited>,
     /// Part of the front's reply has been passed on.
     begun: bool,
     /// Between `MULTI` and `EXEC`, by what was sent.
@@ -71,6 +75,8 @@ pub(crate) struct Pinned {
     /// State that cannot be followed: kept until the session ends.
     sticky: bool,
     since: Instant,
+    /// What is kept so that another node of a cluster can be asked instead; none where there is one node.
+    replay: Option<Box<Replay>>,
 }
 
 /// What a pinned connection leaves behind when it is lost.
@@ -137,6 +143,7 @@ impl Pinned {
             kept: false,
             sticky: false,
             since: Instant::now(),
+            replay: None,
         }
     }
 
@@ -159,12 +166,15 @@ impl Pinned {
         }
         let blocks = matches!(expect, Expect::Blocking);
         let ticket = to.expect_pinned(request, blocks, then, guard);
+        if matches!(self.io, Io::Undecided(_)) {
+            return self.answer_undecided(request, expect, ticket, to);
+        }
         self.queue(request, expect, Some(ticket));
     }
 
     /// Queues a command of our own, which must succeed.
     pub(crate) fn swallow(&mut self, command: &[&[u8]]) {
-        self.note_sent(Expect::Swallow, None);
+        self.note_sent(Expect::Swallow, None, None);
         self.out.command(command);
     }
 
@@ -174,15 +184,28 @@ impl Pinned {
     }
 
     fn queue(&mut self, request: &[u8], expect: Expect, ticket: Option<Ticket>) {
-        self.note_sent(expect, ticket);
-        self.out.push(request);
+        let kept = self.keep_request(request);
+        self.note_sent(expect, ticket, kept);
+        match &mut self.replay {
+            None => _ = self.out.push(request),
+            Some(replay) => match (&self.io, &mut replay.behind) {
+                (Io::Open(_), Some(behind)) => behind.extend_from_slice(request),
+                (Io::Open(_), None) => _ = self.out.push(request),
+                // It is sent once it is known to whom.
+                _ => {}
+            },
+        }
     }
 
-    fn note_sent(&mut self, expect: Expect, ticket: Option<Ticket>) {
+    fn note_sent(&mut self, expect: Expect, ticket: Option<Ticket>, request: Option<Box<[u8]>>) {
         if self.expected.is_empty() {
             self.since = Instant::now();
         }
-        self.expected.push_back((expect, ticket));
+        self.expected.push_back(Awaited {
+            expect,
+            ticket,
+            request,
+        });
     }
 
     /// Brings the connection to another protocol version.
@@ -194,12 +217,13 @@ impl Pinned {
     /// Gives the connection back, when it was opened at all.
     pub(crate) fn into_pooled(self) -> Option<PooledConn> {
         match self.io {
+            Io::Open(_) if self.replay.as_ref().is_some_and(|replay| replay.void) => None,
             Io::Open(mut pooled) => {
                 let conn: &mut Conn = &mut pooled.conn;
                 conn.key = self.key;
                 Some(*pooled)
             }
-            Io::Opening(_) => None,
+            Io::Opening(_) | Io::Undecided(_) => None,
         }
     }
 
@@ -215,6 +239,7 @@ impl Pinned {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(result) => self.io = Io::Open(Box::new(result?)),
             }
+            self.play();
             self.since = Instant::now();
             // Nothing leaves before the session has noted the connection's id at the backing.
             return Ok(true);
@@ -247,6 +272,7 @@ impl Pinned {
         let mut moved = false;
         let mut turn = Turn::default();
         while !answers.replies.is_backlogged()
+            && !self.is_turned_away()
             && let Io::Open(pooled) = &mut self.io
             && let Some(fresh) = turn.read(&mut pooled.conn.stream, scratch, cx)?
         {
@@ -268,7 +294,12 @@ impl Pinned {
     ) -> Result<(), UpstreamError> {
         while !frames.is_scanned() {
             if frames.scan()? {
-                self.frame(frames.take(), answers)?;
+                let frame = frames.take();
+                if self.replay.is_some() && self.turns_away(frame) {
+                    // What else comes on this connection is for nobody any more.
+                    break;
+                }
+                self.frame(frame, answers)?;
                 self.begun = false;
                 continue;
             }
@@ -285,7 +316,7 @@ impl Pinned {
 
     /// Where the unfinished frame may go as it comes: it is sure to be a reply that nothing depends on.
     fn streams_to(&self, data: &[u8]) -> Option<Ticket> {
-        let (expect, ticket) = self.expected.front()?;
+        let Awaited { expect, ticket, .. } = self.expected.front()?;
         let plain = match expect {
             Expect::Plain | Expect::Blocking => true,
             Expect::Exec(lines, _) => lines.is_empty() && self.executes_only_plain(),
@@ -320,7 +351,7 @@ impl Pinned {
             let switching = self
                 .expected
                 .iter()
-                .any(|(expect, _)| matches!(expect, Expect::Swallow));
+                .any(|awaited| matches!(awaited.expect, Expect::Swallow));
             if frame.first() == Some(&b'>') && self.key.proto == Proto::Resp2 && !switching {
                 return Err(UpstreamError::Protocol(
                     "a push to a RESP2 connection".into(),
@@ -334,7 +365,12 @@ impl Pinned {
                 return Ok(());
             }
         }
-        let Some((expect, ticket)) = self.expected.pop_front() else {
+        let Some(Awaited {
+            expect,
+            ticket,
+            request,
+        }) = self.expected.pop_front()
+        else {
             if self.sticky {
                 // SUBSCRIBE with several names in a transaction says more than EXEC announces.
                 answers.replies.out_of_band(frame);
@@ -351,9 +387,11 @@ impl Pinned {
                     "a pinned connection: {text}"
                 )));
             }
-            return Ok(());
+            return self.note_replayed(&expect, frame, request);
         };
-        self.apply(expect, ticket, frame, answers);
+        let instead = self.reply_to_front(frame);
+        self.apply(expect, ticket, instead.as_deref().unwrap_or(frame), answers);
+        self.note_answered(request);
         Ok(())
     }
 }

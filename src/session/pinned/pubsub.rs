@@ -2,7 +2,7 @@
 //! instead of one reply.
 
 use super::expect::{Confirmation, is_message};
-use super::{Answers, Expect, Pinned};
+use super::{Answers, Awaited, Expect, Pinned};
 use crate::command::Channel;
 use crate::resp::{Proto, Value, parse_reply};
 use crate::upstream::ReplySink;
@@ -26,7 +26,10 @@ impl Pinned {
         // Any other array may be a reply that looks like one.
         let awaited = matches!(
             self.expected.front(),
-            Some((Expect::Subscribe { .. } | Expect::Unsubscribe { .. }, _))
+            Some(Awaited {
+                expect: Expect::Subscribe { .. } | Expect::Unsubscribe { .. },
+                ..
+            })
         );
         if !push && !(self.key.proto == Proto::Resp2 && (awaited || self.is_subscriber())) {
             return false;
@@ -78,28 +81,23 @@ impl Pinned {
         frame: &[u8],
         answers: &mut Answers<'_>,
     ) {
-        let ticket = self.expected.front().and_then(|(_, ticket)| *ticket);
-        let last = match (self.expected.front_mut(), confirmation) {
-            (Some((Expect::Subscribe { left }, _)), Confirmation::Subscribed(_)) => {
+        let ticket = self.expected.front().and_then(|awaited| awaited.ticket);
+        let front = self.expected.front_mut().map(|awaited| &mut awaited.expect);
+        let last = match (front, confirmation) {
+            (Some(Expect::Subscribe { left }), Confirmation::Subscribed(_)) => {
                 *left = left.saturating_sub(1);
                 *left == 0
             }
             (
-                Some((
-                    Expect::Unsubscribe {
-                        left: Some(left), ..
-                    },
-                    _,
-                )),
+                Some(Expect::Unsubscribe {
+                    left: Some(left), ..
+                }),
                 Confirmation::Unsubscribed(_),
             ) => {
                 *left = left.saturating_sub(1);
                 *left == 0
             }
-            (
-                Some((Expect::Unsubscribe { kind, left: None }, _)),
-                Confirmation::Unsubscribed(_),
-            ) => {
+            (Some(Expect::Unsubscribe { kind, left: None }), Confirmation::Unsubscribed(_)) => {
                 let [exact, pattern, shard] = self.subscriptions;
                 match kind {
                     Channel::Exact => exact == 0,

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Expect, Io, Pinned, UNSENT_BYTES};
+use super::{Awaited, Expect, Io, Pinned, UNSENT_BYTES};
 use crate::resp::Proto;
 use crate::session::registry::Facts;
 use crate::upstream::NodeId;
@@ -22,7 +22,7 @@ impl Pinned {
     /// Has a line shown behind an `EXEC` that has not run yet; gives it back when there is none.
     pub(crate) fn show_behind_exec(&mut self, line: Box<[u8]>) -> Option<Box<[u8]>> {
         let expected = self.expected.iter_mut().rev();
-        let mut execs = expected.filter_map(|(expect, _)| match expect {
+        let mut execs = expected.filter_map(|awaited| match &mut awaited.expect {
             Expect::Exec(lines, behind) if !lines.is_empty() => Some(behind),
             _ => None,
         });
@@ -45,9 +45,9 @@ impl Pinned {
 
     /// Whether a change of subscriptions is not confirmed yet.
     pub(crate) fn subscription_pending(&self) -> bool {
-        self.expected.iter().any(|(expect, _)| {
+        self.expected.iter().any(|awaited| {
             matches!(
-                expect,
+                awaited.expect,
                 Expect::Subscribe { .. } | Expect::Unsubscribe { .. }
             )
         })
@@ -56,7 +56,14 @@ impl Pinned {
     /// Whether a `MULTI` has no reply yet. What follows it must not be sent before: it would be
     /// executed at once if the backing refused the `MULTI`.
     pub(crate) fn awaits_multi(&self) -> bool {
-        self.sent_multi && matches!(self.expected.back(), Some((Expect::Multi, _)))
+        self.sent_multi
+            && matches!(
+                self.expected.back(),
+                Some(Awaited {
+                    expect: Expect::Multi,
+                    ..
+                })
+            )
     }
 
     /// Whether the backing has refused a `MULTI`, once.
@@ -89,7 +96,8 @@ impl Pinned {
 
     /// Whether it waits for a reply that may never come.
     pub(crate) fn is_blocked(&self) -> bool {
-        matches!(self.expected.front(), Some((Expect::Blocking, _)))
+        let front = self.expected.front().map(|awaited| &awaited.expect);
+        matches!(front, Some(Expect::Blocking))
     }
 
     /// Whether the backing has to read before it is sent more.
@@ -111,11 +119,18 @@ impl Pinned {
         facts.blocked = self
             .expected
             .iter()
-            .any(|(expect, _)| matches!(expect, Expect::Blocking));
+            .any(|awaited| matches!(awaited.expect, Expect::Blocking));
         facts.tracking = self.tracking.is_some();
         facts.broadcast = self.tracking.is_some_and(|tracking| tracking.broadcast);
         facts.redirect = redirect.map(|redirect| redirect.own);
         facts.no_touch = self.no_touch;
+    }
+
+    /// Adds its state to what is shown of another one.
+    pub(crate) fn show_more(&self, facts: &mut Facts) {
+        let all = facts.subscriptions.iter_mut().zip(self.subscriptions);
+        all.for_each(|(shown, more)| *shown += more);
+        facts.watching += self.watching;
     }
 
     /// The node that it leads to.
@@ -137,18 +152,18 @@ impl Pinned {
     pub(crate) fn backing_id(&self) -> Option<u64> {
         match &self.io {
             Io::Open(pooled) => Some(pooled.conn.hello.id),
-            Io::Opening(_) => None,
+            Io::Opening(_) | Io::Undecided(_) => None,
         }
     }
 
     /// Whether the front's reply is overdue at `now`, given that it began to count at `since`.
     pub(crate) fn waits_since(&self) -> Option<Instant> {
-        match self.expected.front() {
+        match self.expected.front().map(|awaited| &awaited.expect) {
             // Connecting has a limit of its own.
-            _ if matches!(self.io, Io::Opening(_)) => None,
+            _ if !matches!(self.io, Io::Open(_)) => None,
             None => None,
             // It may wait for ever to begin, but not in its middle.
-            Some((Expect::Blocking, _)) if self.reader.is_empty() && !self.begun => None,
+            Some(Expect::Blocking) if self.reader.is_empty() && !self.begun => None,
             Some(_) => Some(self.since),
         }
     }
@@ -174,7 +189,7 @@ impl Pinned {
         let watched = self.watching > 0;
         self.expected
             .iter()
-            .fold(watched, |watched, (expect, _)| match expect {
+            .fold(watched, |watched, awaited| match awaited.expect {
                 Expect::Watch(_) => true,
                 Expect::Exec(..) | Expect::Discard | Expect::Unwatch | Expect::Instead(_) => false,
                 _ => watched,
