@@ -36,6 +36,8 @@ pub struct Topology {
     /// Grows with each change.
     pub version: u64,
     nodes: Vec<Node>,
+    /// The place that a new node gets. None is given twice: links to a node that has gone are kept for a while.
+    next: u32,
     slots: SlotMap,
     /// The replicas that are known.
     pub replicas: Vec<Endpoint>,
@@ -82,6 +84,7 @@ impl Topology {
         Topology {
             version: 0,
             nodes: vec![home],
+            next: 1,
             slots: SlotMap(vec![(u16::MAX, Some(HOME))]),
             replicas: Vec::new(),
             sentinels: Vec::new(),
@@ -162,6 +165,8 @@ impl Topology {
             ..self.clone()
         };
         let places = self.places(shards);
+        let used = places.iter().map(|id| id.0 + 1);
+        changed.next = used.chain([self.next]).max().unwrap_or(0);
         for (shard, id) in shards.iter().zip(&places) {
             let known = self.node(*id);
             let same = known.is_some_and(|node| node.has(&shard.master));
@@ -196,12 +201,7 @@ impl Topology {
             .iter()
             .map(|s| known(s).map(|node| node.id))
             .collect();
-        let mut next = self
-            .nodes
-            .iter()
-            .map(|node| node.id.0 + 1)
-            .max()
-            .unwrap_or(0);
+        let mut next = self.next;
         for at in 0..shards.len() {
             if places[at].is_some() {
                 continue;
@@ -219,7 +219,7 @@ impl Topology {
             let heir = self.nodes.iter().filter(free).max_by_key(taken);
             let heir = heir.filter(|node| taken(node) > 0 || node.master.is_none());
             places[at] = Some(heir.map_or(NodeId(next), |node| node.id));
-            next = next.max(places[at].map_or(0, |id| id.0 + 1));
+            next += u32::from(heir.is_none());
         }
         // Somebody has to be there for what is about no key.
         if !places.contains(&Some(HOME))
@@ -251,9 +251,9 @@ impl Topology {
         if let Some(known) = self.nodes.iter().find(|node| node.has(server)) {
             return (None, known.id);
         }
-        let ids = self.nodes.iter().map(|node| node.id.0 + 1);
-        let id = NodeId(ids.max().unwrap_or(0));
+        let id = NodeId(self.next);
         let mut changed = self.clone();
+        changed.next += 1;
         changed.version += 1;
         changed.nodes.push(Node {
             id,
@@ -356,136 +356,4 @@ impl SlotMap {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server(url: &str) -> Endpoint {
-        url.parse().expect("a URL")
-    }
-
-    #[test]
-    fn every_slot_has_its_owner() {
-        let one = Topology::unknown();
-        assert_eq!((one.sole(), one.owner(16_383)), (Some(HOME), Some(HOME)));
-        let three = Topology::divided(&[5460, 10_922, 16_383]);
-        assert_eq!(three.sole(), None);
-        for (slot, node) in [
-            (0, 0),
-            (5460, 0),
-            (5461, 1),
-            (10_922, 1),
-            (10_923, 2),
-            (16_383, 2),
-        ] {
-            assert_eq!(three.owner(slot), Some(NodeId(node)), "{slot}");
-        }
-        // Not covered by anybody.
-        assert_eq!(Topology::divided(&[100]).owner(101), None);
-    }
-
-    #[test]
-    fn a_master_that_is_given_up_ends_its_term_and_no_other() {
-        let two = Topology::divided(&[8191, 16_383]);
-        let both = two.with_master(HOME, server("redis://a"));
-        let both = both.with_master(NodeId(1), server("redis://b"));
-        let one = both.without_master(HOME);
-        let term = |topology: &Topology, id| topology.node(id).map(|node| node.term);
-        assert_eq!((term(&both, HOME), term(&one, HOME)), (Some(0), Some(1)));
-        assert_eq!(term(&one, NodeId(1)), Some(0));
-        assert!(one.version > both.version);
-        assert!(one.node(HOME).is_some_and(|node| node.master.is_none()));
-        assert!(
-            one.node(NodeId(1))
-                .is_some_and(|node| node.master.is_some())
-        );
-        assert!(one.node(NodeId(2)).is_none());
-    }
-
-    #[test]
-    fn a_server_that_was_promoted_is_no_replica() {
-        let before = Topology::unknown();
-        let replicas = [server("redis://a"), server("redis://b")];
-        let before = before.with_others(&replicas, &[]).expect("a change");
-        let after = before.with_master(HOME, server("redis://a"));
-        assert_eq!(after.replicas, [server("redis://b")]);
-        // The sentinels may name it once more.
-        assert!(after.with_others(&replicas, &[]).is_none());
-    }
-
-    fn shard(master: &str, slots: &[(u16, u16)]) -> Shard {
-        Shard {
-            master: server(master),
-            slots: slots.to_vec(),
-            replicas: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn masters_keep_their_places_and_heirs_take_them() {
-        let three = [
-            shard("redis://a", &[(0, 5460)]),
-            shard("redis://b", &[(5461, 10_922)]),
-            shard("redis://c", &[(10_923, LAST_SLOT)]),
-        ];
-        let first = Topology::unknown().clustered(&three).expect("a change");
-        assert_eq!(first.covered(), 16_384);
-        assert!(
-            first
-                .node(HOME)
-                .is_some_and(|node| node.has(&server("redis://a")))
-        );
-        assert!(first.clustered(&three).is_none());
-        // In another order, and b has failed over to d.
-        let failed = [
-            shard("redis://c", &[(10_923, LAST_SLOT)]),
-            shard("redis://d", &[(5461, 10_922)]),
-            shard("redis://a", &[(0, 5460)]),
-        ];
-        let second = first.clustered(&failed).expect("a change");
-        assert!(second.same_slots(&first));
-        let place = second
-            .owner(6000)
-            .and_then(|id| second.node(id))
-            .expect("a node");
-        assert!(place.has(&server("redis://d")) && place.term == 1);
-        assert_eq!(first.owner(6000), Some(place.id));
-        // A new one takes a few slots, and has a place of its own.
-        let grown = [
-            shard("redis://a", &[(100, 5460)]),
-            shard("redis://c", &[(10_923, LAST_SLOT)]),
-            shard("redis://d", &[(5461, 10_922)]),
-            shard("redis://e", &[(0, 99)]),
-        ];
-        let third = second.clustered(&grown).expect("a change");
-        assert_eq!(
-            (third.owner(0), third.owner(100)),
-            (Some(NodeId(3)), Some(HOME))
-        );
-        assert!(!third.same_slots(&second));
-        // The first one is taken off, and somebody has its place.
-        let shrunk = [
-            shard("redis://c", &[(10_923, LAST_SLOT)]),
-            shard("redis://e", &[(0, 99)]),
-        ];
-        let last = third.clustered(&shrunk).expect("a change");
-        assert!(last.node(HOME).is_some());
-        assert_eq!(last.owner(6000), None);
-    }
-
-    #[test]
-    fn a_slot_that_has_moved_takes_its_node_along() {
-        let two = [
-            shard("redis://a", &[(0, 8191)]),
-            shard("redis://b", &[(8192, LAST_SLOT)]),
-        ];
-        let two = Topology::unknown().clustered(&two).expect("a change");
-        assert!(two.with_slot(5, &server("redis://a")).is_none());
-        let moved = two.with_slot(5, &server("redis://b")).expect("a change");
-        assert_eq!(
-            [4, 5, 6].map(|slot| moved.owner(slot)),
-            [0, 1, 0].map(|n| Some(NodeId(n)))
-        );
-        let new = moved.with_slot(5, &server("redis://c")).expect("a change");
-        assert_eq!((new.owner(5), new.nodes().len()), (Some(NodeId(2)), 3));
-    }
-}
+mod tests;
