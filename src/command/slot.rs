@@ -6,39 +6,61 @@
 /// How many there are.
 const SLOTS: u16 = 16_384;
 
-/// One step of CRC16 for each byte.
-const TABLE: [u16; 256] = table();
+/// What CRC16 makes of a byte that so many bytes follow: four bytes are taken in one step.
+const TABLES: [[u16; 256]; 4] = tables();
 
-const fn table() -> [u16; 256] {
-    let mut table = [0; 256];
+const fn tables() -> [[u16; 256]; 4] {
+    let mut tables = [[0; 256]; 4];
     let mut byte = 0;
     while byte < 256 {
         let mut crc = (byte as u16) << 8;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 0x8000 == 0 {
-                crc << 1
-            } else {
-                (crc << 1) ^ 0x1021
-            };
-            bit += 1;
+        let mut behind = 0;
+        while behind < 4 {
+            let mut bit = 0;
+            while bit < 8 {
+                crc = if crc & 0x8000 == 0 {
+                    crc << 1
+                } else {
+                    (crc << 1) ^ 0x1021
+                };
+                bit += 1;
+            }
+            tables[behind][byte] = crc;
+            behind += 1;
         }
-        table[byte] = crc;
         byte += 1;
     }
-    table
+    tables
 }
 
 /// The slot of a key.
+#[inline]
 #[must_use]
 pub fn slot_of(key: &[u8]) -> u16 {
-    let step = |crc: u16, byte: &u8| (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)];
-    tag(key).iter().fold(0, step) % SLOTS
+    crc16(tag(key)) % SLOTS
+}
+
+fn crc16(bytes: &[u8]) -> u16 {
+    let [last, third, second, first] = &TABLES;
+    let of = |table: &[u16; 256], byte: u8| table[usize::from(byte)];
+    let (fours, rest) = bytes.as_chunks::<4>();
+    let crc = fours.iter().fold(0_u16, |crc, [a, b, c, d]| {
+        let [high, low] = crc.to_be_bytes();
+        of(first, a ^ high) ^ of(second, b ^ low) ^ of(third, *c) ^ of(last, *d)
+    });
+    rest.iter().fold(crc, |crc, byte| {
+        (crc << 8) ^ of(last, (crc >> 8) as u8 ^ byte)
+    })
 }
 
 /// What of a key decides.
 fn tag(key: &[u8]) -> &[u8] {
-    let Some(open) = memchr::memchr(b'{', key) else {
+    // Most keys are so short that looking for it is cheaper than finding out how to look fast.
+    let open = match key.len() {
+        0..32 => key.iter().position(|byte| *byte == b'{'),
+        _ => memchr::memchr(b'{', key),
+    };
+    let Some(open) = open else {
         return key;
     };
     let inside = &key[open + 1..];
@@ -51,6 +73,23 @@ fn tag(key: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_count_alike_one_by_one_and_by_fours() {
+        let bytes: Vec<u8> = (0..=255).rev().chain(0..=255).collect();
+        let slowly = |bytes: &[u8]| {
+            bytes.iter().fold(0_u16, |crc, byte| {
+                let crc = crc ^ u16::from(*byte) << 8;
+                (0..8).fold(crc, |crc, _| (crc << 1) ^ ((crc >> 15) * 0x1021))
+            })
+        };
+        for start in 0..256 {
+            for len in 0..40 {
+                let some = &bytes[start..start + len];
+                assert_eq!(crc16(some), slowly(some), "{some:?}");
+            }
+        }
+    }
 
     #[test]
     fn slots_are_those_of_redis() {
