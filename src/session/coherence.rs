@@ -25,6 +25,8 @@ const MOST_QUEUED_KEYS: usize = 1000;
 const MOST_QUEUED_BYTES: usize = 1024 * 1024;
 /// Reads of many keys, parts of which are fetched for one client at a time: each keeps its request and its keys.
 const MOST_MANY: usize = 32;
+/// Links to so many other nodes are kept at hand for a client that reads from several.
+const ASIDE: usize = 64;
 /// A client that has selected more databases than this without a confirmation protects all keys.
 const MOST_SELECTED: usize = 16;
 
@@ -33,6 +35,8 @@ const MOST_SELECTED: usize = 16;
 pub(super) struct Coherence {
     /// The link that fetches for the cache, and from which database of which node.
     fill: Option<(NodeId, u32, FillLink)>,
+    /// Those of other nodes, from the same database.
+    fills_aside: Vec<(NodeId, u32, FillLink)>,
     /// The keys that are being fetched for the client.
     fetching: Fetching,
     /// What the command at hand needs.
@@ -94,9 +98,28 @@ impl Coherence {
     /// The link that fetches for the client from a database of a node.
     #[inline]
     pub(super) fn fill_from(&mut self, node: NodeId, db: u32, worker: &Rc<Worker>) -> &FillLink {
-        self.fill.take_if(|fill| (fill.0, fill.1) != (node, db));
+        if self
+            .fill
+            .as_ref()
+            .is_some_and(|fill| (fill.0, fill.1) != (node, db))
+        {
+            self.put_fill_aside(node, db);
+        }
         let open = || (node, db, worker.fill_link(node, db));
         &self.fill.get_or_insert_with(open).2
+    }
+
+    /// The client reads from another node, or from another database.
+    fn put_fill_aside(&mut self, node: NodeId, db: u32) {
+        let aside = &mut self.fills_aside;
+        let wanted = aside.iter().position(|fill| (fill.0, fill.1) == (node, db));
+        let next = wanted.map(|at| aside.swap_remove(at));
+        if self.fill.as_ref().is_some_and(|fill| fill.1 != db) || aside.len() >= ASIDE {
+            aside.clear();
+        } else {
+            aside.extend(self.fill.take());
+        }
+        self.fill = next;
     }
 
     /// As [`Coherence::fill_from`], for a read of many keys: apart from it, so that a hit has the one to itself.
@@ -105,9 +128,8 @@ impl Coherence {
         match &self.fill {
             Some((of, at, fill)) if (*of, *at) == (node, db) => fill.clone(),
             _ => {
-                let fill = worker.fill_link(node, db);
-                self.fill = Some((node, db, fill.clone()));
-                fill
+                self.put_fill_aside(node, db);
+                self.fill_from(node, db, worker).clone()
             }
         }
     }
@@ -120,6 +142,7 @@ impl Coherence {
     /// The client reads nothing through the cache for a while.
     pub(super) fn leave_fill(&mut self) {
         self.fill = None;
+        self.fills_aside.clear();
     }
 
     /// The fetch of a key that this client still waits for.
