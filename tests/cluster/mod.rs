@@ -2,6 +2,7 @@
 
 mod announce;
 mod blocking;
+mod families;
 mod transactions;
 mod watch;
 
