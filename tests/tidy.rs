@@ -219,7 +219,9 @@ fn only_app_names_everything() {
         ("telemetry", &["config"]),
         (
             "upstream",
-            &["backoff", "clock", "config", "random", "resp", "slot", "stream"],
+            &[
+                "backoff", "clock", "config", "random", "resp", "slot", "stream",
+            ],
         ),
     ];
     none("only app names every component", |file, code| {
