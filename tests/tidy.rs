@@ -176,7 +176,7 @@ fn only_app_names_everything() {
         ),
         ("cache", &["command", "config", "metrics", "resp"]),
         ("cli", &["config"]),
-        ("command", &["resp", "slot"]),
+        ("command", &["resp"]),
         ("config", &[]),
         ("doctor", &[]),
         ("exporter", &["fleet", "metrics"]),
@@ -206,7 +206,6 @@ fn only_app_names_everything() {
         ("latency", &["metrics"]),
         ("metrics", &[]),
         ("random", &[]),
-        ("slot", &[]),
         ("slowlog", &[]),
         ("resp", &[]),
         (
@@ -219,9 +218,7 @@ fn only_app_names_everything() {
         ("telemetry", &["config"]),
         (
             "upstream",
-            &[
-                "backoff", "clock", "config", "random", "resp", "slot", "stream",
-            ],
+            &["backoff", "clock", "config", "random", "resp", "stream"],
         ),
     ];
     none("only app names every component", |file, code| {

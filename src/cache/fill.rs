@@ -73,7 +73,12 @@ pub struct Filler {
     deliver: Box<Deliver>,
     /// Whether the connection that is there tracks; none is there: absent.
     tracks: Cell<Option<bool>>,
+    /// That a key does not exist is kept for δ at most.
+    brief_absence: bool,
 }
+
+/// As `PTTL` answers for a key that does not exist.
+const MISSING: i64 = -2;
 
 impl Filler {
     /// A filler that hands replies to `deliver`, which is given the waiter, the key and the reply.
@@ -85,7 +90,16 @@ impl Filler {
             db,
             deliver,
             tracks: Cell::new(None),
+            brief_absence: false,
         }
+    }
+
+    /// For a node of a cluster: a key of a slot that is moving comes into being elsewhere, and the node that it was missing
+    /// at tells nobody. So that a key is missing is kept for δ at most.
+    #[must_use]
+    pub fn with_brief_absence(mut self) -> Self {
+        self.brief_absence = true;
+        self
     }
 
     /// Says of what it brings whether it may be served.
@@ -141,6 +155,15 @@ impl Filler {
         next
     }
 
+    /// Epochs may have ended for everybody while the connection stayed. Returns the epoch of what it will bring.
+    pub fn renewed(&self) -> u64 {
+        let epoch = self.lease.epoch();
+        if self.tracks.get() == Some(false) {
+            self.lease.set_endless(true);
+        }
+        epoch
+    }
+
     /// Notes that the node has refused to track; true when that is news.
     pub fn note_refused(&self) -> bool {
         self.links.refuse()
@@ -193,6 +216,7 @@ impl Filler {
                 false => Outcome::Nothing,
             },
             ttl: u64::try_from(pttl).ok().map(Duration::from_millis),
+            longest: self.longest(pttl),
             sent,
             lease: &self.lease,
             epoch,
@@ -220,6 +244,12 @@ impl Filler {
             };
             (self.deliver)(waiter, wanted, reply);
         }
+    }
+
+    /// The longest that a reply is kept, whatever else holds.
+    fn longest(&self, pttl: i64) -> Option<Duration> {
+        let brief = self.brief_absence && pttl == MISSING && !is_active(Mutant::NilKept);
+        brief.then(|| self.patience())
     }
 
     /// The reply for clients that speak RESP2; none when there is no telling.
@@ -320,6 +350,7 @@ impl Filler {
             token,
             outcome,
             ttl: None,
+            longest: None,
             sent: Instant::now(),
             lease: &self.lease,
             epoch: 0,

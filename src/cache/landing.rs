@@ -33,6 +33,8 @@ pub(super) struct Fill<'a> {
     pub(super) outcome: Outcome<'a>,
     /// What was left of the life of what was read when it was asked for.
     pub(super) ttl: Option<Duration>,
+    /// The longest that it is kept, counted from when it was asked for.
+    pub(super) longest: Option<Duration>,
     /// When it was asked for.
     pub(super) sent: Instant,
     pub(super) lease: &'a Arc<Lease>,
@@ -154,6 +156,7 @@ impl Cache {
         let left = ttl.map_or(settings.expiry, |ttl| {
             ttl.saturating_sub(CLOCK_SLACK).min(settings.expiry)
         });
+        let left = fill.longest.map_or(left, |longest| longest.min(left));
         let value = |reply: Option<&[u8]>| Value {
             reply: reply.map(Into::into),
             deadline: ticks(fill.sent + left),

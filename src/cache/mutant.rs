@@ -55,6 +55,12 @@ pub enum Mutant {
     MgetMixesLinks,
     /// The lives of fields of hashes are not asked for.
     FieldLivesIgnored,
+    /// On a cluster, that a key is missing is kept like a value.
+    NilKept,
+    /// Entries stay when slots have other owners.
+    OwnersKept,
+    /// A client's commands overtake those that are sent on.
+    RedirectsOvertaken,
 }
 
 /// Whether this rule is broken in this process.
@@ -93,6 +99,9 @@ pub fn is_active(mutant: Mutant) -> bool {
             "mget_unchecked" => Mutant::MgetUnchecked,
             "mget_mixes_links" => Mutant::MgetMixesLinks,
             "field_lives_ignored" => Mutant::FieldLivesIgnored,
+            "nil_kept" => Mutant::NilKept,
+            "owners_kept" => Mutant::OwnersKept,
+            "redirects_overtaken" => Mutant::RedirectsOvertaken,
             _ => return None,
         })
     });

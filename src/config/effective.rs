@@ -50,6 +50,7 @@ fn raw(config: &Config) -> raw::Config {
         },
         timeouts: raw::Timeouts {
             connect: Period(config.timeouts.connect),
+            failover: Period(config.timeouts.failover),
             reply: period(config.timeouts.reply),
             drain: Period(config.timeouts.drain),
             idle: period(config.timeouts.idle),

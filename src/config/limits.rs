@@ -29,6 +29,8 @@ pub struct Limits {
 pub struct Timeouts {
     /// To connect to the upstream; more than zero.
     pub connect: Duration,
+    /// For a slot of a cluster to have a master that serves it; more than zero.
+    pub failover: Duration,
     /// Until the upstream answers a command; without it, for ever.
     pub reply: Option<Duration>,
     /// For what is in flight to finish at a stop; zero does not wait.
@@ -102,8 +104,12 @@ impl Timeouts {
         if raw.connect.0.is_zero() {
             problems.invalid("timeouts.connect", "must be more than 0");
         }
+        if raw.failover.0.is_zero() {
+            problems.invalid("timeouts.failover", "must be more than 0");
+        }
         Self {
             connect: raw.connect.0,
+            failover: raw.failover.0,
             reply: unless_zero(raw.reply),
             drain: raw.drain.0,
             idle: unless_zero(raw.idle),

@@ -179,6 +179,7 @@ mod tests {
         assert_eq!(config.limits.upstream_in_flight, 65_536);
         assert_eq!(config.limits.pinned, 1000);
         assert_eq!(config.timeouts.connect, Duration::from_secs(5));
+        assert_eq!(config.timeouts.failover, Duration::from_secs(20));
         assert_eq!(config.timeouts.reply, Some(Duration::from_secs(60)));
         assert_eq!(config.timeouts.drain, Duration::from_secs(10));
         assert_eq!(config.timeouts.idle, None);

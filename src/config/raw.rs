@@ -61,6 +61,7 @@ pub(super) struct Limits {
 #[serde(deny_unknown_fields)]
 pub(super) struct Timeouts {
     pub(super) connect: Period,
+    pub(super) failover: Period,
     pub(super) reply: Period,
     pub(super) drain: Period,
     pub(super) idle: Period,

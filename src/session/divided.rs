@@ -39,7 +39,12 @@ impl Session {
             }
             Handling::Pin(Pin::Wait | Pin::Control) => true,
             Handling::Pin(_) => false,
-            Handling::Family(_) => false,
+            Handling::Family(index) => {
+                let families = &self.worker.shared.families;
+                families
+                    .get(index)
+                    .is_some_and(|family| family.uses_backing())
+            }
         }
     }
 }

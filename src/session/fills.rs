@@ -1,7 +1,7 @@
 //! How what a fill link brings comes to the cache, and to the sessions that wait for it.
 
 use std::cell::Cell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::cache::{Brought, Cache, Deliver, Filler, Guard, Lease, Waiter, Wanted
 use crate::resp::{Proto, write_command};
 use crate::upstream::{
     Failure, Fetch, FetchTimes, FillEvents, FillLink, HOME, LinkKey, NodeId, ReplySink, Ticket,
-    Tracking, is_redirect, spawn_fill_link,
+    Topology, Tracking, is_redirect, spawn_fill_link,
 };
 
 impl Worker {
@@ -34,11 +34,16 @@ impl Worker {
             });
             let cache = Arc::clone(&self.shared.cache);
             let filler = Filler::new(Arc::clone(&cache), node.0, db, deliver);
+            let filler = match self.shared.backing.is_cluster() {
+                true => filler.with_brief_absence(),
+                false => filler,
+            };
             let lease = Arc::clone(filler.lease());
             let events = FillsCache {
                 filler,
                 cache,
                 divided: self.shared.backing.is_cluster(),
+                worker: Rc::downgrade(self),
             };
             let backing = Arc::clone(&self.shared.backing);
             let scratch = Rc::clone(&self.scratch);
@@ -46,6 +51,22 @@ impl Worker {
             Fill { link, lease }
         });
         fill.link.clone()
+    }
+
+    /// Sends commands where this topology says from now on.
+    pub(super) fn direct(&self, topology: Arc<Topology>) {
+        self.directions.set(topology);
+        if self.shared.backing.is_cluster() {
+            for fill in self.fills.links.borrow().values() {
+                fill.link.renew();
+            }
+        }
+    }
+
+    /// Whether what nodes say now may be kept. Not while slots become others', until this worker knows whose they are:
+    /// an epoch that was looked at before this was asked ends before that may be kept which an old owner says.
+    fn may_keep(&self) -> bool {
+        self.directions.follow(&self.shared.backing.topology())
     }
 
     /// The lease of that link, while it is there.
@@ -175,6 +196,21 @@ struct FillsCache {
     cache: Arc<Cache>,
     /// Behind is a node of a cluster, which may say that a key is not its own.
     divided: bool,
+    worker: Weak<Worker>,
+}
+
+/// What is brought in this epoch is not kept.
+const NO_EPOCH: u64 = u64::MAX;
+
+impl FillsCache {
+    /// The epoch of what may be kept, which was looked at before.
+    fn kept_in(&self, epoch: u64) -> u64 {
+        let may_keep = || self.worker.upgrade().is_some_and(|w| w.may_keep());
+        if self.divided && !may_keep() {
+            return NO_EPOCH;
+        }
+        epoch
+    }
 }
 
 impl FillEvents for FillsCache {
@@ -207,7 +243,8 @@ impl FillEvents for FillsCache {
                  raise its tracking-table-max-keys or lower cache.max_entries"
             );
         }
-        self.filler.connected(*tracking == Tracking::On)
+        let epoch = self.filler.connected(*tracking == Tracking::On);
+        self.kept_in(epoch)
     }
 
     fn answered(&self, sent: Instant) {
@@ -248,6 +285,11 @@ impl FillEvents for FillsCache {
 
     fn renounced(&self, epoch: u64) -> u64 {
         self.filler.renounced(epoch)
+    }
+
+    fn renewed(&self) -> u64 {
+        let epoch = self.filler.renewed();
+        self.kept_in(epoch)
     }
 
     fn lost(&self) {

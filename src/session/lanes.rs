@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::links::{Lane, Needs, link_limits};
+use super::links::{Lane, Needs, drains, link_limits};
 use super::worker::Worker;
 use crate::command::{Categories, Effects, Table};
 use crate::resp::Args;
@@ -108,7 +108,7 @@ impl Worker {
             let link = spawn_link(
                 Arc::clone(&self.shared.backing),
                 needs.key,
-                link_limits(&settings),
+                link_limits(&settings, self.shared.backing.is_cluster()),
                 retryable,
                 Rc::clone(&self.scratch),
             );
@@ -126,10 +126,16 @@ impl Worker {
     /// Looks at the clock for every link, and closes those that nobody uses.
     pub(super) fn tick_links(&self, now: Instant) {
         let first = self.shared.backing.first_db();
-        let mut silent = false;
+        let (mut silent, mut late) = (false, false);
+        let topology = self.shared.backing.topology();
         self.links.open.borrow_mut().retain(|(key, lane), link| {
             link.tick(now);
             silent |= link.is_silent();
+            late |= !link.is_up() && link.in_flight() > 0;
+            if topology.node(key.node).is_none() && !drains(link) {
+                link.abandon();
+                return false;
+            }
             let unused = link.in_flight() == 0 && now.duration_since(link.last_used()) > LINK_IDLE;
             let stays = key.db == first && *lane == Lane::Plain;
             let keep = stays || !unused || link.users() > 0;
@@ -139,6 +145,10 @@ impl Worker {
             keep
         });
         self.links.silent.set(silent);
+        if (silent || late) && self.shared.backing.is_cluster() {
+            // A node that stands still is replaced, and nobody closes its connections.
+            self.shared.backing.doubt();
+        }
     }
 }
 

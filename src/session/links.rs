@@ -58,29 +58,38 @@ impl Links {
         self.silent.get()
     }
 
-    /// Closes the links to nodes that are not there any more.
+    /// Closes the links to nodes that are not there any more, but for those that owe replies.
     pub(super) fn keep(&self, topology: &Topology) {
         self.open.borrow_mut().retain(|(key, _), link| {
-            let stays = topology.node(key.node).is_some();
+            let stays = topology.node(key.node).is_some() || drains(link);
             if !stays {
-                link.close();
+                link.abandon();
             }
             stays
         });
     }
 
     /// Puts new bounds in force.
-    pub(super) fn set_limits(&self, settings: &Settings) {
-        let limits = link_limits(settings);
+    pub(super) fn set_limits(&self, settings: &Settings, is_cluster: bool) {
+        let limits = link_limits(settings, is_cluster);
         let open = self.open.borrow();
         open.values().for_each(|link| link.set_limits(limits));
     }
 }
 
-pub(super) fn link_limits(settings: &Settings) -> LinkLimits {
+/// Whether a link to a node that has left will have the replies that it owes.
+pub(super) fn drains(link: &Link) -> bool {
+    link.answers() && link.in_flight() > 0
+}
+
+pub(super) fn link_limits(settings: &Settings, is_cluster: bool) -> LinkLimits {
     LinkLimits {
         in_flight: settings.limits.upstream_in_flight,
         connect: settings.timeouts.connect,
+        wait: match is_cluster {
+            true => settings.timeouts.failover,
+            false => settings.timeouts.connect,
+        },
         reply: settings.timeouts.reply,
         slow: (settings.slowlog.slower_than / 4).max(LEAST_SLOW),
     }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::client::Session;
 use super::pinned::{Opening, Pinned};
 use super::pinning::PINNED_NAME;
-use super::sending_on::PATIENCE;
 use super::shared::WorkerStats;
 use super::worker::Worker;
 use crate::backoff::Backoff;
@@ -60,7 +59,7 @@ impl Worker {
             }
             let backing = &worker.shared.backing;
             let mut topologies = backing.watch_topology();
-            let end = Instant::now() + PATIENCE;
+            let end = Instant::now() + worker.settings().timeouts.failover;
             let mut backoff = Backoff::default();
             let mut error = UpstreamError::NoMaster;
             loop {

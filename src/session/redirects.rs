@@ -44,6 +44,8 @@ pub(super) enum Whither {
 
 /// Passes the reply of a request on that was sent on, and lets the next one go.
 struct Resent {
+    /// When it was asked first.
+    at: Instant,
     sink: Rc<dyn ReplySink>,
     ticket: Ticket,
     redirects: Weak<Redirects>,
@@ -86,6 +88,7 @@ impl Redirects {
     /// Who waits for the reply of a request that is sent on.
     pub(super) fn waiting_for(self: &Rc<Self>, request: &Redirected) -> Rc<dyn ReplySink> {
         Rc::new(Resent {
+            at: request.at,
             sink: Rc::clone(&request.sink),
             ticket: request.ticket,
             redirects: Rc::downgrade(self),
@@ -185,7 +188,7 @@ impl ReplySink for Resent {
         self.sink.identity()
     }
 
-    fn is_resent(&self) -> bool {
-        true
+    fn asked_first(&self) -> Option<Instant> {
+        Some(self.at)
     }
 }

@@ -17,7 +17,7 @@ use std::task::Context;
 use super::links::{Lane, Needs};
 use super::replies::{NOBODY, Replies, Then};
 use super::request::Request;
-use crate::cache::Guard;
+use crate::cache::{Guard, Mutant, is_active};
 use crate::command::{Effects, first_key, slot_of};
 use crate::upstream::{HOME, Link, LinkKey, NodeId, ReplySink, Ticket, Topology};
 
@@ -99,6 +99,11 @@ impl Directions {
         self.sole.get().is_none()
     }
 
+    /// Whether commands go where this topology says, and no other is on its way.
+    pub(super) fn follow(&self, topology: &Topology) -> bool {
+        !topology.changing && self.topology.borrow().version == topology.version
+    }
+
     /// Follows a change.
     pub(super) fn set(&self, topology: Arc<Topology>) {
         self.sole.set(topology.sole());
@@ -161,7 +166,7 @@ impl Ways {
     /// Whether a request may be sent by the map of slots as it is now. Where slots have moved, requests that are on
     /// their way would be overtaken by those that go straight to the new node; so these wait.
     pub(super) fn may_follow(&mut self, directions: &Directions, replies: &Replies) -> bool {
-        if directions.sole.get().is_some() {
+        if directions.sole.get().is_some() || is_active(Mutant::RedirectsOvertaken) {
             return true;
         }
         let map = directions.map.get();
@@ -309,6 +314,7 @@ mod tests {
         let limits = LinkLimits {
             in_flight: 100,
             connect: Duration::from_secs(1),
+            wait: Duration::from_secs(1),
             reply: None,
             slow: Duration::from_secs(1),
         };

@@ -1,7 +1,6 @@
 //! Sends on what a node of a cluster did not take: to the node that it names, or to the one that has the slot by then.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::redirects::{Waiting, Whither};
 use super::replies::NOBODY;
@@ -11,8 +10,6 @@ use crate::config::{Address, Endpoint};
 use crate::resp::{Parsed, RequestLimits, RequestParser};
 use crate::upstream::{Failure, HOME, LinkKey, NodeId, ReplySink, Sent, Ticket, UpstreamError};
 
-/// How long a request may be sent from node to node, and wait for a slot that nobody serves.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// Takes the reply to `ASKING`.
@@ -44,7 +41,7 @@ impl Worker {
             true => Rc::clone(&request.sink),
             false => self.redirects.waiting_for(&request),
         };
-        if request.at.elapsed() > PATIENCE {
+        if request.at.elapsed() > self.settings().timeouts.failover {
             if request.reply.starts_with(b"-CLUSTERDOWN ") {
                 sink.deliver(request.ticket, &request.reply, 1);
             } else {
@@ -77,7 +74,7 @@ impl Worker {
                 None
             }
         };
-        self.directions.set(backing.topology());
+        self.direct(backing.topology());
         if let Some(node) = asking {
             return (node, true);
         }

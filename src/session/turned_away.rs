@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::client::Session;
 use super::reach::Destination;
 use super::redirects::{AGAIN, Whither};
-use super::sending_on::PATIENCE;
 use super::state::Broken;
 use crate::command::with_less_time;
 use crate::resp::{Parsed, RequestLimits, RequestParser};
@@ -48,7 +47,9 @@ impl Session {
             return;
         };
         let before = pinned.turned_away_for();
-        if before.is_some_and(|since| since > PATIENCE) || !pinned.can_be_led() {
+        if before.is_some_and(|since| since > worker.settings().timeouts.failover)
+            || !pinned.can_be_led()
+        {
             return self.give_up_own(reply);
         }
         let backing = &worker.shared.backing;

@@ -79,7 +79,7 @@ impl Worker {
             self.links.keep(&topology);
             self.fills.keep(&topology);
             self.pool.keep(&topology);
-            self.directions.set(topology);
+            self.direct(topology);
         }
     }
 
@@ -140,7 +140,8 @@ impl Worker {
             let first = self.shared.backing.first_db();
             *self.databases.borrow_mut() = HashSet::from([first]);
         }
-        self.links.set_limits(&new);
+        self.links
+            .set_limits(&new, self.shared.backing.is_cluster());
         let output = new.limits.client_output_bytes;
         self.sessions
             .borrow()

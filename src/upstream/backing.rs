@@ -20,9 +20,9 @@ use super::error::UpstreamError;
 use super::frame_reader::FrameReader;
 use super::intake::Intake;
 use super::open_conns::OpenConns;
-use super::reached::sleep_unless_reached;
+use super::reached::{Reached, ReachedNode, sleep_unless_reached};
 use super::server_hello::ServerHello;
-use super::topology::{HOME, Node, NodeId, Topology};
+use super::topology::{HOME, NodeId, Topology};
 use super::write_buf::WriteBuf;
 use crate::backoff::Backoff;
 use crate::config::Endpoint;
@@ -56,6 +56,8 @@ pub struct Backing {
     pub(super) follows: bool,
     /// Keys are divided among several nodes.
     is_cluster: bool,
+    /// Held by whoever changes the nodes of a cluster.
+    changes: Mutex<()>,
     /// Somebody has seen that the master is none any more.
     doubted: Notify,
     tls: ArcSwapOption<TlsConnector>,
@@ -64,9 +66,8 @@ pub struct Backing {
     /// Since when the monitor has found it unusable.
     pub(super) away_since: Mutex<Option<Instant>>,
     connect_timeout: Mutex<Duration>,
-    /// Counts the connections that were opened and the masters that were named: who waits to try again need not
-    /// wait longer.
-    reached: watch::Sender<u64>,
+    /// Counts the connections that were opened and the masters that were named.
+    reached: Reached,
     pub(super) look_again: Notify,
     pub(super) intake: Intake,
     /// The monitor's last `PING` got an error (`BUSY`, `LOADING`, `MASTERDOWN`), or it is refused its login.
@@ -97,7 +98,7 @@ impl Backing {
         Self::with(Topology::unknown(), first_db, true, tls)
     }
 
-    /// A backing of several nodes, which somebody else names ([`Backing::adopt`]).
+    /// A backing of several nodes, which somebody else names ([`Backing::update`]).
     pub fn clustered(tls: Option<TlsConnector>) -> Arc<Self> {
         let mut backing = Self::with(Topology::unknown(), 0, true, tls);
         if let Some(backing) = Arc::get_mut(&mut backing) {
@@ -119,13 +120,14 @@ impl Backing {
             on_switch: OnceLock::new(),
             follows,
             is_cluster: false,
+            changes: Mutex::default(),
             doubted: Notify::new(),
             tls: ArcSwapOption::from_pointee(tls),
             state: watch::Sender::default(),
             ready: AtomicBool::new(false),
             away_since: Mutex::default(),
             connect_timeout: Mutex::new(CONNECT_TIMEOUT),
-            reached: watch::Sender::default(),
+            reached: Reached::default(),
             look_again: Notify::new(),
             intake: Intake::default(),
             ailing: AtomicBool::new(false),
@@ -157,8 +159,12 @@ impl Backing {
                 timeout: end.saturating_duration_since(Instant::now()),
                 ..options
             };
-            let (stream, hello) =
-                connect(&master, self.tls.load_full().as_deref(), options).await?;
+            let tls = self.tls.load_full();
+            let opened = tokio::select! {
+                opened = connect(&master, tls.as_deref(), options) => opened,
+                () = self.left(options.key.node, term) => continue,
+            };
+            let (stream, hello) = opened?;
             if self.follows && matches!(hello.role.as_str(), "slave" | "replica") {
                 self.doubt();
                 return Err(UpstreamError::NotMaster {
@@ -168,7 +174,7 @@ impl Backing {
             let added = self.open.add(stream, options.key.node, term);
             if let Some(stream) = added.map_err(|error| UpstreamError::lost(&error))? {
                 *self.away_since.lock() = None;
-                self.reached.send_modify(|count| *count += 1);
+                self.reached.note(options.key.node);
                 return Ok(Conn {
                     stream,
                     key: options.key,
@@ -198,6 +204,18 @@ impl Backing {
         }
     }
 
+    /// Waits until a node has another master than in this term, or none.
+    async fn left(&self, node: NodeId, term: u64) {
+        let mut topologies = self.topology.subscribe();
+        let left = topologies.wait_for(|topology| {
+            let node = topology.node(node);
+            node.is_none_or(|node| node.term != term)
+        });
+        if left.await.is_err() {
+            std::future::pending::<()>().await; // the sender lives in the backing
+        }
+    }
+
     /// Says how long connections may take to open that are no client's own, each from its next attempt.
     pub fn set_connect_timeout(&self, timeout: Duration) {
         *self.connect_timeout.lock() = timeout;
@@ -207,9 +225,9 @@ impl Backing {
         *self.connect_timeout.lock()
     }
 
-    /// A way to hear of the next connection that anybody opens, and of the next master.
-    pub(super) fn reached(&self) -> watch::Receiver<u64> {
-        self.reached.subscribe()
+    /// A way to hear of the next connection that anybody opens to a node, and of its next master.
+    pub(super) fn reached(&self, node: NodeId) -> ReachedNode {
+        self.reached.of(node)
     }
 
     // === topology ===
@@ -236,7 +254,7 @@ impl Backing {
         self.suspend();
         let named = self.topology().with_master(HOME, master);
         self.topology.send_replace(Arc::new(named));
-        self.reached.send_modify(|count| *count += 1);
+        self.reached.note(HOME);
         self.look_again.notify_one();
     }
 
@@ -269,63 +287,9 @@ impl Backing {
         self.open.give_up(HOME, term);
     }
 
-    /// Puts another topology in force. Connections to masters that are none any more are given up first, and what
-    /// was cached ends before a slot's new owner is asked.
-    pub fn adopt(&self, after: Topology) {
-        let before = self.topology();
-        let is_kept = |node: &Node| {
-            let same = after.node(node.id).map(|now| now.term == node.term);
-            same.unwrap_or(false)
-        };
-        let gone: Vec<_> = before
-            .nodes()
-            .iter()
-            .filter(|node| !is_kept(node))
-            .collect();
-        if gone.is_empty() && after.same_slots(&before) {
-            self.topology.send_replace(Arc::new(after));
-            return;
-        }
-        let mut without = Topology::clone(&before);
-        for node in &gone {
-            if node.master.is_some() {
-                without = without.without_master(node.id);
-            }
-        }
-        self.topology.send_replace(Arc::new(without.clone()));
-        if let Some(hook) = self.on_switch.get() {
-            hook();
-        }
-        for node in gone {
-            let term = without.node(node.id).map_or(0, |node| node.term);
-            self.open.give_up(node.id, term);
-        }
-        self.topology.send_replace(Arc::new(after));
-        self.reached.send_modify(|count| *count += 1);
-        self.look_again.notify_one();
-    }
-
     /// Whether keys are divided among several nodes.
     pub fn is_cluster(&self) -> bool {
         self.is_cluster
-    }
-
-    /// A node says that a slot is with another server.
-    pub fn moved(&self, slot: u16, master: &Endpoint) {
-        let topology = self.topology();
-        if let Some(after) = topology.with_slot(slot, master) {
-            self.adopt(after);
-        }
-        self.doubt();
-    }
-
-    /// The place of a server that may be new, and has no slots for that.
-    pub fn node_at(&self, server: &Endpoint) -> NodeId {
-        let (after, node) = self.topology().with_node(server);
-        if let Some(after) = after {
-            self.adopt(after);
-        }
-        node
     }
 
     /// Notes the other servers that belong to the backing.
@@ -367,7 +331,7 @@ impl Backing {
         let patient = away.is_none_or(|away| away < options.timeout);
         let mut backoff = Backoff::default();
         loop {
-            let mut reached = self.reached();
+            let mut reached = self.reached(options.key.node);
             let left = end.saturating_duration_since(Instant::now());
             let error = match self
                 .connect(ConnectOptions {
@@ -455,5 +419,6 @@ pub(super) async fn ask(
         .unwrap_or(Err(UpstreamError::ReplyTimeout))
 }
 
+mod nodes;
 #[cfg(test)]
 mod tests;

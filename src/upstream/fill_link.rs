@@ -75,6 +75,8 @@ pub trait FillEvents {
     /// Nobody waits for the pushes that the link owes: what it brought in `epoch` is over. Returns the
     /// epoch of what it will bring.
     fn renounced(&self, epoch: u64) -> u64;
+    /// Epochs may have ended for everybody. Returns the epoch of what the link will bring.
+    fn renewed(&self) -> u64;
     /// The connection is gone; comes before `failed` of what was under way on it.
     fn lost(&self);
     /// A fetch will not be answered.
@@ -240,6 +242,14 @@ impl FillLink {
             inner.last_used = now;
         }
         inner.last_used
+    }
+
+    /// Epochs may have ended for everybody: what it brings from now on is of the present one.
+    pub fn renew(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.up {
+            inner.epoch = inner.events.renewed();
+        }
     }
 
     /// Gives the link up.

@@ -49,8 +49,10 @@ const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 pub struct LinkLimits {
     /// Replies that may be outstanding before users wait.
     pub in_flight: usize,
-    /// How long a command may wait for a connection.
+    /// How long a connection may take to open.
     pub connect: Duration,
+    /// How long a command may wait for a connection.
+    pub wait: Duration,
     /// How long a reply may take.
     pub reply: Option<Duration>,
     /// Replies that took so long are told of apart.
@@ -278,6 +280,17 @@ impl Link {
         }
     }
 
+    /// The node behind has left and nobody is in its place: gives up the link, and has sent on what can be.
+    pub fn abandon(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.lose(&UpstreamError::NotReady);
+        if let Some(redirect) = inner.redirect.clone() {
+            inner.send_all_on(&*redirect);
+        }
+        drop(inner);
+        self.close();
+    }
+
     /// Handles that sessions hold, besides the worker's and the task's.
     pub fn users(&self) -> usize {
         Rc::strong_count(&self.inner).saturating_sub(2)
@@ -337,7 +350,7 @@ impl Inner {
             LinkState::Connecting {
                 since,
                 error: Some(error),
-            } if now.duration_since(*since) >= self.limits.connect => Some(error.clone()),
+            } if now.duration_since(*since) >= self.limits.wait => Some(error.clone()),
             LinkState::Closed => Some(UpstreamError::NotReady),
             _ => None,
         }

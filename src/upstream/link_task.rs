@@ -64,7 +64,7 @@ impl LinkTask {
                 name: "respite",
                 timeout,
             };
-            let mut reached = self.backing.reached();
+            let mut reached = self.backing.reached(self.key.node);
             match self.backing.connect(options).await {
                 Ok(conn) => {
                     let mut stream = conn.stream;

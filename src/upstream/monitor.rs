@@ -26,8 +26,8 @@ impl Backing {
         let mut backoff = Backoff::default();
         let mut told = false;
         loop {
-            let mut reached = self.reached();
-            let mut known = *reached.borrow();
+            let mut reached = self.reached(HOME);
+            let mut known = reached.count();
             match self.monitor_once(&mut backoff, &mut told, &mut known).await {
                 Ok(never) => match never {},
                 Err(error) => {
@@ -42,7 +42,7 @@ impl Backing {
             }
             if sleep_unless_reached(backoff.next(), &mut reached).await {
                 // Its own connection, which was lost again, counts as well: not at once.
-                if *reached.borrow() > known {
+                if reached.count() > known {
                     backoff.reset();
                 }
                 sleep(backoff.next()).await;

@@ -35,6 +35,8 @@ pub struct Node {
 pub struct Topology {
     /// Grows with each change.
     pub version: u64,
+    /// Slots or masters are about to become others': the topology that follows at once says so.
+    pub changing: bool,
     nodes: Vec<Node>,
     /// The place that a new node gets. None is given twice: links to a node that has gone are kept for a while.
     next: u32,
@@ -83,6 +85,7 @@ impl Topology {
         };
         Topology {
             version: 0,
+            changing: false,
             nodes: vec![home],
             next: 1,
             slots: SlotMap(vec![(u16::MAX, Some(HOME))]),
@@ -111,19 +114,22 @@ impl Topology {
         ranges.get(at).and_then(|(_, node)| *node)
     }
 
-    /// Whether a node has any slot.
-    #[must_use]
-    pub fn has_slots(&self, id: NodeId) -> bool {
-        let SlotMap(ranges) = &self.slots;
-        ranges.iter().any(|(_, node)| *node == Some(id))
-    }
-
     /// The node that has every slot, if there is one: no key need be looked at.
     #[must_use]
     pub fn sole(&self) -> Option<NodeId> {
         match self.slots.0.as_slice() {
             [(_, node)] => *node,
             _ => None,
+        }
+    }
+
+    /// The same servers and slots, about to change.
+    #[must_use]
+    pub(super) fn changing(&self) -> Self {
+        Topology {
+            version: self.version + 1,
+            changing: true,
+            ..self.clone()
         }
     }
 

@@ -2,8 +2,10 @@
 
 mod announce;
 mod blocking;
-mod families;
+mod entries;
+mod faults;
 mod transactions;
+mod waits;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -307,6 +307,14 @@ const RACES: &[(&str, &str)] = &[
         "races::unnamed::watched_keys_are_covered_at_an_exec_that_aborts",
     ),
     (
+        "owners_kept",
+        "cluster::entries::entries_of_a_slot_are_gone_before_its_new_owner_is_asked",
+    ),
+    (
+        "nil_kept",
+        "cluster::entries::that_a_key_is_missing_is_kept_for_a_moment_only",
+    ),
+    (
         "mget_unchecked",
         "races::many::a_push_between_the_hits_and_the_fetch_sends_the_whole",
     ),

@@ -1,6 +1,7 @@
 //! A Redis Cluster on loopback.
 
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::{Client, DEADLINE, RedisServer, Reply, wait_until};
 
@@ -18,12 +19,9 @@ impl RedisCluster {
     /// So many masters, with so many replicas each.
     #[track_caller]
     pub(crate) fn start(masters: usize, replicas: usize) -> Self {
-        let server = |_| {
-            RedisServer::builder()
-                .args(["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"])
-                .start()
-        };
-        let servers: Vec<_> = (0..masters * (1 + replicas)).map(server).collect();
+        let servers: Vec<_> = (0..masters * (1 + replicas))
+            .map(|_| Self::server())
+            .collect();
         let cluster = RedisCluster { servers };
         let addresses = cluster.servers.iter().map(RedisServer::addr);
         let replicas = replicas.to_string();
@@ -42,6 +40,11 @@ impl RedisCluster {
             })
         });
         cluster
+    }
+
+    fn server() -> RedisServer {
+        let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        RedisServer::builder().args(args).start()
     }
 
     #[track_caller]
@@ -122,8 +125,13 @@ impl RedisCluster {
         wait_until("the replica follows", DEADLINE, || {
             server.info("replication", "master_link_status") == "up"
         });
-        server.call(&["CLUSTER", "FAILOVER"]).assert_ok();
+        // The masters do not vote on one of them again so soon: then it comes to nothing after five seconds.
+        let mut asked: Option<Instant> = None;
         wait_until("the replica is the master", DEADLINE, || {
+            if asked.is_none_or(|asked| asked.elapsed() > Duration::from_secs(6)) {
+                server.call(&["CLUSTER", "FAILOVER"]).assert_ok();
+                asked = Some(Instant::now());
+            }
             server.info("replication", "role") == "master"
         });
     }
@@ -135,5 +143,133 @@ pub(crate) fn slot_of(client: &mut Client, key: &str) -> u16 {
     match client.call(&["CLUSTER", "KEYSLOT", key]) {
         Reply::Int(slot) => u16::try_from(slot).expect("a slot"),
         other => panic!("{other:?}"),
+    }
+}
+
+/// What operators do to a running cluster.
+impl RedisCluster {
+    /// The servers that are masters now.
+    pub(crate) fn masters(&self) -> Vec<usize> {
+        let is_master = |at: &usize| {
+            let nodes = self.servers[*at].call(&["CLUSTER", "NODES"]);
+            let own = nodes.as_str().lines().find(|line| line.contains("myself"));
+            own.is_some_and(|line| line.contains("myself,master"))
+        };
+        (0..self.servers.len()).filter(is_master).collect()
+    }
+
+    /// The replica of a server.
+    #[track_caller]
+    pub(crate) fn replica_of(&self, master: usize) -> usize {
+        let port = self.servers[master].port().to_string();
+        let follows = |server: &RedisServer| {
+            server.info("replication", "role") == "slave"
+                && server.info("replication", "master_port") == port
+        };
+        let is_running = |at: &usize| *at != master && self.servers[*at].is_running();
+        let mut running = (0..self.servers.len()).filter(is_running);
+        let found = running.find(|at| follows(&self.servers[*at]));
+        found.expect("a replica")
+    }
+
+    /// Waits until the replica of a server has all that the server has.
+    #[track_caller]
+    pub(crate) fn wait_for_replica(&self, master: usize) {
+        let server = &self.servers[master];
+        wait_until("the replica has all", DEADLINE, || {
+            let line = server.info("replication", "slave0");
+            let offset = line.split("offset=").nth(1).unwrap_or_default();
+            let offset = offset.split(',').next().unwrap_or_default();
+            !offset.is_empty() && offset == server.info("replication", "master_repl_offset")
+        });
+    }
+
+    /// Waits until a server says that it is a master.
+    #[track_caller]
+    pub(crate) fn wait_for_master(&self, server: usize) {
+        let server = &self.servers[server];
+        let end = Instant::now() + DEADLINE;
+        while server.info("replication", "role") != "master" {
+            if Instant::now() > end {
+                let log = std::fs::read_to_string(server.dir().join("redis.log"));
+                panic!("it never became the master:\n{}", log.unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Moves so many slots with `redis-cli --cluster reshard`.
+    #[track_caller]
+    pub(crate) fn reshard(&self, from: usize, to: usize, slots: usize) {
+        let (from, to, slots) = (self.id(from), self.id(to), slots.to_string());
+        let args = [
+            "--cluster",
+            "reshard",
+            &self.servers[0].addr(),
+            "--cluster-from",
+            &from,
+            "--cluster-to",
+            &to,
+            "--cluster-slots",
+            &slots,
+            "--cluster-yes",
+        ];
+        self.manage(args.map(str::to_owned));
+        self.wait_until_agreed();
+    }
+
+    /// Adds an empty master; returns which server it is.
+    #[track_caller]
+    pub(crate) fn add_node(&mut self) -> usize {
+        let new = Self::server();
+        let args = [
+            "--cluster",
+            "add-node",
+            &new.addr(),
+            &self.servers[0].addr(),
+        ];
+        self.manage(args.map(str::to_owned));
+        self.servers.push(new);
+        self.wait_until_agreed();
+        self.servers.len() - 1
+    }
+
+    /// Takes a master without slots out of the cluster; it goes on running.
+    #[track_caller]
+    pub(crate) fn del_node(&self, server: usize) {
+        let other = (0..self.servers.len()).find(|at| *at != server);
+        let other = &self.servers[other.expect("another one")];
+        let id = self.id(server);
+        self.manage(["--cluster", "del-node", &other.addr(), &id].map(str::to_owned));
+    }
+
+    /// Waits until all running servers serve and have the same map, as `redis-cli` wants it.
+    #[track_caller]
+    pub(crate) fn wait_until_agreed(&self) {
+        let running = || self.servers.iter().filter(|server| server.is_running());
+        wait_until("all have one map", DEADLINE, || {
+            let serves = |server: &RedisServer| {
+                let info = server.call(&["CLUSTER", "INFO"]);
+                info.as_str().contains("cluster_state:ok")
+            };
+            let maps = running().map(|server| {
+                let nodes = server.call(&["CLUSTER", "NODES"]);
+                let mut owners: Vec<String> = nodes
+                    .as_str()
+                    .lines()
+                    .map(|line| {
+                        let mut words = line.split(' ');
+                        let id = words.next().unwrap_or_default().to_owned();
+                        let slots: Vec<_> = words.skip(7).collect();
+                        format!("{id} {}", slots.join(" "))
+                    })
+                    .collect();
+                owners.sort_unstable();
+                owners
+            });
+            let mut maps: Vec<_> = maps.collect();
+            maps.dedup();
+            maps.len() == 1 && running().all(serves)
+        });
     }
 }

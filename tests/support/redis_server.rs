@@ -202,6 +202,11 @@ impl RedisServer {
         }
     }
 
+    /// Whether it was not killed.
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Stops it in its tracks (SIGSTOP): connections stay open and nothing answers.
     pub(crate) fn freeze(&self) {
         self.signal(Signal::SIGSTOP);

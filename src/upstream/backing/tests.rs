@@ -67,13 +67,16 @@ impl FillEvents for NoCache {
     fn renounced(&self, _: u64) -> u64 {
         0
     }
+    fn renewed(&self) -> u64 {
+        0
+    }
     fn lost(&self) {}
     fn failed(&self, _: Fetch) {}
 }
 
 #[test]
 fn a_connection_of_somebody_else_ends_the_wait_of_a_fill_link() {
-    ends_the_wait_of_a_fill_link(|backing| backing.reached.send_modify(|count| *count += 1));
+    ends_the_wait_of_a_fill_link(|backing| backing.reached.note(HOME));
 }
 
 #[test]

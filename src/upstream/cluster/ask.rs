@@ -17,6 +17,14 @@ const REPLY_BYTES: usize = 4 * 1024 * 1024;
 /// Masters that are taken over.
 const MOST_SHARDS: usize = 1000;
 
+/// What a node says.
+pub(super) struct Told {
+    /// The masters and their slots.
+    pub(super) shards: Vec<Shard>,
+    /// The highest epoch that it has heard of; 0 when it does not say.
+    pub(super) epoch: u64,
+}
+
 /// Asks a node for all masters and their slots.
 ///
 /// # Errors
@@ -25,7 +33,7 @@ pub(super) async fn shards(
     dialer: &Dialer,
     cluster: &ClusterSeeds,
     address: &Address,
-) -> Result<Vec<Shard>, UpstreamError> {
+) -> Result<Told, UpstreamError> {
     timeout(LIMIT, ask(dialer, cluster, address))
         .await
         .unwrap_or(Err(UpstreamError::ReplyTimeout))
@@ -35,24 +43,39 @@ async fn ask(
     dialer: &Dialer,
     cluster: &ClusterSeeds,
     address: &Address,
-) -> Result<Vec<Shard>, UpstreamError> {
+) -> Result<Told, UpstreamError> {
     let endpoint = cluster.node(address.clone());
     let mut conn = dialer.dial(&endpoint, "respite-cluster").await?;
+    // Before the map: it may be newer than its epoch, never older.
+    let info = conn.ask(&[b"CLUSTER", b"INFO"], REPLY_BYTES, 0).await?;
+    let epoch = epoch(&info);
     let reply = conn.ask(&[b"CLUSTER", b"SHARDS"], REPLY_BYTES, 0).await?;
     if let (Value::Array(shards), _) = decode(&reply)? {
         let read = |shard: &Value<'_>| read_shard(shard, cluster, address);
-        return Ok(shards.iter().take(MOST_SHARDS).filter_map(read).collect());
+        let shards = shards.iter().take(MOST_SHARDS).filter_map(read).collect();
+        return Ok(Told { shards, epoch });
     }
     // Before version 7.0.
     let reply = conn.ask(&[b"CLUSTER", b"SLOTS"], REPLY_BYTES, 0).await?;
     match decode(&reply)?.0 {
-        Value::Array(ranges) => Ok(read_slots(&ranges, cluster, address)),
+        Value::Array(ranges) => Ok(Told {
+            shards: read_slots(&ranges, cluster, address),
+            epoch,
+        }),
         Value::Error(text) => Err(UpstreamError::Refused {
             address: address.to_string(),
             reply: String::from_utf8_lossy(text).into_owned(),
         }),
         _ => Err(UpstreamError::Protocol("no map of slots".to_owned())),
     }
+}
+
+/// The epoch in a reply to `CLUSTER INFO`.
+fn epoch(info: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(info);
+    let mut lines = text.lines();
+    let found = lines.find_map(|line| line.strip_prefix("cluster_current_epoch:"));
+    found.and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
 }
 
 /// An element of the reply to `CLUSTER SHARDS`; none without a master.

@@ -2,7 +2,7 @@
 //!
 //! A node is asked at the start, every minute, and when somebody has reason to doubt the map (a node said
 //! `MOVED`, a connection was lost): one question at a time. What it says is put in force
-//! ([`Backing::adopt`]). While no node answers, everything stays as it was.
+//! ([`Backing::update`]). While no node answers, everything stays as it was.
 
 mod ask;
 
@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::backing::Backing;
 use super::direct::Dialer;
 use super::error::UpstreamError;
-use super::topology::{Shard, Topology};
+use super::topology::Topology;
 use crate::backoff::Backoff;
 use crate::config::{Address, ClusterSeeds};
 
@@ -40,6 +40,10 @@ pub struct Follower {
     backing: Arc<Backing>,
     /// The last failure that was logged, so that each is logged once.
     told: Option<String>,
+    /// The epoch of the map in force: it grows with each change that the cluster agrees on.
+    epoch: u64,
+    /// Nodes that did not answer when they were asked last.
+    mute: Vec<Address>,
 }
 
 impl Follower {
@@ -51,6 +55,8 @@ impl Follower {
             dialer,
             backing,
             told: None,
+            epoch: 0,
+            mute: Vec::new(),
         }
     }
 
@@ -87,19 +93,35 @@ impl Follower {
         }
     }
 
-    /// Asks nodes until one answers, and puts in force what it says.
+    /// Asks nodes until one answers that knows no less than was heard before, and puts in force what it says. One that
+    /// was cut off for a while tells what was true before, until it has heard of it: it is believed if nobody knows better.
     async fn look(&mut self) -> Result<(), UpstreamError> {
         let mut failed = UpstreamError::NoMaster;
+        let mut behind: Option<ask::Told> = None;
         for address in self.known() {
             match ask::shards(&self.dialer, &self.cluster, &address).await {
-                Ok(shards) if shards.iter().any(|shard| !shard.slots.is_empty()) => {
-                    self.told = None;
-                    self.adopt(&shards);
-                    return Ok(());
+                Ok(told) if told.shards.iter().any(|shard| !shard.slots.is_empty()) => {
+                    self.mute.retain(|mute| *mute != address);
+                    if told.epoch >= self.epoch {
+                        self.believe(&told);
+                        return Ok(());
+                    }
+                    if behind.as_ref().is_none_or(|best| told.epoch > best.epoch) {
+                        behind = Some(told);
+                    }
                 }
                 Ok(_) => {}
-                Err(error) => failed = error,
+                Err(error) => {
+                    if !self.mute.contains(&address) {
+                        self.mute.push(address);
+                    }
+                    failed = error;
+                }
             }
+        }
+        if let Some(told) = behind {
+            self.believe(&told);
+            return Ok(());
         }
         let text = failed.to_string();
         if self.told.as_ref() != Some(&text) {
@@ -109,7 +131,7 @@ impl Follower {
         Err(failed)
     }
 
-    /// Who is asked: masters first, then what the configuration names, then replicas.
+    /// Who is asked: masters first, then what the configuration names, then replicas; who did not answer comes last.
     fn known(&self) -> Vec<Address> {
         let topology = self.backing.topology();
         let masters = topology
@@ -119,8 +141,9 @@ impl Follower {
         let masters = masters.map(|master| &master.address);
         let replicas = topology.replicas.iter().map(|replica| &replica.address);
         let all = masters.chain(&self.cluster.seeds).chain(replicas);
+        let (mute, well): (Vec<_>, Vec<_>) = all.partition(|address| self.mute.contains(address));
         let mut known: Vec<Address> = Vec::new();
-        for address in all {
+        for address in well.into_iter().chain(mute) {
             if !known.contains(address) && known.len() < MOST_ASKED {
                 known.push(address.clone());
             }
@@ -128,12 +151,25 @@ impl Follower {
         known
     }
 
-    fn adopt(&self, shards: &[Shard]) {
-        let before = self.backing.topology();
-        if let Some(after) = before.clustered(shards) {
-            tell(&before, &after);
-            self.backing.adopt(after);
-        }
+    fn believe(&mut self, told: &ask::Told) {
+        self.told = None;
+        self.epoch = told.epoch;
+        self.backing.update(|before| {
+            let after = before.clustered(&told.shards)?;
+            tell(before, &after);
+            Some(after)
+        });
+        let topology = self.backing.topology();
+        let is_master = |address: &Address| {
+            let mut masters = topology
+                .nodes()
+                .iter()
+                .filter_map(|node| node.master.as_ref());
+            masters.any(|master| master.address == *address)
+        };
+        let seeds = &self.cluster.seeds;
+        self.mute
+            .retain(|mute| is_master(mute) || seeds.contains(mute));
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn run(link: FillLink, backing: Arc<Backing>, key: LinkKey, scr
     let mut backoff = Backoff::default();
     while !link.inner.borrow().closed {
         let connect_timeout = backing.connect_timeout();
-        let mut reached = backing.reached();
+        let mut reached = backing.reached(key.node);
         let options = ConnectOptions {
             key,
             name: "respite-fill",

@@ -180,7 +180,7 @@ impl Inner {
         let mut ended = HashSet::new();
         let mut any = false;
         while let Some(front) = self.pending.front() {
-            if now.duration_since(front.at) < self.limits.connect {
+            if now.duration_since(front.at) < self.limits.wait {
                 break;
             }
             if front.sink.ends_with_loss() && !error.is_refusal() {

@@ -1,6 +1,7 @@
 //! Replies by which a node of a cluster says that a request is not for it, or not now. Clients do not see
 //! them: the request was not executed, and whoever has the link sends it on.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -18,6 +19,9 @@ const REDIRECTS: [&[u8]; 6] = [
     b"-LOADING ",
     b"-MASTERDOWN ",
 ];
+
+/// Stands for the reply of a node that is not there.
+const NOT_NOW: &[u8] = b"-TRYAGAIN no such node\r\n";
 
 /// A request that has to be sent elsewhere, or again.
 pub struct Redirected {
@@ -84,6 +88,51 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// The node has left, and the connection is given up: what it was not asked, and what may be asked again, is sent
+    /// to whoever has the slots now. What was lost is told.
+    #[cold]
+    pub(super) fn send_all_on(&mut self, redirect: &Redirect) {
+        let key = |pending: &Pending| (Rc::as_ptr(&pending.sink).cast::<()>(), pending.ticket.0);
+        let mut counts: HashMap<_, u32> = HashMap::new();
+        for pending in &self.pending {
+            *counts.entry(key(pending)).or_default() += 1;
+        }
+        let mut sequences = HashMap::new();
+        for mut pending in std::mem::take(&mut self.pending) {
+            let key = key(&pending);
+            self.in_flight -= pending.replies as usize;
+            if counts.get(&key).is_some_and(|count| *count > 1) {
+                let sequence = || Rc::new(Sequence::new(Rc::clone(&pending.sink), pending.ticket));
+                let sequence = Rc::clone(sequences.entry(key).or_insert_with(sequence));
+                pending.ticket = sequence.expect(pending.replies);
+                pending.sink = sequence;
+            }
+            let Pending { sink, ticket, .. } = pending;
+            match pending.what {
+                What::Answered(reply) => sink.deliver(ticket, &reply, pending.replies),
+                What::Failed(failure) => {
+                    self.failures -= 1;
+                    sink.lost(ticket, &failure, pending.replies);
+                }
+                What::Requests { start, end, .. } => {
+                    if !sink.is_resent() {
+                        sink.redirecting(true);
+                    }
+                    redirect(Redirected {
+                        request: self.out.bytes(start, (end - start) as usize).to_vec(),
+                        reply: NOT_NOW.to_vec(),
+                        at: sink.asked_first().unwrap_or(pending.at),
+                        sink,
+                        ticket,
+                    });
+                }
+            }
+        }
+        self.wake_waiting();
+    }
+}
+
 /// Replies that stay what they are.
 type Answered = (Rc<dyn ReplySink>, Ticket, Vec<u8>, u32);
 
@@ -94,7 +143,7 @@ fn split(
     requests: Vec<Vec<u8>>,
 ) -> (Vec<Answered>, Vec<Redirected>) {
     let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
-    let at = front.at;
+    let at = front.sink.asked_first().unwrap_or(front.at);
     let mut answered: Vec<Answered> = Vec::new();
     let mut redirected = Vec::new();
     if front.replies == 1 {

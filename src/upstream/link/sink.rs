@@ -30,7 +30,12 @@ pub trait ReplySink {
     }
     /// Whether it waits for a request that was sent on once.
     fn is_resent(&self) -> bool {
-        false
+        self.asked_first().is_some()
+    }
+
+    /// When the request was asked first, if it is one that was sent on.
+    fn asked_first(&self) -> Option<Instant> {
+        None
     }
     /// Hears that a request is sent elsewhere, and when that has come to its end.
     fn redirecting(&self, _begins: bool) {}

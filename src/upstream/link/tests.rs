@@ -41,6 +41,7 @@ fn link() -> Link {
     let limits = LinkLimits {
         in_flight: 100,
         connect: Duration::from_secs(5),
+        wait: Duration::from_secs(5),
         reply: None,
         slow: Duration::from_secs(60),
     };

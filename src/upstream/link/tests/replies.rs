@@ -46,6 +46,7 @@ fn link() -> Link {
     let limits = LinkLimits {
         in_flight: 1000,
         connect: Duration::from_secs(1000),
+        wait: Duration::from_secs(1000),
         reply: None,
         slow: Duration::from_secs(60),
     };

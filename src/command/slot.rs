@@ -37,7 +37,7 @@ const fn tables() -> [[u16; 256]; 4] {
 #[inline]
 #[must_use]
 pub fn slot_of(key: &[u8]) -> u16 {
-    crc16(tag_of(key)) % SLOTS
+    crc16(tag(key)) % SLOTS
 }
 
 fn crc16(bytes: &[u8]) -> u16 {
@@ -54,8 +54,7 @@ fn crc16(bytes: &[u8]) -> u16 {
 }
 
 /// What of a key decides.
-#[must_use]
-pub fn tag_of(key: &[u8]) -> &[u8] {
+fn tag(key: &[u8]) -> &[u8] {
     // Most keys are so short that looking for it is cheaper than finding out how to look fast.
     let open = match key.len() {
         0..32 => key.iter().position(|byte| *byte == b'{'),

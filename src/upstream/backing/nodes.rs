@@ -1,0 +1,84 @@
+//! Puts changes of the nodes of a cluster in force: one change at a time, each made from what is known then.
+
+use std::sync::Arc;
+
+use super::Backing;
+use crate::config::Endpoint;
+use crate::upstream::topology::{Node, NodeId, Topology};
+
+impl Backing {
+    /// Puts another topology in force, if `change` makes one of the present one. Connections to masters that are none any
+    /// more are given up first, and what was cached ends before a slot's new owner is asked.
+    pub fn update(&self, change: impl FnOnce(&Topology) -> Option<Topology>) {
+        let _alone = self.changes.lock();
+        let before = self.topology();
+        if let Some(after) = change(&before) {
+            self.adopt(&before, after);
+        }
+    }
+
+    fn adopt(&self, before: &Topology, mut after: Topology) {
+        let is_kept = |node: &Node| {
+            let same = after.node(node.id).map(|now| now.term == node.term);
+            same.unwrap_or(false)
+        };
+        let gone: Vec<_> = before
+            .nodes()
+            .iter()
+            .filter(|node| !is_kept(node))
+            .collect();
+        if gone.is_empty() && after.same_slots(before) {
+            self.topology.send_replace(Arc::new(after));
+            return;
+        }
+        let mut without = before.changing();
+        for node in &gone {
+            if node.master.is_some() {
+                without = without.without_master(node.id);
+            }
+        }
+        after.version = without.version + 1;
+        // A node that has left with nobody in its place answers what it was asked.
+        let replaced = gone.iter().filter(|node| after.node(node.id).is_some());
+        let terms = replaced.map(|node| {
+            let term = without.node(node.id).map_or(0, |node| node.term);
+            (node.id, term)
+        });
+        let terms: Vec<_> = terms.collect();
+        let named: Vec<NodeId> = after
+            .nodes()
+            .iter()
+            .filter(|node| before.node(node.id).is_none_or(|old| old.term != node.term))
+            .map(|node| node.id)
+            .collect();
+        // In this order: nobody connects to those that are gone, nothing that was told is served any more, nobody
+        // hears of it any more.
+        self.topology.send_replace(Arc::new(without));
+        if let Some(hook) = self.on_switch.get() {
+            hook();
+        }
+        for (node, term) in terms {
+            self.open.give_up(node, term);
+        }
+        self.topology.send_replace(Arc::new(after));
+        named.into_iter().for_each(|node| self.reached.note(node));
+        self.look_again.notify_one();
+    }
+
+    /// A node says that a slot is with another server.
+    pub fn moved(&self, slot: u16, master: &Endpoint) {
+        self.update(|topology| topology.with_slot(slot, master));
+        self.doubt();
+    }
+
+    /// The place of a server that may be new, and has no slots for that.
+    pub fn node_at(&self, server: &Endpoint) -> NodeId {
+        let mut place = None;
+        self.update(|topology| {
+            let (after, node) = topology.with_node(server);
+            place = Some(node);
+            after
+        });
+        place.unwrap_or(super::HOME)
+    }
+}
