@@ -16,6 +16,7 @@
 //! - [`latency`] is how long commands take: histograms by kind and user.
 //! - [`slowlog`] is commands that took long, and where their time went.
 //! - [`history`] is an hour of key figures; [`doctor`] finds what deserves attention.
+//! - [`slot`] says which slot of a cluster a key is in.
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
 //! - [`agent`] is `respite join` and `respite worker`, clients of the server.
 //! - [`gateway`] forwards HTTP requests to health-checked services.
@@ -50,6 +51,7 @@ mod metrics;
 mod random;
 mod resp;
 mod session;
+mod slot;
 mod slowlog;
 mod stream;
 mod telemetry;

@@ -176,7 +176,7 @@ fn only_app_names_everything() {
         ),
         ("cache", &["command", "config", "metrics", "resp"]),
         ("cli", &["config"]),
-        ("command", &["resp"]),
+        ("command", &["resp", "slot"]),
         ("config", &[]),
         ("doctor", &[]),
         ("exporter", &["fleet", "metrics"]),
@@ -206,6 +206,7 @@ fn only_app_names_everything() {
         ("latency", &["metrics"]),
         ("metrics", &[]),
         ("random", &[]),
+        ("slot", &[]),
         ("slowlog", &[]),
         ("resp", &[]),
         (
@@ -218,7 +219,9 @@ fn only_app_names_everything() {
         ("telemetry", &["config"]),
         (
             "upstream",
-            &["backoff", "clock", "config", "random", "resp", "stream"],
+            &[
+                "backoff", "clock", "config", "random", "resp", "slot", "stream",
+            ],
         ),
     ];
     none("only app names every component", |file, code| {

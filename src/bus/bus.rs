@@ -209,14 +209,14 @@ impl Bus {
     pub(super) async fn end_leases(&self, until: &str) -> Result<i64, Failure> {
         let mut remove = redis::cmd("ZREMRANGEBYSCORE");
         remove.arg(&self.leases).arg("-inf").arg(until);
-        self.hub.store.count(&remove).await
+        self.hub.store.count(&self.leases, &remove).await
     }
 
     /// Removes the lease of this Respite.
     pub(super) async fn end_own_lease(&self) -> Result<i64, Failure> {
         let mut remove = redis::cmd("ZREM");
         remove.arg(&self.leases).arg(self.hub.store.instance());
-        self.hub.store.count(&remove).await
+        self.hub.store.count(&self.leases, &remove).await
     }
 
     // === workers ===

@@ -3,6 +3,7 @@
 //! A hint only says where to look: anybody who may publish can make one, so nothing is believed because of it. One that is lost is made up for by the upkeep, which looks at everything
 //! now and then, and by a look at everything whenever the connection is made again.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ pub(super) async fn listen(hub: Arc<Hub>) {
     let mut backoff = Backoff::default();
     let mut refused = None;
     loop {
+        let node = hub.store.link().node_of(&channel);
         match hub.store.link().listen("respite-bus", &channel).await {
             Ok(mut hints) => {
                 // What was seen to be empty may not be any more.
@@ -32,7 +34,18 @@ pub(super) async fn listen(hub: Arc<Hub>) {
                 refused = None;
                 look_at_everything(&hub);
                 let mut messages = hints.on_message();
-                while let Some(message) = messages.next().await {
+                let leaves = async {
+                    match node {
+                        Some(node) => hub.store.link().leaves(&channel, node).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                let mut leaves = pin!(leaves);
+                // Others count those who listen where the channel is: so that is where to listen.
+                while let Some(message) = tokio::select! {
+                    message = messages.next() => message,
+                    () = &mut leaves => None,
+                } {
                     hear(&hub, message.get_payload_bytes());
                 }
                 hub.set_hints(false);

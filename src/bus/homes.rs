@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::Value;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::direct::PATIENCE;
 use super::hub::Hub;
@@ -56,9 +56,9 @@ impl Hub {
         let (_asking, kept) = self.expect(bus, id);
         let words = ["k", bus, id, self.store.instance()];
         if self.store.tell(home, &words).await? == 0 {
-            drop(kept);
-            // It is gone, or it does not hear for a moment: then it tells the backing by itself.
-            sleep(PATIENCE * 2).await;
+            // It is gone, or it does not hear for a moment: then it tells the backing by itself. Or it hears at
+            // another node of a cluster than was asked.
+            let _ = timeout(PATIENCE * 2, kept).await;
             return Ok(());
         }
         match timeout(HOME_WAIT, kept).await {

@@ -83,8 +83,8 @@ impl Store {
                 script!("uncache.lua"),
                 script!("dead.lua"),
                 script!("calls.lua", "revive.lua"),
-                script!("bounds.lua", "registry.lua"),
-                script!("bounds.lua", "inspect.lua"),
+                script!("bounds.lua", "registry.lua").repeatable(),
+                script!("bounds.lua", "inspect.lua").repeatable(),
                 script!("count.lua"),
                 script!("prune.lua"),
             ],
@@ -107,17 +107,19 @@ impl Store {
     /// Tells another Respite something; gives how many hear it.
     pub(super) async fn tell(&self, home: &str, words: &[&str]) -> Result<i64, Failure> {
         let mut publish = redis::cmd("PUBLISH");
-        publish.arg(channel_of(home)).arg(words.join("\n"));
-        self.count(&publish).await
+        let channel = channel_of(home);
+        publish.arg(&channel).arg(words.join("\n"));
+        self.count(&channel, &publish).await
     }
 
     /// Answers another Respite: the answer is a key of the bus, which those who may not touch it cannot make,
     /// and what is told says only that it is there.
     pub(super) async fn answer(&self, asking: &str, bus: &str, id: &str) -> Result<(), Failure> {
         let mut set = redis::cmd("SET");
-        set.arg(answer_key(bus, asking, id)).arg(1);
+        let key = answer_key(bus, asking, id);
+        set.arg(&key).arg(1);
         set.arg("PX").arg(ANSWER_MS);
-        self.count(&set).await?;
+        self.count(&key, &set).await?;
         self.tell(asking, &["a", bus, id]).await?;
         Ok(())
     }
@@ -125,13 +127,14 @@ impl Store {
     /// Whether there is such an answer for this Respite; it is taken.
     pub(super) async fn take_answer(&self, bus: &str, id: &str) -> bool {
         let mut take = redis::cmd("DEL");
-        take.arg(answer_key(bus, &self.instance, id));
-        matches!(self.count(&take).await, Ok(1))
+        let key = answer_key(bus, &self.instance, id);
+        take.arg(&key);
+        matches!(self.count(&key, &take).await, Ok(1))
     }
 
-    /// Executes a command whose reply is a number.
-    pub(super) async fn count(&self, command: &redis::Cmd) -> Result<i64, Failure> {
-        let counted = self.link.command(command).await;
+    /// Executes a command on a key whose reply is a number.
+    pub(super) async fn count(&self, key: &str, command: &redis::Cmd) -> Result<i64, Failure> {
+        let counted = self.link.command_at(key, command).await;
         counted
             .map(|counted| number(&counted))
             .map_err(|error| Failure(text_of(&error)))

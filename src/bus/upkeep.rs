@@ -1,12 +1,13 @@
 //! The upkeep of the buses in use here: workers that wait are alive, what is due is ended, counters are
 //! written, and what a lost hint should have told is looked at.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tracing::debug;
 
 use super::bus::Bus;
@@ -34,14 +35,32 @@ pub(super) async fn tend(hub: Arc<Hub>) {
     let mut clock = tokio::time::interval(TICK);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut pruned = Instant::now();
+    // A bus whose node of a cluster does not answer holds up nothing else.
+    let (mut busy, mut tended) = (HashSet::new(), FuturesUnordered::new());
+    let mut pruning = FuturesUnordered::new();
     loop {
-        clock.tick().await;
+        tokio::select! {
+            _ = clock.tick() => {}
+            Some(place) = tended.next() => {
+                busy.remove(&place);
+                continue;
+            }
+            Some(()) = pruning.next() => continue,
+        }
         let every = EVERY.min(hub.worker_ttl() / 3);
         let now = hub.age_ms();
         let due = |bus: &Arc<Bus>| bus.due.load(Ordering::Relaxed) <= now;
-        let buses: Vec<Arc<Bus>> = hub.used_buses().into_iter().filter(due).collect();
-        join_all(buses.iter().map(|bus| tend_bus(&hub, bus, every))).await;
-        if pruned.elapsed() > PRUNE.min(hub.worker_ttl()) {
+        for bus in hub.used_buses().into_iter().filter(due) {
+            let place = Arc::as_ptr(&bus).addr();
+            if busy.insert(place) {
+                let hub = &hub;
+                tended.push(async move {
+                    tend_bus(hub, &bus, every).await;
+                    place
+                });
+            }
+        }
+        if pruning.is_empty() && pruned.elapsed() > PRUNE.min(hub.worker_ttl()) {
             pruned = Instant::now();
             if let Some(before) = pruned.checked_sub(REMEMBERED) {
                 hub.held.lock().prune(before);
@@ -49,7 +68,9 @@ pub(super) async fn tend(hub: Arc<Hub>) {
             for bus in hub.used_buses() {
                 bus.direct.lock().prune(pruned);
             }
-            join_all(hub.used_buses().iter().map(prune)).await;
+            for bus in hub.used_buses() {
+                pruning.push(async move { prune(&bus).await });
+            }
         }
     }
 }

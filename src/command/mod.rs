@@ -31,13 +31,13 @@ mod rights;
 mod row;
 mod settle;
 mod shipped;
-mod slot;
 mod split;
 mod table;
 
 #[cfg(test)]
 mod testdata;
 
+pub use crate::slot::slot_of;
 pub use docs::{help, merge_docs};
 pub use effects::Effects;
 pub use errors::{arity_error, unknown_subcommand};
@@ -53,6 +53,5 @@ pub use readable::{Fields, Many, Readable};
 pub use reply::{merge_all, merge_count, merge_list, own_getkeys};
 pub use rights::{Judge, Rights};
 pub use row::{Channel, Handling, Local, Pin, Row, arity_ok};
-pub use slot::slot_of;
 pub use split::split_names;
 pub use table::Table;

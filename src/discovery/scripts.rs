@@ -38,22 +38,22 @@ impl Scripts {
     pub(super) fn new() -> Self {
         Scripts {
             register: on_group!("register.lua"),
-            get: on_group!("get.lua"),
+            get: on_group!("get.lua").repeatable(),
             join: on_group!("join.lua"),
-            heartbeat: on_group!("heartbeat.lua"),
+            heartbeat: on_group!("heartbeat.lua").repeatable(),
             leave: on_group!("leave.lua"),
-            nodes: on_group!("nodes.lua"),
-            resolve: on_group!("resolve.lua"),
-            services: on_group!("each_service.lua", "services.lua"),
+            nodes: on_group!("nodes.lua").repeatable(),
+            resolve: on_group!("resolve.lua").repeatable(),
+            services: on_group!("each_service.lua", "services.lua").repeatable(),
             deregister: on_group!("deregister.lua"),
             drop: on_group!("each_service.lua", "drop.lua"),
-            tick: on_group!("tick.lua"),
-            listed: on_group!("listed.lua"),
-            presence: ControlScript::new(include_str!("scripts/presence.lua")),
-            list_group: ControlScript::new(include_str!("scripts/list_group.lua")),
+            tick: on_group!("tick.lua").repeatable(),
+            listed: on_group!("listed.lua").repeatable(),
+            presence: ControlScript::new(include_str!("scripts/presence.lua")).repeatable(),
+            list_group: ControlScript::new(include_str!("scripts/list_group.lua")).repeatable(),
             unlist_group: ControlScript::new(include_str!("scripts/unlist_group.lua")),
-            groups: ControlScript::new(include_str!("scripts/groups.lua")),
-            tip: ControlScript::new(include_str!("scripts/tip.lua")),
+            groups: ControlScript::new(include_str!("scripts/groups.lua")).repeatable(),
+            tip: ControlScript::new(include_str!("scripts/tip.lua")).repeatable(),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::names::{GROUP_NODES, SERVICE_NODES, SERVICES};
 use super::presence::Presence;
 use super::scripts::Scripts;
 use crate::random;
-use crate::upstream::{ControlError, ControlLink, ControlScript};
+use crate::upstream::{ControlError, ControlLink, ControlScript, NodeId};
 
 /// How often an operation is begun again because this Respite had not been there. One that was
 /// frozen needs two.
@@ -83,6 +83,11 @@ impl Store {
 
     pub(super) fn link(&self) -> &Arc<ControlLink> {
         &self.link
+    }
+
+    /// The node that has a group, if somebody has it.
+    pub(super) fn node_of(&self, group: &str) -> Option<NodeId> {
+        self.link.node_of(&keys::events(group))
     }
 
     pub(super) fn presence(&self) -> &Arc<Presence> {
@@ -292,7 +297,7 @@ impl Store {
         let keys = keys::of_group(group);
         let epoch = random::word();
         for _ in 0..ATTEMPTS {
-            let seen = self.presence.seen();
+            let seen = self.presence.seen(&keys[0]);
             let mut all: Vec<&[u8]> = vec![&seen.now, &seen.ended, &seen.outages];
             all.push(epoch.as_bytes());
             all.extend(args);

@@ -9,7 +9,7 @@ use super::dispatch::Flow;
 use super::replies::Then;
 use super::request::Request;
 use super::settings::Settings;
-use crate::command::{arity_error, slot_of};
+use crate::command::arity_error;
 use crate::resp::{Proto, ReplyWriter};
 use crate::upstream::{Backing, Place, SlotKeys, UpstreamError};
 
@@ -51,7 +51,6 @@ impl Session {
         };
         let keys = SlotKeys {
             slot,
-            slot_of,
             db: self.state.db,
             most: match question {
                 Question::Count => 0,

@@ -39,12 +39,7 @@ impl Session {
             }
             Handling::Pin(Pin::Wait | Pin::Control) => true,
             Handling::Pin(_) => false,
-            Handling::Family(index) => {
-                let families = &self.worker.shared.families;
-                families
-                    .get(index)
-                    .is_some_and(|family| family.uses_backing())
-            }
+            Handling::Family(_) => false,
         }
     }
 }

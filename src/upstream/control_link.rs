@@ -2,13 +2,16 @@
 //!
 //! Each thread that asks gets a multiplexed connection of its own, opened when it first needs one
 //! and again after it was lost, so that a command never crosses threads. The `redis` crate speaks
-//! on it; sockets, TLS and credentials are those of every other connection to the backing.
+//! on it; sockets, TLS and credentials are those of every other connection to the backing. On a cluster each command
+//! goes to the node that has its key (`placed`).
+
+mod placed;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ThreadId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -23,7 +26,7 @@ use super::connect::{Conn, ConnectOptions};
 use super::error::{Sent, UpstreamError};
 use super::link_key::LinkKey;
 use super::oversized::Oversized;
-use super::topology::HOME;
+use super::topology::{HOME, NodeId};
 use crate::resp::Proto;
 
 /// What a command to the backing ended with, instead of a reply.
@@ -43,6 +46,8 @@ pub struct ControlLink {
     /// What one command waits for, at most.
     patience: Mutex<Patience>,
     open: DashMap<(ThreadId, LinkKey), Shared>,
+    /// The nodes of a cluster that cannot be reached, and since when.
+    away: DashMap<NodeId, Instant>,
     oversized: Oversized,
 }
 
@@ -57,6 +62,8 @@ struct Patience {
 pub struct ControlScript {
     code: &'static str,
     hash: String,
+    /// Nothing is changed by its being executed once more.
+    repeatable: bool,
 }
 
 impl ControlScript {
@@ -64,7 +71,20 @@ impl ControlScript {
     #[must_use]
     pub fn new(code: &'static str) -> Self {
         let hash = Script::new(code).get_hash().to_owned();
-        ControlScript { code, hash }
+        ControlScript {
+            code,
+            hash,
+            repeatable: false,
+        }
+    }
+
+    /// The same of a script that may be executed once more than it was asked for.
+    #[must_use]
+    pub fn repeatable(self) -> Self {
+        ControlScript {
+            repeatable: true,
+            ..self
+        }
     }
 }
 
@@ -104,6 +124,7 @@ impl ControlLink {
             backing,
             patience: Mutex::new(Patience { connect, reply }),
             open: DashMap::new(),
+            away: DashMap::new(),
             oversized: Oversized::default(),
         })
     }
@@ -124,20 +145,49 @@ impl ControlLink {
         &self.backing
     }
 
-    /// Executes one command that does not block.
+    /// Executes one command that does not block, and is about no key.
     ///
     /// # Errors
-    /// The backing's error reply, or why it could not be asked. A command is never sent twice.
+    /// The backing's error reply, or why it could not be asked. A command that may have been executed is never
+    /// sent again.
     pub async fn command(&self, command: &Cmd) -> Result<Value, ControlError> {
-        let shared = self.shared();
-        let opened =
-            shared.get_or_try_init(|| self.open("respite-control", Some(self.patience().reply)));
+        self.once(HOME, false, command).await
+    }
+
+    /// Executes one command that does not block, where this key is.
+    ///
+    /// # Errors
+    /// As [`ControlLink::command`].
+    pub async fn command_at(&self, key: &str, command: &Cmd) -> Result<Value, ControlError> {
+        self.at(key, command, false).await
+    }
+
+    async fn at(&self, key: &str, command: &Cmd, repeatable: bool) -> Result<Value, ControlError> {
+        match self.backing.is_cluster() {
+            true => self.placed(key, command, repeatable).await,
+            false => self.once(HOME, false, command).await,
+        }
+    }
+
+    /// Executes a command at a node; `asking` for a slot that is about to be there.
+    async fn once(&self, node: NodeId, asking: bool, command: &Cmd) -> Result<Value, ControlError> {
+        let shared = self.shared(node);
+        let reply = Some(self.patience().reply);
+        let opened = shared.get_or_try_init(|| self.open(node, "respite-control", reply));
         let mut conn = opened
             .await
             .map_err(|error| ControlError::Upstream(error, Sent::No))?
             .0
             .clone();
-        let replied = conn.send_packed_command(command).await;
+        let replied = match asking {
+            false => conn.send_packed_command(command).await,
+            true => {
+                let mut both = redis::pipe();
+                both.cmd("ASKING").add_command(command.clone());
+                let replied = conn.send_packed_commands(&both, 1, 1).await;
+                replied.map(|mut replies| replies.pop().unwrap_or(Value::Nil))
+            }
+        };
         replied.and_then(Value::extract_error).map_err(|error| {
             let failed = self.failed(&shared, &error);
             match &failed {
@@ -148,58 +198,87 @@ impl ControlLink {
         })
     }
 
-    /// Executes a script, which the backing keeps from the first time on.
+    /// Executes a script, which the backing keeps from the first time on, where its keys are: all in one slot. On
+    /// a cluster it gets one more key, which is never there.
     ///
     /// # Errors
     /// As [`ControlLink::command`].
     pub async fn script(
         &self,
         script: &ControlScript,
-        keys: &[impl ToRedisArgs],
+        keys: &[impl AsRef<str>],
         args: &[impl ToRedisArgs],
     ) -> Result<Value, ControlError> {
+        let first = keys.first().map_or("", AsRef::as_ref);
+        let absent = self.backing.is_cluster().then(|| placed::absent(first));
         let command = |name: &str, what: &str| {
             let mut command = redis::cmd(name);
-            command.arg(what).arg(keys.len());
-            command.arg(keys).arg(args);
+            command.arg(what).arg(keys.len() + absent.iter().len());
+            keys.iter().for_each(|key| {
+                command.arg(key.as_ref());
+            });
+            command.arg(absent.as_ref()).arg(args);
             command
         };
-        let known = self.command(&command("EVALSHA", &script.hash)).await;
-        match known {
+        let repeatable = script.repeatable;
+        let known = command("EVALSHA", &script.hash);
+        match self.at(first, &known, repeatable).await {
             Err(error) if error.has_code("NOSCRIPT") => {
-                self.command(&command("EVAL", script.code)).await
+                let whole = command("EVAL", script.code);
+                self.at(first, &whole, repeatable).await
             }
             known => known,
         }
     }
 
     /// Opens a connection for one user alone, who may block on it as long as it likes. `name` is
-    /// what `CLIENT LIST` of the backing shows.
+    /// what `CLIENT LIST` of the backing shows. It leads to one node: nothing there is about keys.
     ///
     /// # Errors
     /// When the backing cannot be reached.
     pub async fn dedicated(&self, name: &str) -> Result<MultiplexedConnection, ControlError> {
-        let opened = self.open(name, None).await;
+        let opened = self.open(HOME, name, None).await;
         opened
             .map(|(conn, _)| conn)
             .map_err(|error| ControlError::Upstream(error, Sent::No))
     }
 
-    /// Opens a connection that listens to a channel. `name` is what `CLIENT LIST` of the backing shows.
+    /// Opens a connection that listens to a channel, at the node that has a key of that name: there `PUBLISH` counts
+    /// those who listen, and from everywhere they hear it. `name` is what `CLIENT LIST` of the backing shows.
     ///
     /// # Errors
     /// When the backing cannot be reached, or refuses.
     pub async fn listen(&self, name: &str, channel: &str) -> Result<PubSub, ControlError> {
+        let node = self.node_of(channel).unwrap_or(HOME);
+        let mut listener = self.listener_at(node, name).await?;
+        let subscribed = listener.subscribe(channel);
+        self.in_time(subscribed).await?;
+        Ok(listener)
+    }
+
+    /// Opens a connection that can listen to channels, at any node.
+    ///
+    /// # Errors
+    /// When the backing cannot be reached.
+    pub async fn listener(&self, name: &str) -> Result<PubSub, ControlError> {
+        self.listener_at(HOME, name).await
+    }
+
+    async fn listener_at(&self, node: NodeId, name: &str) -> Result<PubSub, ControlError> {
+        let conn = self.connect(node, name).await;
+        let conn = conn.map_err(|error| ControlError::Upstream(error, Sent::No))?;
+        let stream = Bounded::new(conn.stream, MESSAGE_BYTES);
+        self.in_time(PubSub::new(&connection_info(), stream)).await
+    }
+
+    /// What a connection is asked that is nobody else's yet.
+    async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, ControlError> {
         let not_sent = |error| ControlError::Upstream(error, Sent::No);
-        let conn = self.connect(name).await.map_err(not_sent)?;
-        let subscribed = async {
-            let mut pubsub =
-                PubSub::new(&connection_info(), Bounded::new(conn.stream, MESSAGE_BYTES)).await?;
-            pubsub.subscribe(channel).await?;
-            Ok(pubsub)
-        };
-        match tokio::time::timeout(self.patience().reply, subscribed).await {
-            Ok(subscribed) => subscribed.map_err(|error| {
+        match tokio::time::timeout(self.patience().reply, asked).await {
+            Ok(replied) => replied.map_err(|error| {
                 server_error(&error)
                     .unwrap_or_else(|| not_sent(UpstreamError::Lost(error.to_string())))
             }),
@@ -208,14 +287,14 @@ impl ControlLink {
     }
 
     /// What Respite keeps for itself is where clients begin.
-    fn key(&self) -> LinkKey {
-        LinkKey::new(HOME, self.backing.first_db(), Proto::Resp2)
+    fn key(&self, node: NodeId) -> LinkKey {
+        LinkKey::new(node, self.backing.first_db(), Proto::Resp2)
     }
 
-    fn shared(&self) -> Shared {
+    fn shared(&self, node: NodeId) -> Shared {
         let mut shared = self
             .open
-            .entry((thread::current().id(), self.key()))
+            .entry((thread::current().id(), self.key(node)))
             .or_default();
         // One that the backing has closed is found before a command is lost to it.
         if shared
@@ -227,8 +306,13 @@ impl ControlLink {
         Arc::clone(&shared)
     }
 
-    async fn open(&self, name: &str, reply: Option<Duration>) -> Result<Open, UpstreamError> {
-        let conn = self.connect(name).await?;
+    async fn open(
+        &self,
+        node: NodeId,
+        name: &str,
+        reply: Option<Duration>,
+    ) -> Result<Open, UpstreamError> {
+        let conn = self.connect(node, name).await?;
         let config = AsyncConnectionConfig::new().set_response_timeout(reply);
         let opened = MultiplexedConnection::new_with_config(
             &connection_info(),
@@ -246,13 +330,17 @@ impl ControlLink {
         Ok((conn, ended))
     }
 
-    async fn connect(&self, name: &str) -> Result<Conn, UpstreamError> {
+    async fn connect(&self, node: NodeId, name: &str) -> Result<Conn, UpstreamError> {
         let options = ConnectOptions {
-            key: self.key(),
+            key: self.key(node),
             name,
             timeout: self.patience().connect,
         };
-        self.backing.connect_patiently(options).await
+        let connected = self.backing.connect_patiently(options).await;
+        if connected.is_err() && self.backing.is_cluster() {
+            self.backing.doubt();
+        }
+        connected
     }
 
     fn failed(&self, shared: &Shared, error: &RedisError) -> ControlError {

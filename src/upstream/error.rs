@@ -47,6 +47,9 @@ pub enum UpstreamError {
     /// The server that was the master has said `READONLY`.
     #[error("the backing is not a master any more")]
     Demoted,
+    /// No node took the command for as long as a failover may take: what the last one said.
+    #[error("no node of the cluster has taken it: {0}")]
+    Untaken(String),
     /// There is no connection and no newer reason why.
     #[error("no connection to the backing")]
     NotReady,

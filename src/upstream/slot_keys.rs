@@ -14,6 +14,7 @@ use super::open_conns::MasterStream;
 use super::topology::HOME;
 use super::write_buf::WriteBuf;
 use crate::resp::{Proto, Value};
+use crate::slot::slot_of;
 
 /// Keys that are looked at between two answers of a server.
 const AT_ONCE: &[u8] = b"1000";
@@ -23,12 +24,10 @@ const REPLY_BYTES: usize = 64 * 1024 * 1024;
 const MOST_KEYS: usize = 1_000_000;
 
 /// What is asked for.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct SlotKeys {
     /// The slot.
     pub slot: u16,
-    /// Which slot a key is in.
-    pub slot_of: fn(&[u8]) -> u16,
     /// The database; a cluster has one.
     pub db: u32,
     /// So many keys are enough.
@@ -97,7 +96,7 @@ impl SlotKeys {
                 return Err(refused(backing, &reply));
             };
             let keys = keys.as_array().unwrap_or_default();
-            for key in names(keys).filter(|key| (self.slot_of)(key) == self.slot) {
+            for key in names(keys).filter(|key| slot_of(key) == self.slot) {
                 found.insert(key.to_vec());
                 if found.len() == most {
                     return Ok(found);

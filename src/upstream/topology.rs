@@ -114,6 +114,13 @@ impl Topology {
         ranges.get(at).and_then(|(_, node)| *node)
     }
 
+    /// Whether a node has any slot.
+    #[must_use]
+    pub fn has_slots(&self, id: NodeId) -> bool {
+        let SlotMap(ranges) = &self.slots;
+        ranges.iter().any(|(_, node)| *node == Some(id))
+    }
+
     /// The node that has every slot, if there is one: no key need be looked at.
     #[must_use]
     pub fn sole(&self) -> Option<NodeId> {

@@ -4,6 +4,7 @@ mod announce;
 mod blocking;
 mod entries;
 mod faults;
+mod families;
 mod transactions;
 mod waits;
 mod watch;

@@ -9,6 +9,8 @@
 -- KEYS[7] kept      sorted set: lapsed member -> when it is forgotten
 -- KEYS[8] cursors   hash: service -> the member that was resolved last
 -- KEYS[9] events    stream: an entry "rev-n" for each change of a service ("*": all of them)
+-- KEYS[10]          on a cluster only: a key that is never there. Nobody can wait for streams of many slots there, so
+--                   events are published, too
 --
 -- ARGV[1] when this Respite last proved to be there   ARGV[2] the end of the latest outage, 0 for none
 -- ARGV[3] the latest outages, "from:to ..."           ARGV[4] the epoch to take if the group is new
@@ -185,6 +187,7 @@ local function commit()
   for n, service in ipairs(named) do
     redis.call('XADD', E, 'MAXLEN', '~', EVENTS, text(rev) .. '-' .. n, 's', service)
   end
+  if KEYS[10] then redis.call('PUBLISH', E, text(rev)) end
   redis.call('HSET', M, 'rev', text(rev), 'floor', text(floor))
   if is_empty() then
     redis.call('HSET', M, 'idle', 1)

@@ -2,9 +2,10 @@
 //!
 //! A [`Topic`] is what somebody waits for, a service or a whole group. All who wait for it share its
 //! reads: one script run answers everybody who asked before it began. The tail ([`tail`]) follows
-//! the event streams of all groups that have topics with one blocking read, and has the topics
+//! the event streams of all groups that have topics with one blocking read (on a cluster by `hints`), and has the topics
 //! read again that an event concerns. While nobody waits, nothing here runs.
 
+mod hints;
 mod table;
 mod tail;
 mod topic;

@@ -169,6 +169,18 @@ impl Table {
         known.collect()
     }
 
+    /// From where a group's stream is to be read, if it was ever read.
+    pub(super) fn position(&self, group: &str) -> Option<Position> {
+        self.inner.lock().groups.get(group)?.position
+    }
+
+    /// The groups whose streams have not told all that is known of them.
+    pub(super) fn behind(&self) -> Vec<Arc<str>> {
+        let inner = self.inner.lock();
+        let behind = inner.groups.iter().filter(|(_, group)| group.behind);
+        behind.map(|(name, _)| Arc::clone(name)).collect()
+    }
+
     /// Takes note of where a group is. Returns whether the tail must read from elsewhere, and the topics
     /// that are out of date with that.
     pub(super) fn learn(&self, group: &str, index: Index) -> (bool, Vec<Arc<Topic>>) {

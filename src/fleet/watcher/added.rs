@@ -162,7 +162,7 @@ impl Added {
     async fn ask(&self, script: &str, args: &[&str]) -> Result<Value, ControlError> {
         let mut command = redis::cmd("EVAL");
         command.arg(script).arg(1).arg(KEY).arg(args);
-        self.control.command(&command).await
+        self.control.command_at(KEY, &command).await
     }
 
     /// Reads the hash and emits what is in it.

@@ -37,7 +37,7 @@ const fn tables() -> [[u16; 256]; 4] {
 #[inline]
 #[must_use]
 pub fn slot_of(key: &[u8]) -> u16 {
-    crc16(tag(key)) % SLOTS
+    crc16(tag_of(key)) % SLOTS
 }
 
 fn crc16(bytes: &[u8]) -> u16 {
@@ -54,7 +54,8 @@ fn crc16(bytes: &[u8]) -> u16 {
 }
 
 /// What of a key decides.
-fn tag(key: &[u8]) -> &[u8] {
+#[must_use]
+pub fn tag_of(key: &[u8]) -> &[u8] {
     // Most keys are so short that looking for it is cheaper than finding out how to look fast.
     let open = match key.len() {
         0..32 => key.iter().position(|byte| *byte == b'{'),
