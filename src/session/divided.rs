@@ -4,7 +4,7 @@
 use super::client::Session;
 use super::dispatch::Flow;
 use super::request::Request;
-use crate::command::{Channel, Effects, Handling, Local, Pin};
+use crate::command::{Effects, Handling, Local, Pin};
 
 /// What a client is told.
 const UNSERVED: &str =
@@ -34,10 +34,7 @@ impl Session {
                 sub.eq_ignore_ascii_case(b"TRACKING") || sub.eq_ignore_ascii_case(b"NO-TOUCH")
             }
             Handling::Local(_) => false,
-            Handling::Pin(Pin::Subscribe(channel) | Pin::Unsubscribe(channel)) => {
-                channel == Channel::Shard
-            }
-            Handling::Pin(Pin::Wait | Pin::Control) => true,
+            Handling::Pin(Pin::Control) => true,
             Handling::Pin(_) => false,
             Handling::Family(_) => false,
         }

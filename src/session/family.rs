@@ -142,6 +142,11 @@ impl Session {
         self.occupy_with(pending, false, None);
     }
 
+    /// As [`Session::occupy`], for something that the client waits for on purpose.
+    pub(super) fn occupy_blocked(&mut self, pending: LocalPending) {
+        self.occupy_with(pending, true, None);
+    }
+
     /// `timed` unless the time does not count as the family's.
     fn occupy_with(&mut self, pending: LocalPending, blocks: bool, timed: Option<Timed>) {
         let ticket = (!self.is_silent()).then(|| {

@@ -114,6 +114,10 @@ impl Session {
         {
             pinned.set_proto(proto);
         }
+        let parked = self.parked.iter_mut();
+        parked
+            .filter(|pinned| pinned.proto() != proto)
+            .for_each(|pinned| pinned.set_proto(proto));
     }
 
     fn select(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {

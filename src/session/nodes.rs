@@ -10,38 +10,44 @@ use super::dispatch::Flow;
 use super::pinned::Pinned;
 use super::reach::Destination;
 use super::request::Request;
+use super::route::published_in_slot;
 use super::settings::Settings;
 use crate::command::{Effects, Flags, Handling, Local, Pin, each_key, slot_of};
 use crate::resp::Proto;
 use crate::upstream::{HOME, LinkKey};
 
-const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+pub(super) const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 const TOO_LARGE: &str =
     "UPSTREAM the transaction is too large to be sent to another node; it is not executed";
 const FOR_ALL: &str = "ERR Respite cannot run a command of all nodes of a cluster in a transaction";
 
-/// The slots of a command's keys.
+/// The slots of a command's keys, or channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Slots {
+pub(super) enum Slots {
     None,
     One(u16),
     Several,
 }
 
 impl Slots {
-    fn of(request: Request<'_>) -> Self {
+    pub(super) fn of(request: Request<'_>) -> Self {
         let mut slots = Slots::None;
         if let Some(row) = request.leaf() {
-            each_key(row, request.args, |key| {
-                let slot = slot_of(key.key);
-                slots = match slots {
-                    Slots::None => Slots::One(slot),
-                    Slots::One(same) if same == slot => slots,
-                    _ => Slots::Several,
-                };
-            });
+            each_key(row, request.args, |key| slots.add(key.key));
+        }
+        if let Some(channel) = published_in_slot(request) {
+            slots.add(channel);
         }
         slots
+    }
+
+    pub(super) fn add(&mut self, name: &[u8]) {
+        let slot = slot_of(name);
+        *self = match *self {
+            Slots::None => Slots::One(slot),
+            Slots::One(same) if same == slot => return,
+            _ => Slots::Several,
+        };
     }
 }
 
@@ -64,10 +70,19 @@ impl Session {
         let subscribed = self.parked.iter().any(Pinned::is_subscriber);
         if subscribed && self.state.proto == Proto::Resp2 {
             // It may do nothing else.
-            return Some(match self.take_up(Pinned::is_subscriber) {
-                Some(true) => self.route_pinned(request, settings, cx),
-                _ => Flow::Wait,
-            });
+            let Handling::Pin(Pin::Subscribe(kind) | Pin::Unsubscribe(kind)) = request.handling()
+            else {
+                let local = matches!(request.handling(), Handling::Local(_));
+                return Some(match self.take_up(Pinned::is_subscriber) {
+                    // A node that does not have the key would say so first.
+                    Some(true) if !local && request.leaf().is_some() => {
+                        self.refuse_subscriber(request, cx)
+                    }
+                    Some(true) => self.route_pinned(request, settings, cx),
+                    _ => Flow::Wait,
+                });
+            };
+            return Some(self.subscribe(kind, request, settings, cx));
         }
         let Handling::Pin(pin) = request.handling() else {
             return None;
@@ -85,12 +100,10 @@ impl Session {
                     false => Some(Flow::Wait),
                 }
             }
-            Pin::Subscribe(_) | Pin::Unsubscribe(_) => {
-                match self.take_up(Pinned::is_subscriber)? {
-                    true => Some(self.send_pinned(pin, request, cx)),
-                    false => Some(Flow::Wait),
-                }
+            Pin::Subscribe(kind) | Pin::Unsubscribe(kind) => {
+                Some(self.subscribe(kind, request, settings, cx))
             }
+            Pin::Wait => Some(self.wait_for_replicas(request, settings)),
             _ => None,
         }
     }
@@ -163,7 +176,7 @@ impl Session {
                 if pinned.is_undecided()
                     && (pinned.is_kept_in_full() || !is_queued_anywhere(request)) =>
             {
-                self.decide(Destination::Node(HOME));
+                self.decide(Destination::Any(HOME));
             }
             _ => {}
         }
@@ -177,7 +190,7 @@ impl Session {
         };
         let slot = match to {
             Destination::Slot(slot) => Some(slot),
-            Destination::Node(_) => None,
+            Destination::Node(_) | Destination::Any(_) => None,
         };
         let (worker, proto) = (&self.worker, pinned.proto());
         let now = std::time::Duration::ZERO;

@@ -48,7 +48,14 @@ impl Session {
         for mut pinned in std::mem::take(&mut self.parked) {
             match self.poll_one(&mut pinned, cx) {
                 Ok(more) => {
-                    moved |= more;
+                    moved |= more | self.worker.follow_channels(&mut pinned);
+                    self.parked.push(pinned);
+                }
+                Err(error)
+                    if pinned.can_be_resubscribed()
+                        && self.worker.resubscribe(&mut pinned, &error) =>
+                {
+                    moved = true;
                     self.parked.push(pinned);
                 }
                 Err(error) => {

@@ -324,7 +324,7 @@ impl Session {
     }
 
     /// A command of ours, of a RESP2 client that has subscriptions: the backing refuses it too.
-    fn refuse_subscriber(&mut self, request: Request<'_>, cx: &mut Context<'_>) -> Flow {
+    pub(super) fn refuse_subscriber(&mut self, request: Request<'_>, cx: &mut Context<'_>) -> Flow {
         let args = request.args;
         let checked = request.leaf();
         if let Some(row) = checked.filter(|row| !arity_ok(row, args.len())) {

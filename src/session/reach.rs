@@ -23,6 +23,8 @@ pub(super) enum Destination {
     Slot(u16),
     /// To this node.
     Node(NodeId),
+    /// To this node, or to the next one that can be reached.
+    Any(NodeId),
 }
 
 impl Session {
@@ -30,7 +32,7 @@ impl Session {
     pub(super) fn reach(&self, place: Place, key: LinkKey) -> Pinned {
         let to = match self.ways.slot {
             Some(slot) => Destination::Slot(slot),
-            None => Destination::Node(key.node),
+            None => Destination::Any(key.node),
         };
         let mut pinned = Pinned::undecided(place, key);
         pinned.lead(self.ways.slot, false, |place| {
@@ -62,11 +64,16 @@ impl Worker {
             let end = Instant::now() + worker.settings().timeouts.failover;
             let mut backoff = Backoff::default();
             let mut error = UpstreamError::NoMaster;
+            let mut tries = 0;
             loop {
                 let topology = topologies.borrow_and_update().clone();
                 let node = match to {
                     Destination::Slot(slot) => topology.owner(slot),
                     Destination::Node(node) => Some(node),
+                    Destination::Any(first) => {
+                        tries += 1;
+                        topology.node_after(first, tries - 1)
+                    }
                 };
                 if let Some(node) = node {
                     let key = LinkKey::new(node, backing.first_db(), proto);

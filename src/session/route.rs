@@ -56,7 +56,20 @@ pub(super) struct Ways {
     pub(super) scripts: bool,
     /// The map of slots by which they were chosen.
     map: u64,
+    /// The slots that the client has written to, behind a cluster.
+    pub(super) written: Written,
 }
+
+/// Slots that a client has written to.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    slots: Vec<u16>,
+    /// They are more than are counted.
+    all: bool,
+}
+
+/// Slots of which is known that a client has written to them, and no others.
+const MOST_WRITTEN: usize = 64;
 
 /// The link that carries a session's commands to one node.
 struct Way {
@@ -127,6 +140,7 @@ impl Directions {
             return Route::EveryMaster;
         }
         let key = request.leaf().and_then(|row| first_key(row, request.args));
+        let key = key.or_else(|| published_in_slot(request));
         key.map_or(Route::Any, |key| Route::Slot(slot_of(key)))
     }
 
@@ -148,6 +162,12 @@ impl Directions {
     }
 }
 
+/// The channel that decides where a message goes: it is no key.
+pub(super) fn published_in_slot<'a>(request: Request<'a>) -> Option<&'a [u8]> {
+    let row = request.leaf().filter(|row| &*row.name == "spublish");
+    row.and_then(|_| request.args.get(1))
+}
+
 // === impl Ways ===
 
 impl Default for Ways {
@@ -158,7 +178,25 @@ impl Default for Ways {
             open: Vec::new(),
             scripts: false,
             map: 0,
+            written: Written::default(),
         }
+    }
+}
+
+impl Written {
+    /// Notes a write that goes there.
+    pub(super) fn note(&mut self, route: Route) {
+        match route {
+            Route::Slot(slot) if self.slots.contains(&slot) => {}
+            Route::Slot(slot) if self.slots.len() < MOST_WRITTEN => self.slots.push(slot),
+            Route::Any => {}
+            _ => self.all = true,
+        }
+    }
+
+    /// The slots; none: any.
+    pub(super) fn slots(&self) -> Option<&[u16]> {
+        (!self.all).then_some(&self.slots)
     }
 }
 

@@ -5,8 +5,10 @@ use std::task::Context;
 use super::batch::Run;
 use super::client::Session;
 use super::links::Needs;
+use super::nodes::Slots;
 use super::request::Request;
 use super::route::Route;
+use crate::command::{Effects, Row};
 use crate::upstream::{LinkKey, NodeId};
 
 impl Session {
@@ -15,6 +17,12 @@ impl Session {
     pub(super) fn aim(&mut self, request: Request<'_>) {
         let directions = &self.worker.directions;
         let route = directions.route(request);
+        if directions.is_divided() && may_write(request) {
+            self.ways.written.note(match Slots::of(request) {
+                Slots::Several => Route::EveryMaster,
+                _ => route,
+            });
+        }
         self.ways.slot = match route {
             Route::Slot(slot) => Some(slot),
             _ => None,
@@ -35,7 +43,11 @@ impl Session {
         cx: &Context<'_>,
     ) -> bool {
         let directions = &self.worker.directions;
-        let node = directions.node(directions.route(request));
+        let route = directions.route(request);
+        let node = directions.node(route);
+        if directions.is_divided() && may_write(request) {
+            self.ways.written.note(route);
+        }
         if run.requests > 0 {
             return run.node == node && (!run.only_reads || request.only_reads());
         }
@@ -60,4 +72,10 @@ impl Session {
         let choose = |needs| self.worker.choose_link(needs);
         self.ways.find(needs, choose, &self.replies, cx)
     }
+}
+
+/// Whether a command may change something that replicas have to hear of.
+fn may_write(request: Request<'_>) -> bool {
+    const CHANGES: Effects = Effects::REPLICATES.union(Effects::WRITES_UNKNOWN);
+    request.leaf().is_none_or(Row::is_write) || request.effects().intersects(CHANGES)
 }

@@ -317,7 +317,7 @@ impl Session {
                     // What the backing says unasked is activity, too.
                     self.front.busy = Instant::now();
                 }
-                let led = self.lead_on();
+                let led = self.lead_on() || self.follow_channels();
                 self.note_pinned();
                 if self.state.entry.has_wishes() {
                     self.heed_wishes();
@@ -352,12 +352,13 @@ impl Session {
             replies: &self.replies,
             local: &mut local,
             shared: &worker.shared,
+            elsewhere: self.parked.iter().map(Pinned::slot_channels).sum(),
         };
         pinned.poll(&mut scratch, &mut answers, cx)
     }
 
     fn lose_pinned(&mut self, error: &UpstreamError) -> Result<bool, End> {
-        if self.outlives_loss() {
+        if self.outlives_loss(error) {
             return Ok(true);
         }
         let Some(mut pinned) = self.pinned.take() else {

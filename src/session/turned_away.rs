@@ -9,6 +9,7 @@ use super::redirects::{AGAIN, Whither};
 use super::state::Broken;
 use crate::command::with_less_time;
 use crate::resp::{Parsed, RequestLimits, RequestParser};
+use crate::upstream::UpstreamError;
 
 impl Session {
     /// Follows the reply that has turned a request away, if one has.
@@ -25,9 +26,14 @@ impl Session {
 
     /// The connection is lost. True when another one stands in for it, because nothing that was asked can have been
     /// executed.
-    pub(super) fn outlives_loss(&mut self) -> bool {
-        let pinned = self.pinned.as_deref();
-        if !pinned.is_some_and(|pinned| pinned.holds_exec() && !pinned.is_watching()) {
+    pub(super) fn outlives_loss(&mut self, error: &UpstreamError) -> bool {
+        let Some(pinned) = &mut self.pinned else {
+            return false;
+        };
+        if pinned.can_be_resubscribed() {
+            return self.worker.resubscribe(pinned, error);
+        }
+        if !pinned.holds_exec() || pinned.is_watching() {
             return false;
         }
         self.lead_to(b"");
@@ -94,9 +100,12 @@ impl Session {
                 }
             });
         }
+        if pinned.is_subscriber() {
+            pinned.resubscribe();
+        }
         let slot = match to {
             Destination::Slot(slot) => Some(slot),
-            Destination::Node(_) => None,
+            Destination::Node(_) | Destination::Any(_) => None,
         };
         let proto = pinned.proto();
         pinned.lead(slot, asking, |place| worker.reach(to, proto, place, after));

@@ -23,6 +23,7 @@ mod open_conns;
 mod oversized;
 mod pool;
 mod reached;
+mod replicas;
 pub mod sentinel;
 mod server_hello;
 mod slot_keys;
@@ -48,6 +49,7 @@ pub use link::{
 pub use link_key::LinkKey;
 pub use link_task::{Scratch, spawn_link};
 pub use pool::{PinnedCount, PinnedPool, Place, PooledConn};
+pub use replicas::replicated;
 pub use server_hello::ServerHello;
 pub use slot_keys::SlotKeys;
 pub use swap_watch::SwapWatch;

@@ -285,6 +285,16 @@ impl Topology {
         (Some(changed), id)
     }
 
+    /// The node so many places behind another one, in a circle, among those that have a master.
+    #[must_use]
+    pub fn node_after(&self, first: NodeId, places: usize) -> Option<NodeId> {
+        let all = self.nodes.iter().filter(|node| node.master.is_some());
+        let mut ids: Vec<_> = all.map(|node| node.id).collect();
+        let at = ids.iter().position(|id| *id >= first).unwrap_or(0);
+        ids.rotate_left(at);
+        ids.iter().cycle().nth(places).copied()
+    }
+
     /// How many slots somebody has.
     #[must_use]
     pub fn covered(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{StopAtEnd, start};
+use super::{StopAtEnd, replicas_follow, start};
 use crate::support::{
     Client, DEADLINE, RedisCluster, RedisServer, Reply, Respite, slot_of, wait_until,
 };
@@ -268,6 +268,7 @@ fn a_migrating_slot_is_waited_for() {
 #[test]
 fn a_transaction_whose_node_is_lost_says_so_at_its_end() {
     let mut cluster = RedisCluster::start(3, 1);
+    replicas_follow(&cluster);
     let mut respite = start(&cluster);
     respite.allow_log("backing");
     let mut client = respite.connect();

@@ -63,6 +63,7 @@ impl Pinned {
             | Expect::Swallow
             | Expect::Ignore
             | Expect::Replayed { .. }
+            | Expect::Resubscribe { .. }
             | Expect::Subscribe { .. }
             | Expect::Unsubscribe { .. } => {}
             Expect::Queued(what) => {

@@ -54,6 +54,10 @@ pub(crate) enum Expect {
         kind: Channel,
         left: Option<usize>,
     },
+    /// Of a command of our own that subscribes again; `left` confirmations are still to come.
+    Resubscribe {
+        left: usize,
+    },
     /// On success this is tracked; none: nothing.
     Tracking(Option<Tracking>),
     NoTouch(bool),

@@ -6,6 +6,7 @@
 //! the pool.
 
 mod apply;
+mod channels;
 mod exec;
 mod expect;
 mod loss;
@@ -100,6 +101,8 @@ pub(crate) struct Answers<'a> {
     pub(crate) local: &'a mut LocalAnswer<'a>,
     /// Those who are shown what was executed.
     pub(crate) shared: &'a Shared,
+    /// How many channels of slots the client is subscribed to on other connections.
+    pub(crate) elsewhere: u32,
 }
 
 // === impl Pinned ===

@@ -1,6 +1,7 @@
 //! What a pinned connection says unasked, and the confirmations that `SUBSCRIBE` and its kind have
 //! instead of one reply.
 
+use super::channels::with_all_counted;
 use super::expect::{Confirmation, is_message};
 use super::{Answers, Awaited, Expect, Pinned};
 use crate::command::Channel;
@@ -27,7 +28,9 @@ impl Pinned {
         let awaited = matches!(
             self.expected.front(),
             Some(Awaited {
-                expect: Expect::Subscribe { .. } | Expect::Unsubscribe { .. },
+                expect: Expect::Subscribe { .. }
+                    | Expect::Unsubscribe { .. }
+                    | Expect::Resubscribe { .. },
                 ..
             })
         );
@@ -37,23 +40,41 @@ impl Pinned {
         if !push && frame.first() != Some(&b'*') {
             return false;
         }
-        let Some(confirmation) = self.note_subscription(frame) else {
+        let Some((confirmation, shown)) = self.note_subscription(frame) else {
             return false;
         };
-        self.deliver_confirmation(confirmation, frame, answers);
+        let shard = matches!(
+            confirmation,
+            Confirmation::Subscribed(Channel::Shard) | Confirmation::Unsubscribed(Channel::Shard)
+        );
+        match shown {
+            false => {}
+            true if shard && answers.elsewhere > 0 => {
+                let frame = with_all_counted(frame, answers.elsewhere);
+                self.deliver_confirmation(confirmation, &frame, answers);
+            }
+            true => self.deliver_confirmation(confirmation, frame, answers),
+        }
         true
     }
 
-    /// Follows the count of subscriptions in a confirmation; none when the frame is no such.
-    pub(super) fn note_subscription(&mut self, frame: &[u8]) -> Option<Confirmation> {
+    /// Follows the count of subscriptions in a confirmation, and says whether it is shown; none when the frame is no
+    /// such.
+    pub(super) fn note_subscription(&mut self, frame: &[u8]) -> Option<(Confirmation, bool)> {
         let Ok(Some((Value::Array(parts) | Value::Push(parts), _))) = parse_reply(frame) else {
             return None;
         };
         let word = parts.first().and_then(Value::as_bytes).unwrap_or_default();
         let confirmation = Confirmation::of(word)?;
+        if self.replay.is_some() {
+            let name = parts.get(1).and_then(Value::as_bytes).unwrap_or_default();
+            if !self.note_channel(confirmation, name) {
+                return Some((confirmation, false));
+            }
+        }
         let total = parts.get(2).and_then(Value::as_int).unwrap_or(0);
         self.count(confirmation, u32::try_from(total).unwrap_or(0));
-        Some(confirmation)
+        Some((confirmation, true))
     }
 
     /// Follows the count of subscriptions: channels and patterns are reported as one sum.
@@ -112,7 +133,8 @@ impl Pinned {
             }
         };
         if last {
-            self.expected.pop_front();
+            let done = self.expected.pop_front();
+            self.note_answered(done.and_then(|done| done.request));
         }
         if let Some(ticket) = ticket {
             answers.replies.deliver(ticket, frame, u32::from(last));

@@ -13,6 +13,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::channels::Channels;
 use super::expect::{Awaited, Transaction};
 use super::{Expect, Io, Opening, Pinned};
 use crate::resp::{ReplyWriter, write_command};
@@ -39,11 +40,13 @@ pub(super) struct Replay {
     /// The requests of the transaction at hand that are answered.
     log: Vec<Box<[u8]>>,
     /// The bytes of these and of those that are not answered.
-    bytes: usize,
+    pub(super) bytes: usize,
     /// The transaction was too large to be kept.
     cut: bool,
     /// The slot of all keys.
-    slot: Option<u16>,
+    pub(super) slot: Option<u16>,
+    /// What it is subscribed to.
+    pub(super) channels: Channels,
     /// What is sent once a `MULTI` that is played again has succeeded.
     pub(super) behind: Option<Vec<u8>>,
     /// The next node has to be told that the request was sent there.
@@ -192,7 +195,8 @@ impl Pinned {
     /// Bytes that are kept of requests.
     pub(super) fn kept_bytes(&self) -> usize {
         self.replay.as_ref().map_or(0, |replay| {
-            replay.bytes + replay.behind.as_ref().map_or(0, Vec::len)
+            let behind = replay.behind.as_ref().map_or(0, Vec::len);
+            replay.bytes + replay.channels.bytes() + behind
         })
     }
 
@@ -316,6 +320,10 @@ impl Pinned {
         frame: &[u8],
         request: Option<Box<[u8]>>,
     ) -> Result<(), UpstreamError> {
+        if matches!(expect, Expect::Resubscribe { .. }) {
+            let text = String::from_utf8_lossy(frame).trim_end().to_owned();
+            return Err(UpstreamError::Protocol(format!("subscribing got {text}")));
+        }
         if matches!(expect, Expect::Replayed { begins: true }) {
             if frame != b"+OK\r\n" {
                 let text = String::from_utf8_lossy(frame).trim_end().to_owned();
@@ -355,7 +363,8 @@ impl Pinned {
         }
         let dropped = std::mem::take(&mut replay.log);
         replay.bytes -= dropped.iter().map(|request| request.len()).sum::<usize>();
-        if self.transaction.is_none() && self.watching == 0 {
+        let subscribed = self.subscriptions.iter().any(|n| *n > 0);
+        if self.transaction.is_none() && self.watching == 0 && !subscribed {
             replay.slot = None;
         }
     }
