@@ -83,6 +83,7 @@ impl Bench {
             variant: None,
             proto: Proto::Resp2,
             now: self.now,
+            dear: false,
             awaited: None,
         };
         self.out.clear();

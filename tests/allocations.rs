@@ -70,6 +70,7 @@ impl Server {
             variant: None,
             proto: Proto::Resp2,
             now,
+            dear: false,
             awaited: None,
         };
         let waiter = || Waiter {

@@ -281,6 +281,7 @@ impl Policy for Own {
             variant: None,
             proto: Proto::Resp2,
             now: self.now,
+            dear: cost(key) > 1.0,
             awaited: None,
         };
         let waiter = || Waiter {

@@ -7,6 +7,8 @@
 
 /// One miss in so many leaves a mark: marks last longer, and what is asked often leaves one soon.
 const MARK_EVERY: u32 = 8;
+/// The same for replies that are dear to make: each place that they get saves the backing more.
+const MARK_DEAR_EVERY: u32 = 2;
 /// Entries for each mark.
 const ENTRIES_PER_MARK: usize = 16;
 
@@ -28,7 +30,7 @@ impl Ghosts {
     }
 
     /// Whether a key that is missed was missed before; it may leave a mark.
-    pub(super) fn is_known(&mut self, hash: u64) -> bool {
+    pub(super) fn is_known(&mut self, hash: u64, dear: bool) -> bool {
         let at = (hash >> 20) as usize & (self.marks.len() - 1);
         // Never zero, the mark of nobody.
         let mark = (hash >> 32) as u32 | 1;
@@ -36,7 +38,11 @@ impl Ghosts {
             return true;
         }
         self.misses = self.misses.wrapping_add(1);
-        if self.misses.is_multiple_of(MARK_EVERY) {
+        let every = match dear {
+            true => MARK_DEAR_EVERY,
+            false => MARK_EVERY,
+        };
+        if self.misses.is_multiple_of(every) {
             self.marks[at] = mark;
         }
         false
@@ -55,10 +61,27 @@ mod tests {
     fn lets_in_what_is_asked_again() {
         let mut ghosts = Ghosts::new(16_384);
         let mut asked = 0;
-        while !ghosts.is_known(mixed(1)) {
+        while !ghosts.is_known(mixed(1), false) {
             asked += 1;
             assert!(asked <= MARK_EVERY, "marked by now");
         }
+    }
+
+    #[test]
+    fn lets_in_what_is_dear_sooner() {
+        let let_in = |dear| {
+            let mut ghosts = Ghosts::new(16_384);
+            let asked_twice = (0..800).map(|n| mixed(n / 2));
+            asked_twice
+                .filter(|hash| ghosts.is_known(*hash, dear))
+                .count()
+        };
+        assert!(
+            let_in(true) >= 2 * let_in(false),
+            "{} {}",
+            let_in(true),
+            let_in(false)
+        );
     }
 
     #[test]
@@ -66,7 +89,7 @@ mod tests {
         let mut ghosts = Ghosts::new(1024);
         let mut random = fastrand::Rng::with_seed(7);
         let known = (0..100_000)
-            .filter(|_| ghosts.is_known(mixed(random.u64(0..100_000))))
+            .filter(|_| ghosts.is_known(mixed(random.u64(0..100_000)), false))
             .count();
         assert!(known < 200, "{known} of 100000");
     }

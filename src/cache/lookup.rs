@@ -28,6 +28,8 @@ pub struct Query<'a> {
     pub key: &'a [u8],
     /// The variant that is read, with the shape of its reply; none for `GET`.
     pub variant: Option<(&'a [u8], Shape)>,
+    /// Its reply is made from many elements, and costs the backing accordingly.
+    pub dear: bool,
     /// The client's protocol version.
     pub proto: Proto,
     /// Now.
@@ -244,7 +246,7 @@ impl Cache {
             }
         }
         if segment.is_large(full_key, read)
-            || !segment.admits(hash)
+            || !segment.admits(hash, asked.query.dear)
             || !covers(&self.settings.load(), query.key, read)
             || !can_fill()
         {

@@ -180,6 +180,7 @@ impl Cache {
                 variant: (query.many == Many::Existing).then(|| (EXISTS, Shape::default())),
                 proto: query.proto,
                 now: query.now,
+                dear: false,
                 awaited: None,
             },
             read,
@@ -268,7 +269,7 @@ impl Cache {
             return Some(self.bypass(segment, full_key, read, || true));
         }
         let wanted = covers(&self.settings.load(), query.key, read);
-        (!wanted || !segment.admits(hash)).then_some(Lookup::Bypass)
+        (!wanted || !segment.admits(hash, false)).then_some(Lookup::Bypass)
     }
 
     /// Whether all that was collected was current at one instant.

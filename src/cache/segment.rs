@@ -84,9 +84,9 @@ impl Segment {
         self.ghosts = room.ghosts();
     }
 
-    /// Whether a key that is missed is worth a place.
-    pub(super) fn admits(&mut self, hash: u64) -> bool {
-        !self.room.selective || !self.is_full() || self.ghosts.is_known(hash)
+    /// Whether a key that is missed is worth a place. What is `dear` to make is sooner.
+    pub(super) fn admits(&mut self, hash: u64, dear: bool) -> bool {
+        !self.room.selective || !self.is_full() || self.ghosts.is_known(hash, dear)
     }
 
     /// Whether an entry of an ordinary size would drive another one out.

@@ -15,6 +15,8 @@ pub struct Readable {
     shape: Shape,
     /// What of a hash it tells, whose fields may have lives of their own.
     pub fields: Fields,
+    /// Its reply is made from many elements, by its nature: a fetch costs the backing more than looking one up.
+    pub dear: bool,
 }
 
 /// Which fields of a hash a reply depends on.
@@ -59,7 +61,12 @@ const fn row(name: &'static str, options_from: usize, shape: Shape, fields: Fiel
         options_from,
         shape,
         fields,
+        dear: false,
     }
+}
+
+const fn dear(row: Readable) -> Readable {
+    Readable { dear: true, ..row }
 }
 
 const fn plain(name: &'static str) -> Readable {
@@ -68,52 +75,52 @@ const fn plain(name: &'static str) -> Readable {
 
 /// In the order of their names.
 const ROWS: &[Readable] = &[
-    row("bitcount", 4, PLAIN, Fields::None),
+    dear(row("bitcount", 4, PLAIN, Fields::None)),
     plain("bitfield_ro"),
-    row("bitpos", 5, PLAIN, Fields::None),
+    dear(row("bitpos", 5, PLAIN, Fields::None)),
     row("exists", NO_OPTIONS, PLAIN, Fields::All),
     row("geodist", 4, PLAIN, Fields::None),
     plain("geohash"),
     row("geopos", NO_OPTIONS, NULL_ARRAYS, Fields::None),
-    plain("georadius_ro"),
-    plain("georadiusbymember_ro"),
-    plain("geosearch"),
+    dear(plain("georadius_ro")),
+    dear(plain("georadiusbymember_ro")),
+    dear(plain("geosearch")),
     plain("getbit"),
     plain("getrange"),
     row("hexists", NO_OPTIONS, PLAIN, Fields::One(2)),
     row("hget", NO_OPTIONS, PLAIN, Fields::One(2)),
-    row("hgetall", NO_OPTIONS, PLAIN, Fields::All),
-    row("hkeys", NO_OPTIONS, PLAIN, Fields::All),
+    dear(row("hgetall", NO_OPTIONS, PLAIN, Fields::All)),
+    dear(row("hkeys", NO_OPTIONS, PLAIN, Fields::All)),
     row("hlen", NO_OPTIONS, PLAIN, Fields::All),
     row("hmget", NO_OPTIONS, PLAIN, Fields::From(2)),
     row("hstrlen", NO_OPTIONS, PLAIN, Fields::One(2)),
-    row("hvals", NO_OPTIONS, PLAIN, Fields::All),
+    dear(row("hvals", NO_OPTIONS, PLAIN, Fields::All)),
     plain("lindex"),
     plain("llen"),
-    row("lpos", 3, PLAIN, Fields::None),
-    plain("lrange"),
+    dear(row("lpos", 3, PLAIN, Fields::None)),
+    dear(plain("lrange")),
     plain("mget"),
     plain("scard"),
     plain("sismember"),
-    plain("smembers"),
+    dear(plain("smembers")),
     plain("smismember"),
     plain("strlen"),
     plain("substr"),
     row("type", NO_OPTIONS, PLAIN, Fields::All),
     plain("xlen"),
-    row("xrange", 4, NULL_ARRAYS, Fields::None),
-    row("xrevrange", 4, NULL_ARRAYS, Fields::None),
+    dear(row("xrange", 4, NULL_ARRAYS, Fields::None)),
+    dear(row("xrevrange", 4, NULL_ARRAYS, Fields::None)),
     plain("zcard"),
     plain("zcount"),
     plain("zlexcount"),
     plain("zmscore"),
-    row("zrange", 4, PAIRS, Fields::None),
-    row("zrangebylex", 4, PAIRS, Fields::None),
-    row("zrangebyscore", 4, PAIRS, Fields::None),
+    dear(row("zrange", 4, PAIRS, Fields::None)),
+    dear(row("zrangebylex", 4, PAIRS, Fields::None)),
+    dear(row("zrangebyscore", 4, PAIRS, Fields::None)),
     row("zrank", 3, NULL_ARRAYS, Fields::None),
-    row("zrevrange", 4, PAIRS, Fields::None),
-    row("zrevrangebylex", 4, PAIRS, Fields::None),
-    row("zrevrangebyscore", 4, PAIRS, Fields::None),
+    dear(row("zrevrange", 4, PAIRS, Fields::None)),
+    dear(row("zrevrangebylex", 4, PAIRS, Fields::None)),
+    dear(row("zrevrangebyscore", 4, PAIRS, Fields::None)),
     row("zrevrank", 3, NULL_ARRAYS, Fields::None),
     plain("zscore"),
 ];

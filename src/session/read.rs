@@ -120,6 +120,7 @@ impl Session {
         };
         let (db, proto) = (self.state.db, self.state.proto);
         let mut name = worker.variant.borrow_mut();
+        let dear = read.other().is_some_and(|(readable, _)| readable.dear);
         let variant = read.other().map(|(readable, request)| {
             readable.write_variant(request.args, &mut name);
             (name.as_slice(), readable.shape_of(request.args.len()))
@@ -128,6 +129,7 @@ impl Session {
             db,
             key: read.key,
             variant,
+            dear,
             proto,
             now,
             awaited,
