@@ -1,5 +1,6 @@
 //! The bodies of `/api/…`, typed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -56,6 +57,19 @@ struct Upstream {
     address: String,
     up: bool,
     version: String,
+    cluster: Option<Cluster>,
+}
+
+/// The nodes of a cluster behind.
+#[derive(Serialize)]
+struct Cluster {
+    masters: usize,
+    masters_up: usize,
+    replicas: usize,
+    slots_served: usize,
+    map_version: u64,
+    map_refreshes: u64,
+    redirects: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Serialize)]
@@ -221,6 +235,18 @@ impl Bodies {
                 address: shared.backing.address(),
                 up: shared.backing.is_ready(),
                 version: version.unwrap_or_default(),
+                cluster: shared.backing.is_cluster().then(|| {
+                    let figures = shared.backing.figures();
+                    Cluster {
+                        masters: figures.masters,
+                        masters_up: figures.masters_up,
+                        replicas: figures.replicas,
+                        slots_served: figures.slots_served,
+                        map_version: figures.map_version,
+                        map_refreshes: figures.map_refreshes,
+                        redirects: figures.redirects.into_iter().collect(),
+                    }
+                }),
             },
             figures: names
                 .into_iter()

@@ -43,6 +43,7 @@ pub(super) async fn reach(
             let found = follower.first_look().await;
             found.map_err(|error| refused(format!("upstream: {error}")))?;
             tokio::spawn(follower.follow());
+            tokio::spawn(Arc::clone(&backing).watch_masters());
             Ok((backing, None))
         }
     }

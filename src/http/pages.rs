@@ -231,15 +231,23 @@ fn list() -> String {
     text
 }
 
-async fn ready(State(pages): State<Pages>) -> (StatusCode, &'static str) {
-    if pages.sources.backing.is_ready() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the backing Redis is not usable\n",
-        )
+async fn ready(State(pages): State<Pages>) -> (StatusCode, String) {
+    let backing = &pages.sources.backing;
+    if backing.is_ready() {
+        return (StatusCode::OK, "ready\n".to_owned());
     }
+    let mut text = "the backing Redis is not usable".to_owned();
+    if backing.is_cluster() {
+        let figures = backing.figures();
+        let (masters, up) = (figures.masters, figures.masters_up);
+        let served = figures.slots_served;
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            ": {up} of {masters} masters answer, with {served} of 16384 slots"
+        );
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, text + "\n")
 }
 
 async fn stats(State(pages): State<Pages>, uri: Uri) -> Response {

@@ -145,6 +145,26 @@ impl AboutRespite for Shared {
             .unwrap_or_default()
             .as_secs();
         put("backing_since_unix_time", &since);
+        if self.backing.is_cluster() {
+            let figures = self.backing.figures();
+            put("backing_masters", &figures.masters);
+            put("backing_masters_up", &figures.masters_up);
+            put("backing_replicas", &figures.replicas);
+            put("backing_slots_served", &figures.slots_served);
+            put("backing_map_version", &figures.map_version);
+            put("backing_map_refreshes", &figures.map_refreshes);
+            let (mut moved, mut ask, mut not_now) = (0, 0, 0);
+            for (kind, count) in figures.redirects {
+                match kind {
+                    "moved" => moved += count,
+                    "ask" => ask += count,
+                    _ => not_now += count,
+                }
+            }
+            put("backing_redirects_moved", &moved);
+            put("backing_redirects_ask", &ask);
+            put("backing_redirects_not_now", &not_now);
+        }
         put("connected_clients", &self.clients.len());
         let connections = self.clients.total_connections();
         put("total_connections_received", &connections);

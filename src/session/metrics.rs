@@ -18,6 +18,7 @@ impl Shared {
         out.metric(&metrics::BUILD_INFO).sample(&version, true);
         out.value(&metrics::UPTIME, self.started.elapsed().as_secs_f64());
         out.value(&metrics::UPSTREAM_UP, self.backing.is_ready());
+        self.write_backing(out);
         out.value(&metrics::CLIENTS, self.clients.len());
         out.value(&metrics::CONNECTIONS, self.clients.total_connections());
         out.value(&metrics::REJECTED, self.clients.total_rejected());
@@ -34,5 +35,19 @@ impl Shared {
             &metrics::PINS_OPENED,
             self.total(|stats| &stats.pins_opened),
         );
+    }
+
+    fn write_backing(&self, out: &mut Exposition) {
+        let figures = self.backing.figures();
+        out.value(&metrics::MASTERS, figures.masters);
+        out.value(&metrics::MASTERS_UP, figures.masters_up);
+        out.value(&metrics::REPLICAS, figures.replicas);
+        out.value(&metrics::SLOTS_SERVED, figures.slots_served);
+        out.value(&metrics::MAP_VERSION, figures.map_version);
+        out.value(&metrics::MAP_REFRESHES, figures.map_refreshes);
+        let mut redirects = out.metric(&metrics::REDIRECTS);
+        for (kind, count) in figures.redirects {
+            redirects.sample(&[("kind", kind)], count);
+        }
     }
 }

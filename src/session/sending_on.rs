@@ -36,6 +36,7 @@ impl Worker {
 
     fn send_again(self: &Rc<Self>, waiting: Waiting) {
         let Waiting { request, proto, .. } = waiting;
+        self.shared.backing.note_redirect(&request.reply);
         let whither = Whither::read(&request.reply).unwrap_or(Whither::Again);
         let sink: Rc<dyn ReplySink> = match request.sink.is_resent() {
             true => Rc::clone(&request.sink),

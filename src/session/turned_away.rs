@@ -59,6 +59,7 @@ impl Session {
             return self.give_up_own(reply);
         }
         let backing = &worker.shared.backing;
+        backing.note_redirect(reply);
         let here = match pinned.slot() {
             Some(slot) => Destination::Slot(slot),
             None => Destination::Node(pinned.node()),

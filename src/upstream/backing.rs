@@ -21,6 +21,7 @@ use super::frame_reader::FrameReader;
 use super::intake::Intake;
 use super::open_conns::OpenConns;
 use super::reached::{Reached, ReachedNode, sleep_unless_reached};
+use super::served::Served;
 use super::server_hello::ServerHello;
 use super::topology::{HOME, NodeId, Topology};
 use super::write_buf::WriteBuf;
@@ -60,6 +61,8 @@ pub struct Backing {
     changes: Mutex<()>,
     /// Somebody has seen that the master is none any more.
     doubted: Notify,
+    /// What is known of a cluster's nodes.
+    pub(super) served: Served,
     tls: ArcSwapOption<TlsConnector>,
     pub(super) state: watch::Sender<BackingState>,
     pub(super) ready: AtomicBool,
@@ -122,6 +125,7 @@ impl Backing {
             is_cluster: false,
             changes: Mutex::default(),
             doubted: Notify::new(),
+            served: Served::default(),
             tls: ArcSwapOption::from_pointee(tls),
             state: watch::Sender::default(),
             ready: AtomicBool::new(false),
@@ -380,9 +384,11 @@ impl Backing {
         master.map_or_else(|| "no master".to_owned(), |master| master.to_string())
     }
 
-    /// Whether the monitor's connection is up, and others can be opened.
+    /// Whether the monitor's connection is up, and others can be opened; of a cluster, whether every slot has a
+    /// master that answers.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed) && self.intake.is_open()
+        let is_up = self.ready.load(Ordering::Relaxed) && self.intake.is_open();
+        is_up && (!self.is_cluster || self.served.is_all(&self.topology()))
     }
 
     /// Whether it answers a `PING` with an error, or no login.

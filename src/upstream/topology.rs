@@ -298,9 +298,22 @@ impl Topology {
     /// How many slots somebody has.
     #[must_use]
     pub fn covered(&self) -> usize {
-        (0..=LAST_SLOT)
-            .filter(|slot| self.owner(*slot).is_some())
-            .count()
+        self.slots_of(|_| true)
+    }
+
+    /// How many slots these nodes have.
+    #[must_use]
+    pub fn slots_of(&self, is_one: impl Fn(NodeId) -> bool) -> usize {
+        let SlotMap(ranges) = &self.slots;
+        let (mut first, mut count) = (0, 0);
+        for (last, node) in ranges {
+            let next = usize::from((*last).min(LAST_SLOT)) + 1;
+            if node.is_some_and(&is_one) {
+                count += next.saturating_sub(first);
+            }
+            first = next;
+        }
+        count
     }
 
     /// Whether both have the same slots at the same places.

@@ -7,6 +7,7 @@ mod families;
 mod faults;
 mod pubsub;
 mod replicas;
+mod told;
 mod transactions;
 mod waits;
 mod watch;

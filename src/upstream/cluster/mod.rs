@@ -153,6 +153,7 @@ impl Follower {
 
     fn believe(&mut self, told: &ask::Told) {
         self.told = None;
+        self.backing.served.note_refresh();
         self.epoch = told.epoch;
         self.backing.update(|before| {
             let after = before.clustered(&told.shards)?;

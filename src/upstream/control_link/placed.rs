@@ -89,6 +89,9 @@ impl ControlLink {
             let Some(whither) = Whither::read(&failed, repeatable) else {
                 return Err(failed);
             };
+            if let ControlError::Server(said) = &failed {
+                self.backing.note_redirect(said.as_bytes());
+            }
             let mut wait = AGAIN;
             match whither {
                 Whither::Moved(slot, address) => {
