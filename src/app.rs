@@ -401,7 +401,9 @@ fn spawn_workers(shared: &Arc<Shared>, threads: usize) -> Result<Vec<JoinHandle<
 /// How Respite's own commands reach the backing.
 fn control_link(backing: &Arc<Backing>, config: &Config) -> Arc<ControlLink> {
     let (connect, reply) = control_patience(config);
-    ControlLink::new(Arc::clone(backing), connect, reply)
+    let link = ControlLink::new(Arc::clone(backing), connect, reply);
+    link.set_failover(config.timeouts.failover);
+    link
 }
 
 /// How long Respite's own commands wait, to connect and for a reply.

@@ -101,6 +101,7 @@ impl Reloader {
         parts.guard.set_rules(http_rules(&config, &access));
         let (connect, reply) = control_patience(&config);
         parts.control.set_patience(connect, reply);
+        parts.control.set_failover(config.timeouts.failover);
         let backing = &parts.shared.backing;
         backing.set_connect_timeout(connect);
         if self.started.upstream.may_become(&config.upstream) {

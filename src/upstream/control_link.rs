@@ -29,6 +29,9 @@ use super::oversized::Oversized;
 use super::topology::{HOME, NodeId};
 use crate::resp::Proto;
 
+/// What `timeouts.failover` is until the configuration is known.
+const FAILOVER: Duration = Duration::from_secs(20);
+
 /// What a command to the backing ended with, instead of a reply.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ControlError {
@@ -55,6 +58,8 @@ pub struct ControlLink {
 struct Patience {
     connect: Duration,
     reply: Duration,
+    /// How long a slot of a cluster may be without a master that serves it.
+    failover: Duration,
 }
 
 /// A script for the backing.
@@ -122,7 +127,11 @@ impl ControlLink {
     pub fn new(backing: Arc<Backing>, connect: Duration, reply: Duration) -> Arc<Self> {
         Arc::new(ControlLink {
             backing,
-            patience: Mutex::new(Patience { connect, reply }),
+            patience: Mutex::new(Patience {
+                connect,
+                reply,
+                failover: FAILOVER,
+            }),
             open: DashMap::new(),
             away: DashMap::new(),
             oversized: Oversized::default(),
@@ -131,8 +140,15 @@ impl ControlLink {
 
     /// Changes what one command waits for. Connections that are open know the old limits: they are used no more.
     pub fn set_patience(&self, connect: Duration, reply: Duration) {
-        *self.patience.lock() = Patience { connect, reply };
+        let mut patience = self.patience.lock();
+        (patience.connect, patience.reply) = (connect, reply);
+        drop(patience);
         self.open.clear();
+    }
+
+    /// Changes how long one command waits for its slot of a cluster to have a master.
+    pub fn set_failover(&self, failover: Duration) {
+        self.patience.lock().failover = failover;
     }
 
     fn patience(&self) -> Patience {

@@ -14,8 +14,6 @@ use crate::slot::{slot_of, tag_of};
 use crate::upstream::error::{Sent, UpstreamError};
 use crate::upstream::topology::{HOME, NodeId};
 
-/// How long a slot may be without a master that serves it: longer than a failover takes.
-const FAILOVER: Duration = Duration::from_secs(20);
 /// The wait before a command is sent again.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -69,7 +67,8 @@ impl ControlLink {
         repeatable: bool,
     ) -> Result<Value, ControlError> {
         let slot = slot_of(key.as_bytes());
-        let mut end = Instant::now() + FAILOVER;
+        let failover = self.patience().failover;
+        let mut end = Instant::now() + failover;
         let mut asking = None;
         let mut moved = false;
         loop {
@@ -110,7 +109,7 @@ impl ControlLink {
                 Whither::Again => self.backing.doubt(),
             }
             if let ControlError::Upstream(..) = &failed {
-                end = end.min(self.note_away(node) + FAILOVER);
+                end = end.min(self.note_away(node) + failover);
             }
             if Instant::now() + wait >= end {
                 return Err(in_vain(failed));
