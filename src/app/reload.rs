@@ -138,6 +138,7 @@ impl Reloader {
             settings.on_loss = config.upstream_on_loss;
             settings.slowlog = config.slowlog.clone();
             settings.announced = announced(&config);
+            settings.split_writes = config.cluster.split_writes;
             settings.access = access;
             settings.protected_mode = config.access.protected_mode;
         });
@@ -172,6 +173,7 @@ pub(super) fn first_settings(
         timeouts: config.timeouts.clone(),
         on_loss: config.upstream_on_loss,
         slowlog: config.slowlog.clone(),
+        split_writes: config.cluster.split_writes,
         access,
         embedded,
         logins: Arc::clone(guard.logins()),

@@ -85,7 +85,7 @@ impl Filler {
     pub fn new(cache: Arc<Cache>, node: u32, db: u32, deliver: Box<Deliver>) -> Self {
         Filler {
             links: cache.links.of(node),
-            lease: cache.new_lease(),
+            lease: cache.new_lease(node),
             cache,
             db,
             deliver,

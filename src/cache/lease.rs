@@ -34,6 +34,8 @@ pub(super) enum Standing {
 /// The state of one fill link, as the entries that it brought see it.
 #[derive(Debug, Default)]
 pub struct Lease {
+    /// The node of the backing that it leads to.
+    node: u32,
     epoch: AtomicU64,
     /// Up to when entries may be served, in ticks. Without tracking there is no proof to wait for:
     /// then it is for ever, and only the epoch counts.
@@ -43,6 +45,19 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Of a link to a node.
+    pub fn of(node: u32) -> Self {
+        Lease {
+            node,
+            ..Self::default()
+        }
+    }
+
+    /// The node that the link leads to.
+    pub(super) fn node(&self) -> u32 {
+        self.node
+    }
+
     /// The current epoch.
     #[inline]
     pub fn epoch(&self) -> u64 {

@@ -3,7 +3,7 @@
 //! Each key is an entry like any other, kept as `GET`, or `EXISTS` of it alone, keeps it. The reply is made of entries
 //! that were all current at one instant (P7 in docs/coherence.md). Where the entries of one fill link are there
 //! together, its pushes say that they were when its last reply came. Those of several links were if each link has
-//! answered something that was sent after the last of them came.
+//! answered something that was sent after the last of them came. Of a cluster each node has an instant of its own.
 //!
 //! It fetches nothing: it says which parts are to be fetched first.
 
@@ -75,12 +75,19 @@ pub struct Collected {
     touched: u64,
     /// How far their changes were.
     changes: Vec<u64>,
-    /// Who brought the values: the links and their epochs.
-    brought: Vec<(Arc<Lease>, u64)>,
-    /// When the last of them came, in ticks.
-    latest: u64,
+    /// Who brought the values.
+    brought: Vec<Bringer>,
     /// Keys that exist.
     existing: usize,
+}
+
+/// A link that has brought some of the values.
+#[derive(Debug)]
+struct Bringer {
+    lease: Arc<Lease>,
+    epoch: u64,
+    /// When the last of them came, in ticks.
+    latest: u64,
 }
 
 // === impl Cache ===
@@ -313,7 +320,6 @@ impl Collected {
         self.parts.clear();
         self.touched = 0;
         self.changes.resize(MOST_SEGMENTS, 0);
-        self.latest = 0;
         self.existing = 0;
     }
 
@@ -362,12 +368,16 @@ impl Collected {
             segment.hot.hit(key);
         }
         self.parts.push((hash, value.token));
-        self.latest = self.latest.max(value.landed);
-        let by = |(lease, epoch): &(Arc<Lease>, u64)| {
-            *epoch == value.epoch && Arc::ptr_eq(lease, &value.lease)
+        let by = |bringer: &&mut Bringer| {
+            bringer.epoch == value.epoch && Arc::ptr_eq(&bringer.lease, &value.lease)
         };
-        if !self.brought.iter().any(by) {
-            self.brought.push((Arc::clone(&value.lease), value.epoch));
+        match self.brought.iter_mut().find(by) {
+            Some(known) => known.latest = known.latest.max(value.landed),
+            None => self.brought.push(Bringer {
+                lease: Arc::clone(&value.lease),
+                epoch: value.epoch,
+                latest: value.landed,
+            }),
         }
         match (query.many, &value.reply) {
             (Many::Values, Some(reply)) => out.extend_from_slice(reply),
@@ -380,21 +390,25 @@ impl Collected {
         Some(worth)
     }
 
-    /// Whether there is an instant at which all values were current that were there just now. Of one link it is
-    /// when its last reply came. Of several, the least time up to which their pushes have all been applied, if
-    /// everything had come by then. A link that hears no pushes proves nothing.
+    /// Whether there is an instant, for each node, at which all of its values were current that were there just
+    /// now. Of one link it is when its last reply came. Of several, the least time up to which their pushes have all
+    /// been applied, if everything had come by then. A link that hears no pushes proves nothing.
     fn share_an_instant(&self) -> bool {
-        if self.brought.iter().any(|(lease, _)| lease.is_endless()) {
+        if self.brought.iter().any(|by| by.lease.is_endless()) {
             return false;
         }
         if self.brought.len() <= 1 || is_active(Mutant::MgetMixesLinks) {
             return true;
         }
-        let mut proofs = self
-            .brought
-            .iter()
-            .map(|(lease, epoch)| lease.proven(*epoch));
-        proofs.all(|proven| proven.is_some_and(|proven| self.latest <= proven))
+        self.brought.iter().all(|by| {
+            let of_node = || {
+                let all = self.brought.iter();
+                all.filter(|other| other.lease.node() == by.lease.node())
+            };
+            let latest = of_node().map(|other| other.latest).max();
+            let proven = || by.lease.proven(by.epoch);
+            of_node().count() == 1 || proven().is_some_and(|proven| latest <= Some(proven))
+        })
     }
 }
 

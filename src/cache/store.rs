@@ -83,8 +83,8 @@ impl Cache {
     }
 
     /// Makes the lease of a new fill link.
-    pub(super) fn new_lease(&self) -> Arc<Lease> {
-        let lease = Arc::new(Lease::default());
+    pub(super) fn new_lease(&self, node: u32) -> Arc<Lease> {
+        let lease = Arc::new(Lease::of(node));
         let mut leases = self.leases.lock();
         leases.retain(|lease| lease.strong_count() > 0);
         leases.push(Arc::downgrade(&lease));

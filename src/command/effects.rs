@@ -43,8 +43,8 @@ bitflags! {
         /// Changes what `INFO` tells in a way that people poll for: a save that has begun, a counter that was
         /// reset, a setting, a role.
         const TOLD_BY_INFO = 1 << 15;
-        /// Is for the masters of all nodes of a cluster.
-        const EVERY_MASTER = 1 << 16;
+        /// One node of a cluster may not be enough for it: see [`Spread`](super::Spread).
+        const SPREADS = 1 << 16;
         /// Runs commands that its arguments do not name, by the rights of the connection that it comes on.
         const RUNS_SCRIPTS = 1 << 17;
         /// Changes what is run by those who call a function.

@@ -53,6 +53,20 @@ pub struct Counted {
 }
 
 impl Keys {
+    /// The distance of the keys, if all arguments are keys and their values.
+    #[must_use]
+    pub fn step(&self) -> Option<usize> {
+        match self {
+            Keys::Span(Span {
+                first: 1,
+                last: -1,
+                step,
+                ..
+            }) => Some(*step as usize),
+            _ => None,
+        }
+    }
+
     /// Makes the rule for first key, last key and step as `COMMAND` gives them; none when there
     /// is no first key.
     #[must_use]

@@ -32,6 +32,7 @@ mod row;
 mod settle;
 mod shipped;
 mod split;
+mod spread;
 mod table;
 
 #[cfg(test)]
@@ -54,4 +55,5 @@ pub use reply::{merge_all, merge_count, merge_list, own_getkeys};
 pub use rights::{Judge, Rights};
 pub use row::{Channel, Handling, Local, Pin, Row, arity_ok};
 pub use split::split_names;
+pub use spread::{Joining, Spread};
 pub use table::Table;

@@ -10,6 +10,7 @@ use super::key_span::span;
 use super::key_spec::KeySpec;
 use super::reading::{small_int, strings};
 use super::row::{Handling, Pin, Row};
+use super::spread::Tips;
 use crate::resp::Value;
 
 // Positions in an entry of Redis 7.
@@ -30,9 +31,6 @@ pub enum TableError {
     #[error("a value in the reply to COMMAND does not describe a command")]
     NotAnEntry,
 }
-
-/// The tips that say that a command is for all nodes of a cluster.
-const FOR_ALL: [&str; 2] = ["request_policy:all_nodes", "request_policy:all_shards"];
 
 /// Reads one entry; none for a null, which stands for an unknown command.
 pub(super) fn read_row(entry: &Value<'_>) -> Result<Option<Row>, TableError> {
@@ -67,7 +65,7 @@ pub(super) fn read_row(entry: &Value<'_>) -> Result<Option<Row>, TableError> {
     };
     let tips = values.get(TIPS_AT).map(strings).unwrap_or_default();
     let mut row = Row {
-        for_all: tips.iter().any(|tip| FOR_ALL.contains(tip)),
+        tips: Tips::read(tips),
         keys: keys(&name, flags, range, values.get(SPECS_AT)),
         handling: handling(&name, flags),
         name: name.into(),

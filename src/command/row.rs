@@ -10,6 +10,7 @@ use super::flags::{Categories, Flags};
 use super::key_rules::Keys;
 use super::lower::Lower;
 use super::readable::Readable;
+use super::spread::{Spread, Tips};
 use crate::resp::Args;
 
 /// What Respite does with a command.
@@ -114,8 +115,10 @@ pub struct Row {
     pub keys: Keys,
     /// What Respite does with the command.
     pub handling: Handling,
-    /// The backing's tips say that it is for all nodes of a cluster.
-    pub for_all: bool,
+    /// What the backing's tips say of it.
+    pub tips: Tips,
+    /// Which nodes of a cluster it is for, worked out when the row is taken into a table.
+    pub spread: Spread,
     /// What it may do, worked out from the above when the row is taken into a table.
     pub effects: Effects,
     /// What it is as a read that may be answered from memory, worked out with the effects.

@@ -8,11 +8,13 @@ use super::flags::{Categories, Flags};
 use super::key_rules::Keys;
 use super::readable::Readable;
 use super::row::{Handling, Pin, Row};
+use super::spread::Spread;
 
 /// Completes a row and those of its subcommands.
 pub(super) fn settle(row: &mut Row) {
     row.subcommands.values_mut().for_each(settle);
     row.categories = row.categories.implied();
+    row.spread = Spread::of(&row.name, row.tips, &row.keys);
     row.effects = effects_of(row);
     row.readable = Readable::of(&row.name, row.flags);
 }
@@ -93,27 +95,6 @@ fn with_scripts(row: &Row) -> Effects {
     }
 }
 
-/// What is for all nodes, as the tips of servers since 7.0 have it.
-fn is_for_all(name: &str) -> bool {
-    let (command, sub) = name.split_once('|').unwrap_or((name, ""));
-    match command {
-        "flushall" | "flushdb" | "dbsize" | "keys" | "randomkey" | "wait" => true,
-        "config" => sub == "set",
-        "function" => matches!(
-            sub,
-            "delete" | "flush" | "kill" | "load" | "restore" | "stats"
-        ),
-        "latency" => matches!(
-            sub,
-            "doctor" | "graph" | "histogram" | "history" | "latest" | "reset"
-        ),
-        "memory" => matches!(sub, "doctor" | "malloc-stats" | "purge" | "stats"),
-        "script" => matches!(sub, "exists" | "flush" | "kill" | "load"),
-        "slowlog" => matches!(sub, "get" | "len" | "reset"),
-        _ => false,
-    }
-}
-
 /// Written without keys, and no key of a database changes: libraries and scripts.
 fn is_no_data(name: &str) -> bool {
     name == "function" || name.starts_with("function|") || name.starts_with("script|")
@@ -157,7 +138,7 @@ fn own(row: &Row) -> Effects {
     if matches!(row.handling, Handling::Local(_) | Handling::Family(_)) {
         return effects;
     }
-    effects.set(Effects::EVERY_MASTER, row.for_all || is_for_all(name));
+    effects.set(Effects::SPREADS, row.spread != Spread::One);
     let (write, readonly) = (
         row.flags.contains(Flags::WRITE),
         row.flags.contains(Flags::READONLY),

@@ -8,6 +8,8 @@ use std::{fmt, net::IpAddr, str::FromStr};
 pub struct ClusterSettings {
     /// Where clients that insist on a cluster find Respite, which then is one of a single node.
     pub announce: Option<Announce>,
+    /// Commands that change keys of several slots of a cluster are split, and are not atomic then.
+    pub split_writes: bool,
 }
 
 /// Where clients find Respite. Displays as `HOST:PORT`.
@@ -64,7 +66,10 @@ pub(super) fn validate(raw: &raw::Cluster, problems: &mut Problems) -> ClusterSe
             }
         },
     };
-    ClusterSettings { announce }
+    ClusterSettings {
+        announce,
+        split_writes: raw.split_writes,
+    }
 }
 
 /// Reads the settings back, for the effective configuration.
@@ -72,6 +77,7 @@ pub(super) fn to_raw(cluster: &ClusterSettings) -> raw::Cluster {
     let announce = cluster.announce.as_ref();
     raw::Cluster {
         announce: announce.map(ToString::to_string).unwrap_or_default(),
+        split_writes: cluster.split_writes,
     }
 }
 

@@ -44,10 +44,10 @@ pub struct Config {
     pub gateway: GatewaySettings,
     /// `[bus]`.
     pub bus: BusSettings,
-    /// `[cluster]`.
-    pub cluster: ClusterSettings,
     /// `[slowlog]`.
     pub slowlog: SlowlogSettings,
+    /// `[cluster]`.
+    pub cluster: ClusterSettings,
     /// `[tls]`.
     pub tls: Tls,
     /// `[access]`.

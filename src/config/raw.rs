@@ -27,8 +27,8 @@ pub(super) struct Config {
     pub(super) fleet: Fleet,
     pub(super) gateway: Gateway,
     pub(super) bus: Bus,
-    pub(super) cluster: Cluster,
     pub(super) slowlog: Slowlog,
+    pub(super) cluster: Cluster,
     pub(super) tls: Tls,
     pub(super) access: Access,
     pub(super) credentials: BTreeMap<String, Credential>,
@@ -100,6 +100,7 @@ pub(super) struct Bus {
 #[serde(deny_unknown_fields)]
 pub(super) struct Cluster {
     pub(super) announce: String,
+    pub(super) split_writes: bool,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -248,6 +248,7 @@ impl Session {
             && self.worker.shared.pause.current().is_none()
             && self.is_allowed(request, settings)
             && !self.is_unserved(request)
+            && !self.spreads(request)
             && self.has_room(run.requests as usize, request.asks(), settings)
             && self.may_pass_fetches(request)
             && !(self.worker.cache.is_some() && needs_care(request))
@@ -320,7 +321,7 @@ impl Session {
         }
     }
 
-    fn push(
+    pub(super) fn push(
         &mut self,
         node: NodeId,
         bytes: &[u8],
@@ -422,12 +423,14 @@ impl Session {
         if self.is_unserved(request) {
             return self.refuse_unserved();
         }
+        self.note_script(request);
         self.changes_info |= request.effects().contains(Effects::TOLD_BY_INFO);
         if let Some(cache) = self.worker.cache.clone() {
             self.prepare_cover(request, &cache);
         }
         if self.worker.directions.is_divided() {
-            if let Some(flow) = self.route_to_own(request, settings, cx) {
+            let own = self.route_to_own(request, settings, cx);
+            if let Some(flow) = own.or_else(|| self.spread(request, settings, cx)) {
                 return flow;
             }
         } else if self.pinned.is_some() {

@@ -4,7 +4,7 @@
 use super::client::Session;
 use super::dispatch::Flow;
 use super::request::Request;
-use crate::command::{Effects, Handling, Local, Pin};
+use crate::command::{Handling, Local};
 
 /// What a client is told.
 const UNSERVED: &str =
@@ -24,19 +24,9 @@ impl Session {
 
     #[cold]
     fn is_unserved_by_nodes(&self, request: Request<'_>) -> bool {
-        match request.handling() {
-            Handling::Forward => request.leaf().is_some_and(|row| {
-                row.effects.contains(Effects::EVERY_MASTER) || &*row.name == "scan"
-            }),
-            // State in one connection says nothing to the other nodes.
-            Handling::Local(Local::Client) => {
-                let sub = request.args.get(1).unwrap_or_default();
-                sub.eq_ignore_ascii_case(b"TRACKING") || sub.eq_ignore_ascii_case(b"NO-TOUCH")
-            }
-            Handling::Local(_) => false,
-            Handling::Pin(Pin::Control) => true,
-            Handling::Pin(_) => false,
-            Handling::Family(_) => false,
-        }
+        // State in one connection says nothing to the other nodes.
+        let sub = request.args.get(1).unwrap_or_default();
+        request.handling() == Handling::Local(Local::Client)
+            && (sub.eq_ignore_ascii_case(b"TRACKING") || sub.eq_ignore_ascii_case(b"NO-TOUCH"))
     }
 }

@@ -147,6 +147,16 @@ impl Session {
         self.occupy_with(pending, true, None);
     }
 
+    /// The same for a command of the backing's, whose time counts as such.
+    pub(super) fn occupy_with_command(&mut self, pending: LocalPending, request: &[u8]) {
+        let timed = Timed {
+            kind: Kind::FORWARD,
+            begun: Instant::now(),
+            head: Some(Replies::head(request)),
+        };
+        self.occupy_with(pending, false, Some(timed));
+    }
+
     /// `timed` unless the time does not count as the family's.
     fn occupy_with(&mut self, pending: LocalPending, blocks: bool, timed: Option<Timed>) {
         let ticket = (!self.is_silent()).then(|| {

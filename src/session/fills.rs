@@ -138,19 +138,29 @@ impl Worker {
         request: &[u8],
         keys: impl IntoIterator<Item = &'a [u8]>,
     ) {
-        let mut guard = Guard::new(Arc::clone(&self.shared.cache));
         let mut node = None;
-        for key in keys {
-            guard.protect(db, key);
+        let keys = keys.into_iter().inspect(|key| {
             node.get_or_insert_with(|| self.directions.node_of_key(key));
-        }
-        let sink = OneReply {
-            replies,
-            guard: Cell::new(Some(guard)),
-        };
+        });
+        let sink = self.guarded(replies, db, keys);
         let node = node.unwrap_or(HOME);
         let link = self.link(LinkKey::new(node, db, waiter.proto));
-        link.push(request, 1, Rc::new(sink), Ticket(waiter.ticket));
+        link.push(request, 1, sink, Ticket(waiter.ticket));
+    }
+
+    /// Takes the reply to a read of these keys for a client; they are protected until it is in.
+    pub(super) fn guarded<'a>(
+        &self,
+        replies: Rc<Replies>,
+        db: u32,
+        keys: impl Iterator<Item = &'a [u8]>,
+    ) -> Rc<dyn ReplySink> {
+        let mut guard = Guard::new(Arc::clone(&self.shared.cache));
+        keys.for_each(|key| guard.protect(db, key));
+        Rc::new(OneReply {
+            replies,
+            guard: Cell::new(Some(guard)),
+        })
     }
 }
 

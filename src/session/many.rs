@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::batch::{Batch, Step};
 use super::client::Session;
@@ -23,7 +24,7 @@ use crate::cache::{Mutant, is_active};
 use crate::command::Many;
 use crate::config::CacheMode;
 use crate::resp::{Args, write_command};
-use crate::upstream::{Fetch, FetchFields, FetchRead, FillLink, Ticket};
+use crate::upstream::{Fetch, FetchFields, FetchRead, FillLink, NodeId, Ticket};
 
 /// With more keys it is the backing's: they would be looked up, and fetched, in one go.
 const MOST_KEYS: usize = 1000;
@@ -31,6 +32,16 @@ const MOST_KEYS: usize = 1000;
 const LONGEST: usize = 64 * 1024;
 /// From this size on a reply is not copied again.
 const LARGE: usize = 16 * 1024;
+
+/// The link that fetches from one of the nodes that have the keys.
+struct Source {
+    node: NodeId,
+    fill: FillLink,
+    own: Arc<Lease>,
+}
+
+/// Of a backing that is no cluster there is one.
+type Sources = SmallVec<[Source; 1]>;
 
 // === impl Session ===
 
@@ -64,10 +75,10 @@ impl Session {
         }
         let worker = Rc::clone(&self.worker);
         let cache = worker.cache.as_ref()?;
-        let node = worker.directions.node_of_key(&keys[0]);
-        let is_elsewhere = |key| worker.directions.node_of_key(key) != node;
+        let nodes = worker.directions.nodes_of(keys);
         // Without pushes nothing shows that values belong together.
-        if cache.mode_at(node.0) != CacheMode::Tracking || keys.iter().any(is_elsewhere) {
+        let tracks = |node: &NodeId| cache.mode_at(node.0) == CacheMode::Tracking;
+        if !nodes.iter().all(tracks) {
             return None;
         }
         let requests = batch.run.requests;
@@ -79,8 +90,7 @@ impl Session {
         {
             return Some(Step::Wait);
         }
-        let fill = self.coherence.fill_for_many(node, self.state.db, &worker);
-        let own = worker.lease(node, self.state.db)?;
+        let sources = self.sources(&nodes)?;
         let query = ManyQuery {
             many,
             db: self.state.db,
@@ -94,21 +104,36 @@ impl Session {
                 self.coherence.count_hit();
                 Some(Step::Done { len })
             }
-            Gathered::Parts if fill.can_fetch() => {
+            Gathered::Parts if sources.iter().all(|source| source.fill.can_fetch()) => {
                 self.flush_run(batch.input, &mut batch.run);
                 if !self.replies.is_ending() {
-                    self.fetch_parts(&query, request.args, cache, (&fill, &own));
+                    self.fetch_parts(&query, request.args, cache, &sources);
                 }
                 Some(Step::Done { len })
             }
             gathered => {
-                if let Gathered::Bypass(Some(n)) = gathered {
-                    fill.measure(&keys[n]);
+                if let Gathered::Bypass(Some(n)) = gathered
+                    && let Some(source) = worker.source_of(&sources, &keys[n])
+                {
+                    source.fill.measure(&keys[n]);
                 }
                 // Behind a fetch of this client's own, it might overtake it.
                 (self.replies.later() > 0).then_some(Step::Wait)
             }
         }
+    }
+
+    /// The links that fetch from these nodes; none when one of them is not there.
+    fn sources(&mut self, nodes: &[NodeId]) -> Option<Sources> {
+        let worker = Rc::clone(&self.worker);
+        let db = self.state.db;
+        let source = |node: &NodeId| {
+            let fill = self.coherence.fill_for_many(*node, db, &worker);
+            let own = worker.lease(*node, db)?;
+            let node = *node;
+            Some(Source { node, fill, own })
+        };
+        nodes.iter().map(source).collect()
     }
 
     /// Asks the cache, and shows what it has.
@@ -140,7 +165,7 @@ impl Session {
         query: &ManyQuery<'_>,
         request: Args<'_>,
         cache: &Arc<Cache>,
-        (fill, own): (&FillLink, &Arc<Lease>),
+        sources: &[Source],
     ) {
         let worker = Rc::clone(&self.worker);
         let ticket = self.replies.expect_later();
@@ -156,9 +181,12 @@ impl Session {
         let mut fetches = Vec::new();
         let mut full_key = Vec::new();
         for key in &query.keys {
-            match cache.fetch_part(query, key, own, &mut full_key, waiter) {
+            let Some(source) = worker.source_of(sources, key) else {
+                continue;
+            };
+            match cache.fetch_part(query, key, &source.own, &mut full_key, waiter) {
                 Some(Lookup::Lead(token)) => {
-                    fetches.push(fetch(query.many, key, token));
+                    fetches.push((&source.fill, fetch(query.many, key, token)));
                     left += 1;
                 }
                 Some(Lookup::Joined(_)) => left += 1,
@@ -180,7 +208,7 @@ impl Session {
         let bytes = 2 * worker.gathers.bytes(id);
         self.coherence
             .note_many(ticket, hashes, bytes, &self.replies);
-        for part in fetches {
+        for (fill, part) in fetches {
             fill.fetch(part);
         }
         worker.part_is_in(waiter);
@@ -230,6 +258,17 @@ fn fetch(many: Many, key: &[u8], token: u64) -> Fetch {
 // === impl Worker ===
 
 impl Worker {
+    /// The link that fetches a key.
+    fn source_of<'a>(&self, sources: &'a [Source], key: &[u8]) -> Option<&'a Source> {
+        match sources {
+            [only] => Some(only),
+            _ => {
+                let node = self.directions.node_of_key(key);
+                sources.iter().find(|source| source.node == node)
+            }
+        }
+    }
+
     /// Something that a read of many keys waits for is in, or will not come.
     #[cold]
     pub(super) fn part_is_in(self: &Rc<Self>, waiter: Waiter) {
@@ -266,6 +305,9 @@ impl Worker {
         #[cfg(feature = "mutants")]
         let gathered = self.finish_unchecked(gather, gathered, &mut out);
         if gathered != Gathered::Whole {
+            if self.ask_parts_anew(gather, &replies) {
+                return;
+            }
             return self.ask_anew(replies, waiter, gather.db, &request, query.keys);
         }
         let wanted = Wanted {

@@ -19,6 +19,8 @@
 //!   the links that fetch for it, `fills` passes on what they bring.
 //! - `family` calls Respite's own commands, which may answer later; `families` is what is under way.
 //! - `monitor` shows what clients send to those who ask for it: `monitors` are they, `monitoring` is a place among them.
+//! - `joined` answers what no single node of a cluster can; `census` is what its masters say of their slots, `scripts` are
+//!   those that clients have shown.
 //! - `pause` is `CLIENT PAUSE`, `paused` what it holds.
 //! - `timing`, `times` say when commands begin to count for their latencies.
 //! - `local`, `hello`, `client_…`, `cluster_command` (`cluster_asked`), `command_command`, `info` answer what the backing does not; `announced`
@@ -32,6 +34,7 @@ mod answers;
 mod batch;
 mod broken;
 mod cached;
+mod census;
 mod client;
 mod client_command;
 mod client_filter;
@@ -57,6 +60,7 @@ mod hello;
 mod info;
 mod input;
 pub mod internal;
+mod joined;
 mod key_read;
 mod lanes;
 mod links;
@@ -87,6 +91,7 @@ mod request;
 mod route;
 mod routing;
 mod run;
+mod scripts;
 mod sending_on;
 pub mod settings;
 pub mod shared;

@@ -12,7 +12,7 @@ use super::reach::Destination;
 use super::request::Request;
 use super::route::published_in_slot;
 use super::settings::Settings;
-use crate::command::{Effects, Flags, Handling, Local, Pin, each_key, slot_of};
+use crate::command::{Flags, Handling, Local, Pin, each_key, slot_of};
 use crate::resp::Proto;
 use crate::upstream::{HOME, LinkKey};
 
@@ -162,7 +162,7 @@ impl Session {
         let Some(pinned) = &self.pinned else {
             return Flow::Wait;
         };
-        if request.effects().contains(Effects::EVERY_MASTER) && request.leaf().is_some() {
+        if request.leaf().is_some_and(|row| row.spread.is_for_all()) {
             return self.refuse_with(FOR_ALL);
         }
         match (Slots::of(request), pinned.slot()) {

@@ -113,7 +113,10 @@ impl Session {
     /// Sends a script, on a link that only those wait for who call scripts themselves.
     fn call_script(&mut self, request: Request<'_>, cx: &Context<'_>) -> Flow {
         self.ways.scripts = true;
-        self.forward(request.raw, Then::Pass, cx)
+        match self.worker.directions.is_divided() {
+            true => self.call_script_at(self.ways.to, request, cx),
+            false => self.forward(request.raw, Then::Pass, cx),
+        }
     }
 
     fn refuse(&mut self, request: Request<'_>) -> Flow {

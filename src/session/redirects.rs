@@ -27,11 +27,15 @@ struct Queue {
     waiting: VecDeque<Waiting>,
     /// The one before them is not answered yet.
     busy: bool,
+    /// How often the script of that one was loaded.
+    loads: u8,
 }
 
 pub(super) struct Waiting {
     pub(super) request: Redirected,
     pub(super) proto: Proto,
+    /// How often the script that it calls was loaded for it.
+    pub(super) loads: u8,
     due: Instant,
 }
 
@@ -39,8 +43,13 @@ pub(super) struct Waiting {
 pub(super) enum Whither {
     Moved(u16, Address),
     Ask(Address),
+    /// To whoever has the slot, once its script is loaded there.
+    Loaded,
     Again,
 }
+
+/// What a node says that does not know a script. One that a script itself makes up is most likely another.
+const NOSCRIPT: &[u8] = b"-NOSCRIPT No matching script.";
 
 /// Passes the reply of a request on that was sent on, and lets the next one go.
 struct Resent {
@@ -66,6 +75,7 @@ impl Redirects {
         let resent = request.sink.is_resent();
         let wait = match Whither::read(&request.reply) {
             Some(Whither::Moved(..) | Whither::Ask(_)) if !resent => Duration::ZERO,
+            Some(Whither::Loaded) => Duration::ZERO,
             _ => AGAIN,
         };
         let mut clients = self.clients.borrow_mut();
@@ -74,6 +84,7 @@ impl Redirects {
             due: Instant::now() + wait,
             request,
             proto,
+            loads: if resent { queue.loads } else { 0 },
         };
         if resent {
             queue.busy = false;
@@ -104,6 +115,7 @@ impl Redirects {
             if let Some(first) = queue.waiting.front().filter(|_| !queue.busy) {
                 if first.due <= now {
                     queue.busy = true;
+                    queue.loads = first.loads + u8::from(first.is_for_script());
                     due.extend(queue.waiting.pop_front());
                 } else {
                     next = Some(next.map_or(first.due, |next| next.min(first.due)));
@@ -122,12 +134,21 @@ impl Redirects {
     }
 }
 
+impl Waiting {
+    fn is_for_script(&self) -> bool {
+        self.request.reply.starts_with(NOSCRIPT)
+    }
+}
+
 impl Whither {
     /// Reads `-MOVED 3999 10.0.0.1:6381`, `-ASK …` and the rest.
     pub(super) fn read(reply: &[u8]) -> Option<Self> {
         let line = std::str::from_utf8(reply).ok()?.trim_end();
         let mut words = line.split(' ');
         let kind = words.next()?;
+        if reply.starts_with(NOSCRIPT) {
+            return Some(Self::Loaded);
+        }
         if !matches!(kind, "-MOVED" | "-ASK") {
             return Some(Self::Again);
         }
@@ -190,5 +211,9 @@ impl ReplySink for Resent {
 
     fn asked_first(&self) -> Option<Instant> {
         Some(self.at)
+    }
+
+    fn is_last(&self, _ticket: Ticket) -> bool {
+        self.sink.is_last(self.ticket)
     }
 }

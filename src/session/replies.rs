@@ -81,6 +81,8 @@ pub(crate) struct Replies {
     ends_with_loss: Cell<bool>,
     /// Requests that are being sent from node to node.
     redirected: Cell<usize>,
+    /// Bytes of replies to parts of commands.
+    parts: Cell<usize>,
 }
 
 #[derive(Default)]
@@ -138,6 +140,7 @@ impl Replies {
             pressed: Cell::new(false),
             ends_with_loss: Cell::new(false),
             redirected: Cell::new(0),
+            parts: Cell::new(0),
         }
     }
 
@@ -160,6 +163,11 @@ impl Replies {
     #[inline]
     pub(crate) fn is_redirecting(&self) -> bool {
         self.redirected.get() > 0
+    }
+
+    /// Of the parts of a command, so many bytes are kept instead of those before.
+    pub(crate) fn hold_parts(&self, before: usize, now: usize) {
+        self.parts.set(self.parts.get() + now - before);
     }
 
     /// Asks to be woken now and then, to look at the clock.
@@ -252,6 +260,12 @@ impl Replies {
         place.is_some_and(|place| matches!(place, Place::Awaited { .. }))
     }
 
+    /// Whether nothing was asked behind what a ticket is for.
+    fn asked_nothing_behind(&self, ticket: Ticket) -> bool {
+        let inner = self.inner.borrow();
+        inner.index(ticket) == inner.places.len().checked_sub(1)
+    }
+
     /// Whether such a reply is still to come.
     pub(crate) fn is_later(&self, ticket: Ticket) -> bool {
         let inner = self.inner.borrow();
@@ -337,7 +351,7 @@ impl Replies {
     /// come, that its requests have to wait.
     pub(crate) fn is_full(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.out.unwritten() + inner.stored >= self.room(&inner)
+        inner.out.unwritten() + inner.stored + self.parts.get() >= self.room(&inner)
     }
 
     /// How many replies may be outstanding, at most `most`: fewer when they are large, or not known
@@ -349,7 +363,7 @@ impl Replies {
     /// Bytes that are kept for the client.
     pub(crate) fn bytes(&self) -> usize {
         let inner = self.inner.borrow();
-        inner.out.bytes() + inner.stored
+        inner.out.bytes() + inner.stored + self.parts.get()
     }
 
     /// Whether `limits.client_output_bytes` wait for a client that could read.

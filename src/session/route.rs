@@ -14,12 +14,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
+use smallvec::SmallVec;
+
 use super::links::{Lane, Needs};
 use super::replies::{NOBODY, Replies, Then};
 use super::request::Request;
 use crate::cache::{Guard, Mutant, is_active};
-use crate::command::{Effects, first_key, slot_of};
-use crate::upstream::{HOME, Link, LinkKey, NodeId, ReplySink, Ticket, Topology};
+use crate::command::{first_key, slot_of};
+use crate::resp::Args;
+use crate::upstream::{Failure, HOME, Link, LinkKey, NodeId, ReplySink, Ticket, Topology};
 
 /// Where a command goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +33,8 @@ pub(super) enum Route {
     Node(NodeId),
     /// To any node.
     Any,
-    /// To the master of every node.
-    EveryMaster,
+    /// To the masters of several nodes, or all.
+    Masters,
 }
 
 /// What a worker knows of the topology.
@@ -71,6 +74,9 @@ pub(super) struct Written {
 /// Slots of which is known that a client has written to them, and no others.
 const MOST_WRITTEN: usize = 64;
 
+/// Takes a reply that nobody wants.
+pub(super) struct Unheard;
+
 /// The link that carries a session's commands to one node.
 struct Way {
     key: LinkKey,
@@ -85,12 +91,12 @@ struct Way {
 // === impl Route ===
 
 impl Route {
-    /// The node that it ends at. What is for every master goes to the first: there is no other, so far.
+    /// The node that it ends at.
     fn node(self, topology: &Topology) -> NodeId {
         match self {
             Route::Node(node) => node,
             Route::Slot(slot) => topology.owner(slot).unwrap_or(HOME),
-            Route::Any | Route::EveryMaster => HOME,
+            Route::Any | Route::Masters => HOME,
         }
     }
 }
@@ -136,10 +142,11 @@ impl Directions {
     }
 
     fn route_by_key(request: Request<'_>) -> Route {
-        if request.effects().contains(Effects::EVERY_MASTER) {
-            return Route::EveryMaster;
+        let row = request.leaf();
+        if row.is_some_and(|row| row.spread.is_for_all()) {
+            return Route::Masters;
         }
-        let key = request.leaf().and_then(|row| first_key(row, request.args));
+        let key = row.and_then(|row| first_key(row, request.args));
         let key = key.or_else(|| published_in_slot(request));
         key.map_or(Route::Any, |key| Route::Slot(slot_of(key)))
     }
@@ -151,6 +158,26 @@ impl Directions {
             Some(node) => node,
             None => self.node(Route::Slot(slot_of(key))),
         }
+    }
+
+    /// The nodes that have these keys.
+    pub(super) fn nodes_of(&self, keys: Args<'_>) -> SmallVec<[NodeId; 4]> {
+        if let Some(node) = self.sole.get() {
+            return SmallVec::from_slice(&[node]);
+        }
+        let mut nodes = SmallVec::new();
+        for key in keys.iter() {
+            let node = self.node_of_key(key);
+            if !nodes.contains(&node) {
+                nodes.push(node);
+            }
+        }
+        nodes
+    }
+
+    /// The node that has a slot.
+    pub(super) fn node_of_slot(&self, slot: u16) -> NodeId {
+        self.node(Route::Slot(slot))
     }
 
     #[inline]
@@ -267,6 +294,32 @@ impl Ways {
         way.link.push(bytes, requests, sink, way.last);
     }
 
+    /// Sends a request of Respite's own over the way to a node that was found before, in front of the client's next.
+    pub(super) fn send_before(&self, node: NodeId, request: impl FnOnce(&Link) -> Option<Vec<u8>>) {
+        let way = self.open.iter().find(|way| way.key.node == node);
+        if let Some(way) = way
+            && let Some(bytes) = request(&way.link)
+        {
+            way.link.push(&bytes, 1, Rc::new(Unheard), NOBODY);
+        }
+    }
+
+    /// Sends a part of a request over the way to a node that was found before. Its reply goes to `sink`; `place` is
+    /// answered when all parts are.
+    pub(super) fn send_part(
+        &mut self,
+        node: NodeId,
+        bytes: &[u8],
+        sink: Rc<dyn ReplySink>,
+        place: Ticket,
+    ) {
+        let mut ways = self.open.iter_mut();
+        if let Some(way) = ways.find(|way| way.key.node == node) {
+            way.last = place;
+            way.link.push(bytes, 1, sink, place);
+        }
+    }
+
     /// Whether the way to a node carries reads alone.
     #[inline]
     pub(super) fn only_reads(&self, node: NodeId) -> bool {
@@ -277,6 +330,24 @@ impl Ways {
     /// The client has a connection of its own, or begins anew.
     pub(super) fn leave(&mut self) {
         self.open.clear();
+    }
+}
+
+// === impl Unheard ===
+
+impl ReplySink for Unheard {
+    fn deliver(&self, _: Ticket, _: &[u8], _: u32) {}
+
+    fn abort(&self) {}
+
+    fn lost(&self, _: Ticket, _: &Failure, _: u32) {}
+
+    fn ends_with_loss(&self) -> bool {
+        false
+    }
+
+    fn is_for_node(&self) -> bool {
+        true
     }
 }
 
@@ -337,10 +408,12 @@ mod tests {
             let expected = (Route::Slot(slot), NodeId(node));
             assert_eq!(route(words, &directions), expected, "{words:?}");
         }
-        for words in [&["FLUSHALL"][..], &["DBSIZE"], &["SCRIPT", "LOAD", "x"]] {
-            assert_eq!(route(words, &directions), (Route::EveryMaster, HOME));
+        for words in [&["TIME"][..], &["PUBLISH", "a", "b"]] {
+            assert_eq!(route(words, &directions), (Route::Any, HOME));
         }
-        assert_eq!(route(&["TIME"], &directions), (Route::Any, HOME));
+        for words in [&["FLUSHALL"][..], &["DBSIZE"], &["SCRIPT", "LOAD", "x"]] {
+            assert_eq!(route(words, &directions), (Route::Masters, HOME));
+        }
         assert_eq!(directions.node_of_key(b"foo"), NodeId(2));
         directions.set(Arc::new(Topology::unknown()));
         assert_eq!(directions.node_of_key(b"foo"), HOME);

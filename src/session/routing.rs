@@ -19,7 +19,7 @@ impl Session {
         let route = directions.route(request);
         if directions.is_divided() && may_write(request) {
             self.ways.written.note(match Slots::of(request) {
-                Slots::Several => Route::EveryMaster,
+                Slots::Several => Route::Masters,
                 _ => route,
             });
         }

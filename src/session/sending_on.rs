@@ -5,15 +5,16 @@ use std::rc::Rc;
 use super::redirects::{Waiting, Whither};
 use super::replies::NOBODY;
 use super::request::Request;
+use super::route::Unheard;
 use super::worker::Worker;
 use crate::config::{Address, Endpoint};
 use crate::resp::{Parsed, RequestLimits, RequestParser};
-use crate::upstream::{Failure, HOME, LinkKey, NodeId, ReplySink, Sent, Ticket, UpstreamError};
+use crate::upstream::{Failure, HOME, Link, LinkKey, NodeId, ReplySink, Sent, UpstreamError};
 
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
-/// Takes the reply to `ASKING`.
-struct Asking;
+/// How often the script that a request calls is loaded for it: a slot may move meanwhile.
+const MOST_LOADS: u8 = 3;
 
 impl Worker {
     /// Sends requests on, for ever.
@@ -35,7 +36,12 @@ impl Worker {
     }
 
     fn send_again(self: &Rc<Self>, waiting: Waiting) {
-        let Waiting { request, proto, .. } = waiting;
+        let Waiting {
+            request,
+            proto,
+            loads,
+            ..
+        } = waiting;
         self.shared.backing.note_redirect(&request.reply);
         let whither = Whither::read(&request.reply).unwrap_or(Whither::Again);
         let sink: Rc<dyn ReplySink> = match request.sink.is_resent() {
@@ -51,10 +57,20 @@ impl Worker {
             }
             return;
         }
+        let is_no_script = matches!(whither, Whither::Loaded);
         let (node, asking) = self.whither(&request.request, whither);
         let link = self.link(LinkKey::new(node, 0, proto));
+        let load = self.load_of(&request.request, &link, is_no_script);
+        // What the client has asked behind it was executed already.
+        let may_load = loads < MOST_LOADS && request.sink.is_last(request.ticket);
+        if request.reply.starts_with(b"-NOSCRIPT ") && (load.is_none() || !may_load) {
+            return sink.deliver(request.ticket, &request.reply, 1);
+        }
+        if let Some(load) = load {
+            link.push(&load, 1, Rc::new(Unheard), NOBODY);
+        }
         if asking {
-            link.push(ASKING, 1, Rc::new(Asking), NOBODY);
+            link.push(ASKING, 1, Rc::new(Unheard), NOBODY);
         }
         link.push(&request.request, 1, sink, request.ticket);
     }
@@ -70,6 +86,7 @@ impl Worker {
                 None
             }
             Whither::Ask(address) => self.endpoint(address).map(|at| backing.node_at(&at)),
+            Whither::Loaded => None,
             Whither::Again => {
                 backing.doubt();
                 None
@@ -91,6 +108,15 @@ impl Worker {
         (node, false)
     }
 
+    /// The request that loads the script which a request calls, if it is known and to be loaded.
+    fn load_of(&self, request: &[u8], link: &Link, again: bool) -> Option<Vec<u8>> {
+        let mut parser = RequestParser::default();
+        match parser.parse(request, &RequestLimits::TRUSTED) {
+            Ok(Parsed::Request { .. }) => self.load_for(parser.args(request), link, again),
+            _ => None,
+        }
+    }
+
     /// How to reach a node that another one names.
     pub(super) fn endpoint(&self, address: Address) -> Option<Endpoint> {
         let topology = self.shared.backing.topology();
@@ -103,17 +129,5 @@ impl Worker {
             address,
             ..Endpoint::clone(known)
         })
-    }
-}
-
-impl ReplySink for Asking {
-    fn deliver(&self, _: Ticket, _: &[u8], _: u32) {}
-
-    fn abort(&self) {}
-
-    fn lost(&self, _: Ticket, _: &Failure, _: u32) {}
-
-    fn ends_with_loss(&self) -> bool {
-        false
     }
 }

@@ -21,6 +21,8 @@ pub struct Settings {
     pub on_loss: OnLoss,
     /// `[slowlog]`.
     pub slowlog: SlowlogSettings,
+    /// `[cluster] split_writes`.
+    pub split_writes: bool,
     /// `[access]`.
     pub access: Arc<AccessList>,
     /// Logins that failed.

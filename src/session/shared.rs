@@ -15,6 +15,7 @@ use super::memory::Memory;
 use super::monitors::Monitors;
 use super::pause::Pause;
 use super::registry::Registry;
+use super::scripts::Scripts;
 use super::settings::Settings;
 use crate::cache::Cache;
 use crate::command::{Family, InfoSource, OwnRow, Table};
@@ -57,6 +58,8 @@ pub struct Shared {
     pub pinned: Arc<PinnedCount>,
     /// Respite's own commands; [`Handling::Family`](crate::command::Handling) is an index here.
     pub families: Vec<Arc<dyn Family>>,
+    /// The scripts that clients have shown, where a cluster is behind.
+    pub(super) scripts: Scripts,
     /// Who answers `INFO`.
     pub info: Arc<dyn InfoSource>,
     /// One for each worker.
@@ -107,6 +110,7 @@ impl Shared {
             monitors: Monitors::default(),
             pinned: Arc::default(),
             families,
+            scripts: Scripts::default(),
             info,
             stats: (0..workers).map(|_| WorkerStats::default()).collect(),
             dropped_pushes: Arc::default(),

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::census::Census;
 use super::fill_links::Fills;
 use super::gathers::Gathers;
 use super::links::Links;
@@ -40,6 +41,8 @@ pub(crate) struct Worker {
     /// Reads of many keys, parts of which are being fetched.
     pub(super) gathers: Gathers,
     pub(super) directions: Directions,
+    /// What the masters of a cluster said of their slots last.
+    pub(super) census: RefCell<Option<Rc<Census>>>,
     pub(super) settings: RefCell<Rc<Settings>>,
     pub(super) links: Links,
     /// Requests that nodes of a cluster did not take.
@@ -62,6 +65,7 @@ impl Worker {
             fills: Fills::default(),
             gathers: Gathers::default(),
             directions: Directions::new(shared.backing.topology()),
+            census: RefCell::default(),
             settings: RefCell::new(Rc::new(Settings::clone(&shared.settings()))),
             links: Links::new(Arc::clone(&shared.dropped_pushes)),
             redirects: Rc::default(),

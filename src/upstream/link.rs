@@ -12,6 +12,7 @@
 //! ```
 
 mod demotion;
+mod done;
 mod loss;
 mod pending;
 mod redirect;
@@ -28,6 +29,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use self::demotion::{Demotion, may_be_refused};
+use self::done::Done;
 use self::redirect::may_redirect;
 pub use self::redirect::{Redirect, Redirected, is_redirect};
 pub use self::sink::{Failure, ReplySink, SlowReply, Ticket};
@@ -99,6 +101,8 @@ pub(super) struct Inner {
     pub(super) follows: bool,
     /// The server has said that it is no master any more.
     demotion: Option<Demotion>,
+    /// What was done once on the connection that is there.
+    done: Done,
     /// Takes what the server, a node of a cluster, says is not for it.
     redirect: Option<Rc<Redirect>>,
 }
@@ -166,6 +170,7 @@ impl Link {
                 eager: false,
                 follows: false,
                 demotion: None,
+                done: Done::default(),
                 redirect: None,
             })),
         }

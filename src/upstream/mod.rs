@@ -56,5 +56,5 @@ pub use server_hello::ServerHello;
 pub use slot_keys::SlotKeys;
 pub use swap_watch::SwapWatch;
 pub use tls::client_connector;
-pub use topology::{HOME, NodeId, Topology};
+pub use topology::{HOME, LAST_SLOT, NodeId, Topology};
 pub(crate) use write_buf::WriteBuf;

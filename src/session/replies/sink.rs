@@ -45,6 +45,10 @@ impl ReplySink for Replies {
         }
     }
 
+    fn is_last(&self, ticket: Ticket) -> bool {
+        self.asked_nothing_behind(ticket)
+    }
+
     fn ends_with_loss(&self) -> bool {
         self.ends_with_loss.get()
     }

@@ -64,6 +64,7 @@ impl Inner {
             front.deliver_part(self.reader.whole(), 0, &mut self.begun);
         }
         self.forget_received();
+        self.done.clear();
         self.silent = false;
         self.in_flight = 0;
         self.failures = 0;

@@ -11,13 +11,15 @@ use super::sequence::Sequence;
 use super::{Inner, Pending, ReplySink, Ticket, What};
 
 /// How such replies begin.
-const REDIRECTS: [&[u8]; 6] = [
+const REDIRECTS: [&[u8]; 7] = [
     b"-MOVED ",
     b"-ASK ",
     b"-TRYAGAIN ",
     b"-CLUSTERDOWN ",
     b"-LOADING ",
     b"-MASTERDOWN ",
+    // Another node may know the script.
+    b"-NOSCRIPT ",
 ];
 
 /// Stands for the reply of a node that is not there.
@@ -62,6 +64,9 @@ impl Inner {
         }
         let redirect = self.redirect.clone()?;
         let front = self.pending.front_mut()?;
+        if front.sink.is_for_node() {
+            return None;
+        }
         let What::Requests { start, end, .. } = front.what else {
             return None;
         };

@@ -37,6 +37,14 @@ pub trait ReplySink {
     fn asked_first(&self) -> Option<Instant> {
         None
     }
+    /// Whether its requests are for this node alone: whatever it says is the reply, and they are never sent on.
+    fn is_for_node(&self) -> bool {
+        false
+    }
+    /// Whether nothing was asked behind what this ticket is for.
+    fn is_last(&self, _ticket: Ticket) -> bool {
+        false
+    }
     /// Hears that a request is sent elsewhere, and when that has come to its end.
     fn redirecting(&self, _begins: bool) {}
 }
