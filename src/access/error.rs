@@ -21,6 +21,14 @@ pub enum AccessError {
         /// The rule as written.
         rule: String,
     },
+    /// A pattern over keys that does not say what it allows.
+    #[error("{place}: {reason}")]
+    KeyPattern {
+        /// Where it stands: `user 'name'`.
+        place: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// Two users with the same name.
     #[error("user '{0}' is defined twice")]
     DuplicateUser(String),
@@ -42,6 +50,8 @@ pub enum Denied {
     Scripts(Box<str>),
     /// One of the keys is not allowed, or the keys cannot be known.
     Key,
+    /// One of the channels is not allowed, or the channels cannot be known.
+    Channel,
 }
 
 impl std::error::Error for Denied {}
@@ -73,6 +83,9 @@ impl fmt::Display for Denied {
             }
             Self::Key => f.write_str(
                 "NOPERM this user has no permissions to access one of the keys used as arguments",
+            ),
+            Self::Channel => f.write_str(
+                "NOPERM this user has no permissions to access one of the channels used as arguments",
             ),
         }
     }

@@ -6,9 +6,13 @@ use std::sync::{Arc, LazyLock};
 use super::error::{AccessError, Denied};
 use super::logins::Whom;
 use super::password::{Hash, hash, same};
+use super::patterns::{ChannelPatterns, KeyPatterns};
 use super::rules::{Asked, CommandRules, DenyList};
-use crate::command::{Categories, Effects, Flags, Judge, OwnRow, Rights, Row, Seen, each_key};
-use crate::resp::{Args, glob_match};
+use crate::command::{
+    Categories, Channels, Effects, Flags, Judge, OwnRow, Permission, Rights, Row, Seen, channels,
+    each_key, permission_by_options,
+};
+use crate::resp::Args;
 
 /// Runs what no rule is asked about, makes others run it, or shows what no rule is asked about.
 const BEYOND_RULES: Effects = Effects::RUNS_SCRIPTS
@@ -26,8 +30,11 @@ pub struct UserSpec {
     pub password_sha256: [u8; 32],
     /// Command rules, applied in order; without any, nothing is allowed.
     pub commands: Vec<String>,
-    /// Globs over keys; without any, no key is allowed.
+    /// Globs over keys, `%R~` or `%W~` before those that may only be read or written; without any, no key is
+    /// allowed.
     pub keys: Vec<String>,
+    /// Globs over channels; without any, no channel is allowed.
+    pub channels: Vec<String>,
 }
 
 /// Leaves the password's hash out.
@@ -37,6 +44,7 @@ impl std::fmt::Debug for UserSpec {
             .field("name", &self.name)
             .field("commands", &self.commands)
             .field("keys", &self.keys)
+            .field("channels", &self.channels)
             .finish_non_exhaustive()
     }
 }
@@ -91,10 +99,14 @@ impl Judge for UserRights {
         self.list.may_read(self.user, key)
     }
 
+    fn may_change(&self, key: &[u8]) -> bool {
+        self.list.may(self.user, key, Permission::BOTH)
+    }
+
     fn may_use_all(&self) -> bool {
         let trusted = self.list.is_open() || self.user == Some(UserId::TRUSTED);
         let user = self.user.and_then(|id| self.list.user(id));
-        trusted || user.is_some_and(|user| user.all_keys)
+        trusted || user.is_some_and(User::has_all_keys)
     }
 
     fn is_admin(&self) -> bool {
@@ -106,9 +118,8 @@ struct User {
     name: String,
     password: Hash,
     commands: CommandRules,
-    /// Whether the user may touch every key, also those that arguments do not name.
-    all_keys: bool,
-    keys: Vec<String>,
+    keys: KeyPatterns,
+    channels: ChannelPatterns,
 }
 
 impl AccessList {
@@ -130,8 +141,9 @@ impl AccessList {
             let place = format!("user '{}'", spec.name);
             known.push(User {
                 commands: CommandRules::parse(&spec.commands, &place)?,
-                all_keys: spec.keys.iter().any(|pattern| pattern == "*"),
-                keys: spec.keys,
+                keys: KeyPatterns::parse(&spec.keys)
+                    .map_err(|reason| AccessError::KeyPattern { place, reason })?,
+                channels: ChannelPatterns::new(&spec.channels),
                 password: spec.password_sha256,
                 name: spec.name,
             });
@@ -237,6 +249,9 @@ impl AccessList {
         if user.is_some_and(|user| !user.may_use_keys(asked.row, args)) {
             return Err(Denied::Key);
         }
+        if user.is_some_and(|user| !user.may_use_channels(asked.row, args)) {
+            return Err(Denied::Channel);
+        }
         Ok(())
     }
 
@@ -249,7 +264,7 @@ impl AccessList {
         row: Option<&Row>,
         name: &[u8],
     ) -> Result<(), Denied> {
-        let some_keys = user.filter(|user| !user.all_keys);
+        let some_keys = user.filter(|user| !user.has_all_keys());
         if effects.contains(Effects::SHOWS_REQUESTS) {
             let named = some_keys.is_none_or(|user| user.commands.name("monitor"));
             return named.then_some(()).ok_or_else(|| denied_command(row, name));
@@ -271,11 +286,16 @@ impl AccessList {
     /// Tells whether a user may see the value of a key.
     #[must_use]
     pub fn may_read(&self, user: Option<UserId>, key: &[u8]) -> bool {
+        self.may(user, key, Permission::READ)
+    }
+
+    /// Tells whether a user may do this with a key.
+    fn may(&self, user: Option<UserId>, key: &[u8], needed: Permission) -> bool {
         self.is_open()
             || user == Some(UserId::TRUSTED)
             || user
                 .and_then(|id| self.user(id))
-                .is_some_and(|user| user.may_use(key))
+                .is_some_and(|user| user.keys.allow(key, needed))
     }
 
     /// Tells whether a user has the rights of `@admin`, whatever single commands he may run.
@@ -304,8 +324,8 @@ impl AccessList {
         let Some(old) = before.users.iter().find(|old| old.name == user.name) else {
             return true;
         };
-        let has_key = |key| user.all_keys || user.keys.contains(key);
-        let as_wide = old.keys.iter().all(has_key)
+        let as_wide = user.keys.cover(&old.keys)
+            && user.channels.cover(&old.channels)
             && (user.commands.allow_all() || user.commands == old.commands);
         !as_wide || !before.deny.covers_all_of(&self.deny)
     }
@@ -367,23 +387,45 @@ impl std::fmt::Debug for AccessList {
 }
 
 impl User {
-    fn may_use(&self, key: &[u8]) -> bool {
-        self.all_keys
-            || self
-                .keys
-                .iter()
-                .any(|glob| glob_match(glob.as_bytes(), key, false))
+    /// Whether the user may read and write every key, also those that arguments do not name.
+    fn has_all_keys(&self) -> bool {
+        self.keys.allow_all(Permission::BOTH)
     }
 
     fn may_use_keys(&self, row: Option<&Row>, args: Args<'_>) -> bool {
-        if self.all_keys {
+        if self.has_all_keys() {
             return true;
         }
         // Nothing is known about the keys of an unknown command.
         let Some(row) = row else { return false };
         let mut allowed = true;
-        let seen = each_key(row, args, |key| allowed = allowed && self.may_use(key.key));
-        allowed && seen == Seen::All
+        let seen = each_key(row, args, |key| {
+            allowed = allowed
+                && (self.keys.allow(key.key, key.permission)
+                    || permission_by_options(row, args)
+                        .is_some_and(|needed| self.keys.allow(key.key, needed)));
+        });
+        // Keys that are not named are read only where the command only reads, and where `SORT` has options.
+        let reads_others = !row.effects.contains(Effects::WRITES_UNKNOWN);
+        let others = || reads_others && self.keys.allow_all(Permission::READ);
+        allowed && (seen == Seen::All || others())
+    }
+
+    fn may_use_channels(&self, row: Option<&Row>, args: Args<'_>) -> bool {
+        if self.channels.allow_all() {
+            return true;
+        }
+        // An unknown command may publish.
+        let Some(row) = row else { return false };
+        match channels(row, args) {
+            Channels::None => true,
+            Channels::Unknown => false,
+            Channels::Named { count, patterns } => args
+                .iter()
+                .skip(1)
+                .take(count)
+                .all(|channel| self.channels.allow(channel, patterns)),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod list;
 mod logins;
 mod password;
+mod patterns;
 mod rules;
 
 pub use embedded::changes_access;

@@ -191,6 +191,7 @@ pub(super) fn access_list(config: &Config) -> Result<AccessList, String> {
         password_sha256: user.password_sha256,
         commands: user.commands.clone(),
         keys: user.keys.clone(),
+        channels: user.channels.clone(),
     });
     let list = AccessList::new(&config.access.deny, users.collect());
     let list = list.map(|list| list.trust_scripts(config.access.scripts));

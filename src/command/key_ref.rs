@@ -1,6 +1,6 @@
 //! Keys among arguments, by their positions.
 
-use super::key_span::{KeyAccess, Span};
+use super::key_span::{KeyAccess, Permission, Span};
 use crate::resp::Args;
 
 /// One key of a command.
@@ -14,6 +14,8 @@ pub struct KeyRef<'a> {
     pub write: bool,
     /// Whether the command may read it.
     pub read: bool,
+    /// What a user has to be allowed, unless other arguments say that it is less.
+    pub permission: Permission,
 }
 
 /// Whether the keys that were seen are all that the command can touch by name.
@@ -45,6 +47,7 @@ pub(super) fn visit_one<'a>(
             index: at,
             write: access.writes(),
             read: access.reads(),
+            permission: access.permission(),
         });
     }
 }

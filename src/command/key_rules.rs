@@ -4,7 +4,6 @@
 //! tell without saying which are written), so that they are right on Redis 6 too, which has no key
 //! specifications. Does not look at arguments: [`keys`](mod@super::keys) does.
 
-use super::flags::Flags;
 use super::key_span::{KeyAccess, Span, span};
 use super::key_spec::KeySpec;
 
@@ -70,8 +69,8 @@ impl Keys {
     /// Makes the rule for first key, last key and step as `COMMAND` gives them; none when there
     /// is no first key.
     #[must_use]
-    pub fn range(first: i32, last: i32, step: i32, flags: Flags) -> Self {
-        match span(first, last, step, flags) {
+    pub fn range(range: (i32, i32, i32), access: KeyAccess) -> Self {
+        match span(range, access) {
             Some(span) => Self::Span(span),
             None => Self::None,
         }
@@ -88,19 +87,21 @@ impl Keys {
     }
 }
 
-use KeyAccess::{Modify, Overwrite, Read};
+use KeyAccess::{Change, Look, Modify, Overwrite, Read, ReadInPlace};
 
 const FIRST_TO_SECOND: &[Span] = &[Span::at(1, Read), Span::at(2, Overwrite)];
 const RENAMED: &[Span] = &[Span::at(1, Modify), Span::at(2, Overwrite)];
-const MOVED: &[Span] = &[Span::at(1, Modify), Span::at(2, Modify)];
+const MOVED: &[Span] = &[Span::at(1, Modify), Span::at(2, Change)];
 const STORED_FROM_ONE: &[Span] = &[Span::at(1, Overwrite), Span::at(2, Read)];
 const STORED_FROM_ALL: &[Span] = &[Span::at(1, Overwrite), Span::from(2, Read)];
 const MERGED: &[Span] = &[Span::at(1, Modify), Span::from(2, Read)];
 const BIT_OPERATION: &[Span] = &[Span::at(2, Overwrite), Span::from(3, Read)];
 
 const READ_SECOND: Span = Span::at(2, Read);
-const WRITE_SECOND: Span = Span::at(2, Modify);
+const LOOK_SECOND: Span = Span::at(2, Look);
+const WRITE_SECOND: Span = Span::at(2, Change);
 
+// Whoever may run `DEBUG` is shown what is in a key.
 const DEBUG: &[(&str, Span)] = &[
     ("object", READ_SECOND),
     ("sdslen", READ_SECOND),
@@ -111,10 +112,10 @@ const DEBUG: &[(&str, Span)] = &[
     ("digest-value", Span::from(2, Read)),
 ];
 const OBJECT: &[(&str, Span)] = &[
-    ("encoding", READ_SECOND),
-    ("freq", READ_SECOND),
-    ("idletime", READ_SECOND),
-    ("refcount", READ_SECOND),
+    ("encoding", LOOK_SECOND),
+    ("freq", LOOK_SECOND),
+    ("idletime", LOOK_SECOND),
+    ("refcount", LOOK_SECOND),
 ];
 const XGROUP: &[(&str, Span)] = &[
     ("create", WRITE_SECOND),
@@ -128,7 +129,7 @@ const XINFO: &[(&str, Span)] = &[
     ("groups", READ_SECOND),
     ("stream", READ_SECOND),
 ];
-const MEMORY: &[(&str, Span)] = &[("usage", READ_SECOND)];
+const MEMORY: &[(&str, Span)] = &[("usage", LOOK_SECOND)];
 
 /// Gives the static rule for a core command, by its name in lower case.
 ///
@@ -150,10 +151,10 @@ pub(super) fn static_rule(name: &str) -> Option<Keys> {
         "pfmerge" => Keys::Spans(MERGED),
         "bitop" => Keys::Spans(BIT_OPERATION),
         // Updates the cached cardinality inside the value, although it is flagged as a read.
-        "pfcount" => Keys::Span(Span::from(1, Modify)),
+        "pfcount" => Keys::Span(Span::from(1, ReadInPlace)),
         // Flagged neither as reading nor as writing.
-        "watch" => Keys::Span(Span::from(1, Read)),
-        "pfdebug" => Keys::Span(WRITE_SECOND),
+        "watch" => Keys::Span(Span::from(1, Look)),
+        "pfdebug" => Keys::Span(Span::at(2, ReadInPlace)),
         "zunionstore" | "zinterstore" | "zdiffstore" => Keys::Counted(Counted {
             destination: true,
             ..counted(2, Read)
@@ -174,7 +175,7 @@ pub(super) fn static_rule(name: &str) -> Option<Keys> {
         "sort" | "sort_ro" => Keys::Sort,
         "georadius" | "georadiusbymember" => Keys::GeoRadius,
         "xread" => Keys::Streams(Read),
-        "xreadgroup" => Keys::Streams(Modify),
+        "xreadgroup" => Keys::Streams(ReadInPlace),
         "migrate" => Keys::Migrate,
         "stralgo" => Keys::StrAlgo,
         "debug" => Keys::BySubcommand(DEBUG),

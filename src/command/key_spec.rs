@@ -47,14 +47,8 @@ impl KeySpec {
         {
             return None;
         }
-        let access = flags.iter().find_map(|flag| match *flag {
-            "RO" => Some(KeyAccess::Read),
-            "OW" => Some(KeyAccess::Overwrite),
-            "RM" => Some(KeyAccess::Remove),
-            _ => None,
-        });
         Some(Self {
-            access: access.unwrap_or(KeyAccess::Modify),
+            access: KeyAccess::of_spec(&flags),
             incomplete: flags
                 .iter()
                 .any(|flag| flag.eq_ignore_ascii_case("incomplete")),

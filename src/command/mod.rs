@@ -8,6 +8,7 @@
 //! Does no I/O and executes no command.
 
 mod builtin;
+mod channels;
 mod docs;
 mod effects;
 mod errors;
@@ -23,6 +24,7 @@ mod less_time;
 mod lower;
 mod options;
 mod own;
+mod permission;
 mod read_rows;
 mod readable;
 mod reading;
@@ -39,6 +41,7 @@ mod table;
 mod testdata;
 
 pub use crate::slot::slot_of;
+pub use channels::{Channels, channels};
 pub use docs::{help, merge_docs};
 pub use effects::Effects;
 pub use errors::{arity_error, unknown_subcommand};
@@ -46,10 +49,12 @@ pub use family::{Answer, Call, Caller, Family, Pending};
 pub use flags::{Categories, Flags};
 pub use info::{AboutRespite, InfoAnswer, InfoSource};
 pub use key_ref::Seen;
+pub use key_span::Permission;
 pub use keys::{each_key, first_key, has_block_option, keys};
 pub use less_time::with_less_time;
 pub use options::{other_database, sort_reads_others};
 pub use own::{ArgKind, OwnArg, OwnRow};
+pub use permission::permission_by_options;
 pub use readable::{Fields, Many, Readable};
 pub use reply::{merge_all, merge_count, merge_list, own_getkeys};
 pub use rights::{Judge, Rights};

@@ -5,6 +5,7 @@
 
 use super::flags::{Categories, Flags};
 use super::key_rules::Keys;
+use super::key_span::KeyAccess;
 use super::row::{Handling, Row};
 
 /// One command of a family.
@@ -169,7 +170,10 @@ impl OwnRow {
             arity: self.arity,
             flags: self.flags,
             categories: self.categories.implied(),
-            keys: Keys::range(self.first_key, self.last_key, self.key_step, self.flags),
+            keys: Keys::range(
+                (self.first_key, self.last_key, self.key_step),
+                KeyAccess::of("", self.flags),
+            ),
             handling: Handling::Family(family),
             aliases: self.aliases,
             ..Row::default()

@@ -6,7 +6,7 @@
 use super::builtin::handling_of;
 use super::flags::{Categories, Flags};
 use super::key_rules::{Keys, static_rule};
-use super::key_span::span;
+use super::key_span::{KeyAccess, span};
 use super::key_spec::KeySpec;
 use super::reading::{small_int, strings};
 use super::row::{Handling, Pin, Row};
@@ -104,7 +104,7 @@ pub(super) fn keys(
     if let Some(rule) = static_rule(name) {
         return rule;
     }
-    let (first, last, step) = range;
+    let access = KeyAccess::of(name, flags);
     if let Some(entries) = specs
         .and_then(Value::as_array)
         .filter(|entries| !entries.is_empty())
@@ -120,7 +120,7 @@ pub(super) fn keys(
         };
     }
     if flags.contains(Flags::MOVABLEKEYS) {
-        return Keys::Open(span(first, last, step, flags));
+        return Keys::Open(span(range, access));
     }
-    Keys::range(first, last, step, flags)
+    Keys::range(range, access)
 }

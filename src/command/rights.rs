@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 /// Judges by the rules of one user.
 pub trait Judge: Send + Sync {
-    /// Whether the user may touch this key.
+    /// Whether the user may read this key, and see its name.
     fn may_use(&self, key: &[u8]) -> bool;
 
-    /// Whether the user may touch every key.
+    /// Whether the user may read and write this key.
+    fn may_change(&self, key: &[u8]) -> bool;
+
+    /// Whether the user may read and write every key.
     fn may_use_all(&self) -> bool;
 
     /// Whether the user has the rights of `@admin`.
@@ -27,7 +30,7 @@ pub enum Rights {
 }
 
 impl Rights {
-    /// Tells whether the caller may touch this key, and see its name.
+    /// Tells whether the caller may read this key, and see its name.
     #[must_use]
     pub fn may_use(&self, key: &[u8]) -> bool {
         match self {
@@ -36,7 +39,16 @@ impl Rights {
         }
     }
 
-    /// Tells whether the caller may touch every key: else what names keys of others is not for him.
+    /// Tells whether the caller may read and write this key.
+    #[must_use]
+    pub fn may_change(&self, key: &[u8]) -> bool {
+        match self {
+            Rights::Everything => true,
+            Rights::Of(judge) => judge.may_change(key),
+        }
+    }
+
+    /// Tells whether the caller may read and write every key: else what names keys of others is not for him.
     #[must_use]
     pub fn may_use_all(&self) -> bool {
         match self {

@@ -30,8 +30,10 @@ pub struct UserConfig {
     pub password_sha256: [u8; 32],
     /// The command categories and single commands, as they were written.
     pub commands: Vec<String>,
-    /// The patterns of the keys that the user may touch.
+    /// The patterns of the keys that the user may touch, as they were written.
     pub keys: Vec<String>,
+    /// The patterns of the channels that the user may publish and subscribe to.
+    pub channels: Vec<String>,
 }
 
 impl Access {
@@ -50,14 +52,8 @@ impl Access {
                 );
             }
             words(&key("commands"), &user.commands, problems);
-            for (pattern, text) in user.keys.iter().enumerate() {
-                if text.len() > MOST_PATTERN {
-                    problems.invalid(format!("{}[{pattern}]", key("keys")), LONG_PATTERN);
-                }
-                if text.is_empty() {
-                    problems.invalid(format!("{}[{pattern}]", key("keys")), "must not be empty");
-                }
-            }
+            patterns(&key("keys"), &user.keys, problems);
+            patterns(&key("channels"), &user.channels, problems);
             let hash = sha256(&user.password_sha256).unwrap_or_else(|| {
                 problems.invalid(
                     key("password_sha256"),
@@ -70,6 +66,7 @@ impl Access {
                 password_sha256: hash,
                 commands: user.commands,
                 keys: user.keys,
+                channels: user.channels,
             });
         }
         Self {
@@ -88,6 +85,7 @@ impl fmt::Debug for UserConfig {
             .field("password_sha256", &format_args!("{MASK}"))
             .field("commands", &self.commands)
             .field("keys", &self.keys)
+            .field("channels", &self.channels)
             .finish()
     }
 }
@@ -99,6 +97,17 @@ fn words(key: &str, words: &[String], problems: &mut Problems) {
             problems.invalid(format!("{key}[{index}]"), "must not be empty");
         } else if word.contains(char::is_whitespace) {
             problems.invalid(format!("{key}[{index}]"), "must not contain a space");
+        }
+    }
+}
+
+fn patterns(key: &str, patterns: &[String], problems: &mut Problems) {
+    for (index, text) in patterns.iter().enumerate() {
+        if text.len() > MOST_PATTERN {
+            problems.invalid(format!("{key}[{index}]"), LONG_PATTERN);
+        }
+        if text.is_empty() {
+            problems.invalid(format!("{key}[{index}]"), "must not be empty");
         }
     }
 }
@@ -140,6 +149,10 @@ mod tests {
         );
         assert_eq!(b.commands, ["@read", "+set"]);
         assert_eq!(b.keys, ["app:*"]);
+        assert_eq!(
+            (&a.channels[..], &b.channels[..]),
+            (&["*".to_owned()][..], &["*".to_owned()][..])
+        );
     }
 
     #[test]
@@ -171,11 +184,17 @@ mod tests {
         let long = "x".repeat(MOST_PATTERN + 1);
         let text = format!(
             "[cache]\ninclude = [\"{long}\"]\nexclude = [\"{long}\"]\n\
-             [[access.users]]\nname = \"a\"\npassword_sha256 = \"{HASH}\"\nkeys = [\"{long}\"]",
+             [[access.users]]\nname = \"a\"\npassword_sha256 = \"{HASH}\"\nkeys = [\"{long}\"]\n\
+             channels = [\"{long}\"]",
         );
         let mut said = problems(&text);
         said.sort();
-        let keys = ["access.users[0].keys[0]", "cache.exclude", "cache.include"];
+        let keys = [
+            "access.users[0].channels[0]",
+            "access.users[0].keys[0]",
+            "cache.exclude",
+            "cache.include",
+        ];
         assert_eq!(said, keys.map(|key| format!("{key}: {LONG_PATTERN}")));
     }
 

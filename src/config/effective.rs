@@ -86,6 +86,7 @@ fn user(user: &UserConfig) -> raw::User {
         password_sha256: MASK.to_owned(),
         commands: user.commands.clone(),
         keys: user.keys.clone(),
+        channels: user.channels.clone(),
     }
 }
 

@@ -210,7 +210,7 @@ pub(super) struct Access {
 }
 
 /// The keys of [`User`].
-pub(super) const USER_KEYS: [&str; 4] = ["name", "password_sha256", "commands", "keys"];
+pub(super) const USER_KEYS: [&str; 5] = ["name", "password_sha256", "commands", "keys", "channels"];
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -221,8 +221,10 @@ pub(super) struct User {
     pub(super) password_sha256: String,
     #[serde(default = "all_commands")]
     pub(super) commands: Vec<String>,
-    #[serde(default = "all_keys")]
+    #[serde(default = "everything")]
     pub(super) keys: Vec<String>,
+    #[serde(default = "everything")]
+    pub(super) channels: Vec<String>,
 }
 
 /// The keys of [`Credential`].
@@ -245,7 +247,7 @@ fn all_commands() -> Vec<String> {
     vec!["@all".to_owned()]
 }
 
-fn all_keys() -> Vec<String> {
+fn everything() -> Vec<String> {
     vec!["*".to_owned()]
 }
 

@@ -285,6 +285,7 @@ mod tests {
             password_sha256: Sha256::digest("pw").into(),
             commands: vec!["@all".to_owned()],
             keys: vec!["*".to_owned()],
+            channels: Vec::new(),
         };
         let users = if users { vec![user] } else { Vec::new() };
         Guard::new(Rules {

@@ -17,7 +17,7 @@ use super::registry::Wish;
 use super::replies::{Asked, Replies};
 use super::request::Request;
 use crate::access::Denied;
-use crate::command::{Answer, Call, Rights, arity_error, arity_ok};
+use crate::command::{Answer, Call, Rights, Row, arity_error, arity_ok};
 use crate::latency::Kind;
 use crate::resp::ReplyWriter;
 use crate::upstream::{ReplySink, Ticket};
@@ -106,7 +106,10 @@ impl Session {
         };
         if rights.are_restricted()
             && let Some(key) = family.key(&call)
-            && !rights.may_use(key.as_bytes())
+            && !match row.is_some_and(Row::is_readonly) {
+                true => rights.may_use(key.as_bytes()),
+                false => rights.may_change(key.as_bytes()),
+            }
         {
             return self.answer_error(Denied::Key.to_string());
         }

@@ -165,6 +165,7 @@ impl Session {
         let reason = match denied {
             Denied::Command(_) => "no permission to execute the command or subcommand",
             Denied::Key => "no permission to touch the specified keys",
+            Denied::Channel => "no permission to access one of the channels used as arguments",
             _ => "no permission",
         };
         self.queue_answer(format!("{NO_LONGER}{reason}"), cx)

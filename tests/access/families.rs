@@ -9,6 +9,7 @@ const TENANT: User = User {
     password: "pw",
     commands: &["@all"],
     keys: &["app:*", "respite:d:{mine}", "respite:b:{mine}"],
+    channels: &["*"],
 };
 /// May touch every key, and read.
 const READER: User = User {
@@ -16,6 +17,7 @@ const READER: User = User {
     password: "pw",
     commands: &["@all", "-@admin"],
     keys: &["*"],
+    channels: &["*"],
 };
 /// What is dangerous is left out.
 const CAREFUL: User = User {
@@ -23,6 +25,7 @@ const CAREFUL: User = User {
     password: "pw",
     commands: &["+@all", "-@dangerous"],
     keys: &["*"],
+    channels: &["*"],
 };
 
 const NO_KEY: &str =

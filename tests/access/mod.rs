@@ -2,6 +2,7 @@
 
 mod families;
 mod logins;
+mod patterns;
 mod protected;
 mod reload;
 mod rules;
@@ -18,6 +19,7 @@ struct User {
     password: &'static str,
     commands: &'static [&'static str],
     keys: &'static [&'static str],
+    channels: &'static [&'static str],
 }
 
 const APP: User = User {
@@ -25,18 +27,21 @@ const APP: User = User {
     password: "secret",
     commands: &["@read", "+set", "+@transaction", "+client|id"],
     keys: &["app:*", "shared"],
+    channels: &["*"],
 };
 const ROOT: User = User {
     name: "root",
     password: "toor",
     commands: &["@all"],
     keys: &["*"],
+    channels: &["*"],
 };
 const KEYED: User = User {
     name: "keyed",
     password: "pw",
     commands: &["@all"],
     keys: &["app:*"],
+    channels: &["*"],
 };
 
 fn config(users: &[User]) -> String {
@@ -45,10 +50,12 @@ fn config(users: &[User]) -> String {
         let hash = Sha256::digest(user.password.as_bytes());
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         format!(
-            "[[access.users]]\nname = {:?}\npassword_sha256 = \"{hash}\"\ncommands = {}\nkeys = {}\n",
+            "[[access.users]]\nname = {:?}\npassword_sha256 = \"{hash}\"\ncommands = {}\nkeys = {}\n\
+             channels = {}\n",
             user.name,
             list(user.commands),
-            list(user.keys)
+            list(user.keys),
+            list(user.channels)
         )
     });
     users.collect()
@@ -60,15 +67,26 @@ fn reference(users: &[User]) -> RedisServer {
     let mut admin = redis.connect();
     for user in users {
         let password = format!(">{}", user.password);
-        let keys = user.keys.iter().map(|key| format!("~{key}"));
+        let keys = user.keys.iter().map(|key| match key.starts_with('%') {
+            true => (*key).to_owned(),
+            false => format!("~{key}"),
+        });
+        let channels = user.channels.iter().map(|channel| format!("&{channel}"));
         let commands = user.commands.iter().map(|rule| match rule.as_bytes()[0] {
             b'+' | b'-' => (*rule).to_owned(),
             _ => format!("+{rule}"),
         });
-        let mut command = ["ACL", "SETUSER", user.name, "on", &password, "&*"]
-            .map(str::to_owned)
-            .to_vec();
-        command.extend(keys.chain(commands));
+        let mut command = [
+            "ACL",
+            "SETUSER",
+            user.name,
+            "on",
+            &password,
+            "resetchannels",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        command.extend(keys.chain(channels).chain(commands));
         admin.call(&command).assert_ok();
     }
     admin

@@ -156,6 +156,7 @@ fn a_refused_command_spoils_the_transaction() {
         password: "pw",
         commands: &["multi", "get", "discard"],
         keys: &["*"],
+        channels: &["*"],
     };
     let pair = Pair::with(&[APP, queuer]);
     let sequences: [&[&str]; 5] = [
@@ -267,6 +268,7 @@ fn scripts_are_refused_to_users_of_some_commands() {
         password: "pw",
         commands: &["+@all", "-@dangerous"],
         keys: &["*"],
+        channels: &["*"],
     };
     const SOME: User = User {
         name: "some",
@@ -448,6 +450,7 @@ fn rights_are_judged_again_when_a_transaction_is_executed() {
         password: "ro",
         commands: &["@read", "+@connection", "+@transaction"],
         keys: &["app:*"],
+        channels: &["*"],
     };
     let pair = Pair::with(&[ROOT, RO]);
     let lines: &[&str] = &[

@@ -20,6 +20,7 @@ fn user(name: &str, commands: &str, keys: &str) -> UserSpec {
         password_sha256: hash(name.as_bytes()),
         commands: strings(commands),
         keys: strings(keys),
+        channels: strings("*"),
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::command::Table;
+use crate::command::key_span::KeyAccess;
 use crate::command::testdata::{REDIS_6_0, REDIS_7_0, table};
 
 /// The effects of a command, `container|sub` for a subcommand.
@@ -105,7 +106,7 @@ fn modules_are_trusted_with_the_keys_of_their_reads_only() {
         settle(&mut row);
         row.effects & Effects::BEYOND_ITS_KEYS
     };
-    let key = || Keys::range(1, 1, 1, Flags::empty());
+    let key = || Keys::range((1, 1, 1), KeyAccess::Modify);
     assert_eq!(of("m.do", Flags::empty(), Keys::None), UNKNOWN_KEYS);
     assert_eq!(of("m.set", Flags::WRITE, key()), UNKNOWN_KEYS);
     assert_eq!(of("m.get", Flags::READONLY, key()), Effects::empty());
