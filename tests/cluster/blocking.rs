@@ -190,6 +190,6 @@ fn large_requests_and_unknown_commands_find_their_node() {
         client.call(&["GETRANGE", "foo", "0", "1"]).assert_str("yx");
     }
     let error = client.call(&["NO.SUCH", "foo"]);
-    error.assert_error("ERR unknown command 'NO.SUCH', with args beginning with: 'foo'");
+    error.assert_error("ERR unknown command");
     client.call(&["GET", "bar"]);
 }

@@ -3,7 +3,18 @@
 use std::time::{Duration, Instant};
 
 use super::{replicas_follow, start};
-use crate::support::{RedisCluster, slot_of};
+use crate::support::{RedisCluster, RedisServer, slot_of};
+
+/// The replica of a master.
+fn replica_of(cluster: &RedisCluster, master: usize) -> &RedisServer {
+    let follows = format!("slave {}", cluster.id(master));
+    let replica = { cluster.servers.iter() }.find(|server| {
+        let nodes = server.call(&["CLUSTER", "NODES"]);
+        let own = nodes.as_str().lines().find(|line| line.contains("myself"));
+        own.is_some_and(|line| line.contains(&follows))
+    });
+    replica.expect("a replica")
+}
 
 #[test]
 fn the_least_of_the_masters_that_were_written_to_counts() {
@@ -13,13 +24,7 @@ fn the_least_of_the_masters_that_were_written_to_counts() {
     let (foo, hello) = (owner("foo"), owner("hello"));
     assert_ne!(foo, hello);
     replicas_follow(&cluster);
-    let id = cluster.id(hello);
-    let replica = { cluster.servers.iter() }.find(|server| {
-        let nodes = server.call(&["CLUSTER", "NODES"]);
-        let own = nodes.as_str().lines().find(|line| line.contains("myself"));
-        own.is_some_and(|line| line.contains(&format!("slave {id}")))
-    });
-    let replica = replica.expect("a replica");
+    let replica = replica_of(&cluster, hello);
     let mut both = respite.connect();
     let mut only = respite.connect();
     let mut none = respite.connect();
@@ -50,6 +55,13 @@ fn the_least_of_the_masters_that_were_written_to_counts() {
     both.send(&["WAIT", "1", "0"]);
     replica.thaw();
     assert_eq!(both.read_reply().int(), 1);
+    // Whichever of them it is.
+    let replica = replica_of(&cluster, foo);
+    replica.freeze();
+    both.call(&["SET", "foo", "5"]).assert_ok();
+    assert_eq!(both.call(&["WAIT", "1", "50"]).int(), 0);
+    replica.thaw();
+    assert_eq!(both.call(&["WAIT", "1", "0"]).int(), 1);
     both.call(&["WAIT", "x", "0"])
         .assert_error("ERR value is not an integer or out of range");
     both.call(&["WAIT", "1", "x"])
