@@ -6,6 +6,7 @@ mod entries;
 mod families;
 mod faults;
 mod keyless;
+mod order;
 mod pubsub;
 mod replicas;
 mod scan;

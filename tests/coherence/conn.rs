@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::Place;
+use super::nodes::{Nodes, redirect};
 use super::world::World;
 use crate::support::{Client, Reply, encode};
 
@@ -29,6 +30,10 @@ pub(crate) struct Conn {
     resp3: bool,
     db: u8,
     client: Option<Client>,
+    /// How it finds the nodes of a cluster, when it goes straight there.
+    nodes: Option<Nodes>,
+    /// What these are still to be asked.
+    queued: Vec<Command>,
 }
 
 impl Conn {
@@ -40,12 +45,18 @@ impl Conn {
             resp3,
             db: 0,
             client: None,
+            nodes: (place == Place::Direct && world.cluster).then(|| Nodes::new(resp3)),
+            queued: Vec::new(),
         }
     }
 
     /// Makes sure of a connection on this database, so that an exchange times the commands alone.
     pub(crate) fn ready(&mut self, db: u8) -> bool {
         let port = self.world.port(self.place);
+        if let Some(nodes) = &mut self.nodes {
+            nodes.begin_at(port);
+            return true;
+        }
         if self.client.is_none() || self.port != port {
             let hello = command!["HELLO", if self.resp3 { "3" } else { "2" }];
             self.db = 0;
@@ -79,6 +90,10 @@ impl Conn {
 
     /// Sends the commands in one packet.
     pub(crate) fn send(&mut self, commands: &[Command]) {
+        if self.nodes.is_some() {
+            self.queued.extend(commands.iter().cloned());
+            return;
+        }
         let packet: Vec<u8> = commands.iter().flat_map(|words| encode(words)).collect();
         let sent = self
             .client
@@ -96,6 +111,10 @@ impl Conn {
 
     /// Reads so many replies.
     pub(crate) fn receive(&mut self, count: usize) -> Option<Vec<Reply>> {
+        if let Some(nodes) = &mut self.nodes {
+            let queued = std::mem::take(&mut self.queued);
+            return queued.iter().map(|command| nodes.ask(command)).collect();
+        }
         let client = self.client.as_mut()?;
         let replies: Result<Vec<Reply>, String> = (0..count)
             .map(|_| client.try_read_reply_raw().map(|raw| Reply::parse(&raw)))
@@ -103,6 +122,12 @@ impl Conn {
         if replies.is_err() {
             self.client = None;
         }
+        let told = |reply: &Reply| match reply {
+            Reply::Error(text) => redirect(text).is_some(),
+            _ => false,
+        };
+        let told = replies.iter().flatten().find(|reply| told(reply));
+        assert!(told.is_none(), "a client was told {told:?}");
         replies.ok()
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::history::{Clock, Content, Nanos, Place, Write};
+use super::history::{Clock, Content, Nanos, Place, SlotId, Write};
 use super::load::FUNCTIONS;
 use super::run::Backing;
 use super::world::World;
 use crate::support::{
-    Client, Connection, DEADLINE, Direction, Random, Relay, SentinelSet, wait_until,
+    Client, Connection, DEADLINE, Direction, Random, RedisCluster, Relay, SentinelSet, slot_of,
+    wait_until,
 };
 
 /// One thing that goes wrong.
@@ -37,6 +38,16 @@ pub(crate) enum Fault {
     KillMaster,
     /// The master can be reached by nobody but those who are connected to it as clients, until the replica is the master.
     IsolateMaster,
+    /// A slot of a cluster with keys of the load moves to another master.
+    MoveSlot,
+    /// The same, and it stays half moved for longer than what is missing may be kept.
+    MoveSlowly,
+    /// A replica of a cluster is told to become the master.
+    FailOverNode,
+    /// A master of a cluster dies, and comes back when its replica has taken its place.
+    KillNode,
+    /// A master of a cluster stands still until its replica has taken its place.
+    StopNode,
 }
 
 /// Takes 300 ms, in which others are answered `BUSY` once `lua-time-limit` has passed.
@@ -108,6 +119,13 @@ impl Fault {
             Self::Restart => restart(backing, world),
             Self::FailOver | Self::KillMaster | Self::IsolateMaster => {
                 fail_over(self, backing.set(), world);
+            }
+            Self::MoveSlot | Self::MoveSlowly => {
+                let slowly = self == Self::MoveSlowly;
+                move_slot(slowly, backing.cluster(), world, random);
+            }
+            Self::FailOverNode | Self::KillNode | Self::StopNode => {
+                replace_node(self, backing.cluster(), world, random);
             }
         }
     }
@@ -207,6 +225,69 @@ fn fail_over(fault: Fault, set: &mut SentinelSet, world: &World) {
         _ => {}
     }
     std::thread::sleep(Duration::from_millis(600));
+}
+
+/// Moves the slot of a key to another master, key by key.
+fn move_slot(slowly: bool, cluster: &RedisCluster, world: &World, random: &mut Random) {
+    let id = SlotId::try_from(random.below(world.slots.len())).expect("few slots");
+    let masters = cluster.masters();
+    let slot = slot_of(
+        &mut cluster.servers[masters[0]].connect(),
+        &world.slot(id).name,
+    );
+    let from = cluster.owner(slot);
+    let others: Vec<usize> = masters.into_iter().filter(|to| *to != from).collect();
+    let to = *random.pick(&others);
+    if slowly {
+        cluster.begin_move(slot, to);
+        std::thread::sleep(Duration::from_millis(random.between(100, 500) as u64));
+    }
+    cluster.move_slot(slot, to, || {});
+}
+
+/// A replica takes the place of its master. When the master is not asked, nothing is written from the moment when the
+/// replica has all until both Respites use it: what a master takes and its replica does not have is lost by Redis.
+fn replace_node(fault: Fault, cluster: &mut RedisCluster, world: &World, random: &mut Random) {
+    cluster.wait_until_agreed();
+    let master = *random.pick(&cluster.masters());
+    let replica = cluster.replica_of(master);
+    if fault == Fault::FailOverNode {
+        cluster.fail_over_to(replica);
+        return cluster.wait_until_agreed();
+    }
+    let mut direct = cluster.servers[master].connect();
+    let mut served = world.slots.iter().filter(|slot| {
+        let number = slot_of(&mut direct, &slot.name);
+        cluster.owner(number) == master
+    });
+    let probe = served.next().map(|slot| format!("probe:{{{}}}", slot.tag));
+    let quiet = world.writing.write().expect("the lock of writing");
+    cluster.wait_for_replica(master);
+    match fault {
+        Fault::KillNode => cluster.servers[master].kill(),
+        _ => cluster.servers[master].freeze(),
+    }
+    cluster.wait_for_master(replica);
+    world.move_backing(cluster.servers[replica].port());
+    for place in [Place::A, Place::B] {
+        wait_until("Respite uses the new master", DEADLINE, || {
+            let mut client = Client::connect(world.port(place));
+            let Some(probe) = &probe else { return true };
+            let sent = client.try_send_raw(format!("SET {probe} {place:?}\r\n").as_bytes());
+            sent.is_ok()
+                && client
+                    .try_read_reply_raw()
+                    .is_ok_and(|reply| reply == b"+OK\r\n")
+        });
+    }
+    drop(quiet);
+    // What is written now is seen while the old master is still there, or back.
+    std::thread::sleep(Duration::from_millis(300));
+    match fault {
+        Fault::KillNode => cluster.servers[master].restart(),
+        _ => cluster.servers[master].thaw(),
+    }
+    cluster.wait_until_agreed();
 }
 
 /// What a fresh backing needs.

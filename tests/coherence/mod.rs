@@ -2,7 +2,7 @@
 //! from invoke and response times alone that the promises P1 to P7 of the cache held.
 //!
 //! - [`history`] is what was done and seen, [`check`] the judge, [`check_together`] that of reads of many keys; none knows a socket.
-//! - [`world`], [`load`], [`conn`] are the clients; [`faults`] is what happens to the connections and the backing.
+//! - [`world`], [`load`], [`conn`], [`nodes`] are the clients; [`faults`] is what happens to the connections and the backing.
 //! - [`run`] puts a scenario together; [`scenarios`] are those that must hold.
 //! - [`regressions`] is what it has found.
 //! - [`liar`] is a proxy with a bad cache and [`mutants`] are bad Respites: each must be caught.
@@ -20,6 +20,7 @@ mod history;
 mod liar;
 mod load;
 mod mutants;
+mod nodes;
 mod regressions;
 mod report;
 mod run;

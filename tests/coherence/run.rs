@@ -13,7 +13,9 @@ use super::liar::{Liar, Lie};
 use super::load::{Clients, Load};
 use super::report;
 use super::world::World;
-use crate::support::{Random, RedisServer, Relay, Reply, Respite, SentinelSet, respite_command};
+use crate::support::{
+    Random, RedisCluster, RedisServer, Relay, Reply, Respite, SentinelSet, respite_command,
+};
 
 /// One scenario.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub(crate) struct Scenario {
     pub(crate) setup: &'static [&'static [&'static str]],
     /// Whether the backing is a master with a replica, under the eyes of sentinels.
     pub(crate) sentinels: bool,
+    /// Whether the backing is a cluster of three masters and their replicas.
+    pub(crate) cluster: bool,
     /// Hits in the cache, at least: a test without hits proves nothing.
     pub(crate) least_hits: i64,
 }
@@ -51,13 +55,17 @@ pub(crate) struct Backing {
 enum Server {
     One(RedisServer),
     Master(SentinelSet),
+    Cluster(RedisCluster),
 }
 
 impl Backing {
     fn start(scenario: &Scenario) -> Self {
-        let server = match scenario.sentinels {
-            true => Server::Master(SentinelSet::behind_relays(scenario.backing)),
-            false => Server::One(RedisServer::builder().args(scenario.backing).start()),
+        let server = if scenario.cluster {
+            Server::Cluster(RedisCluster::start(3, 1))
+        } else if scenario.sentinels {
+            Server::Master(SentinelSet::behind_relays(scenario.backing))
+        } else {
+            Server::One(RedisServer::builder().args(scenario.backing).start())
         };
         Backing {
             server,
@@ -72,6 +80,7 @@ impl Backing {
         match &self.server {
             Server::One(redis) => redis,
             Server::Master(set) => set.server(set.master_port().expect("a master")),
+            Server::Cluster(cluster) => &cluster.servers[cluster.masters()[0]],
         }
     }
 
@@ -80,7 +89,7 @@ impl Backing {
     pub(crate) fn one(&mut self) -> &mut RedisServer {
         match &mut self.server {
             Server::One(redis) => redis,
-            Server::Master(_) => panic!("a fault for a single server"),
+            Server::Master(_) | Server::Cluster(_) => panic!("a fault for a single server"),
         }
     }
 
@@ -88,8 +97,17 @@ impl Backing {
     #[track_caller]
     pub(crate) fn set(&mut self) -> &mut SentinelSet {
         match &mut self.server {
-            Server::One(_) => panic!("a fault for servers with sentinels"),
             Server::Master(set) => set,
+            Server::One(_) | Server::Cluster(_) => panic!("a fault for servers with sentinels"),
+        }
+    }
+
+    /// The cluster, to be changed.
+    #[track_caller]
+    pub(crate) fn cluster(&mut self) -> &mut RedisCluster {
+        match &mut self.server {
+            Server::Cluster(cluster) => cluster,
+            Server::One(_) | Server::Master(_) => panic!("a fault for a cluster"),
         }
     }
 }
@@ -142,6 +160,7 @@ impl Default for Scenario {
             backing: &[],
             setup: &[],
             sentinels: false,
+            cluster: false,
             least_hits: 50,
         }
     }
@@ -202,6 +221,7 @@ pub(crate) fn play(
         let upstream = match &backing.server {
             Server::One(_) => relay.url(),
             Server::Master(set) => set.url(),
+            Server::Cluster(cluster) => cluster.url(),
         };
         match door {
             Door::Liar(lie) => liars.push(Liar::start(relay.port(), lie, random.next())),

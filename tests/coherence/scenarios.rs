@@ -198,6 +198,57 @@ fn isolated_master() {
     let _ = holds(&with_sentinels("isolated master", &[Fault::IsolateMaster]));
 }
 
+/// A cluster of three masters and their replicas.
+fn with_cluster(name: &'static str, faults: &'static [Fault]) -> Scenario {
+    let mut scenario = scenario(name);
+    scenario.cluster = true;
+    scenario.load.cluster = true;
+    scenario.load.ops = Op::IN_A_CLUSTER.to_vec();
+    scenario.load.names = 6;
+    scenario.load.together = [1, 1, 0];
+    // What is left of the life of a key is counted anew where the key has moved to.
+    scenario.rules.slack = Duration::from_millis(250);
+    scenario.faults = faults;
+    scenario
+}
+
+/// Slots move back and forth, key by key.
+#[test]
+fn moving_slots() {
+    let mut scenario = with_cluster("moving slots", &[Fault::MoveSlot, Fault::MoveSlowly]);
+    scenario.pauses = [5, 50].map(Duration::from_millis);
+    let _ = holds(&scenario);
+}
+
+/// Replicas take the places of their masters. How long it takes until the new master is used is not promised to the
+/// millisecond, as with sentinels.
+fn with_failing_nodes(name: &'static str, faults: &'static [Fault]) -> Scenario {
+    let mut scenario = with_cluster(name, faults);
+    scenario.cache = "staleness_max = \"2s\"";
+    scenario.rules.staleness = Some(Duration::from_secs(2));
+    scenario.load.readers = [3, 2, 0];
+    scenario
+}
+
+/// By command, while slots move.
+#[test]
+fn failed_over_nodes() {
+    let faults = &[Fault::FailOverNode, Fault::MoveSlot, Fault::MoveSlot];
+    let _ = holds(&with_failing_nodes("failed over nodes", faults));
+}
+
+/// They die.
+#[test]
+fn killed_nodes() {
+    let _ = holds(&with_failing_nodes("killed nodes", &[Fault::KillNode]));
+}
+
+/// They stand still, and come back.
+#[test]
+fn stopped_nodes() {
+    let _ = holds(&with_failing_nodes("stopped nodes", &[Fault::StopNode]));
+}
+
 /// The backing forgets which keys it has to tell about, and says so by invalidating them.
 #[test]
 fn small_tracking_table() {

@@ -33,6 +33,8 @@ pub(crate) struct Slot {
 pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) slots: Vec<Slot>,
+    /// Whether the backing is a cluster.
+    pub(crate) cluster: bool,
     /// The port of each place; the direct one may change.
     ports: [AtomicU16; 3],
     /// What each writer is busy with: there the races are.
@@ -82,6 +84,7 @@ impl World {
         Self {
             clock: Clock::start(),
             slots,
+            cluster: load.cluster,
             ports: ports.map(AtomicU16::new),
             focus: (0..writers).map(|_| AtomicU32::new(0)).collect(),
             flushes: AtomicU32::new(0),

@@ -1,9 +1,10 @@
 //! A Redis Cluster on loopback.
 
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Client, DEADLINE, RedisServer, Reply, wait_until};
+use super::{Client, DEADLINE, RedisServer, Reply, ReservedPort, wait_until};
 
 /// The slots of a cluster.
 const SLOTS: u16 = 16_384;
@@ -44,7 +45,13 @@ impl RedisCluster {
 
     fn server() -> RedisServer {
         let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
-        RedisServer::builder().args(args).start()
+        // Nodes talk to each other on a port that is so much higher; it may be somebody else's.
+        let bus = |port: u16| port.checked_add(10_000);
+        let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        let mut ports = std::iter::repeat_with(|| ReservedPort::any().get());
+        let port = ports.find(|port| bus(*port).is_some_and(is_free));
+        let port = port.expect("there are many");
+        RedisServer::builder().port(port).args(args).start()
     }
 
     #[track_caller]
@@ -89,6 +96,20 @@ impl RedisCluster {
         found.expect("somebody has the slot")
     }
 
+    /// Begins to move a slot to another master: keys that are not there come into being at that one.
+    #[track_caller]
+    pub(crate) fn begin_move(&self, slot: u16, to: usize) {
+        let from = self.owner(slot);
+        let number = slot.to_string();
+        let set = |server: usize, how: &[&str]| {
+            self.servers[server]
+                .call(&[&["CLUSTER", "SETSLOT", &number], how].concat())
+                .assert_ok();
+        };
+        set(to, &["IMPORTING", &self.id(from)]);
+        set(from, &["MIGRATING", &self.id(to)]);
+    }
+
     /// Moves a slot with its keys to another master, as `redis-cli` does; `between` is called when a key was moved.
     #[track_caller]
     pub(crate) fn move_slot(&self, slot: u16, to: usize, mut between: impl FnMut()) {
@@ -100,8 +121,7 @@ impl RedisCluster {
                 .call(&[&["CLUSTER", "SETSLOT", &number], how].concat())
                 .assert_ok();
         };
-        set(new, &["IMPORTING", &self.id(from)]);
-        set(old, &["MIGRATING", &self.id(to)]);
+        self.begin_move(slot, to);
         loop {
             let keys = old.call(&["CLUSTER", "GETKEYSINSLOT", &number, "1"]);
             let Some(key) = keys.items().first() else {

@@ -39,6 +39,8 @@ pub(crate) struct Load {
     pub(crate) readers: [usize; 3],
     /// Whether readers also use commands that go past a cache of `GET`.
     pub(crate) reads_past: bool,
+    /// Whether readers also read parts of strings.
+    pub(crate) parts: bool,
     /// Whether readers also read by scripts that do not name what they read.
     pub(crate) unnamed: bool,
     /// The longest life of a key that gets a deadline.
@@ -76,6 +78,7 @@ impl Default for Load {
             pause: Duration::from_millis(3),
             readers: [2, 1, 1],
             reads_past: true,
+            parts: true,
             unnamed: false,
             longest_ttl: Duration::from_millis(300),
             flush: None,

@@ -90,6 +90,32 @@ impl Op {
         Self::SortStore,
     ];
 
+    /// Those whose keys a cluster has at one node, and that name them.
+    pub(crate) const IN_A_CLUSTER: [Self; 22] = [
+        Self::Set,
+        Self::Set,
+        Self::Set,
+        Self::SetPx,
+        Self::SetEx,
+        Self::Mset,
+        Self::GetSet,
+        Self::GetDel,
+        Self::GetEx,
+        Self::Append,
+        Self::SetRange,
+        Self::Del,
+        Self::Del,
+        Self::Unlink,
+        Self::Rename,
+        Self::Copy,
+        Self::Restore,
+        Self::Exec,
+        Self::Eval,
+        Self::Expire,
+        Self::Persist,
+        Self::SortStore,
+    ];
+
     /// Every way to write what is no string, the plain ones more often.
     pub(crate) const TYPED: [Self; 20] = [
         Self::Set,

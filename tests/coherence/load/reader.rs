@@ -16,6 +16,8 @@ pub(super) struct Reader {
     conn: Conn,
     /// Whether it reads by scripts that do not name what they read.
     unnamed: bool,
+    /// Whether it reads parts of strings.
+    parts: bool,
     /// How many of the kinds of reads it uses; those past the cache are the last.
     kinds: usize,
     random: Random,
@@ -32,6 +34,7 @@ impl Reader {
     ) -> Self {
         Self {
             unnamed: load.unnamed,
+            parts: load.parts,
             kinds: if load.reads_past { 20 } else { 15 },
             conn: Conn::new(place, world, resp3),
             world: Arc::clone(world),
@@ -49,7 +52,7 @@ impl Reader {
                 continue;
             }
             let kind = self.world.slot(slot).kind;
-            if kind != Kind::String || self.random.one_in(6) {
+            if kind != Kind::String || self.parts && self.random.one_in(6) {
                 self.typed(slot, kind);
                 continue;
             }
@@ -62,6 +65,7 @@ impl Reader {
                 8..12 => self.getrange(slot),
                 12..15 => self.pipeline(slot),
                 15..17 => self.mget(slot),
+                17 if self.world.cluster && self.conn.place == Place::Direct => self.get(slot),
                 17 => self.transaction(slot),
                 18 => self.compare(slot),
                 _ => self.blind(slot),
@@ -111,7 +115,7 @@ impl Reader {
 
     fn pipeline(&mut self, slot: SlotId) {
         let count = self.random.between(2, 20);
-        let slots = self.neighbours(slot, count);
+        let slots = self.neighbours(slot, count, false);
         let commands: Vec<Command> = slots.iter().map(|slot| self.words("GET", *slot)).collect();
         self.read(&slots, &commands, "pipelined GET", How::Get, |replies| {
             replies
@@ -119,7 +123,7 @@ impl Reader {
     }
 
     fn mget(&mut self, slot: SlotId) {
-        let slots = self.neighbours(slot, 3);
+        let slots = self.neighbours(slot, 3, true);
         let mut mget = command!["MGET"];
         mget.extend(slots.iter().map(|slot| self.name(*slot)));
         self.read(&slots, &[mget], "MGET", How::Mget, items);
@@ -133,7 +137,7 @@ impl Reader {
     }
 
     fn transaction(&mut self, slot: SlotId) {
-        let slots = self.neighbours(slot, 2);
+        let slots = self.neighbours(slot, 2, true);
         let mut commands = vec![command!["MULTI"]];
         commands.extend(slots.iter().map(|slot| self.words("GET", *slot)));
         commands.push(command!["EXEC"]);
@@ -203,8 +207,11 @@ impl Reader {
         }
     }
 
-    /// The slot and others of its database.
-    fn neighbours(&mut self, slot: SlotId, count: usize) -> Vec<SlotId> {
+    /// The slot and others of its database; `together`: one command may name all of them.
+    fn neighbours(&mut self, slot: SlotId, count: usize, together: bool) -> Vec<SlotId> {
+        if together && self.world.cluster {
+            return vec![slot, self.world.slot(slot).twin];
+        }
         let db = self.world.slot(slot).db;
         let mut slots = vec![slot];
         while slots.len() < count {

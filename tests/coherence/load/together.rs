@@ -14,8 +14,9 @@ pub(super) const GROUPS: usize = 2;
 /// Keys of a group.
 const KEYS: usize = 6;
 
+/// They have a hash tag, so that a cluster has them at one node.
 fn keys(group: usize) -> Vec<Vec<u8>> {
-    let name = |n| format!("t{group}:{n}").into_bytes();
+    let name = |n| format!("{{t{group}}}:{n}").into_bytes();
     (0..KEYS).map(name).collect()
 }
 
@@ -63,8 +64,12 @@ impl GroupWriter {
         const DECLARED: &str = "for _, k in ipairs(KEYS) do redis.call('SET', k, ARGV[1]) end";
         const HIDDEN: &str = "for n = 2, #ARGV do redis.call('SET', ARGV[n], ARGV[1]) end";
         let count = self.keys.len().to_string();
-        let kind = self.random.below(12);
         let conn = &mut self.conns[at];
+        let kind = match self.random.below(12) {
+            4 | 5 if conn.place == Place::Direct && self.world.cluster => 0,
+            7 if self.world.cluster => 6,
+            kind => kind,
+        };
         let with_keys = |mut words: Command| {
             words.extend(self.keys.iter().cloned());
             words

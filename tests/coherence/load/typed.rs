@@ -78,7 +78,10 @@ impl Writer {
         };
         let mut ways = vec!["RENAME", "COPY", "EVAL"];
         if !self.load.cluster {
-            ways.extend(["EXEC", "EVAL hidden"]);
+            ways.push("EVAL hidden");
+        }
+        if !(self.load.cluster && place == Place::Direct) {
+            ways.push("EXEC");
         }
         if ttl.is_none() {
             ways.push("RESTORE");

@@ -125,7 +125,9 @@ impl Writer {
             let op = *self.random.pick(ops);
             let certain = self.known(slot).certain;
             let fits = !op.makes_list() || world.slot(slot).lists;
-            let possible = fits && (certain || !op.needs_certainty());
+            // Straight to a cluster goes one command after the other.
+            let together = op == Op::Exec && place == Place::Direct && world.cluster;
+            let possible = fits && !together && (certain || !op.needs_certainty());
             self.write(place, slot, if possible { op } else { Op::Set });
         }
         drop(writing);
