@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::observer::Observer;
 use super::reload::Reloader;
 use crate::command::{
-    Answer, ArgKind, Call, Categories, Family, Flags, OwnArg, OwnRow, Rights, help,
+    Answer, ArgKind, Call, Categories, Family, Flags, Handling, Local, OwnArg, OwnRow, Rights, help,
 };
 use crate::doctor;
 use crate::latency::Latency;
@@ -57,6 +57,22 @@ const ROWS: &[OwnRow] = &[
             OwnArg::new("reset", ArgKind::PureToken).token("RESET"),
         ])],
         syntax: "RESPITE.SLOWLOG GET [n]|LEN|RESET",
+        ..FOR_ADMINS
+    },
+    OwnRow {
+        name: "RESPITE.NODE",
+        arity: -2,
+        summary: "Runs a command at one node of the backing, or lists the nodes",
+        arguments: &[OwnArg::new("subcommand", ArgKind::OneOf).of(&[
+            OwnArg::new("list", ArgKind::PureToken).token("LIST"),
+            OwnArg::new("run", ArgKind::Block).of(&[
+                OwnArg::new("id", ArgKind::String),
+                OwnArg::new("command", ArgKind::String),
+                OwnArg::new("arg", ArgKind::String).optional().multiple(),
+            ]),
+        ])],
+        handling: Some(Handling::Local(Local::Node)),
+        syntax: "RESPITE.NODE id command [arg ...]|LIST",
         ..FOR_ADMINS
     },
     OwnRow {

@@ -38,6 +38,8 @@ pub struct OwnRow {
     pub complexity: &'static str,
     /// The arguments after the name.
     pub arguments: &'static [OwnArg],
+    /// Who handles it; none: its family.
+    pub handling: Option<Handling>,
     /// The whole syntax for `HELP`: `CACHE.FLUSH [MATCH glob]`.
     pub syntax: &'static str,
 }
@@ -159,6 +161,7 @@ impl OwnRow {
         group: "respite",
         complexity: "O(1)",
         arguments: &[],
+        handling: None,
         syntax: "",
     };
 
@@ -174,7 +177,7 @@ impl OwnRow {
                 (self.first_key, self.last_key, self.key_step),
                 KeyAccess::of("", self.flags),
             ),
-            handling: Handling::Family(family),
+            handling: self.handling.unwrap_or(Handling::Family(family)),
             aliases: self.aliases,
             ..Row::default()
         }

@@ -50,6 +50,8 @@ pub enum Local {
     Command,
     /// `INFO`
     Info,
+    /// `RESPITE.NODE`: a command for one node.
+    Node,
     /// `CLUSTER`, `ASKING`, `READONLY`, `READWRITE`; passed on where Respite speaks for one server.
     Cluster,
 }

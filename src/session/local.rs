@@ -96,6 +96,7 @@ impl Session {
             Local::Command => self.command(request, settings, cx),
             Local::Info => self.info(request, cx),
             Local::Cluster => self.cluster(request, settings, cx),
+            Local::Node => self.ask_node(request, settings),
         }
     }
 

@@ -205,6 +205,7 @@ fn is_queued_anywhere(request: Request<'_>) -> bool {
         && request.arity_ok()
         && match request.handling() {
             Handling::Forward => true,
+            Handling::Local(Local::Node) => false,
             Handling::Local(local) => local != Local::Client || request.sub.is_some(),
             Handling::Pin(pin) => matches!(pin, Pin::Discard | Pin::Unwatch | Pin::Script),
             Handling::Family(_) => false,

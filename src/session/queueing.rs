@@ -78,6 +78,7 @@ impl Session {
                 self.send(raw, queued(what), cx)
             }
             Handling::Local(Local::Client) => self.queue_client(request, settings, cx),
+            Handling::Local(Local::Node) => self.refuse_queueing(cx),
             Handling::Local(Local::Cluster) => self.queue_cluster(request, settings, cx),
             Handling::Local(local) if backing_answers(local) => {
                 self.send(raw, queued(Queued::Plain), cx)

@@ -411,13 +411,13 @@ impl Backing {
     /// Asks on a connection that is opened for this one question: shared ones may be stuck behind a script.
     ///
     /// # Errors
-    /// When no connection can be opened, or no reply comes within `options.timeout`.
+    /// When no connection can be opened, or no reply comes within `limit`.
     pub async fn ask_apart(
         &self,
         options: ConnectOptions<'_>,
         command: &[&[u8]],
+        limit: Duration,
     ) -> Result<Vec<u8>, UpstreamError> {
-        let limit = options.timeout;
         let mut conn = self.connect_patiently(options).await?;
         ask(&mut conn, command, limit).await
     }

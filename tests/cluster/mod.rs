@@ -6,6 +6,7 @@ mod entries;
 mod families;
 mod faults;
 mod keyless;
+mod node;
 mod order;
 mod pubsub;
 mod replicas;

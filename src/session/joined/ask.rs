@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -110,6 +111,7 @@ pub(super) fn ask_apart(
     node: NodeId,
     (db, proto): (u32, Proto),
     words: Vec<Vec<u8>>,
+    limit: Option<Duration>,
 ) -> Awaited {
     let (tell, awaited) = oneshot::channel();
     let backing = Arc::clone(&worker.shared.backing);
@@ -121,7 +123,10 @@ pub(super) fn ask_apart(
             timeout,
         };
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        let said = match backing.ask_apart(options, &words).await {
+        let said = match backing
+            .ask_apart(options, &words, limit.unwrap_or(timeout))
+            .await
+        {
             Ok(reply) => Said::Reply(reply),
             Err(error) => Said::Nothing(error.client_text(Sent::Yes)),
         };

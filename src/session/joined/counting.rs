@@ -148,7 +148,7 @@ impl Worker {
             // One that is away is waited for, as any command waits for it.
             let is_asked = !how.request.is_empty() && !answered.contains_key(&node.id);
             let said = is_asked.then(|| match &how.apart {
-                Some(words) => ask_apart(self, node.id, at, words.clone()),
+                Some(words) => ask_apart(self, node.id, at, words.clone(), None),
                 None => self.ask(node.id, at, &how.request, budget),
             });
             // A node that is busy says nothing of itself.

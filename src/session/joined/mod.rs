@@ -4,6 +4,7 @@
 //! - `everywhere` is what is done with commands for all of them, `join` makes one reply of theirs.
 //! - `parts` sends the parts of a command with keys in several slots, `split` makes them.
 //! - `scan` is `SCAN`, `cursor` what it knows of where it is.
+//! - `node` is `RESPITE.NODE`, a command for one node that the client names.
 //! - `remembering` has scripts known at every node.
 //!
 //! What a command means to a cluster says its row: [`Spread`](crate::command::Spread).
@@ -14,6 +15,7 @@ mod cursor;
 mod everywhere;
 mod fence;
 mod join;
+mod node;
 mod parts;
 mod remembering;
 mod scan;

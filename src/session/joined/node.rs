@@ -1,0 +1,121 @@
+//! `RESPITE.NODE id command …`: a command at one node of the backing, for what each node would answer in another way.
+//!
+//! It goes over a connection that is opened for it, so neither state nor a long wait is left to anybody. What the node
+//! says is the reply, `MOVED` included. The rules of access are asked about the command that it runs as well.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::ask::{Said, ask_apart, error};
+use super::fence::catch_up;
+use super::scan::words;
+use crate::access::changes_access;
+use crate::command::{Handling, Local, Pin, has_block_option, unknown_subcommand};
+use crate::resp::write_command;
+use crate::session::cached::Cover;
+use crate::session::client::Session;
+use crate::session::dispatch::Flow;
+use crate::session::request::Request;
+use crate::session::settings::Settings;
+use crate::upstream::{NodeId, Topology};
+
+const NO_NODE: &str = "ERR no such node: RESPITE.NODE LIST names them";
+/// How long a node may take where `timeouts.reply` sets no limit.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The nodes that have a master, and their names.
+fn nodes(topology: &Topology) -> impl Iterator<Item = (NodeId, String)> {
+    let nodes = topology.nodes().iter();
+    nodes.filter_map(|node| Some((node.id, node.master.as_ref()?.address.to_string())))
+}
+
+/// Whether a command leaves nothing in its connection, and its client waits for nothing but its execution.
+fn may_run(request: Request<'_>) -> bool {
+    match request.handling() {
+        Handling::Forward => request.leaf().is_some(),
+        Handling::Pin(Pin::Control | Pin::Script) => true,
+        Handling::Pin(Pin::BlockIfOption) => !has_block_option(request.args),
+        Handling::Local(Local::Info | Local::Ping | Local::Echo | Local::Cluster) => true,
+        Handling::Pin(_) | Handling::Local(_) | Handling::Family(_) => false,
+    }
+}
+
+impl Session {
+    /// `RESPITE.NODE id command [arg …]|LIST`
+    pub(in crate::session) fn ask_node(
+        &mut self,
+        request: Request<'_>,
+        settings: &Settings,
+    ) -> Flow {
+        let args = request.args;
+        let worker = Rc::clone(&self.worker);
+        let topology = worker.shared.backing.topology();
+        if args.len() == 2 {
+            if !args[1].eq_ignore_ascii_case(b"LIST") {
+                return self.answer_error(unknown_subcommand(&args[0], &args[1]));
+            }
+            let names: Vec<String> = nodes(&topology).map(|(_, name)| name).collect();
+            self.answer(|reply| {
+                reply.array(names.len());
+                names.iter().for_each(|name| reply.bulk(name));
+            });
+            return Flow::Done;
+        }
+        let named = nodes(&topology).find(|(_, name)| name.as_bytes() == &args[1]);
+        let Some((node, name)) = named else {
+            return self.answer_error(NO_NODE);
+        };
+        let inner = words(args.tail(2));
+        let mut raw = Vec::new();
+        let slices: Vec<&[u8]> = inner.iter().map(Vec::as_slice).collect();
+        write_command(&mut raw, &slices);
+        let run = Request::new(args.tail(2), &raw, &settings.table);
+        if let Some(refusal) = self.refusal_of(run, settings) {
+            return self.answer_error(refusal);
+        }
+        let owed = self.replies.outstanding() + self.replies.later() + self.replies.held();
+        if owed > 0 {
+            return Flow::Wait;
+        }
+        let (db, proto) = (self.state.db, self.state.proto);
+        let cover = match &worker.cache {
+            Some(cache) => self.coherence.cover(run, db, node, cache),
+            None => Cover::default(),
+        };
+        let limit = settings.timeouts.reply.unwrap_or(LIMIT);
+        let pending = async move {
+            let said = ask_apart(&worker, node, (db, proto), inner, Some(limit));
+            let said = Said::of(said).await;
+            let Cover { guard, fence } = cover;
+            drop(guard);
+            catch_up(&worker.shared, &[node], fence).await;
+            match said {
+                Said::Reply(reply) => reply,
+                Said::Nothing(text) => {
+                    let why = text.strip_prefix("UPSTREAM ").unwrap_or(&text);
+                    error(&format!("UPSTREAM {name}: {why}"), proto)
+                }
+            }
+        };
+        self.occupy_with_command(Box::pin(pending), &raw);
+        Flow::Done
+    }
+
+    /// Why a command may not be run for the client.
+    fn refusal_of(&self, run: Request<'_>, settings: &Settings) -> Option<String> {
+        let Request { args, row, sub, .. } = run;
+        let user = self.state.user_id();
+        if let Err(denied) = settings.access.check(user, row, &args[0], sub, args) {
+            return Some(denied.to_string());
+        }
+        if settings.embedded
+            && let Some(denied) = changes_access(row, args)
+        {
+            return Some(denied.to_string());
+        }
+        let name = String::from_utf8_lossy(&args[0]).to_lowercase();
+        (!may_run(run)).then(|| {
+            format!("ERR '{name}' blocks, leaves state in its connection or is not known: RESPITE.NODE does not run it")
+        })
+    }
+}
