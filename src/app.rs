@@ -4,6 +4,7 @@ mod api;
 mod backlog;
 mod behind;
 mod bound;
+mod denied;
 mod family;
 mod gateway;
 mod listed;

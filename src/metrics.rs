@@ -70,6 +70,7 @@ metrics! {
     CONNECTIONS Counter "respite_connections_received_total" "Redis clients that were accepted."
     REJECTED Counter "respite_connections_rejected_total" "Redis clients that were turned away."
     AUTH_FAILURES Counter "respite_auth_failures_total" "Logins that failed, over RESP and HTTP."
+    DENIED Counter "respite_access_denied_total" "What clients were refused by rules, by reason; logins that failed, too."
     COMMANDS Counter "respite_commands_total" "Requests of Redis clients."
     FORWARDED Counter "respite_commands_forwarded_total" "Requests that were passed to the backing."
     COMMAND_DURATION Histogram "respite_command_duration_seconds" "How long commands took, by what became of them and by user."

@@ -48,10 +48,10 @@ pub enum Denied {
     Parameter(Box<str>),
     /// The user is restricted, and scripts are not: the user's name.
     Scripts(Box<str>),
-    /// One of the keys is not allowed, or the keys cannot be known.
-    Key,
-    /// One of the channels is not allowed, or the channels cannot be known.
-    Channel,
+    /// One of the keys is not allowed: its position among the arguments; or the keys cannot be known.
+    Key(Option<usize>),
+    /// One of the channels is not allowed: its position; or the channels cannot be known.
+    Channel(Option<usize>),
 }
 
 impl std::error::Error for Denied {}
@@ -81,10 +81,10 @@ impl fmt::Display for Denied {
                     "NOPERM scripts can run commands that user '{user}' may not: [access] scripts"
                 )
             }
-            Self::Key => f.write_str(
+            Self::Key(_) => f.write_str(
                 "NOPERM this user has no permissions to access one of the keys used as arguments",
             ),
-            Self::Channel => f.write_str(
+            Self::Channel(_) => f.write_str(
                 "NOPERM this user has no permissions to access one of the channels used as arguments",
             ),
         }

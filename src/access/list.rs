@@ -246,11 +246,10 @@ impl AccessList {
         if effects.intersects(BEYOND_RULES) {
             self.check_beyond(user, effects, row, name)?;
         }
-        if user.is_some_and(|user| !user.may_use_keys(asked.row, args)) {
-            return Err(Denied::Key);
-        }
-        if user.is_some_and(|user| !user.may_use_channels(asked.row, args)) {
-            return Err(Denied::Channel);
+        if let Some(user) = user {
+            user.check_keys(asked.row, args).map_err(Denied::Key)?;
+            user.check_channels(asked.row, args)
+                .map_err(Denied::Channel)?;
         }
         Ok(())
     }
@@ -392,39 +391,46 @@ impl User {
         self.keys.allow_all(Permission::BOTH)
     }
 
-    fn may_use_keys(&self, row: Option<&Row>, args: Args<'_>) -> bool {
+    /// The error is the position of the key that may not be used, if it is known.
+    fn check_keys(&self, row: Option<&Row>, args: Args<'_>) -> Result<(), Option<usize>> {
         if self.has_all_keys() {
-            return true;
+            return Ok(());
         }
         // Nothing is known about the keys of an unknown command.
-        let Some(row) = row else { return false };
-        let mut allowed = true;
+        let row = row.ok_or(None)?;
+        let mut refused = None;
         let seen = each_key(row, args, |key| {
-            allowed = allowed
-                && (self.keys.allow(key.key, key.permission)
-                    || permission_by_options(row, args)
-                        .is_some_and(|needed| self.keys.allow(key.key, needed)));
+            let allowed = refused.is_some()
+                || self.keys.allow(key.key, key.permission)
+                || permission_by_options(row, args)
+                    .is_some_and(|needed| self.keys.allow(key.key, needed));
+            if !allowed {
+                refused = Some(key.index);
+            }
         });
         // Keys that are not named are read only where the command only reads, and where `SORT` has options.
         let reads_others = !row.effects.contains(Effects::WRITES_UNKNOWN);
         let others = || reads_others && self.keys.allow_all(Permission::READ);
-        allowed && (seen == Seen::All || others())
+        match refused.is_none() && (seen == Seen::All || others()) {
+            true => Ok(()),
+            false => Err(refused),
+        }
     }
 
-    fn may_use_channels(&self, row: Option<&Row>, args: Args<'_>) -> bool {
+    /// The error is the position of the channel that may not be used, if it is known.
+    fn check_channels(&self, row: Option<&Row>, args: Args<'_>) -> Result<(), Option<usize>> {
         if self.channels.allow_all() {
-            return true;
+            return Ok(());
         }
         // An unknown command may publish.
-        let Some(row) = row else { return false };
-        match channels(row, args) {
-            Channels::None => true,
-            Channels::Unknown => false,
-            Channels::Named { count, patterns } => args
-                .iter()
-                .skip(1)
-                .take(count)
-                .all(|channel| self.channels.allow(channel, patterns)),
+        match channels(row.ok_or(None)?, args) {
+            Channels::None => Ok(()),
+            Channels::Unknown => Err(None),
+            Channels::Named { count, patterns } => {
+                let mut named = args.iter().enumerate().skip(1).take(count);
+                let refused = named.find(|(_, one)| !self.channels.allow(one, patterns));
+                refused.map_or(Ok(()), |(at, _)| Err(Some(at)))
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Who may run which command on which keys: the `[access]` users and the deny list.
 //!
 //! An [`AccessList`] is immutable; a reload makes a new one. Rules are worded as in Redis' ACLs
-//!, refusals are Redis' own texts. [`Logins`] slows down those who guess. Does not keep track of who is logged
+//!, refusals are Redis' own texts. [`Logins`] slows down those who guess, [`Denials`] keeps what was refused. Does not keep track of who is logged
 //! in: a session holds its [`UserId`], looked up again by name after a reload.
 
+mod denials;
 mod embedded;
 mod error;
 mod list;
@@ -12,6 +13,9 @@ mod password;
 mod patterns;
 mod rules;
 
+pub use denials::{
+    Denials, Entry as DeniedEntry, Place as DeniedPlace, Reason as DeniedReason, Refusal,
+};
 pub use embedded::changes_access;
 pub use error::Denied;
 pub use list::{AccessList, UserId, UserSpec};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::denied::denied;
 use super::observer::Observer;
 use super::reload::Reloader;
 use crate::command::{
@@ -73,6 +74,17 @@ const ROWS: &[OwnRow] = &[
         ])],
         handling: Some(Handling::Local(Local::Node)),
         syntax: "RESPITE.NODE id command [arg ...]|LIST",
+        ..FOR_ADMINS
+    },
+    OwnRow {
+        name: "RESPITE.DENIED",
+        arity: -1,
+        summary: "Tells what was refused to whom by access rules, as ACL LOG does",
+        arguments: &[OwnArg::new("what", ArgKind::OneOf).optional().of(&[
+            OwnArg::new("count", ArgKind::Integer),
+            OwnArg::new("reset", ArgKind::PureToken).token("RESET"),
+        ])],
+        syntax: "RESPITE.DENIED [count|RESET]",
         ..FOR_ADMINS
     },
     OwnRow {
@@ -161,6 +173,9 @@ impl Family for RespiteFamily {
             ("RESPITE.HELP", _) => help(ROWS, reply),
             ("RESPITE.RELOAD", _) => return self.reload(call.proto),
             ("RESPITE.LATENCY", Some(server)) => latency(&server.latency, args, &mut writer),
+            ("RESPITE.DENIED", Some(server)) => {
+                denied(&server.settings().denials, call, &mut writer);
+            }
             ("RESPITE.SLOWLOG", Some(server)) => slowlog(&server.slowlog, call, &mut writer),
             ("RESPITE.DOCTOR", _) => match self.observer.get().and_then(Weak::upgrade) {
                 Some(observer) => {

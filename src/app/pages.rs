@@ -216,7 +216,7 @@ impl Inventory for Known {
 
 /// What whoever may not touch its key gets of a group or a bus.
 fn denied<T: Send + 'static>() -> Asked<T> {
-    async { Err(PageError::Denied(Denied::Key.to_string())) }.boxed()
+    async { Err(PageError::Denied(Denied::Key(None).to_string())) }.boxed()
 }
 
 /// A number as a number.

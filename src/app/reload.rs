@@ -177,6 +177,7 @@ pub(super) fn first_settings(
         access,
         embedded,
         logins: Arc::clone(guard.logins()),
+        denials: Arc::clone(guard.denials()),
         protected_mode: config.access.protected_mode,
         table: Arc::new(Table::shipped()),
         announced: announced(config),

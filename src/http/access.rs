@@ -12,7 +12,10 @@ use sha2::{Digest, Sha256};
 
 use super::host::is_for_us;
 use super::page;
-use crate::access::{AccessList, Denied, Logins, Turn, UserId, Whom};
+use crate::access::{
+    AccessList, Attempt, Denials, Denied, DeniedPlace, DeniedReason, Judged, Logins, Refusal, Turn,
+    Unjudged, UserId, Verdict, Verifier, Whom,
+};
 use crate::command::{Rights, Table};
 use crate::config::Http;
 use crate::resp::ArgVec;
@@ -41,6 +44,7 @@ pub struct Rules {
 pub struct Guard {
     rules: ArcSwap<Rules>,
     logins: Arc<Logins>,
+    denials: Arc<Denials>,
 }
 
 /// Whoever was let in.
@@ -116,6 +120,7 @@ impl Guard {
         Guard {
             rules: ArcSwap::from_pointee(rules),
             logins: Arc::default(),
+            denials: Arc::default(),
         }
     }
 
@@ -127,6 +132,11 @@ impl Guard {
     /// The logins that failed, over HTTP and wherever else it is asked about.
     pub fn logins(&self) -> &Arc<Logins> {
         &self.logins
+    }
+
+    /// What was refused, over HTTP and wherever else it is asked about.
+    pub fn denials(&self) -> &Arc<Denials> {
+        &self.denials
     }
 
     /// The rules in force: the same value until they are replaced.
@@ -214,7 +224,16 @@ impl Guard {
         let judged = judged();
         match judged {
             Ok(_) => self.logins.succeeded(ip, &whom),
-            Err(_) => self.logins.failed(ip, &whom),
+            Err(_) => {
+                self.logins.failed(ip, &whom);
+                let refusal = Refusal {
+                    reason: DeniedReason::Auth,
+                    place: DeniedPlace::Http,
+                    object: uri.path().as_bytes(),
+                    user: login.as_ref().map_or(b"", |login| &login.user),
+                };
+                self.denials.note(refusal, format!("addr={peer}"));
+            }
         }
         judged
     }

@@ -6,10 +6,11 @@ use super::client::Session;
 use super::dispatch::Flow;
 use super::pinned::Pinned;
 use super::queueing::SPOILER;
+use super::refusals;
 use super::request::Request;
 use super::settings::Settings;
 use super::state::Broken;
-use crate::access::Denied;
+use crate::access::{Denied, DeniedReason, UserId};
 use crate::command::{Handling, Local, Pin, arity_error, arity_ok};
 
 const LOST: &str = "UPSTREAM the transaction was lost with its connection to the backing; nothing of it was executed";
@@ -32,7 +33,11 @@ impl Session {
         let checked = request.leaf();
         let text = match checked.filter(|row| !arity_ok(row, request.args.len())) {
             Some(row) => arity_error(row),
-            None => denied.to_string(),
+            None => {
+                let user = self.state.user_id();
+                self.note_denied(denied, request, user);
+                denied.to_string()
+            }
         };
         if request.handling() != Handling::Pin(Pin::Exec) {
             return self.refuse_with(text);
@@ -42,6 +47,38 @@ impl Session {
             return self.answer_error(text);
         }
         self.discard_instead(format!("-{text}\r\n").into_bytes(), cx)
+    }
+
+    /// Notes that a user may not run a command.
+    pub(super) fn note_denied(&self, denied: &Denied, request: Request<'_>, user: Option<UserId>) {
+        let args = request.args;
+        let name = request.leaf().map(|row| row.name.as_bytes());
+        let name = name.or(args.get(0)).unwrap_or_default();
+        let argument = |at: &Option<usize>| at.and_then(|at| args.get(at)).unwrap_or(name);
+        let (reason, object) = match denied {
+            // As in Redis: whoever is nobody is no user's concern.
+            Denied::NotAuthenticated => return,
+            Denied::Command(_) | Denied::Parameter(_) | Denied::Scripts(_) => {
+                (DeniedReason::Command, name)
+            }
+            Denied::Key(at) => (DeniedReason::Key, argument(at)),
+            Denied::Channel(at) => (DeniedReason::Channel, argument(at)),
+        };
+        self.note_refusal(reason, object, user);
+    }
+
+    /// Notes that something is refused to a user.
+    pub(super) fn note_refusal(&self, reason: DeniedReason, object: &[u8], user: Option<UserId>) {
+        let settings = self.worker.settings();
+        let known = user.map(|user| settings.access.user_name(user));
+        let user = known.filter(|name| !name.is_empty()).unwrap_or("default");
+        let in_multi = self.is_in_multi();
+        refusals::note(
+            &self.state,
+            &settings,
+            in_multi,
+            (reason, object, user.as_bytes()),
+        );
     }
 
     /// Answers a command that is not executed; the transaction that it would have been part of is

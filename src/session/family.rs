@@ -16,7 +16,7 @@ use super::mailbox::ToWorker;
 use super::registry::Wish;
 use super::replies::{Asked, Replies};
 use super::request::Request;
-use crate::access::Denied;
+use crate::access::{Denied, DeniedReason};
 use crate::command::{Answer, Call, Rights, Row, arity_error, arity_ok};
 use crate::latency::Kind;
 use crate::resp::ReplyWriter;
@@ -111,7 +111,9 @@ impl Session {
                 false => rights.may_change(key.as_bytes()),
             }
         {
-            return self.answer_error(Denied::Key.to_string());
+            let user = self.state.user_id();
+            self.note_refusal(DeniedReason::Key, key.as_bytes(), user);
+            return self.answer_error(Denied::Key(None).to_string());
         }
         let answer = if self.is_silent() {
             family.call(&call, &mut Vec::new())

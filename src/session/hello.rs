@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use super::cluster_command;
 use super::login_turn::LoginTurn;
+use super::refusals;
 use super::settings::Settings;
 use super::state::ConnState;
 use super::worker::Worker;
@@ -101,16 +102,19 @@ pub(super) fn logs_in(
     state: &ConnState,
     settings: &Settings,
 ) -> Result<Option<UserId>, &'static str> {
-    let Some((user, password)) = attempt(local, args).filter(|_| !settings.access.is_open()) else {
+    let Some((tried, password)) = attempt(local, args).filter(|_| !settings.access.is_open())
+    else {
         return Ok(None);
     };
-    let (peer, whom) = (peer(state), settings.access.whom(user));
+    let (peer, whom) = (peer(state), settings.access.whom(tried));
     if settings.logins.is_slowed(peer, &whom) {
         return Err(SLOWED);
     }
-    let user = settings.access.authenticate(user, password);
+    let user = settings.access.authenticate(tried, password);
     if user.is_none() {
         settings.logins.failed(peer, &whom);
+        let command = args.get(0).unwrap_or_default();
+        refusals::note_login(state, settings, true, (command, tried));
     }
     Ok(user)
 }
@@ -190,7 +194,7 @@ pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out
 fn apply(state: &mut ConnState, args: Args<'_>, settings: &Settings) -> Result<(), String> {
     let hello = Hello::parse(args)?;
     if let Some((user, password)) = hello.auth {
-        log_in(state, user, password, settings)?;
+        log_in(state, b"HELLO", (user, password), settings)?;
     }
     if !settings.access.is_open() && state.user.is_none() {
         return Err(NOAUTH_HELLO.into());
@@ -210,9 +214,11 @@ pub(super) fn auth(state: &mut ConnState, worker: &Worker, args: Args<'_>, out: 
     let settings = worker.settings();
     let open = settings.access.is_open();
     let result = match (args.get(1), args.get(2)) {
-        (Some(user), Some(password)) if args.len() == 3 => log_in(state, user, password, &settings),
+        (Some(user), Some(password)) if args.len() == 3 => {
+            log_in(state, b"AUTH", (user, password), &settings)
+        }
         (Some(_), None) if open => Err(NO_PASSWORD),
-        (Some(password), None) => log_in(state, b"default", password, &settings),
+        (Some(password), None) => log_in(state, b"AUTH", (b"default", password), &settings),
         _ => Err("ERR syntax error"),
     };
     let mut reply = ReplyWriter::new(out, state.proto);
@@ -224,8 +230,8 @@ pub(super) fn auth(state: &mut ConnState, worker: &Worker, args: Args<'_>, out: 
 
 fn log_in(
     state: &mut ConnState,
-    user: &[u8],
-    password: &[u8],
+    command: &[u8],
+    (user, password): (&[u8], &[u8]),
     settings: &Settings,
 ) -> Result<(), &'static str> {
     if settings.access.is_open() {
@@ -241,6 +247,7 @@ fn log_in(
         // What is queued was judged when it came, and counted.
         if !state.in_transaction {
             settings.logins.failed(peer, &whom);
+            refusals::note_login(state, settings, false, (command, user));
         }
         return Err(WRONGPASS);
     };

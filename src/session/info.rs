@@ -11,6 +11,7 @@ use super::dispatch::Flow;
 use super::replies::{Rewrite, Then};
 use super::request::Request;
 use super::shared::{Shared, WorkerStats};
+use crate::access::DeniedReason;
 use crate::command::{AboutRespite, Call, InfoAnswer};
 use crate::resp::{ArgVec, Proto, ReplyWriter, parse_reply};
 use crate::upstream::HOME;
@@ -68,6 +69,7 @@ impl Session {
                 .access
                 .check(user, row, SHARD_INFO, None, asked.as_args());
             if let Err(denied) = judged {
+                self.note_refusal(DeniedReason::Command, b"shard.info", user);
                 return self.answer_error(denied.to_string());
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::shared::Shared;
+use crate::access::DeniedReason;
 use crate::command::Rights;
 use crate::metrics::{self, Exposition};
 
@@ -24,6 +25,11 @@ impl Shared {
         out.value(&metrics::REJECTED, self.clients.total_rejected());
         let logins = &self.settings().logins;
         out.value(&metrics::AUTH_FAILURES, logins.failures());
+        let denials = &self.settings().denials;
+        let mut denied = out.metric(&metrics::DENIED);
+        for reason in DeniedReason::ALL {
+            denied.sample(&[("reason", reason.name())], denials.count(reason));
+        }
         out.value(&metrics::COMMANDS, self.total(|stats| &stats.commands));
         out.value(&metrics::FORWARDED, self.total(|stats| &stats.forwarded));
         let dropped = self.dropped_pushes.load(Ordering::Relaxed);

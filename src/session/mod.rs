@@ -85,6 +85,7 @@ mod queueing;
 mod reach;
 mod read;
 mod redirects;
+mod refusals;
 pub mod registry;
 mod replies;
 mod request;

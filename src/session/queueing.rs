@@ -64,6 +64,8 @@ impl Session {
         }
         let handling = request.handling();
         if let Some(denied) = self.denied_at_exec(request, settings) {
+            let user = self.queueing.queue.user;
+            self.note_denied(&denied, request, user);
             return self.queue_denied(&denied, cx);
         }
         if may_replicate(request, settings) {
@@ -165,8 +167,8 @@ impl Session {
     fn queue_denied(&mut self, denied: &Denied, cx: &mut Context<'_>) -> Flow {
         let reason = match denied {
             Denied::Command(_) => "no permission to execute the command or subcommand",
-            Denied::Key => "no permission to touch the specified keys",
-            Denied::Channel => "no permission to access one of the channels used as arguments",
+            Denied::Key(_) => "no permission to touch the specified keys",
+            Denied::Channel(_) => "no permission to access one of the channels used as arguments",
             _ => "no permission",
         };
         self.queue_answer(format!("{NO_LONGER}{reason}"), cx)

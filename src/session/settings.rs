@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::announced::Announced;
-use crate::access::{AccessList, Logins};
+use crate::access::{AccessList, Denials, Logins};
 use crate::command::Table;
 use crate::config::{Limits, OnLoss, SlowlogSettings, Timeouts};
 use crate::upstream::ServerHello;
@@ -27,6 +27,8 @@ pub struct Settings {
     pub access: Arc<AccessList>,
     /// Logins that failed.
     pub logins: Arc<Logins>,
+    /// What was refused.
+    pub denials: Arc<Denials>,
     /// Whether the backing is the embedded Redis, whose privacy clients may not end.
     pub embedded: bool,
     /// `[access] protected_mode`.
