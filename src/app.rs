@@ -27,7 +27,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::{error, info, warn};
 
-use self::behind::{reach, swap_watch};
+use self::behind::{Own, reach, swap_watch};
 use self::family::RespiteFamily;
 use self::gateway::PreparedGateway;
 use self::listening::{Listening, Served, Wanted};
@@ -51,7 +51,6 @@ use crate::session::mailbox::ToWorker;
 use crate::session::shared::Shared;
 use crate::session::worker_thread;
 use crate::telemetry;
-use crate::upstream::embedded::Embedded;
 use crate::upstream::{Backing, ControlLink, client_connector};
 
 /// How often a drain looks whether the last client has gone.
@@ -216,7 +215,7 @@ struct App {
     workers: Vec<JoinHandle<()>>,
     listening: Arc<tokio::sync::Mutex<Listening>>,
     bus: Arc<Hub>,
-    embedded: Option<Embedded>,
+    embedded: Option<Own>,
 }
 
 impl App {

@@ -81,6 +81,9 @@ pub struct ServeArgs {
     /// [credentials.NAME] with a password_file as upstream_credential in the configuration.
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,
+    /// Start a private Redis Cluster of so many masters instead (3 to 32), to try one.
+    #[arg(long, value_name = "MASTERS", conflicts_with = "upstream")]
+    pub embedded_cluster: Option<usize>,
     /// Serve the admin pages here; "" for none [default: 127.0.0.1:8008].
     #[arg(long, value_name = "HOST:PORT")]
     pub http: Option<String>,
@@ -122,9 +125,12 @@ impl ServeArgs {
     pub fn source(&self) -> Source {
         let listen = (!self.listen.is_empty()).then(|| self.listen.join(","));
         let workers = self.workers.map(|workers| workers.to_string());
+        let masters = self.embedded_cluster;
+        let cluster = masters.map(|masters| format!("embedded-cluster:{masters}"));
+        let upstream = cluster.or_else(|| self.upstream.clone());
         let flags = [
             ("listen", &listen),
-            ("upstream", &self.upstream),
+            ("upstream", &upstream),
             ("http.listen", &self.http),
             ("data_dir", &self.data_dir),
             ("workers", &workers),
@@ -174,6 +180,18 @@ mod tests {
         let flags = ["--listen", "h:1", "--listen", "h:2", "--workers", "3"];
         let with_command: Vec<&str> = ["serve"].into_iter().chain(flags).collect();
         assert_eq!(serve(&flags), serve(&with_command));
+    }
+
+    #[test]
+    fn an_embedded_cluster_is_an_upstream() {
+        let source = serve(&["--embedded-cluster", "3"]).source();
+        let config = crate::config::load(&source, []).expect("valid");
+        assert_eq!(config.upstream.to_string(), "embedded-cluster:3");
+        for masters in ["2", "33"] {
+            let source = serve(&["--embedded-cluster", masters]).source();
+            let refused = crate::config::load(&source, []).expect_err("too few or too many");
+            assert!(refused.to_string().contains("from 3 to 32 masters"));
+        }
     }
 
     #[test]

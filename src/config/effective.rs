@@ -19,7 +19,7 @@ fn raw(config: &Config) -> raw::Config {
     raw::Config {
         listen: ListenList(config.listen.iter().map(ListenAddr::to_string).collect()),
         upstream: match config.upstream_url() {
-            Upstream::Embedded => Upstream::Embedded.to_string(),
+            embedded @ (Upstream::Embedded | Upstream::EmbeddedCluster(_)) => embedded.to_string(),
             Upstream::Single(endpoint) => endpoint.masked(),
             Upstream::Sentinel(set) => set.masked(),
             Upstream::Cluster(seeds) => seeds.masked(),

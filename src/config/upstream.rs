@@ -28,6 +28,8 @@ const TABLE: [(&str, &str); 3] = [
 pub enum Upstream {
     /// A private redis-server that Respite starts and supervises.
     Embedded,
+    /// A private Redis Cluster of so many masters.
+    EmbeddedCluster(usize),
     /// One server.
     Single(Endpoint),
     /// The master that sentinels name.
@@ -36,7 +38,11 @@ pub enum Upstream {
     Cluster(ClusterSeeds),
 }
 
-const HELP: &str = "must be \"embedded\", redis://[user:password@]host[:port][/database], \
+/// How an embedded cluster is written, its number of masters behind it.
+const EMBEDDED_CLUSTER: &str = "embedded-cluster:";
+/// Fewer masters are no cluster; more are no help on one machine.
+const MASTERS: std::ops::RangeInclusive<usize> = 3..=32;
+const HELP: &str = "must be \"embedded\", \"embedded-cluster:3\", redis://[user:password@]host[:port][/database], \
                     rediss://…, unix:///path or sentinel://host:port,…/master-name";
 
 /// Returns the plain key that a key of `[upstream]` stands for.
@@ -106,10 +112,16 @@ impl Upstream {
         }
     }
 
+    /// Whether Respite starts the servers behind itself.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        matches!(self, Self::Embedded | Self::EmbeddedCluster(_))
+    }
+
     /// The user and password for the servers, to be replaced; none for an embedded one.
     pub(super) fn login(&mut self) -> Option<(&mut Option<String>, &mut Option<Secret>)> {
         match self {
-            Self::Embedded => None,
+            Self::Embedded | Self::EmbeddedCluster(_) => None,
             Self::Single(endpoint) => Some((&mut endpoint.user, &mut endpoint.password)),
             Self::Sentinel(set) => Some((&mut set.user, &mut set.password)),
             Self::Cluster(seeds) => Some((&mut seeds.user, &mut seeds.password)),
@@ -121,6 +133,7 @@ impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded => f.write_str("embedded"),
+            Self::EmbeddedCluster(masters) => write!(f, "{EMBEDDED_CLUSTER}{masters}"),
             Self::Single(endpoint) => endpoint.fmt(f),
             Self::Sentinel(set) => set.fmt(f),
             Self::Cluster(seeds) => seeds.fmt(f),
@@ -135,6 +148,14 @@ impl FromStr for Upstream {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "embedded" {
             return Ok(Self::Embedded);
+        }
+        if let Some(masters) = text.strip_prefix(EMBEDDED_CLUSTER) {
+            let masters = masters.parse().ok().filter(|n| MASTERS.contains(n));
+            let masters = masters.ok_or_else(|| {
+                let (least, most) = (MASTERS.start(), MASTERS.end());
+                format!("an embedded cluster has from {least} to {most} masters")
+            });
+            return masters.map(Self::EmbeddedCluster);
         }
         match text.split_once("://").map(|(scheme, _)| scheme) {
             Some("redis" | "rediss" | "unix") => text.parse().map(Self::Single),

@@ -45,7 +45,7 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
                 &credentials,
                 problems,
             );
-            if data_dir.is_some() && upstream != Upstream::Embedded {
+            if data_dir.is_some() && !upstream.is_embedded() {
                 problems.invalid("data_dir", "needs upstream = \"embedded\"");
             }
             upstream

@@ -64,21 +64,50 @@ pub struct Embedded {
     _lock: Option<File>,
 }
 
+/// What a server is told besides, as a node of a cluster. It listens on loopback.
+#[derive(Debug, Clone)]
+pub(super) struct NodeOptions {
+    pub(super) port: u16,
+    /// The same for all nodes.
+    pub(super) password: Secret,
+    /// A user who may arrange the nodes.
+    pub(super) setup: (&'static str, Secret),
+}
+
 impl Embedded {
     /// Starts a server; with `data_dir` it keeps its data there.
     ///
     /// # Errors
     /// When there is no server program, or it cannot be started.
     pub fn start(data_dir: Option<&Path>) -> Result<Self, EmbeddedError> {
+        Self::start_as(data_dir, None)
+    }
+
+    /// Starts a node of a cluster.
+    ///
+    /// # Errors
+    /// As [`Embedded::start`].
+    pub(super) fn start_node(
+        data_dir: Option<&Path>,
+        node: NodeOptions,
+    ) -> Result<Self, EmbeddedError> {
+        Self::start_as(data_dir, Some(node))
+    }
+
+    fn start_as(data_dir: Option<&Path>, node: Option<NodeOptions>) -> Result<Self, EmbeddedError> {
         let program = find_program(std::env::var_os("PATH")).ok_or(EmbeddedError::NotFound)?;
         let lock = data_dir.map(lock_data_dir).transpose()?;
         let run_dir = make_run_dir()?;
-        let password = Secret::new(random::password());
+        let password = match &node {
+            Some(node) => node.password.clone(),
+            None => Secret::new(random::password()),
+        };
         let launch = Launch {
             program,
             run_dir: run_dir.clone(),
             password: password.clone(),
             data_dir: data_dir.map(Into::into),
+            node,
         };
         let stop = Arc::new(AtomicBool::new(false));
         let pid = Arc::new(AtomicI32::new(0));
@@ -190,7 +219,7 @@ fn make_run_dir() -> Result<PathBuf, EmbeddedError> {
 }
 
 /// Two servers appending to one file would destroy it.
-fn lock_data_dir(dir: &Path) -> Result<File, EmbeddedError> {
+pub(super) fn lock_data_dir(dir: &Path) -> Result<File, EmbeddedError> {
     let io = |error| EmbeddedError::Io {
         what: format!("use {}", dir.display()),
         error,
@@ -227,6 +256,7 @@ struct Launch {
     run_dir: PathBuf,
     password: Secret,
     data_dir: Option<PathBuf>,
+    node: Option<NodeOptions>,
 }
 
 impl Launch {
@@ -281,16 +311,28 @@ impl Launch {
     fn configuration(&self) -> Vec<u8> {
         let data_dir = self.data_dir.as_deref().unwrap_or(&self.run_dir);
         let mut text = Vec::new();
-        text.extend_from_slice(b"port 0\ndaemonize no\nunixsocketperm 700\nsave \"\"\nunixsocket ");
+        let port = self.node.as_ref().map_or(0, |node| node.port);
+        text.extend_from_slice(format!("port {port}\n").as_bytes());
+        text.extend_from_slice(b"daemonize no\nunixsocketperm 700\nsave \"\"\nunixsocket ");
         quote(&socket_path(&self.run_dir), &mut text);
         text.extend_from_slice(b"\ndir ");
         quote(data_dir, &mut text);
         let durable = if self.data_dir.is_some() { "yes" } else { "no" };
+        let denied = self.node.as_ref().map_or("", |_| NODE_DENIED);
         let user = format!(
-            "\nappendonly {durable}\nuser default on >{} ~* &* +@all {DENIED}\n",
+            "\nappendonly {durable}\nuser default on >{} ~* &* +@all {DENIED} {denied}\n",
             self.password.expose()
         );
         text.extend_from_slice(user.as_bytes());
+        if let Some(node) = &self.node {
+            let (name, password) = &node.setup;
+            let more = format!(
+                "user {name} on >{} +@all\nbind 127.0.0.1\ncluster-enabled yes\n\
+                 cluster-config-file nodes.conf\ncluster-node-timeout 5000\n",
+                password.expose()
+            );
+            text.extend_from_slice(more.as_bytes());
+        }
         text
     }
 }
@@ -302,6 +344,10 @@ const DENIED: &str = "-acl +acl|whoami +acl|cat +acl|genpass +acl|help +acl|user
     -config +config|get +config|set +config|resetstat +config|help \
     -module +module|list +module|help \
     -replicaof -slaveof -failover -sync -psync -replconf -shutdown -debug";
+
+/// What nobody may do to a node, either: whatever would take it out of its cluster.
+const NODE_DENIED: &str = "-cluster +cluster|slots +cluster|shards +cluster|nodes +cluster|info +cluster|myid \
+    +cluster|keyslot +cluster|countkeysinslot +cluster|getkeysinslot";
 
 /// Writes a path as a value of redis.conf.
 fn quote(path: &Path, out: &mut Vec<u8>) {

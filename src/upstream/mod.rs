@@ -11,6 +11,7 @@ mod connect;
 mod control_link;
 mod direct;
 pub mod embedded;
+pub mod embedded_cluster;
 mod error;
 mod fill_link;
 mod frame_reader;

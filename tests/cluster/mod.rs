@@ -2,6 +2,7 @@
 
 mod announce;
 mod blocking;
+mod embedded;
 mod entries;
 mod families;
 mod faults;
