@@ -7,6 +7,8 @@ let checks = 0;
 /** The server under test. */
 export const host = process.env.RESPITE_HOST ?? '127.0.0.1';
 export const port = Number(process.env.RESPITE_PORT);
+/** Whether a cluster is behind: it has one database. */
+export const isCluster = process.env.RESPITE_CLUSTER === '1';
 
 /** Counts one check; a false one ends the run. */
 export function check(condition, what) {

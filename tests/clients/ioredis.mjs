@@ -1,7 +1,7 @@
 // ioredis at ordinary life, in RESP2 and RESP3. Its ready check reads INFO before the first command.
 
 import { Redis } from 'ioredis';
-import { check, collect, equal, host, port, rejects, report, until } from './checks.mjs';
+import { check, collect, equal, host, isCluster, port, rejects, report, until } from './checks.mjs';
 
 let protocol = 2;
 
@@ -113,7 +113,7 @@ async function autopipelining() {
 }
 
 async function reconnecting(redis) {
-  const victim = connect({ db: 2, connectionName: 'victim', retryStrategy: () => 10 });
+  const victim = connect({ db: isCluster ? 0 : 2, connectionName: 'victim', retryStrategy: () => 10 });
   await victim.set('where', 'two');
   equal(await victim.client('GETNAME'), 'victim', 'connectionName');
   const again = new Promise((resolve) => { victim.once('close', () => victim.once('ready', resolve)); });

@@ -8,6 +8,9 @@ use std::process::Command;
 
 use crate::support::{RedisCluster, RedisServer, Respite};
 
+/// What the scripts are told of a cluster behind; RQ reads the second.
+const CLUSTER: [(&str, &str); 2] = [("RESPITE_CLUSTER", "1"), ("RQ_KEY_PREFIX", "{rq}")];
+
 #[test]
 fn redis_py() {
     run("redis_py");
@@ -59,6 +62,16 @@ fn run_announced(name: &str) {
     }
 }
 
+/// They know nothing of clusters, and one is behind.
+#[test]
+fn a_cluster_behind() {
+    let cluster = RedisCluster::start(3, 0);
+    let respite = Respite::builder().upstream(&cluster.url()).start();
+    for name in ["redis_py", "node_redis", "ioredis"] {
+        assert_succeeds(name, script(name, &respite).envs(CLUSTER));
+    }
+}
+
 #[track_caller]
 fn run(name: &str) {
     let redis = RedisServer::start();
@@ -67,7 +80,12 @@ fn run(name: &str) {
 
 #[track_caller]
 fn assert_passes(name: &str, respite: &Respite) {
-    let output = script(name, respite).output().expect("run.sh starts");
+    assert_succeeds(name, &mut script(name, respite));
+}
+
+#[track_caller]
+fn assert_succeeds(name: &str, script: &mut Command) {
+    let output = script.output().expect("run.sh starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(

@@ -12,8 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::NamedTempFile;
 
-use super::script;
-use crate::support::{DEADLINE, RedisServer, Respite, wait_until};
+use super::{CLUSTER, script};
+use crate::support::{DEADLINE, RedisCluster, RedisServer, Respite, slot_of, wait_until};
 
 const SCRIPTS: [&str; 6] = [
     "restart/redis_py",
@@ -36,9 +36,10 @@ struct Script {
 }
 
 impl Script {
-    fn start(name: &'static str, respite: &Respite) -> Self {
+    fn start(name: &'static str, respite: &Respite, env: &[(&str, &str)]) -> Self {
         let said = NamedTempFile::new().expect("temp file");
         let mut child = script(name, respite)
+            .envs(env.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(said.reopen().expect("reopen"))
@@ -110,19 +111,50 @@ fn libraries_and_workers_outlive_outages_of_the_backing() {
         .allow_log("link lost")
         .allow_log("backing not usable")
         .start();
-    let mut scripts: Vec<Script> = SCRIPTS
-        .iter()
-        .map(|name| Script::start(name, &respite))
-        .collect();
-    for away in AWAY {
-        scripts.iter_mut().for_each(Script::ready);
+    outlive(&respite, &[], |outage| {
         redis.kill();
         // The outage itself: nothing waits for it.
-        std::thread::sleep(away);
+        std::thread::sleep(AWAY[outage]);
         redis.restart();
         wait_until("the backing has loaded its data", DEADLINE, || {
             !redis.call(&["GET", "k"]).is_error()
         });
+    });
+}
+
+#[test]
+fn libraries_and_workers_outlive_failovers_of_a_cluster() {
+    let mut cluster = RedisCluster::start(3, 1);
+    let respite = Respite::builder()
+        .upstream(&cluster.url())
+        .env("RESPITE_UPSTREAM_ON_LOSS", "close")
+        .allow_log("link lost")
+        .allow_log("backing not usable")
+        .start();
+    outlive(&respite, &CLUSTER, |outage| match outage {
+        0 => (3..6).for_each(|replica| cluster.fail_over_to(replica)),
+        _ => {
+            // All of RQ's keys are in one slot.
+            let slot = slot_of(&mut cluster.servers[0].connect(), CLUSTER[1].1);
+            let master = cluster.owner(slot);
+            let replica = cluster.replica_of(master);
+            cluster.wait_for_replica(master);
+            cluster.servers[master].kill();
+            cluster.wait_for_master(replica);
+        }
+    });
+}
+
+/// The scripts live through two outages side by side.
+#[track_caller]
+fn outlive(respite: &Respite, env: &[(&str, &str)], mut outage: impl FnMut(usize)) {
+    let mut scripts: Vec<Script> = SCRIPTS
+        .iter()
+        .map(|name| Script::start(name, respite, env))
+        .collect();
+    for n in 0..AWAY.len() {
+        scripts.iter_mut().for_each(Script::ready);
+        outage(n);
         scripts.iter_mut().for_each(Script::backing_is_back);
     }
     scripts.into_iter().for_each(Script::ends_well);

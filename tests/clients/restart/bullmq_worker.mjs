@@ -2,12 +2,14 @@
 
 import { Queue, QueueEvents, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
-import { check, equal, host, port, report } from '../checks.mjs';
+import { check, equal, host, isCluster, port, report } from '../checks.mjs';
 import { OUTAGES, outage, until } from './outage.mjs';
 
 const errors = [];
 const failed = [];
 const connect = () => new Redis({ host, port, maxRetriesPerRequest: null });
+// Its keys are used together, so they have to be in one slot of a cluster.
+const prefix = isCluster ? '{bull}' : 'bull';
 
 let release;
 const held = () => new Promise((go) => { release = go; });
@@ -27,12 +29,12 @@ function listen(emitter) {
   return emitter;
 }
 
-const busy = listen(new Queue('busy', { connection: connect() }));
-const idle = listen(new Queue('idle', { connection: connect() }));
-const events = listen(new QueueEvents('idle', { connection: connect() }));
+const busy = listen(new Queue('busy', { connection: connect(), prefix }));
+const idle = listen(new Queue('idle', { connection: connect(), prefix }));
+const events = listen(new QueueEvents('idle', { connection: connect(), prefix }));
 const completed = [];
 events.on('completed', ({ jobId }) => completed.push(jobId));
-const workers = ['busy', 'idle'].map((name) => listen(new Worker(name, perform, { connection: connect() })));
+const workers = ['busy', 'idle'].map((name) => listen(new Worker(name, perform, { connection: connect(), prefix })));
 for (const worker of workers) worker.on('failed', (job, error) => failed.push(error));
 await events.waitUntilReady();
 

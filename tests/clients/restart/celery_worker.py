@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import ConnectionError, TimeoutError
 
-from outage import OUTAGES, URL, equal, outage, report, until
+from outage import CLUSTER, OUTAGES, URL, equal, outage, report, until
 
 app = Celery("celery_worker", broker=URL, backend=URL)
 app.conf.update(
@@ -19,6 +19,9 @@ app.conf.update(
     worker_disable_prefetch=True,
     worker_hijack_root_logger=False,
 )
+if CLUSTER:
+    # Its keys are used together, so they have to be in one slot.
+    app.conf.broker_transport_options = app.conf.result_backend_transport_options = {"global_keyprefix": "{celery}"}
 
 
 @app.task(name="wait_for")

@@ -11,6 +11,8 @@ import time
 
 HOST = os.environ.get("RESPITE_HOST", "127.0.0.1")
 PORT = int(os.environ["RESPITE_PORT"])
+# A cluster is behind, and the outages are failovers.
+CLUSTER = os.environ.get("RESPITE_CLUSTER") == "1"
 URL = f"redis://{HOST}:{PORT}/0"
 OUTAGES = 2
 
