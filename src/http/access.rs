@@ -13,8 +13,7 @@ use sha2::{Digest, Sha256};
 use super::host::is_for_us;
 use super::page;
 use crate::access::{
-    AccessList, Attempt, Denials, Denied, DeniedPlace, DeniedReason, Judged, Logins, Refusal, Turn,
-    Unjudged, UserId, Verdict, Verifier, Whom,
+    AccessList, Denials, Denied, DeniedPlace, DeniedReason, Logins, Refusal, Turn, UserId, Whom,
 };
 use crate::command::{Rights, Table};
 use crate::config::Http;
