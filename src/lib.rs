@@ -57,9 +57,10 @@ mod stream;
 mod telemetry;
 mod upstream;
 
+pub use access::hash_password as hash_of;
 pub use allocator::purge_at_once;
 pub use app::{check, serve};
-pub use cli::{Cli, Command, check_config};
+pub use cli::{Cli, Command, check_config, hash_password};
 pub use config::environment;
 
 /// What runs beside the server.

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
                 &mut err,
             )
         }
+        Command::HashPassword => respite::hash_password::run(respite::hash_of),
         Command::Join(args) => beside::join::run(args),
         Command::Worker(args) => beside::worker::run(&args),
         Command::EmbeddedGuard { args } => {

@@ -154,7 +154,7 @@ fn only_config_reads_configuration() {
 fn only_app_names_everything() {
     // What each component may know, itself apart. A new component is a line here and a decision.
     const MAY: &[(&str, &[&str])] = &[
-        ("access", &["command", "resp"]),
+        ("access", &["command", "random", "resp"]),
         ("backoff", &[]),
         ("clock", &[]),
         (

@@ -29,6 +29,14 @@ pub enum AccessError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A hash of a password that cannot be used.
+    #[error("{place}: {reason}")]
+    PasswordHash {
+        /// Where it stands: `user 'name'`.
+        place: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// Two users with the same name.
     #[error("user '{0}' is defined twice")]
     DuplicateUser(String),

@@ -5,13 +5,12 @@ use std::sync::{Arc, LazyLock};
 
 use super::error::{AccessError, Denied};
 use super::logins::Whom;
-use super::password::{Hash, hash, same};
+use super::password::{Kept, Password, SlowHash};
 use super::patterns::{ChannelPatterns, KeyPatterns};
 use super::rules::{Asked, CommandRules, DenyList};
-use crate::command::{
-    Categories, Channels, Effects, Flags, Judge, OwnRow, Permission, Rights, Row, Seen, channels,
-    each_key, permission_by_options,
-};
+use super::user::User;
+use super::verifier::Unjudged;
+use crate::command::{Categories, Effects, Flags, Judge, OwnRow, Permission, Rights, Row};
 use crate::resp::Args;
 
 /// Runs what no rule is asked about, makes others run it, or shows what no rule is asked about.
@@ -26,8 +25,8 @@ const NAME_SHOWN_MAX: usize = 128;
 pub struct UserSpec {
     /// The name for `AUTH` and `HELLO`.
     pub name: String,
-    /// The SHA-256 of the password.
-    pub password_sha256: [u8; 32],
+    /// The password, hashed.
+    pub password: Password,
     /// Command rules, applied in order; without any, nothing is allowed.
     pub commands: Vec<String>,
     /// Globs over keys, `%R~` or `%W~` before those that may only be read or written; without any, no key is
@@ -63,6 +62,16 @@ impl UserId {
         list: u64::MAX,
         at: 0,
     };
+}
+
+/// What is known at once of a login.
+pub enum Judged {
+    /// It is this user's.
+    Right(UserId),
+    /// It is nobody's.
+    Wrong,
+    /// It takes a slow hash to find out.
+    Unknown(Unjudged),
 }
 
 /// Numbers the lists of this process.
@@ -114,14 +123,6 @@ impl Judge for UserRights {
     }
 }
 
-struct User {
-    name: String,
-    password: Hash,
-    commands: CommandRules,
-    keys: KeyPatterns,
-    channels: ChannelPatterns,
-}
-
 impl AccessList {
     /// Makes a list from the configured rules.
     ///
@@ -139,12 +140,17 @@ impl AccessList {
                 return Err(AccessError::DuplicateUser(spec.name));
             }
             let place = format!("user '{}'", spec.name);
+            let password =
+                Kept::new(&spec.password).map_err(|reason| AccessError::PasswordHash {
+                    place: place.clone(),
+                    reason,
+                })?;
             known.push(User {
                 commands: CommandRules::parse(&spec.commands, &place)?,
                 keys: KeyPatterns::parse(&spec.keys)
                     .map_err(|reason| AccessError::KeyPattern { place, reason })?,
                 channels: ChannelPatterns::new(&spec.channels),
-                password: spec.password_sha256,
+                password,
                 name: spec.name,
             });
         }
@@ -176,18 +182,60 @@ impl AccessList {
         self.users.is_empty() && self.deny.is_empty()
     }
 
-    /// Finds the user with this name and password.
+    /// Judges a name and a password, as far as that is known at once.
     ///
     /// Takes the same time for an unknown user as for a wrong password. A bare `AUTH password`
     /// means the user `default`.
     #[must_use]
-    pub fn authenticate(&self, user: &[u8], password: &[u8]) -> Option<UserId> {
-        let given = hash(password);
+    pub fn judge(&self, user: &[u8], password: &[u8]) -> Judged {
         let id = self.user_by_name(user);
-        let wanted = id
-            .and_then(|id| self.user(id))
-            .map_or([0; 32], |user| user.password);
-        id.filter(|_| same(&given, &wanted))
+        let known = id.and_then(|id| self.user(id)).map(|user| &user.password);
+        let nobody = Kept::Sha256([0; 32]);
+        if known.unwrap_or(&nobody).is_known_for(password)
+            && let Some(id) = id.filter(|_| known.is_some())
+        {
+            return Judged::Right(id);
+        }
+        // Whoever is nobody, or has a plain hash, is found out as slowly as the others.
+        let (hash, in_vain) = match (known, self.slow_hash()) {
+            (_, None) => return Judged::Wrong,
+            (Some(Kept::Slow(own)), _) => (own, false),
+            (_, Some(other)) => (other, true),
+        };
+        Judged::Unknown(Unjudged {
+            hash: Arc::clone(hash),
+            password: password.to_vec(),
+            in_vain,
+        })
+    }
+
+    /// The first slow hash.
+    fn slow_hash(&self) -> Option<&Arc<SlowHash>> {
+        self.users.iter().find_map(|user| match &user.password {
+            Kept::Slow(slow) => Some(slow),
+            Kept::Sha256(_) => None,
+        })
+    }
+
+    /// Finds the user with this name and password, if it is known that it is right.
+    #[must_use]
+    pub fn authenticate(&self, user: &[u8], password: &[u8]) -> Option<UserId> {
+        match self.judge(user, password) {
+            Judged::Right(id) => Some(id),
+            Judged::Wrong | Judged::Unknown(_) => None,
+        }
+    }
+
+    /// Takes over what is known of passwords that are the same as before.
+    #[must_use]
+    pub fn knowing(mut self, before: &Self) -> Self {
+        for user in &mut self.users {
+            let old = before.users.iter().find(|old| old.name == user.name);
+            if let Some(old) = old {
+                user.password = user.password.or_known(&old.password);
+            }
+        }
+        self
     }
 
     /// Decides whether a user may run a command.
@@ -382,56 +430,6 @@ impl std::fmt::Debug for AccessList {
             .field("deny", &self.deny)
             .field("users", &users)
             .finish()
-    }
-}
-
-impl User {
-    /// Whether the user may read and write every key, also those that arguments do not name.
-    fn has_all_keys(&self) -> bool {
-        self.keys.allow_all(Permission::BOTH)
-    }
-
-    /// The error is the position of the key that may not be used, if it is known.
-    fn check_keys(&self, row: Option<&Row>, args: Args<'_>) -> Result<(), Option<usize>> {
-        if self.has_all_keys() {
-            return Ok(());
-        }
-        // Nothing is known about the keys of an unknown command.
-        let row = row.ok_or(None)?;
-        let mut refused = None;
-        let seen = each_key(row, args, |key| {
-            let allowed = refused.is_some()
-                || self.keys.allow(key.key, key.permission)
-                || permission_by_options(row, args)
-                    .is_some_and(|needed| self.keys.allow(key.key, needed));
-            if !allowed {
-                refused = Some(key.index);
-            }
-        });
-        // Keys that are not named are read only where the command only reads, and where `SORT` has options.
-        let reads_others = !row.effects.contains(Effects::WRITES_UNKNOWN);
-        let others = || reads_others && self.keys.allow_all(Permission::READ);
-        match refused.is_none() && (seen == Seen::All || others()) {
-            true => Ok(()),
-            false => Err(refused),
-        }
-    }
-
-    /// The error is the position of the channel that may not be used, if it is known.
-    fn check_channels(&self, row: Option<&Row>, args: Args<'_>) -> Result<(), Option<usize>> {
-        if self.channels.allow_all() {
-            return Ok(());
-        }
-        // An unknown command may publish.
-        match channels(row.ok_or(None)?, args) {
-            Channels::None => Ok(()),
-            Channels::Unknown => Err(None),
-            Channels::Named { count, patterns } => {
-                let mut named = args.iter().enumerate().skip(1).take(count);
-                let refused = named.find(|(_, one)| !self.channels.allow(one, patterns));
-                refused.map_or(Ok(()), |(at, _)| Err(Some(at)))
-            }
-        }
     }
 }
 

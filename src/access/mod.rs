@@ -12,11 +12,15 @@ mod logins;
 mod password;
 mod patterns;
 mod rules;
+mod user;
+mod verifier;
 
 pub use denials::{
     Denials, Entry as DeniedEntry, Place as DeniedPlace, Reason as DeniedReason, Refusal,
 };
 pub use embedded::changes_access;
 pub use error::Denied;
-pub use list::{AccessList, UserId, UserSpec};
+pub use list::{AccessList, Judged, UserId, UserSpec};
 pub use logins::{Logins, Place, Turn, Whom};
+pub use password::{Password, hash_password};
+pub use verifier::{Attempt, Unjudged, Verdict, Verifier};

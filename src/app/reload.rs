@@ -13,10 +13,10 @@ use super::behind::announced;
 use super::gateway::{FollowedFile, http_rules};
 use super::listening::{Listening, Wanted};
 use super::{control_patience, prepare, raise_descriptor_limit};
-use crate::access::{AccessList, UserSpec};
+use crate::access::{AccessList, Password, UserSpec};
 use crate::bus::Hub;
 use crate::command::Table;
-use crate::config::{CacheSettings, Config, Source, Upstream, environment, load};
+use crate::config::{CacheSettings, Config, Source, Upstream, UserPassword, environment, load};
 use crate::fleet::Fleet;
 use crate::gateway::{Connector, Gateway};
 use crate::http::Guard;
@@ -95,7 +95,8 @@ impl Reloader {
         telemetry::set_level(&config.log_level).map_err(|error| error.to_string())?;
         let mut listening = parts.listening.lock().await;
         let bound = listening.bind(&wanted).await.map_err(one_line)?;
-        let access = Arc::new(prepared.access);
+        let before = Arc::clone(&parts.shared.settings().access);
+        let access = Arc::new(prepared.access.knowing(&before));
         raise_descriptor_limit(&config);
         parts.tls.store(prepared.acceptor.map(Arc::new));
         parts.guard.set_rules(http_rules(&config, &access));
@@ -178,6 +179,7 @@ pub(super) fn first_settings(
         embedded,
         logins: Arc::clone(guard.logins()),
         denials: Arc::clone(guard.denials()),
+        verifier: Arc::clone(guard.verifier()),
         protected_mode: config.access.protected_mode,
         table: Arc::new(Table::shipped()),
         announced: announced(config),
@@ -189,7 +191,10 @@ pub(super) fn first_settings(
 pub(super) fn access_list(config: &Config) -> Result<AccessList, String> {
     let users = config.access.users.iter().map(|user| UserSpec {
         name: user.name.clone(),
-        password_sha256: user.password_sha256,
+        password: match &user.password {
+            UserPassword::Sha256(hash) => Password::Sha256(*hash),
+            UserPassword::Hash(text) => Password::Phc(text.expose().to_owned()),
+        },
         commands: user.commands.clone(),
         keys: user.keys.clone(),
         channels: user.channels.clone(),

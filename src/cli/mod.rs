@@ -1,6 +1,7 @@
 //! The command line: what can be typed, as types. What each command does is elsewhere.
 
 pub mod check_config;
+pub mod hash_password;
 mod join;
 mod worker;
 
@@ -44,6 +45,8 @@ pub enum Command {
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
+    /// Hash a password for the password_hash of one of [[access.users]]; it is read from the standard input.
+    HashPassword,
     /// Register this host as a node of a service, and keep it there until stopped.
     ///
     /// Sends the facts of this host (ip, fqdn, os, platform, arch, cpu_count, memory in MB, last_boot)

@@ -1,6 +1,10 @@
 //! `[access]`: who may do what. Names of commands and categories are judged where they are known.
 
-use super::{error::Problems, raw, secret::MASK};
+use super::{
+    error::Problems,
+    raw,
+    secret::{MASK, Secret},
+};
 use std::{collections::HashSet, fmt};
 
 /// The most bytes of a pattern, as elsewhere: real ones have tens.
@@ -26,14 +30,23 @@ pub struct Access {
 pub struct UserConfig {
     /// The name to log in with.
     pub name: String,
-    /// The SHA-256 of the password.
-    pub password_sha256: [u8; 32],
+    /// The password, hashed.
+    pub password: UserPassword,
     /// The command categories and single commands, as they were written.
     pub commands: Vec<String>,
     /// The patterns of the keys that the user may touch, as they were written.
     pub keys: Vec<String>,
     /// The patterns of the channels that the user may publish and subscribe to.
     pub channels: Vec<String>,
+}
+
+/// The password of a user, hashed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum UserPassword {
+    /// Its SHA-256.
+    Sha256([u8; 32]),
+    /// A salted hash, as it was written: judged where it is known.
+    Hash(Secret),
 }
 
 impl Access {
@@ -54,16 +67,25 @@ impl Access {
             words(&key("commands"), &user.commands, problems);
             patterns(&key("keys"), &user.keys, problems);
             patterns(&key("channels"), &user.channels, problems);
-            let hash = sha256(&user.password_sha256).unwrap_or_else(|| {
+            let password = match (&*user.password_sha256, user.password_hash.expose()) {
+                (plain, "") => sha256(plain).map(UserPassword::Sha256),
+                ("", _) => Some(UserPassword::Hash(user.password_hash)),
+                _ => {
+                    let twice = "must not be given with password_sha256";
+                    problems.invalid(key("password_hash"), twice);
+                    Some(UserPassword::Sha256([0; 32]))
+                }
+            };
+            let password = password.unwrap_or_else(|| {
                 problems.invalid(
                     key("password_sha256"),
                     "must be given as 64 hexadecimal digits",
                 );
-                [0; 32]
+                UserPassword::Sha256([0; 32])
             });
             users.push(UserConfig {
                 name: user.name,
-                password_sha256: hash,
+                password,
                 commands: user.commands,
                 keys: user.keys,
                 channels: user.channels,
@@ -82,7 +104,7 @@ impl fmt::Debug for UserConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UserConfig")
             .field("name", &self.name)
-            .field("password_sha256", &format_args!("{MASK}"))
+            .field("password", &format_args!("{MASK}"))
             .field("commands", &self.commands)
             .field("keys", &self.keys)
             .field("channels", &self.channels)
@@ -125,7 +147,7 @@ fn sha256(hex: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONG_PATTERN, MOST_PATTERN};
+    use super::{LONG_PATTERN, MOST_PATTERN, UserPassword};
     use crate::config::testing::{HASH, file, problems};
 
     #[test]
@@ -141,8 +163,11 @@ mod tests {
             panic!("{access:?}")
         };
         assert_eq!((a.name.as_str(), b.name.as_str()), ("a", "b"));
-        assert_eq!(a.password_sha256[..3], [0x5e, 0x88, 0x48]);
-        assert_eq!(a.password_sha256, b.password_sha256);
+        let UserPassword::Sha256(hash) = &a.password else {
+            panic!("{a:?}")
+        };
+        assert_eq!(hash[..3], [0x5e, 0x88, 0x48]);
+        assert!(a.password == b.password);
         assert_eq!(
             (&a.commands[..], &a.keys[..]),
             (&["@all".to_owned()][..], &["*".to_owned()][..])
@@ -152,6 +177,23 @@ mod tests {
         assert_eq!(
             (&a.channels[..], &b.channels[..]),
             (&["*".to_owned()][..], &["*".to_owned()][..])
+        );
+    }
+
+    #[test]
+    fn a_user_has_one_password() {
+        let hash = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$aGFzaA";
+        let text = format!("[[access.users]]\nname = \"a\"\npassword_hash = \"{hash}\"");
+        let config = file(&text).expect("valid");
+        assert!(
+            matches!(&config.access.users[0].password, UserPassword::Hash(one) if one.expose() == hash)
+        );
+        let shown = format!("{config:?}{}", config.to_toml());
+        assert!(!shown.contains("argon2id"), "{shown}");
+        let both = format!("{text}\npassword_sha256 = \"{HASH}\"");
+        assert_eq!(
+            problems(&both),
+            ["access.users[0].password_hash: must not be given with password_sha256"]
         );
     }
 

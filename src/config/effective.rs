@@ -1,8 +1,8 @@
 //! The effective configuration as TOML, as `respite check-config` shows it.
 
 use super::{
-    Config, Credential, ListenAddr, Upstream, UserConfig, listen::ListenList, period::Period, raw,
-    secret::MASK, size::Size,
+    Config, Credential, ListenAddr, Upstream, UserConfig, UserPassword, listen::ListenList,
+    period::Period, raw, secret::MASK, size::Size,
 };
 use std::{path::PathBuf, time::Duration};
 
@@ -83,7 +83,14 @@ fn tls(config: &Config) -> raw::Tls {
 fn user(user: &UserConfig) -> raw::User {
     raw::User {
         name: user.name.clone(),
-        password_sha256: MASK.to_owned(),
+        password_sha256: match user.password {
+            UserPassword::Sha256(_) => MASK.to_owned(),
+            UserPassword::Hash(_) => String::new(),
+        },
+        password_hash: match user.password {
+            UserPassword::Sha256(_) => super::Secret::default(),
+            UserPassword::Hash(_) => super::Secret::new(MASK),
+        },
         commands: user.commands.clone(),
         keys: user.keys.clone(),
         channels: user.channels.clone(),

@@ -271,7 +271,7 @@ mod tests {
         credential.extend(table(lists, "[]"));
         let credential = credential.try_into::<raw::Credential>();
         assert!(credential.is_ok(), "{:?}", credential.err());
-        let (texts, lists) = USER_KEYS.split_at(2);
+        let (texts, lists) = USER_KEYS.split_at(3);
         let mut user = table(texts, "\"x\"");
         user.extend(table(lists, "[]"));
         let user = user.try_into::<raw::User>();

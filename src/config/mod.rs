@@ -50,7 +50,7 @@ mod tracked_service;
 mod upstream;
 mod validate;
 
-pub use access::{Access, UserConfig};
+pub use access::{Access, UserConfig, UserPassword};
 pub use bus::BusSettings;
 pub use cache::{CacheMode, CacheSettings};
 pub use cluster::ClusterSeeds;

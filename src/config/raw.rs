@@ -210,7 +210,14 @@ pub(super) struct Access {
 }
 
 /// The keys of [`User`].
-pub(super) const USER_KEYS: [&str; 5] = ["name", "password_sha256", "commands", "keys", "channels"];
+pub(super) const USER_KEYS: [&str; 6] = [
+    "name",
+    "password_sha256",
+    "password_hash",
+    "commands",
+    "keys",
+    "channels",
+];
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -218,7 +225,10 @@ pub(super) struct User {
     #[serde(default)]
     pub(super) name: String,
     #[serde(default)]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) password_sha256: String,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub(super) password_hash: Secret,
     #[serde(default = "all_commands")]
     pub(super) commands: Vec<String>,
     #[serde(default = "everything")]

@@ -44,6 +44,7 @@ pub struct Guard {
     rules: ArcSwap<Rules>,
     logins: Arc<Logins>,
     denials: Arc<Denials>,
+    verifier: Arc<Verifier>,
 }
 
 /// Whoever was let in.
@@ -120,6 +121,7 @@ impl Guard {
             rules: ArcSwap::from_pointee(rules),
             logins: Arc::default(),
             denials: Arc::default(),
+            verifier: Arc::default(),
         }
     }
 
@@ -136,6 +138,11 @@ impl Guard {
     /// What was refused, over HTTP and wherever else it is asked about.
     pub fn denials(&self) -> &Arc<Denials> {
         &self.denials
+    }
+
+    /// Works out slow hashes of passwords, for HTTP and wherever else it is asked to.
+    pub fn verifier(&self) -> &Arc<Verifier> {
+        &self.verifier
     }
 
     /// The rules in force: the same value until they are replaced.
@@ -198,13 +205,16 @@ impl Guard {
         if token.is_none() && login.is_none() {
             return Err(Refused::Unknown);
         }
-        // By the rules that are in force by then.
-        let judged = || {
-            let viewer = self.rules.load().judge(token, login.as_ref());
-            viewer.ok_or(Refused::Wrong)
+        let attempt = |peer, whom, has_turn| Attempt {
+            logins: Arc::clone(&self.logins),
+            peer,
+            whom,
+            has_turn,
+            counts: origin == Origin::Request,
         };
         if origin == Origin::Session {
-            return judged();
+            let attempt = attempt(None, Whom::Token, true);
+            return self.judge(token, login.as_ref(), attempt).await.0;
         }
         let ip = Some(peer.ip());
         let whom = match &login {
@@ -212,6 +222,7 @@ impl Guard {
             None => Whom::Token,
         };
         // The place is held until the login is judged.
+        let has_turn = self.logins.is_slowed(ip, &whom);
         let _place = match self.logins.turn(ip, &whom) {
             Turn::Now => None,
             Turn::At(at, place) => {
@@ -220,11 +231,14 @@ impl Guard {
             }
             Turn::Never => return Err(Refused::Crowded),
         };
-        let judged = judged();
+        let attempt = attempt(ip, whom.clone(), has_turn);
+        let (judged, counted) = self.judge(token, login.as_ref(), attempt).await;
         match judged {
             Ok(_) => self.logins.succeeded(ip, &whom),
-            Err(_) => {
-                self.logins.failed(ip, &whom);
+            Err(Refused::Wrong) => {
+                if !counted {
+                    self.logins.failed(ip, &whom);
+                }
                 let refusal = Refusal {
                     reason: DeniedReason::Auth,
                     place: DeniedPlace::Http,
@@ -233,23 +247,65 @@ impl Guard {
                 };
                 self.denials.note(refusal, format!("addr={peer}"));
             }
+            Err(_) => {}
         }
         judged
+    }
+
+    /// Judges a login by the rules that are in force now; whether a failure is counted already.
+    async fn judge(
+        &self,
+        token: Option<&str>,
+        login: Option<&Login>,
+        attempt: Attempt,
+    ) -> (Result<Viewer, Refused>, bool) {
+        let judged = self.rules.load().judge(token, login);
+        let unknown = match judged {
+            Seen::As(viewer) => return (Ok(viewer), false),
+            Seen::Wrong => return (Err(Refused::Wrong), false),
+            Seen::Unknown(unknown) => unknown,
+        };
+        let verdict = match self.verifier.verify(unknown, attempt) {
+            Some(judged) => judged.await.unwrap_or(Verdict::Slowed),
+            None => Verdict::Slowed,
+        };
+        match verdict {
+            Verdict::Right => match self.rules.load().judge(token, login) {
+                Seen::As(viewer) => (Ok(viewer), false),
+                _ => (Err(Refused::Wrong), true),
+            },
+            Verdict::Wrong => (Err(Refused::Wrong), true),
+            Verdict::Slowed => (Err(Refused::Crowded), true),
+        }
     }
 }
 
 impl Rules {
     /// Whose the login of a request is, if it is right.
-    fn judge(&self, token: Option<&str>, login: Option<&Login>) -> Option<Viewer> {
+    fn judge(&self, token: Option<&str>, login: Option<&Login>) -> Seen {
         if let (Some(token), Some(wanted)) = (token, &self.http.token) {
             // Of digests, nothing can be learnt by how long it takes to compare them.
-            return (Sha256::digest(token) == Sha256::digest(wanted.expose()))
-                .then_some(Viewer::Token);
+            return match Sha256::digest(token) == Sha256::digest(wanted.expose()) {
+                true => Seen::As(Viewer::Token),
+                false => Seen::Wrong,
+            };
         }
-        let login = login?;
-        let user = self.access.authenticate(&login.user, &login.password);
-        user.map(Viewer::User)
+        let Some(login) = login else {
+            return Seen::Wrong;
+        };
+        match self.access.judge(&login.user, &login.password) {
+            Judged::Right(user) => Seen::As(Viewer::User(user)),
+            Judged::Wrong => Seen::Wrong,
+            Judged::Unknown(unknown) => Seen::Unknown(unknown),
+        }
     }
+}
+
+/// What is known at once of who asks.
+enum Seen {
+    As(Viewer),
+    Wrong,
+    Unknown(Unjudged),
 }
 
 impl Sight {
@@ -289,167 +345,4 @@ pub(super) fn login(headers: &HeaderMap) -> Option<Login> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::access::UserSpec;
-    use crate::config::Secret;
-    use axum::http::HeaderValue;
-    use futures_util::FutureExt;
-    use std::pin::pin;
-
-    fn guard(token: Option<&str>, basic_auth: bool, protected_mode: bool, users: bool) -> Guard {
-        let user = UserSpec {
-            name: "ann".to_owned(),
-            password_sha256: Sha256::digest("pw").into(),
-            commands: vec!["@all".to_owned()],
-            keys: vec!["*".to_owned()],
-            channels: Vec::new(),
-        };
-        let users = if users { vec![user] } else { Vec::new() };
-        Guard::new(Rules {
-            http: Http {
-                listen: None,
-                token: token.map(Secret::new),
-                basic_auth,
-                hosts: vec!["respite.example".to_owned()],
-                fleet_metrics: true,
-            },
-            protected_mode,
-            access: Arc::new(AccessList::new(&[], users).expect("valid rules")),
-        })
-    }
-
-    async fn admit(guard: &Guard, path: &str, given: &str, peer: &str) -> Result<Viewer, Refused> {
-        let mut headers = HeaderMap::new();
-        if !given.is_empty() {
-            headers.insert(
-                AUTHORIZATION,
-                HeaderValue::from_str(given).expect("a header"),
-            );
-        }
-        let peer = peer.parse().expect("an address");
-        let path = path.parse().expect("a URI");
-        guard.admit(&path, &headers, Origin::Request, peer).await
-    }
-
-    const HERE: &str = "127.0.0.1:1";
-    const THERE: &str = "10.0.0.1:1";
-    const WRONG: Result<Viewer, Refused> = Err(Refused::Wrong);
-
-    #[tokio::test(start_paused = true)]
-    async fn without_a_login_other_hosts_are_refused() {
-        let open = guard(None, true, true, false);
-        assert_eq!(admit(&open, "/stats", "", HERE).await, Ok(Viewer::Anybody));
-        let mapped = "[::ffff:127.0.0.1]:1";
-        assert_eq!(
-            admit(&open, "/stats", "", mapped).await,
-            Ok(Viewer::Anybody)
-        );
-        assert_eq!(
-            admit(&open, "/stats", "", THERE).await,
-            Err(Refused::Protected)
-        );
-        assert_eq!(
-            admit(&open, "/health", "", THERE).await,
-            Ok(Viewer::Anybody)
-        );
-        assert_eq!(
-            admit(&open, "/login", "", THERE).await,
-            Err(Refused::Protected)
-        );
-        let unprotected = guard(None, true, false, false);
-        assert_eq!(
-            admit(&unprotected, "/stats", "", THERE).await,
-            Ok(Viewer::Anybody)
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_token_opens_every_page() {
-        let guard = guard(Some("t0"), true, true, false);
-        assert_eq!(
-            admit(&guard, "/stats", "Bearer t0", THERE).await,
-            Ok(Viewer::Token)
-        );
-        assert_eq!(
-            admit(&guard, "/keys/a", "bearer  t0", HERE).await,
-            Ok(Viewer::Token)
-        );
-        for given in ["", "Bearer", "Basic dDA6", "t0"] {
-            assert_eq!(
-                admit(&guard, "/stats", given, HERE).await,
-                Err(Refused::Unknown),
-                "{given}"
-            );
-        }
-        assert_eq!(admit(&guard, "/stats", "Bearer t1", HERE).await, WRONG);
-        assert_eq!(
-            admit(&guard, "/health", "", THERE).await,
-            Ok(Viewer::Anybody)
-        );
-        assert_eq!(
-            admit(&guard, "/ready", "", THERE).await,
-            Ok(Viewer::Anybody)
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_user_opens_pages_unless_that_is_not_wanted() {
-        let right = format!("Basic {}", BASE64_STANDARD.encode("ann:pw"));
-        let wrong = format!("Basic {}", BASE64_STANDARD.encode("ann:no"));
-        let with = guard(None, true, true, true);
-        let seen = admit(&with, "/stats", &right, THERE).await;
-        assert!(matches!(seen, Ok(Viewer::User(_))), "{seen:?}");
-        assert_eq!(admit(&with, "/stats", &wrong, THERE).await, WRONG);
-        assert_eq!(
-            admit(&with, "/stats", "Bearer t0", THERE).await,
-            Err(Refused::Unknown)
-        );
-        assert_eq!(
-            admit(&with, "/stats", "", HERE).await,
-            Err(Refused::Unknown)
-        );
-        assert_eq!(admit(&with, "/login", "", THERE).await, Ok(Viewer::Anybody));
-        assert_eq!(
-            admit(&with, "/ui/x.js", "", THERE).await,
-            Ok(Viewer::Anybody)
-        );
-        let without = guard(Some("t0"), false, true, true);
-        assert_eq!(
-            admit(&without, "/stats", &right, THERE).await,
-            Err(Refused::Unknown)
-        );
-        assert!(admit(&without, "/keys/a", &right, THERE).await.is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_failures_the_right_token_waits_as_well() {
-        let guard = guard(Some("t0"), true, true, false);
-        let asked = |given| pin!(admit(&guard, "/stats", given, THERE)).now_or_never();
-        for _ in 0..11 {
-            assert_eq!(asked("Bearer t1"), Some(WRONG));
-        }
-        // Many who hang up; those who stay have a few places.
-        assert!(asked("Bearer t0").is_none() && asked("Bearer t1").is_none());
-        let mut waiting: Vec<_> = (0..10)
-            .map(|_| Box::pin(admit(&guard, "/stats", "Bearer t0", THERE)))
-            .collect();
-        for one in &mut waiting {
-            assert!(one.as_mut().now_or_never().is_none());
-        }
-        assert_eq!(asked("Bearer t0"), Some(Err(Refused::Crowded)));
-        assert_eq!(asked("Bearer t1"), Some(Err(Refused::Crowded)));
-        assert_eq!(guard.logins().failures(), 11);
-        // Whoever is logged in is held up by nobody, and begins nothing anew for them.
-        let mut headers = HeaderMap::new();
-        for (given, seen) in [("Bearer t0", Ok(Viewer::Token)), ("Bearer t1", WRONG)] {
-            headers.insert(AUTHORIZATION, HeaderValue::from_static(given));
-            let uri = Uri::from_static("/stats");
-            let peer = THERE.parse().expect("an address");
-            let asked = pin!(guard.admit(&uri, &headers, Origin::Session, peer)).now_or_never();
-            assert_eq!(asked, Some(seen));
-        }
-        assert_eq!(asked("Bearer t0"), Some(Err(Refused::Crowded)));
-        assert_eq!(guard.logins().failures(), 11);
-    }
-}
+mod tests;

@@ -1,6 +1,8 @@
 //! `HELLO` and `AUTH`: who the client is and which protocol version it speaks.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::cluster_command;
@@ -9,7 +11,7 @@ use super::refusals;
 use super::settings::Settings;
 use super::state::ConnState;
 use super::worker::Worker;
-use crate::access::{Turn, UserId};
+use crate::access::{Attempt, Judged, Turn, UserId, Verdict};
 use crate::command::Local;
 use crate::resp::{Args, Proto, ReplyWriter};
 
@@ -22,6 +24,8 @@ const NO_PASSWORD: &str = "ERR AUTH <password> called without any password confi
 /// Too many wait to be judged.
 const CROWDED: &str = "ERR too many logins have failed from this address, and too many wait: try \
     again later";
+/// Too many passwords are being verified.
+const CROWDED_HASHES: &str = "ERR too many logins wait to be judged: try again later";
 /// The replies of a transaction come at once, so there it cannot be judged who has to wait.
 pub(super) const SLOWED: &str = "ERR too many logins have failed from this address: log in outside of a \
     transaction";
@@ -99,9 +103,10 @@ fn attempt<'a>(local: Local, args: Args<'a>) -> Option<(&'a [u8], &'a [u8])> {
 pub(super) fn logs_in(
     local: Local,
     args: Args<'_>,
-    state: &ConnState,
+    state: &mut ConnState,
     settings: &Settings,
 ) -> Result<Option<UserId>, &'static str> {
+    let turn = std::mem::take(&mut state.login_turn);
     let Some((tried, password)) = attempt(local, args).filter(|_| !settings.access.is_open())
     else {
         return Ok(None);
@@ -112,14 +117,16 @@ pub(super) fn logs_in(
     }
     let user = settings.access.authenticate(tried, password);
     if user.is_none() {
-        settings.logins.failed(peer, &whom);
+        if !matches!(turn, LoginTurn::Failed) {
+            settings.logins.failed(peer, &whom);
+        }
         let command = args.get(0).unwrap_or_default();
         refusals::note_login(state, settings, true, (command, tried));
     }
     Ok(user)
 }
 
-/// Whether a command may be judged now, if it is a login.
+/// Whether a command may be judged now, if it is a login: its turn has come, and a slow hash is worked out.
 ///
 /// # Errors
 /// When too many wait.
@@ -130,27 +137,100 @@ pub(super) fn poll_turn(
     settings: &Settings,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), &'static str>> {
-    if state.login_turn.is_none() {
-        let Some((user, _)) = attempt(local, args).filter(|_| !settings.access.is_open()) else {
-            return Poll::Ready(Ok(()));
-        };
-        let whom = settings.access.whom(user);
-        match settings.logins.turn(peer(state), &whom) {
-            Turn::Now => return Poll::Ready(Ok(())),
-            Turn::Never => return Poll::Ready(Err(CROWDED)),
-            Turn::At(at, place) => {
-                state.login_turn = Some(LoginTurn {
-                    sleep: Box::pin(tokio::time::sleep_until(at.into())),
-                    _place: place,
-                });
+    let Some((user, password)) = attempt(local, args).filter(|_| !settings.access.is_open()) else {
+        return Poll::Ready(Ok(()));
+    };
+    let (peer, whom) = (peer(state), settings.access.whom(user));
+    loop {
+        match &mut state.login_turn {
+            LoginTurn::None => {
+                let has_turn = settings.logins.is_slowed(peer, &whom);
+                state.login_turn = match settings.logins.turn(peer, &whom) {
+                    Turn::Now => LoginTurn::Due { has_turn },
+                    Turn::Never => return Poll::Ready(Err(CROWDED)),
+                    Turn::At(at, place) => LoginTurn::Waits {
+                        sleep: Box::pin(tokio::time::sleep_until(at.into())),
+                        _place: place,
+                    },
+                };
+            }
+            LoginTurn::Waits { sleep, .. } => {
+                ready!(sleep.as_mut().poll(cx));
+                state.login_turn = LoginTurn::Due { has_turn: true };
+            }
+            LoginTurn::Due { .. } | LoginTurn::Verified(_) | LoginTurn::Failed => {
+                match ready!(poll_verified(state, (user, password), settings, cx)) {
+                    Ok(true) => return Poll::Ready(Ok(())),
+                    // So many have failed meanwhile that it has to wait for its turn.
+                    Ok(false) => {}
+                    Err(text) => return Poll::Ready(Err(text)),
+                }
             }
         }
     }
-    if let Some(turn) = &mut state.login_turn {
-        ready!(turn.sleep.as_mut().poll(cx));
-        state.login_turn = None;
+}
+
+/// As [`poll_turn`], of a login in a transaction: there it may not wait for a turn, only for its hash.
+pub(super) fn poll_hash(
+    state: &mut ConnState,
+    local: Local,
+    args: Args<'_>,
+    settings: &Settings,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), &'static str>> {
+    let Some((user, password)) = attempt(local, args).filter(|_| !settings.access.is_open()) else {
+        return Poll::Ready(Ok(()));
+    };
+    if matches!(state.login_turn, LoginTurn::None) {
+        if settings
+            .logins
+            .is_slowed(peer(state), &settings.access.whom(user))
+        {
+            return Poll::Ready(Ok(())); // `logs_in` says so
+        }
+        state.login_turn = LoginTurn::Due { has_turn: false };
     }
-    Poll::Ready(Ok(()))
+    let polled = ready!(poll_verified(state, (user, password), settings, cx));
+    Poll::Ready(polled.map(drop))
+}
+
+/// Whether it is known whether a password is right; not when too many have failed meanwhile.
+fn poll_verified(
+    state: &mut ConnState,
+    (user, password): (&[u8], &[u8]),
+    settings: &Settings,
+    cx: &mut Context<'_>,
+) -> Poll<Result<bool, &'static str>> {
+    if let LoginTurn::Due { has_turn } = state.login_turn {
+        state.login_turn = LoginTurn::None;
+        let Judged::Unknown(login) = settings.access.judge(user, password) else {
+            return Poll::Ready(Ok(true));
+        };
+        let attempt = Attempt {
+            logins: Arc::clone(&settings.logins),
+            peer: peer(state),
+            whom: settings.access.whom(user),
+            has_turn,
+            counts: true,
+        };
+        let Some(judged) = settings.verifier.verify(login, attempt) else {
+            return Poll::Ready(Err(CROWDED_HASHES));
+        };
+        state.login_turn = LoginTurn::Verified(judged);
+    }
+    let LoginTurn::Verified(judged) = &mut state.login_turn else {
+        return Poll::Ready(Ok(true)); // known already
+    };
+    let verdict = ready!(Pin::new(judged).poll(cx));
+    state.login_turn = match verdict {
+        Ok(Verdict::Wrong) => LoginTurn::Failed,
+        _ => LoginTurn::None,
+    };
+    Poll::Ready(match verdict {
+        Ok(Verdict::Right | Verdict::Wrong) => Ok(true),
+        Ok(Verdict::Slowed) => Ok(false),
+        Err(_) => Err(CROWDED_HASHES),
+    })
 }
 
 fn peer(state: &ConnState) -> Option<IpAddr> {
@@ -246,7 +326,9 @@ fn log_in(
     let Some(id) = settings.access.authenticate(user, password) else {
         // What is queued was judged when it came, and counted.
         if !state.in_transaction {
-            settings.logins.failed(peer, &whom);
+            if !matches!(state.login_turn, LoginTurn::Failed) {
+                settings.logins.failed(peer, &whom);
+            }
             refusals::note_login(state, settings, false, (command, user));
         }
         return Err(WRONGPASS);

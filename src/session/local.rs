@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use super::client::Session;
 use super::dispatch::Flow;
+use super::login_turn::LoginTurn;
 use super::pinned::Expect;
 use super::pinning::database;
 use super::replies::Then;
@@ -86,6 +87,7 @@ impl Session {
                 }
                 let mut out = Vec::new();
                 answer(local, &mut self.state, &self.worker, args, &mut out);
+                self.state.login_turn = LoginTurn::None;
                 if local == Local::Hello {
                     self.follow_proto();
                 }

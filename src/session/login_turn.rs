@@ -1,14 +1,34 @@
-//! A login that has to wait, because too many from its address have failed.
+//! What a login waits for before it is judged.
 
 use std::pin::Pin;
 
+use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use crate::access::Place;
+use crate::access::{Place, Verdict};
 
-/// A login that waits to be judged.
-#[derive(Debug)]
-pub(super) struct LoginTurn {
-    pub(super) sleep: Pin<Box<Sleep>>,
-    pub(super) _place: Place,
+/// How far a login has come.
+#[derive(Debug, Default)]
+pub(super) enum LoginTurn {
+    /// There is none, or it is judged.
+    #[default]
+    None,
+    /// Too many from its address have failed: it waits for its turn.
+    Waits {
+        sleep: Pin<Box<Sleep>>,
+        _place: Place,
+    },
+    /// It may be judged now; whether it has waited for that.
+    Due { has_turn: bool },
+    /// Its password is being verified.
+    Verified(oneshot::Receiver<Verdict>),
+    /// Its password is wrong, which was counted.
+    Failed,
+}
+
+impl LoginTurn {
+    /// Whether the client waits to be told.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waits { .. } | Self::Verified(_))
+    }
 }

@@ -1,7 +1,7 @@
 //! What is queued between `MULTI` and `EXEC`, and who may have it executed.
 
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use super::client::Session;
 use super::dispatch::Flow;
@@ -87,7 +87,12 @@ impl Session {
             }
             Handling::Local(local) => {
                 self.queueing.queue.logs_in |= matches!(local, Local::Auth | Local::Hello);
-                match hello::logs_in(local, args, &self.state, settings) {
+                match hello::poll_hash(&mut self.state, local, args, settings, cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(text)) => return self.queue_answer(text, cx),
+                    Poll::Pending => return Flow::Wait,
+                }
+                match hello::logs_in(local, args, &mut self.state, settings) {
                     Ok(None) => {}
                     Ok(user) => self.queueing.queue.user = user,
                     Err(text) => return self.queue_answer(text, cx),

@@ -269,7 +269,7 @@ impl Session {
 
     /// Whether the command at hand waits for something that is not the backing's: an event, or its turn.
     fn waits_here(&self) -> bool {
-        self.families.is_blocked() || self.state.login_turn.is_some()
+        self.families.is_blocked() || self.state.login_turn.is_waiting()
     }
 
     /// Whether its own connection to the backing is blocked.

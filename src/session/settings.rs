@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::announced::Announced;
-use crate::access::{AccessList, Denials, Logins};
+use crate::access::{AccessList, Denials, Logins, Verifier};
 use crate::command::Table;
 use crate::config::{Limits, OnLoss, SlowlogSettings, Timeouts};
 use crate::upstream::ServerHello;
@@ -29,6 +29,8 @@ pub struct Settings {
     pub logins: Arc<Logins>,
     /// What was refused.
     pub denials: Arc<Denials>,
+    /// Works out slow hashes of passwords.
+    pub verifier: Arc<Verifier>,
     /// Whether the backing is the embedded Redis, whose privacy clients may not end.
     pub embedded: bool,
     /// `[access] protected_mode`.

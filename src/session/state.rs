@@ -53,7 +53,7 @@ pub(crate) struct ConnState {
     /// The rules by which it was judged so far.
     pub(super) access: Arc<AccessList>,
     /// The login at hand has to wait to be judged.
-    pub(super) login_turn: Option<LoginTurn>,
+    pub(super) login_turn: LoginTurn,
     /// Commands are answered as part of the reply to `EXEC`.
     pub(crate) in_transaction: bool,
 }
@@ -76,7 +76,7 @@ impl ConnState {
             broken: None,
             watch_lost: false,
             access,
-            login_turn: None,
+            login_turn: LoginTurn::None,
             in_transaction: false,
         }
     }

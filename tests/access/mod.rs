@@ -2,6 +2,7 @@
 
 mod denied;
 mod families;
+mod hashes;
 mod logins;
 mod patterns;
 mod protected;

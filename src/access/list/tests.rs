@@ -1,3 +1,5 @@
+use sha2::{Digest, Sha256};
+
 use super::*;
 use crate::command::Table;
 use crate::resp::{ArgVec, parse_reply};
@@ -17,7 +19,7 @@ fn strings(text: &str) -> Vec<String> {
 fn user(name: &str, commands: &str, keys: &str) -> UserSpec {
     UserSpec {
         name: name.to_owned(),
-        password_sha256: hash(name.as_bytes()),
+        password: Password::Sha256(Sha256::digest(name).into()),
         commands: strings(commands),
         keys: strings(keys),
         channels: strings("*"),
