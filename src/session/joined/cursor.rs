@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn what_was_encoded_is_read_back_and_nothing_else() {
         for masters in [1, 2, 3, 12, 1000] {
-            for inner in [0, 1, 5, 1 << 14, (1 << 27) + 3, (1 << 36) + 1] {
+            for inner in [0, 1, 5, 1 << 14, (1 << 27) + 3, (1 << 34) + 1] {
                 let cursor = Cursor {
                     master: masters - 1,
                     inner,
