@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 use super::host::is_for_us;
 use super::page;
 use crate::access::{
-    AccessList, Denials, Denied, DeniedPlace, DeniedReason, Logins, Refusal, Turn, UserId, Whom,
+    AccessList, Attempt, Denials, Denied, DeniedPlace, DeniedReason, Judged, Logins, Refusal, Turn,
+    Unjudged, UserId, Verdict, Verifier, Whom,
 };
 use crate::command::{Rights, Table};
 use crate::config::Http;
