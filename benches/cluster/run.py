@@ -131,7 +131,7 @@ class World:
                 break
         one = free_port()
         alone = self.redis(one)
-        upstream = "cluster://" + ",".join(addresses[:2]) + "PREVIEW"
+        upstream = "cluster://" + ",".join(addresses[:2])
         self.systems = {
             "direct": System("direct", ports[0], nodes, tags=tags),
             "respite": self.respite(respite, upstream, "tracking", nodes),
@@ -158,7 +158,7 @@ class World:
 
     def respite(self, program, upstream, mode, backing):
         port = free_port()
-        args = ["--listen", f"127.0.0.1:{port}", "--upstream", upstream.replace("PREVIEW", PREVIEW), "--http", ""]
+        args = ["--listen", f"127.0.0.1:{port}", "--upstream", upstream, "--http", ""]
         pid = self.spawn(program, "serve", *args, env={"RESPITE_CACHE__MODE": mode})
         return System(mode, port, [pid], backing)
 
@@ -176,10 +176,6 @@ class World:
             process.kill()
             process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-# A cluster is a preview as long as its URL wants this.
-PREVIEW = "?preview=1"
 
 
 def benchmark(system, test, pipeline, requests):

@@ -121,7 +121,7 @@ def main():
             (config := folder / f"{mode}.toml").write_text(f'[cache]\nmode = "{cached}"\n')
             upstream = f"redis://127.0.0.1:{backing}"
             if mode == "cluster":
-                upstream = "cluster://" + ",".join(addresses) + "?preview=1"
+                upstream = "cluster://" + ",".join(addresses)
             process = subprocess.Popen(
                 ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out.{mode}", respite]
                 + ["--config", str(config), "--listen", f"127.0.0.1:{port}", "--http", "", "--workers", "1"]

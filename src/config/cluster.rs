@@ -8,10 +8,7 @@ use super::{Address, Endpoint, Secret};
 /// Nodes that one URL may name.
 const MOST_SEEDS: usize = 64;
 const PORT: u16 = 6379;
-const HELP: &str = "is written cluster://[user:password@]host[:port][,host[:port] …]?preview=1";
-/// Not all of it is there.
-const PREVIEW: &str = "a cluster is not served in full yet: docs/cluster.md says what is missing, and ?preview=1 \
-                       behind the URL tries what is there";
+const HELP: &str = "is written cluster://[user:password@]host[:port][,host[:port] …]";
 
 /// A Redis Cluster, by some of its nodes. Displays as its URL without the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +51,7 @@ impl ClusterSeeds {
             "cluster"
         };
         let hosts: Vec<_> = self.seeds.iter().map(Address::to_string).collect();
-        format!("{scheme}://{login}{}?preview=1", hosts.join(","))
+        format!("{scheme}://{login}{}", hosts.join(","))
     }
 }
 
@@ -81,9 +78,6 @@ impl FromStr for ClusterSeeds {
         if rest.contains('#') {
             return Err("percent-encode # in a URL".to_owned());
         }
-        let Some(rest) = rest.strip_suffix("?preview=1") else {
-            return Err(PREVIEW.to_owned());
-        };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let hosts = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
         if hosts.contains(['/', '?']) {
@@ -108,20 +102,12 @@ mod tests {
 
     #[test]
     fn urls_are_read_and_shown_without_the_password() {
-        let plain: ClusterSeeds = "cluster://h1,h2:7000,[::1]:7/?preview=1"
-            .parse()
-            .expect("a URL");
-        assert_eq!(
-            plain.to_string(),
-            "cluster://h1:6379,h2:7000,[::1]:7?preview=1"
-        );
-        let full = "rediss+cluster://us%40er:hu%2Fsh@10.0.0.1:5?preview=1";
+        let plain: ClusterSeeds = "cluster://h1,h2:7000,[::1]:7/".parse().expect("a URL");
+        assert_eq!(plain.to_string(), "cluster://h1:6379,h2:7000,[::1]:7");
+        let full = "rediss+cluster://us%40er:hu%2Fsh@10.0.0.1:5";
         let full: ClusterSeeds = full.parse().expect("a URL");
         assert_eq!(full.user.as_deref(), Some("us@er"));
-        assert_eq!(
-            full.masked(),
-            "rediss+cluster://us%40er:***@10.0.0.1:5?preview=1"
-        );
+        assert_eq!(full.masked(), "rediss+cluster://us%40er:***@10.0.0.1:5");
         assert!(!format!("{full:?}").contains("hu/sh"));
         let node = full.node(full.seeds[0].clone());
         assert!(node.tls && node.password == Some(Secret::new("hu/sh")));
@@ -130,16 +116,16 @@ mod tests {
     #[test]
     fn the_refusal_says_why_and_repeats_no_password() {
         for (text, why) in [
-            ("cluster://?preview=1", "a host is wrong"),
-            ("cluster://h1,,h2?preview=1", "a host is wrong"),
-            ("cluster://h:0?preview=1", "a port must be a number"),
-            ("cluster://h/1?preview=1", "database 0 only"),
-            ("cluster://h?db=1?preview=1", "database 0 only"),
-            ("cluster://:hu#sh@h?preview=1", "percent-encode #"),
-            ("cluster://:hu@sh@h?preview=1", "percent-encode"),
-            ("cluster://:hu/sh@h?preview=1", "percent-encode"),
-            ("cluster://:hu sh@h?preview=1", "must be percent-encoded"),
-            ("cluster://:%ff@h?preview=1", "must be UTF-8"),
+            ("cluster://", "a host is wrong"),
+            ("cluster://h1,,h2", "a host is wrong"),
+            ("cluster://h:0", "a port must be a number"),
+            ("cluster://h/1", "database 0 only"),
+            ("cluster://h?db=1", "database 0 only"),
+            ("cluster://:hu#sh@h", "percent-encode #"),
+            ("cluster://:hu@sh@h", "percent-encode"),
+            ("cluster://:hu/sh@h", "percent-encode"),
+            ("cluster://:hu sh@h", "must be percent-encoded"),
+            ("cluster://:%ff@h", "must be UTF-8"),
             ("cluster://h", "not served in full yet"),
             ("cluster://:hu@h?db=1", "not served in full yet"),
         ] {

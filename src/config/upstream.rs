@@ -202,7 +202,7 @@ mod tests {
             "unix:///run/redis.sock",
             "sentinel://h:26379/main",
             "rediss+sentinel://h:1,i:2/main?db=1",
-            "cluster://h:6379,i:2?preview=1",
+            "cluster://h:6379,i:2",
         ] {
             let upstream: Upstream = text.parse().expect(text);
             assert_eq!(upstream.to_string(), text);

@@ -230,9 +230,8 @@ mod tests {
                 "data_dir: needs upstream = \"embedded\"",
             ),
             (
-                "upstream = \"cluster://a:1,b:2\"",
-                "upstream: a cluster is not served in full yet: docs/cluster.md says what is missing, and ?preview=1 \
-                 behind the URL tries what is there",
+                "upstream = \"cluster://a:1,b:2/3\"",
+                "upstream: a cluster has database 0 only, and its URL no parameters",
             ),
         ] {
             assert_eq!(problems(text), [refused]);

@@ -1,4 +1,4 @@
-//! What is not served yet where keys are divided among several nodes: it is refused, because one node's answer
+//! What is not served where keys are divided among several nodes: it is refused, because one node's answer
 //! would be taken for that of all.
 
 use super::client::Session;
@@ -8,7 +8,7 @@ use crate::command::{Handling, Local};
 
 /// What a client is told.
 const UNSERVED: &str =
-    "ERR Respite does not serve this command behind a cluster yet, see docs/cluster.md";
+    "ERR Respite does not serve this command behind a cluster, see docs/cluster.md";
 
 impl Session {
     /// Whether a command is one of those.

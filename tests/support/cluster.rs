@@ -68,7 +68,7 @@ impl RedisCluster {
     /// As an upstream is written.
     pub(crate) fn url(&self) -> String {
         let hosts: Vec<_> = self.servers.iter().take(2).map(RedisServer::addr).collect();
-        format!("cluster://{}?preview=1", hosts.join(","))
+        format!("cluster://{}", hosts.join(","))
     }
 
     /// The id of a server in the cluster.

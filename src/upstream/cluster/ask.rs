@@ -186,7 +186,7 @@ mod tests {
     use crate::resp::parse_reply;
 
     fn cluster() -> ClusterSeeds {
-        "cluster://seed:1?preview=1".parse().expect("a URL")
+        "cluster://seed:1".parse().expect("a URL")
     }
 
     type Named = (String, Vec<(u16, u16)>, usize);
