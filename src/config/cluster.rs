@@ -126,8 +126,8 @@ mod tests {
             ("cluster://:hu/sh@h", "percent-encode"),
             ("cluster://:hu sh@h", "must be percent-encoded"),
             ("cluster://:%ff@h", "must be UTF-8"),
-            ("cluster://h", "not served in full yet"),
-            ("cluster://:hu@h?db=1", "not served in full yet"),
+            ("cluster://:hu@h?db=1", "no parameters"),
+            ("redis://:hu@h", "is written cluster://"),
         ] {
             let reason = text.parse::<ClusterSeeds>().expect_err(text);
             assert!(reason.contains(why), "{text}: {reason}");
