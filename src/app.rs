@@ -4,6 +4,7 @@ mod api;
 mod backlog;
 mod behind;
 mod bound;
+mod certificates;
 mod denied;
 mod family;
 mod gateway;
@@ -302,6 +303,7 @@ impl App {
             tls,
             listening: Arc::clone(&listening),
         });
+        tokio::spawn(certificates::watch(Arc::clone(&reloader)));
         Ok(App {
             shared,
             reloader,

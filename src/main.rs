@@ -12,8 +12,18 @@ fn main() -> ExitCode {
     respite::purge_at_once();
     match Cli::parse().into_command() {
         Command::Serve(args) => respite::serve(&args.source()),
-        Command::CheckConfig { file } => {
+        Command::CheckConfig { file, diff } => {
             let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+            if let Some(running) = diff {
+                return respite::check_config::diff(
+                    &file,
+                    &running,
+                    respite::environment(),
+                    respite::check,
+                    &mut out,
+                    &mut err,
+                );
+            }
             respite::check_config::run(
                 &file,
                 respite::environment(),

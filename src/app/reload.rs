@@ -16,7 +16,9 @@ use super::{control_patience, prepare, raise_descriptor_limit};
 use crate::access::{AccessList, Password, UserSpec};
 use crate::bus::Hub;
 use crate::command::Table;
-use crate::config::{CacheSettings, Config, Source, Upstream, UserPassword, environment, load};
+use crate::config::{
+    CacheSettings, Config, Endpoint, Source, Tls, Upstream, UserPassword, environment, load,
+};
 use crate::fleet::Fleet;
 use crate::gateway::{Connector, Gateway};
 use crate::http::Guard;
@@ -107,6 +109,10 @@ impl Reloader {
         backing.set_connect_timeout(connect);
         if self.started.upstream.may_become(&config.upstream) {
             match &config.upstream {
+                Upstream::Single(to) if only_login_differs(&current.upstream, to) => {
+                    backing.set_tls(prepared.connector);
+                    backing.log_in_as(to.clone());
+                }
                 Upstream::Single(to) if current.upstream != config.upstream => {
                     backing.suspend();
                     backing.set_tls(prepared.connector);
@@ -153,12 +159,46 @@ impl Reloader {
         info!("configuration reloaded");
         Ok(waiting)
     }
+
+    /// The configuration in force.
+    pub(super) async fn tls_in_force(&self) -> Tls {
+        self.current.lock().await.tls.clone()
+    }
+
+    /// Reads the certificates again. The error says why those before stay.
+    pub(super) async fn renew_certificates(&self) -> Result<(), String> {
+        let Some(parts) = self.running.get() else {
+            return Ok(()); // read a moment ago
+        };
+        // Held, so that no reload comes between.
+        let current = self.current.lock().await;
+        let prepared = prepare(&current).map_err(|error| error.to_string())?;
+        parts.tls.store(prepared.acceptor.map(Arc::new));
+        // Whoever asks the sentinels or the nodes knows a connector.
+        if let Upstream::Single(_) = &current.upstream {
+            parts.shared.backing.set_tls(prepared.connector);
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Debug for Reloader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reloader").finish_non_exhaustive()
     }
+}
+
+/// Whether an upstream is the same server, with another login.
+fn only_login_differs(before: &Upstream, now: &Endpoint) -> bool {
+    let Upstream::Single(before) = before else {
+        return false;
+    };
+    let with_login = Endpoint {
+        user: now.user.clone(),
+        password: now.password.clone(),
+        ..before.clone()
+    };
+    before != now && with_login == *now
 }
 
 /// The settings of a server that has not reached its backing yet.

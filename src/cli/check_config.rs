@@ -6,6 +6,51 @@ use std::{io::Write, path::Path, process::ExitCode};
 /// The exit code for a configuration that is refused.
 const REFUSED: u8 = 2;
 
+/// Prints what a reload of a server that runs with `running` would change if it read `file`, and returns the exit
+/// code: 0 or 2.
+pub fn diff(
+    file: &Path,
+    running: &Path,
+    env: impl IntoIterator<Item = (String, String)>,
+    check: impl Fn(&Config) -> Result<(), String>,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> ExitCode {
+    let env: Vec<_> = env.into_iter().collect();
+    let load = |file: &Path| {
+        let source = Source {
+            file: Some(file.to_owned()),
+            overrides: Vec::new(),
+        };
+        config::load(&source, env.clone()).map_err(|error| format!("{}: {error}", file.display()))
+    };
+    let loaded = load(running).and_then(|running| {
+        let new = load(file)?;
+        check(&new).map(|()| (running, new))
+    });
+    let (running, new) = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let _ = writeln!(err, "{error}");
+            return ExitCode::from(REFUSED);
+        }
+    };
+    let changes = running.changes(&new);
+    if changes.is_empty() {
+        let _ = writeln!(out, "nothing changes");
+    }
+    for change in changes {
+        let value = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let (before, now) = (value(change.before), value(change.now));
+        let when = match change.needs_restart {
+            true => "waits for a restart",
+            false => "at once",
+        };
+        let _ = writeln!(out, "{}: {before} -> {now} ({when})", change.key);
+    }
+    ExitCode::SUCCESS
+}
+
 /// Prints the effective configuration to `out` or what is wrong with it to `err`, and returns the
 /// exit code: 0 or 2. `check` judges what only those know who use it, such as the names of commands.
 pub fn run(
@@ -60,6 +105,41 @@ mod tests {
             out.contains("\n[credentials.a]\n") && !out.contains("hush"),
             "{out}"
         );
+    }
+
+    #[test]
+    fn a_difference_says_what_a_reload_would_do() {
+        let file = |text: &str| {
+            let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+            file.write_all(text.as_bytes()).expect("room for it");
+            file
+        };
+        let running = file("workers = 1");
+        let diff = |text: &str| {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let new = file(text);
+            let none = Vec::<(String, String)>::new();
+            let code = diff(
+                new.path(),
+                running.path(),
+                none,
+                |_| Ok(()),
+                &mut out,
+                &mut err,
+            );
+            let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+            (code, text(out), text(err))
+        };
+        let (code, out, _) = diff("workers = 2\nlimits.clients = 9");
+        assert_eq!(code, ExitCode::SUCCESS);
+        assert_eq!(
+            out,
+            "limits.clients: 10000 -> 9 (at once)\nworkers: 1 -> 2 (waits for a restart)\n"
+        );
+        assert_eq!(diff("workers = 1").1, "nothing changes\n");
+        let (code, out, err) = diff("workers = -1");
+        assert_eq!((code, out.as_str()), (ExitCode::from(2), ""));
+        assert!(err.contains("workers"), "{err}");
     }
 
     #[test]

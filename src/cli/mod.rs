@@ -44,6 +44,10 @@ pub enum Command {
         /// The TOML file.
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
+        /// The file that a server runs with, or a copy of it: print what a reload would change, and what would wait
+        /// for a restart.
+        #[arg(long, value_name = "RUNNING", value_hint = ValueHint::FilePath)]
+        diff: Option<PathBuf>,
     },
     /// Hash a password for the password_hash of one of [[access.users]]; it is read from the standard input.
     HashPassword,
@@ -256,7 +260,7 @@ mod tests {
         let file = PathBuf::from("f.toml");
         assert_eq!(
             parse(&["check-config", "f.toml"]),
-            Ok(Command::CheckConfig { file })
+            Ok(Command::CheckConfig { file, diff: None })
         );
         assert_eq!(
             parse(&["check-config"]),

@@ -19,6 +19,7 @@ mod cache;
 mod cluster;
 mod cluster_settings;
 mod credential;
+mod diff;
 mod effective;
 mod endpoint;
 mod environment;

@@ -262,6 +262,15 @@ impl Backing {
         self.look_again.notify_one();
     }
 
+    /// Opens connections to the same server with another login from now on. Those that are open go on until nobody
+    /// uses them: Redis asks for a password once.
+    pub fn log_in_as(&self, master: Endpoint) {
+        self.update(|topology| Some(topology.with_login(HOME, master)));
+        self.open.outdate();
+        self.reached.note(HOME);
+        self.look_again.notify_one();
+    }
+
     /// Checks the certificates of connections that are opened from now on with this. Before another master
     /// has other certificates, the one before is given up ([`Backing::suspend`]).
     pub fn set_tls(&self, tls: Option<TlsConnector>) {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -68,12 +69,13 @@ impl LinkTask {
             match self.backing.connect(options).await {
                 Ok(conn) => {
                     let mut stream = conn.stream;
+                    let outdated = stream.outdated();
                     self.link
                         .inner
                         .borrow_mut()
                         .connected(self.backing.follows());
                     let since = Instant::now();
-                    let error = self.serve(&mut stream).await;
+                    let error = self.serve(&mut stream, &outdated).await;
                     if self.closed() {
                         return;
                     }
@@ -91,6 +93,9 @@ impl LinkTask {
                         debug!(db = self.key.db, "idle link lost: {error}");
                     }
                     self.link.inner.borrow_mut().lose(&error);
+                    if in_flight == 0 && outdated.load(Ordering::Relaxed) {
+                        continue;
+                    }
                     self.doubt_the_map();
                 }
                 Err(error) => {
@@ -137,7 +142,7 @@ impl LinkTask {
     }
 
     /// Moves bytes until the connection is lost or given up.
-    async fn serve(&self, stream: &mut Stream) -> UpstreamError {
+    async fn serve(&self, stream: &mut Stream, outdated: &AtomicBool) -> UpstreamError {
         poll_fn(|cx| {
             let mut inner = self.link.inner.borrow_mut();
             inner.set_task(cx);
@@ -157,6 +162,10 @@ impl LinkTask {
             }
             match written {
                 Poll::Ready(Err(error)) => Poll::Ready(error),
+                // Nothing is owed: whatever comes next is sent with the new login.
+                _ if inner.is_quiet() && outdated.load(Ordering::Relaxed) => {
+                    Poll::Ready(UpstreamError::NotReady)
+                }
                 Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
             }
         })

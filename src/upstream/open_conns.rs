@@ -9,6 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::{fmt, io};
 
@@ -32,18 +33,21 @@ struct Inner {
     next: u64,
     /// A second descriptor of each socket, only to shut it down.
     sockets: HashMap<u64, (NodeId, OwnedFd)>,
+    /// Set when those that are open now should be replaced as soon as they are not in use.
+    outdated: Arc<AtomicBool>,
 }
 
 /// A connection that is given up when the master becomes another one.
 pub struct MasterStream {
     stream: Stream,
-    _entry: Entry,
+    entry: Entry,
 }
 
 /// A place among the open connections.
 struct Entry {
     conns: Arc<OpenConns>,
     id: u64,
+    outdated: Arc<AtomicBool>,
 }
 
 // === impl OpenConns ===
@@ -64,15 +68,20 @@ impl OpenConns {
         let id = inner.next;
         inner.next += 1;
         inner.sockets.insert(id, (node, socket));
+        let outdated = Arc::clone(&inner.outdated);
         drop(inner);
         let entry = Entry {
             conns: Arc::clone(self),
             id,
+            outdated,
         };
-        Ok(Some(MasterStream {
-            stream,
-            _entry: entry,
-        }))
+        Ok(Some(MasterStream { stream, entry }))
+    }
+
+    /// Says that the connections that are open should be replaced when they are not in use.
+    pub(super) fn outdate(&self) {
+        let before = std::mem::take(&mut self.inner.lock().outdated);
+        before.store(true, Ordering::Relaxed);
     }
 
     /// Gives up every connection to a node that was opened before this term.
@@ -94,6 +103,18 @@ impl Drop for Entry {
 }
 
 // === impl MasterStream ===
+
+impl MasterStream {
+    /// Whether the connection should be replaced when it is not in use, since others are opened with another login.
+    pub fn is_outdated(&self) -> bool {
+        self.entry.outdated.load(Ordering::Relaxed)
+    }
+
+    /// What [`MasterStream::is_outdated`] looks at.
+    pub(super) fn outdated(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.entry.outdated)
+    }
+}
 
 impl fmt::Debug for MasterStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

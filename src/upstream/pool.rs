@@ -155,7 +155,7 @@ impl PinnedPool {
             let at = all.clone().rposition(fits).or_else(|| all.rposition(goes));
             let Some(at) = at else { return Err(place) };
             let mut taken = idle.swap_remove(at);
-            if !taken.is_spoilt() {
+            if !taken.is_spoilt() && !taken.conn.stream.is_outdated() {
                 let Idle { conn, opened, .. } = taken;
                 return Ok(PooledConn {
                     conn,

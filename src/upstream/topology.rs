@@ -160,6 +160,12 @@ impl Topology {
         changed
     }
 
+    /// The same servers, the master of a node with another login.
+    #[must_use]
+    pub fn with_login(&self, id: NodeId, master: Endpoint) -> Self {
+        self.changed(id, |node| node.master = Some(Arc::new(master)))
+    }
+
     /// The same nodes with these other servers; none when that is no change.
     #[must_use]
     pub fn with_others(&self, replicas: &[Endpoint], sentinels: &[Endpoint]) -> Option<Self> {

@@ -7,6 +7,7 @@ mod logins;
 mod patterns;
 mod protected;
 mod reload;
+mod renewal;
 mod rules;
 mod tls;
 

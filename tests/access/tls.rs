@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use super::{ROOT, config};
 use crate::support::{Certificates, RedisServer, Respite, respite_command};
 
-fn tls_config(certificates: &Certificates, client_ca: bool) -> String {
+pub(super) fn tls_config(certificates: &Certificates, client_ca: bool) -> String {
     let file = |name| format!("{:?}", certificates.path(name));
     let ca = if client_ca {
         format!("client_ca = {}\n", file("ca.pem"))
@@ -19,7 +19,12 @@ fn tls_config(certificates: &Certificates, client_ca: bool) -> String {
 }
 
 /// Sends `input` through `openssl s_client` and returns what comes back until the server closes.
-fn talk(certificates: &Certificates, port: u16, arguments: &[&str], input: &str) -> Output {
+pub(super) fn talk(
+    certificates: &Certificates,
+    port: u16,
+    arguments: &[&str],
+    input: &str,
+) -> Output {
     let mut client = Command::new("openssl")
         .args(["s_client", "-quiet", "-connect"])
         .arg(format!("127.0.0.1:{port}"))
@@ -39,7 +44,7 @@ fn talk(certificates: &Certificates, port: u16, arguments: &[&str], input: &str)
     output
 }
 
-fn start(redis: &RedisServer, toml: &str) -> Respite {
+pub(super) fn start(redis: &RedisServer, toml: &str) -> Respite {
     let builder = Respite::builder().upstream(&redis.url()).config(toml);
     let mut respite = builder.tls().start();
     let line = respite.expect_log("clients:");

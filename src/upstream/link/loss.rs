@@ -55,6 +55,11 @@ impl Inner {
         pending.sink.lost(pending.ticket, failure, pending.replies);
     }
 
+    /// Whether nothing is owed and nothing waits to be sent.
+    pub(in crate::upstream) fn is_quiet(&self) -> bool {
+        self.in_flight == 0 && self.pending.is_empty()
+    }
+
     /// The connection is gone: reads that were not answered and requests that did not leave are
     /// queued for the next one; the rest fails, each in its turn.
     pub(in crate::upstream) fn lose(&mut self, error: &UpstreamError) {
