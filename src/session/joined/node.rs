@@ -106,6 +106,7 @@ impl Session {
         let Request { args, row, sub, .. } = run;
         let user = self.state.user_id();
         if let Err(denied) = settings.access.check(user, row, &args[0], sub, args) {
+            self.note_denied(&denied, run, user);
             return Some(denied.to_string());
         }
         if settings.embedded
