@@ -52,6 +52,14 @@ fn commands_count_as_what_becomes_of_them() {
     let hits = text.lines().find_map(|line| line.strip_prefix(hits));
     let hits: u64 = hits.expect("hits").parse().expect("a number");
     assert!(hits > 10, "{hits}");
+    // What is answered here takes time as well.
+    for kind in ["hit", "respite", "cache", "forward", "pinned"] {
+        let sum =
+            format!("respite_command_duration_seconds_sum{{kind=\"{kind}\",user=\"default\"}} ");
+        let sum = text.lines().find_map(|line| line.strip_prefix(&sum));
+        let sum: f64 = sum.expect("a sum").parse().expect("a number");
+        assert!(sum > 0.0, "{kind}");
+    }
 }
 
 #[test]

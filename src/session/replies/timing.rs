@@ -26,11 +26,11 @@ pub(super) struct Timing {
 // === impl Timing ===
 
 impl Timing {
-    /// Counts `n` commands whose replies are in.
+    /// Counts `n` commands whose replies are in by `now`.
     #[inline]
-    pub(super) fn count(&self, asked: Asked, n: u64) {
+    pub(super) fn count(&self, asked: Asked, now: Instant, n: u64) {
         if let (Some(kind), Some(times)) = (asked.kind, &self.times) {
-            times.record(kind, clock::now().duration_since(asked.at), n);
+            times.record(kind, now.duration_since(asked.at), n);
         }
     }
 
@@ -69,14 +69,14 @@ impl Replies {
         self.inner.borrow_mut().timing.times = Some(times);
     }
 
-    /// Counts `n` commands that are answered by now.
+    /// Counts `n` commands that are answered by now, as the clock tells it: it may be held since they were read.
     #[inline]
     pub(crate) fn count_time(&self, kind: Kind, since: Instant, n: u64) {
         let asked = Asked {
             at: since,
             kind: Some(kind),
         };
-        self.inner.borrow().timing.count(asked, n);
+        self.inner.borrow().timing.count(asked, Instant::now(), n);
     }
 
     /// What is asked for now.
@@ -111,7 +111,7 @@ impl Replies {
 impl Inner {
     /// `replies` replies are in that were asked for like this.
     pub(super) fn count_delivered(&mut self, asked: Asked, sent: Option<Sent>, replies: u32) {
-        self.timing.count(asked, u64::from(replies));
+        self.timing.count(asked, clock::now(), u64::from(replies));
         if asked.kind.is_none() {
             self.restart_times();
         }
