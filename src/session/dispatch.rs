@@ -352,7 +352,7 @@ impl Session {
             self.pinned.is_none(),
             "its commands would take effect in another order"
         );
-        if !self.route_to_link(self.ways.to, reads, cx) {
+        if !self.route_at_hand(self.ways.to, reads, cx) {
             return Flow::Wait;
         }
         let cover = std::mem::take(&mut self.coherence.cover);

@@ -95,6 +95,7 @@ mod run;
 mod scripts;
 mod sending_on;
 pub mod settings;
+mod several;
 pub mod shared;
 mod state;
 mod subscribing;

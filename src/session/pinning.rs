@@ -260,6 +260,7 @@ impl Session {
             _ => {}
         }
         if let Some(pinned) = &mut self.pinned {
+            pinned.send_alone(self.ways.has_several && !pinned.in_multi());
             pinned.send(raw, expect, then, cover.guard, &self.replies);
         }
         Flow::Done

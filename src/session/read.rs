@@ -11,6 +11,7 @@ use super::replies::Asks;
 use super::settings::Settings;
 use super::state::ReplyMode;
 use crate::cache::{Lookup, Query, Waiter};
+use crate::command::slot_of;
 use crate::resp::PLAIN_GET_MAX;
 use crate::upstream::{Fetch, Ticket};
 
@@ -89,6 +90,11 @@ impl Session {
             Lookup::Busy | Lookup::Bypass | Lookup::Measure => {
                 if let (Lookup::Measure, Some(fill)) = (found, self.coherence.fill()) {
                     fill.measure(key);
+                }
+                if self.worker.directions.is_divided()
+                    && self.ways.several.holds(Some(slot_of(key)), &self.replies)
+                {
+                    return Step::Wait;
                 }
                 let node = self.worker.directions.node_of_key(read.key);
                 if run.requests > 0 && run.node != node {

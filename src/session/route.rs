@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 use super::links::{Lane, Needs};
 use super::replies::{NOBODY, Replies, Then};
 use super::request::Request;
+use super::several::Several;
 use crate::cache::{Guard, Mutant, is_active};
 use crate::command::{first_key, slot_of};
 use crate::resp::Args;
@@ -61,6 +62,10 @@ pub(super) struct Ways {
     map: u64,
     /// The slots that the client has written to, behind a cluster.
     pub(super) written: Written,
+    /// Its commands with several keys that are under way there.
+    pub(super) several: Several,
+    /// The command at hand has several keys, and may be for a cluster.
+    pub(super) has_several: bool,
 }
 
 /// Slots that a client has written to.
@@ -97,6 +102,14 @@ impl Route {
             Route::Node(node) => node,
             Route::Slot(slot) => topology.owner(slot).unwrap_or(HOME),
             Route::Any | Route::Masters => HOME,
+        }
+    }
+
+    /// The slot, if one decides.
+    pub(super) fn slot(self) -> Option<u16> {
+        match self {
+            Route::Slot(slot) => Some(slot),
+            _ => None,
         }
     }
 }
@@ -206,6 +219,8 @@ impl Default for Ways {
             scripts: false,
             map: 0,
             written: Written::default(),
+            several: Several::default(),
+            has_several: false,
         }
     }
 }
@@ -290,6 +305,7 @@ impl Ways {
             return;
         };
         way.last = replies.expect(requests, then, guard);
+        self.several.sent(way.last);
         let sink = Rc::clone(replies) as Rc<dyn ReplySink>;
         way.link.push(bytes, requests, sink, way.last);
     }

@@ -8,6 +8,7 @@ use super::links::Needs;
 use super::nodes::Slots;
 use super::request::Request;
 use super::route::Route;
+use super::several::has_several_keys;
 use crate::command::{Effects, Row};
 use crate::upstream::{LinkKey, NodeId};
 
@@ -23,10 +24,8 @@ impl Session {
                 _ => route,
             });
         }
-        self.ways.slot = match route {
-            Route::Slot(slot) => Some(slot),
-            _ => None,
-        };
+        self.ways.slot = route.slot();
+        self.ways.has_several = directions.is_divided() && has_several_keys(request);
         self.ways.to = match &self.pinned {
             Some(pinned) => pinned.node(),
             None => directions.node(route),
@@ -45,16 +44,41 @@ impl Session {
         let directions = &self.worker.directions;
         let route = directions.route(request);
         let node = directions.node(route);
-        if directions.is_divided() && may_write(request) {
+        let divided = directions.is_divided();
+        if divided && self.ways.several.holds(route.slot(), &self.replies) {
+            return false;
+        }
+        if divided && may_write(request) {
             self.ways.written.note(route);
         }
-        if run.requests > 0 {
-            return run.node == node && (!run.only_reads || request.only_reads());
+        let joins = if run.requests > 0 {
+            run.node == node && (!run.only_reads || request.only_reads())
+        } else {
+            let found = self.route_to_link(node, request.only_reads(), cx);
+            run.node = node;
+            run.only_reads = self.ways.only_reads(node);
+            found
+        };
+        if joins
+            && divided
+            && let Some(slot) = route.slot()
+            && has_several_keys(request)
+        {
+            self.ways.several.add(slot);
         }
-        let found = self.route_to_link(node, request.only_reads(), cx);
-        run.node = node;
-        run.only_reads = self.ways.only_reads(node);
-        found
+        joins
+    }
+
+    /// Finds the way for the command at hand, which is sent next. False when that has to wait.
+    pub(super) fn route_at_hand(&mut self, node: NodeId, reads: bool, cx: &Context<'_>) -> bool {
+        let slot = self.ways.slot;
+        if self.ways.several.holds(slot, &self.replies) || !self.route_to_link(node, reads, cx) {
+            return false;
+        }
+        if let (true, Some(slot)) = (self.ways.has_several, slot) {
+            self.ways.several.add(slot);
+        }
+        true
     }
 
     /// Finds the way to a node for the next request. False when that has to wait: replies are

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, DEADLINE, RedisCluster, Respite, slot_of, wait_until};
+use crate::support::{Client, DEADLINE, RedisCluster, RedisServer, Respite, slot_of, wait_until};
 
 /// What overtakes takes far less.
 const LONG: Duration = Duration::from_millis(400);
@@ -51,4 +51,83 @@ fn what_follows_waits_for_what_is_sent_on() {
         client.read_reply().assert_ok();
     }
     client.call(&["GET", "{t}k"]).assert_str("3");
+}
+
+/// A slot that is half moved: its node has one key of a command and not the other, and turns it away (`TRYAGAIN`). What
+/// the client sent behind it on the key that is there would be taken.
+#[test]
+fn what_follows_waits_for_commands_with_several_keys() {
+    let cluster = RedisCluster::start(3, 0);
+    let respite = Respite::builder().upstream(&cluster.url()).start();
+    let (x, y, other) = ("{t}x", "{t}y", "{o}z");
+    let script = "redis.call('SET', KEYS[1], '1') redis.call('SET', KEYS[2], '1') return 1";
+    let cases: [(&[&[&str]], &str); 5] = [
+        (&[&["MSET", x, "1", y, "1"], &["APPEND", x, "a"]], "1a"),
+        (
+            &[&["MSET", other, "1", x, "1", y, "1"], &["APPEND", x, "a"]],
+            "1a",
+        ),
+        (&[&["DEL", other, x, y], &["INCR", x]], "1"),
+        (&[&["EVAL", script, "2", x, y], &["APPEND", x, "a"]], "1a"),
+        (
+            &[
+                &["MULTI"],
+                &["MSET", x, "1", y, "1"],
+                &["EXEC"],
+                &["APPEND", x, "a"],
+            ],
+            "1a",
+        ),
+    ];
+    let slot = slot_of(&mut cluster.servers[0].connect(), x);
+    let number = slot.to_string();
+    for (commands, expected) in cases {
+        let from = cluster.owner(slot);
+        let to = (from + 1) % 3;
+        let (old, new) = (&cluster.servers[from], &cluster.servers[to]);
+        let mut client = respite.connect();
+        for key in [x, y] {
+            let set = client.call(&["SET", key, "0"]);
+            set.assert_ok();
+        }
+        let set = |server: &RedisServer, how: &[&str]| {
+            let command = [&["CLUSTER", "SETSLOT", &number], how].concat();
+            server.call(&command).assert_ok();
+        };
+        let migrate = |key: &str| {
+            let port = new.port().to_string();
+            old.call(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"])
+        };
+        set(new, &["IMPORTING", &cluster.id(from)]);
+        set(old, &["MIGRATING", &cluster.id(to)]);
+        migrate(y).assert_ok();
+        let turned_away = || {
+            let stats = old.call(&["INFO", "errorstats"]);
+            let mut lines = stats.as_str().lines();
+            lines
+                .find(|line| line.contains("TRYAGAIN"))
+                .map(str::to_owned)
+        };
+        let before = turned_away();
+        for command in commands {
+            client.send(command);
+        }
+        wait_until("the node turns it away", DEADLINE, || {
+            turned_away() != before
+        });
+        // What overtakes does so now.
+        std::thread::sleep(Duration::from_millis(100));
+        migrate(x);
+        for server in [new, old] {
+            set(server, &["NODE", &cluster.id(to)]);
+        }
+        new.call(&["CLUSTER", "BUMPEPOCH"]);
+        for command in commands {
+            let reply = client.read_reply();
+            assert!(!reply.is_error(), "{command:?}: {reply:?}");
+        }
+        let value = client.call(&["GET", x]);
+        assert_eq!(value.as_str(), expected, "{commands:?}");
+        cluster.wait_until_agreed();
+    }
 }

@@ -126,6 +126,10 @@ impl Session {
         let mut nodes: Vec<_> = parts.parts.iter().map(|part| node_of(part.slot)).collect();
         nodes.sort_unstable();
         nodes.dedup();
+        let mut slots = parts.parts.iter().map(|part| part.slot);
+        if slots.any(|slot| self.ways.several.holds(Some(slot), &self.replies)) {
+            return Flow::Wait;
+        }
         for node in &nodes {
             if !self.route_to_link(*node, request.only_reads(), cx) {
                 return Flow::Wait;
@@ -146,6 +150,10 @@ impl Session {
             layout,
         });
         let count = parts.parts.len() as u64;
+        for slot in split.layout.with_several_keys(&parts.parts) {
+            self.ways.several.add(slot);
+        }
+        self.ways.several.sent(place);
         for (at, part) in parts.parts.into_iter().enumerate() {
             let sink = Rc::new(OnePart {
                 split: Rc::clone(&split),

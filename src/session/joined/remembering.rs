@@ -34,7 +34,7 @@ impl Session {
         request: Request<'_>,
         cx: &Context<'_>,
     ) -> Flow {
-        if !self.route_to_link(node, false, cx) {
+        if !self.route_at_hand(node, false, cx) {
             return Flow::Wait;
         }
         let load = |link: &Link| self.worker.load_for(request.args, link, false);

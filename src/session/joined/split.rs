@@ -93,6 +93,13 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// The slots of which there are several keys.
+    pub(super) fn with_several_keys(&self, parts: &[Part]) -> impl Iterator<Item = u16> {
+        let parts = parts.iter().zip(&self.parts);
+        let several = parts.filter(|(_, keys)| keys.len() > 1);
+        several.map(|(part, _)| part.slot)
+    }
+
     /// Puts the replies of the parts together. The first error is that of all; it says so where other parts have
     /// changed something.
     pub(super) fn join(&self, joining: Joining, replies: &[Vec<u8>], writes: bool) -> Vec<u8> {

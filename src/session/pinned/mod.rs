@@ -78,6 +78,8 @@ pub(crate) struct Pinned {
     since: Instant,
     /// What is kept so that another node of a cluster can be asked instead; none where there is one node.
     replay: Option<Box<Replay>>,
+    /// What was sent last is to be answered before anything else is sent (`session/several.rs`).
+    alone: bool,
 }
 
 /// What a pinned connection leaves behind when it is lost.
@@ -147,6 +149,7 @@ impl Pinned {
             sticky: false,
             since: Instant::now(),
             replay: None,
+            alone: false,
         }
     }
 

@@ -100,9 +100,14 @@ impl Pinned {
         matches!(front, Some(Expect::Blocking))
     }
 
-    /// Whether the backing has to read before it is sent more.
+    /// Whether what is sent next is to be answered before anything else is sent.
+    pub(crate) fn send_alone(&mut self, alone: bool) {
+        self.alone = alone;
+    }
+
+    /// Whether something has to be read, by the backing or from it, before it is sent more.
     pub(crate) fn is_clogged(&self) -> bool {
-        self.out.unwritten_bytes() >= UNSENT_BYTES
+        (self.alone && !self.is_quiet()) || self.out.unwritten_bytes() >= UNSENT_BYTES
     }
 
     /// Whether every reply is in.
