@@ -42,7 +42,7 @@ pub(super) struct Waiting {
 /// Whither a reply sends its request.
 pub(super) enum Whither {
     Moved(u16, Address),
-    Ask(Address),
+    Ask(u16, Address),
     /// To whoever has the slot, once its script is loaded there.
     Loaded,
     Again,
@@ -74,7 +74,7 @@ impl Redirects {
     fn take(&self, request: Redirected, proto: Proto) {
         let resent = request.sink.is_resent();
         let wait = match Whither::read(&request.reply) {
-            Some(Whither::Moved(..) | Whither::Ask(_)) if !resent => Duration::ZERO,
+            Some(Whither::Moved(..) | Whither::Ask(..)) if !resent => Duration::ZERO,
             Some(Whither::Loaded) => Duration::ZERO,
             _ => AGAIN,
         };
@@ -141,6 +141,14 @@ impl Waiting {
 }
 
 impl Whither {
+    /// Whether a node may say so of a request for this slot.
+    pub(super) fn is_of(&self, slot: Option<u16>) -> bool {
+        match self {
+            Self::Moved(of, _) | Self::Ask(of, _) => slot.is_none_or(|slot| slot == *of),
+            _ => true,
+        }
+    }
+
     /// Reads `-MOVED 3999 10.0.0.1:6381`, `-ASK …` and the rest.
     pub(super) fn read(reply: &[u8]) -> Option<Self> {
         let line = std::str::from_utf8(reply).ok()?.trim_end();
@@ -163,7 +171,7 @@ impl Whither {
         };
         Some(match kind {
             "-MOVED" => Self::Moved(slot, address),
-            _ => Self::Ask(address),
+            _ => Self::Ask(slot, address),
         })
     }
 }

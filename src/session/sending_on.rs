@@ -43,10 +43,15 @@ impl Worker {
             ..
         } = waiting;
         self.shared.backing.note_redirect(&request.reply);
-        let whither = Whither::read(&request.reply).unwrap_or(Whither::Again);
         let sink: Rc<dyn ReplySink> = match request.sink.is_resent() {
             true => Rc::clone(&request.sink),
             false => self.redirects.waiting_for(&request),
+        };
+        let slot = self.slot_of_request(&request.request);
+        let whither = Whither::read(&request.reply).filter(|whither| whither.is_of(slot));
+        let Some(whither) = whither else {
+            // No node says so: a script does.
+            return sink.deliver(request.ticket, &request.reply, 1);
         };
         if request.at.elapsed() > self.settings().timeouts.failover {
             if request.reply.starts_with(b"-CLUSTERDOWN ") {
@@ -85,7 +90,7 @@ impl Worker {
                 }
                 None
             }
-            Whither::Ask(address) => self.endpoint(address).map(|at| backing.node_at(&at)),
+            Whither::Ask(_, address) => self.endpoint(address).map(|at| backing.node_at(&at)),
             Whither::Loaded => None,
             Whither::Again => {
                 backing.doubt();
@@ -117,17 +122,30 @@ impl Worker {
         }
     }
 
-    /// How to reach a node that another one names.
+    /// How to reach a node that another one names. One that the map does not have is asked for first: what a reply
+    /// says may come from a script, and nobody is logged in to a server for that.
     pub(super) fn endpoint(&self, address: Address) -> Option<Endpoint> {
         let topology = self.shared.backing.topology();
-        let mut masters = topology
-            .nodes()
-            .iter()
-            .filter_map(|node| node.master.as_ref());
-        let known = masters.next()?;
-        Some(Endpoint {
-            address,
-            ..Endpoint::clone(known)
-        })
+        let masters = topology.nodes().iter();
+        let masters = masters.filter_map(|node| node.master.as_deref());
+        let mut known = masters.chain(&topology.replicas);
+        let found = known.find(|node| node.address == address).cloned();
+        if found.is_none() {
+            self.shared.backing.doubt();
+        }
+        found
+    }
+
+    /// The slot that decides where a request goes.
+    fn slot_of_request(&self, request: &[u8]) -> Option<u16> {
+        let mut parser = RequestParser::default();
+        match parser.parse(request, &RequestLimits::TRUSTED) {
+            Ok(Parsed::Request { .. }) => {
+                let settings = self.settings();
+                let request = Request::new(parser.args(request), request, &settings.table);
+                self.directions.route(request).slot()
+            }
+            _ => None,
+        }
     }
 }

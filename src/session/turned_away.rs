@@ -74,7 +74,7 @@ impl Session {
                 Destination::Slot(slot)
             }
             // What follows in a transaction, or looks at what is watched, would not be asking.
-            Some(Whither::Ask(address)) if pinned.may_ask() => {
+            Some(Whither::Ask(_, address)) if pinned.may_ask() => {
                 asking = true;
                 let node = worker.endpoint(address).map(|at| backing.node_at(&at));
                 node.map_or(here, Destination::Node)

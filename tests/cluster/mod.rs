@@ -14,6 +14,7 @@ mod replicas;
 mod scan;
 mod scripts;
 mod split;
+mod spoofed;
 mod told;
 mod transactions;
 mod waits;

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::loss::{is_retryable, unanswered};
 use super::{Failure, Inner, Pending, ReplySink, Retryable, Ticket, What};
@@ -14,8 +14,10 @@ use crate::resp::ReplyScanner;
 use crate::upstream::error::{Sent, UpstreamError};
 use crate::upstream::frame_reader::Frames;
 
-/// How such a refusal begins.
-const REFUSAL: &[u8] = b"-READONLY ";
+/// How such a refusal begins, in a server's own words: a script may return any error.
+const REFUSAL: &[u8] = b"-READONLY You can't write against a read only replica.";
+/// What is refused for so long is told: there is no master, or a script speaks like a replica.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// The requests of a connection to a server that is no master any more, one by one.
 #[derive(Default)]
@@ -173,10 +175,11 @@ impl Demotion {
         };
         let at = self.answered + ahead;
         self.answered = at + 1;
+        let asked = self.requests[at].at;
         let Fate::Request { bytes, sent, again } = &mut self.requests[at].what else {
             return;
         };
-        let refused = frame.starts_with(REFUSAL);
+        let refused = frame.starts_with(REFUSAL) && asked.elapsed() < LONGEST;
         self.refused |= refused;
         if refused {
             *sent = Sent::No;

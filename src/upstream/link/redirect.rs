@@ -10,14 +10,16 @@ use super::loss::unanswered;
 use super::sequence::Sequence;
 use super::{Inner, Pending, ReplySink, Ticket, What};
 
-/// How such replies begin.
-const REDIRECTS: [&[u8]; 7] = [
+/// How such replies begin, in a server's own words: a script may return any error.
+const REDIRECTS: [&[u8]; 9] = [
     b"-MOVED ",
     b"-ASK ",
-    b"-TRYAGAIN ",
-    b"-CLUSTERDOWN ",
-    b"-LOADING ",
-    b"-MASTERDOWN ",
+    b"-TRYAGAIN Multiple keys request during rehashing of slot",
+    b"-CLUSTERDOWN Hash slot not served",
+    b"-CLUSTERDOWN The cluster is down",
+    b"-LOADING Redis is loading",
+    b"-LOADING Valkey is loading",
+    b"-MASTERDOWN Link with MASTER is down",
     // Another node may know the script.
     b"-NOSCRIPT ",
 ];
