@@ -82,7 +82,7 @@ pub struct ServeArgs {
     /// Listen for clients here; may be given several times [default: 127.0.0.1:7379].
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Vec<String>,
-    /// The Redis behind: a redis://, rediss://, unix:// or sentinel:// URL [default: embedded].
+    /// The Redis behind: a redis://, rediss://, unix://, sentinel:// or cluster:// URL [default: embedded].
     ///
     /// A password in it shows in the list of processes. Set RESPITE_UPSTREAM instead, or name a
     /// [credentials.NAME] with a password_file as upstream_credential in the configuration.

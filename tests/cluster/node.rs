@@ -51,10 +51,10 @@ fn each_node_answers_for_itself() {
     }
     client
         .call(&["RESPITE.NODE", "10.0.0.1:1", "PING"])
-        .assert_error("ERR no such node");
+        .assert_error("ERR no such master");
     client
         .call(&["RESPITE.NODE", "WHAT"])
-        .assert_error("ERR unknown subcommand");
+        .assert_error("ERR RESPITE.NODE takes");
     client
         .call(&["RESPITE.NODE"])
         .assert_error("ERR wrong number of arguments");

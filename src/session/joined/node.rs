@@ -10,7 +10,7 @@ use super::ask::{Said, ask_apart, error};
 use super::fence::catch_up;
 use super::scan::words;
 use crate::access::changes_access;
-use crate::command::{Handling, Local, Pin, has_block_option, unknown_subcommand};
+use crate::command::{Handling, Local, Pin, has_block_option};
 use crate::resp::write_command;
 use crate::session::cached::Cover;
 use crate::session::client::Session;
@@ -19,7 +19,9 @@ use crate::session::request::Request;
 use crate::session::settings::Settings;
 use crate::upstream::{NodeId, Topology};
 
-const NO_NODE: &str = "ERR no such node: RESPITE.NODE LIST names them";
+const NO_NODE: &str = "ERR no such master: RESPITE.NODE LIST names them";
+const USAGE: &str =
+    "ERR RESPITE.NODE takes the id of a master and a command for it, or LIST for the ids";
 /// How long a node may take where `timeouts.reply` sets no limit.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -52,7 +54,7 @@ impl Session {
         let topology = worker.shared.backing.topology();
         if args.len() == 2 {
             if !args[1].eq_ignore_ascii_case(b"LIST") {
-                return self.answer_error(unknown_subcommand(&args[0], &args[1]));
+                return self.answer_error(USAGE);
             }
             let names: Vec<String> = nodes(&topology).map(|(_, name)| name).collect();
             self.answer(|reply| {
