@@ -13,7 +13,7 @@ use super::connect::{Conn, ConnectOptions};
 use super::error::UpstreamError;
 use super::link_key::LinkKey;
 use super::reached::sleep_unless_reached;
-use super::topology::HOME;
+use super::topology::{HOME, NodeId};
 use crate::backoff::Backoff;
 use crate::resp::Proto;
 
@@ -25,12 +25,16 @@ impl Backing {
     pub async fn monitor(self: Arc<Self>) {
         let mut backoff = Backoff::default();
         let mut told = false;
+        let mut tries = 0;
         loop {
             let mut reached = self.reached(HOME);
             let mut known = reached.count();
-            match self.monitor_once(&mut backoff, &mut told, &mut known).await {
+            let node = self.monitored(tries);
+            let monitored = self.monitor_once(node, &mut backoff, &mut told, &mut known);
+            match monitored.await {
                 Ok(never) => match never {},
                 Err(error) => {
+                    tries += 1;
                     self.away_since.lock().get_or_insert_with(Instant::now);
                     self.ailing.store(error.is_refusal(), Ordering::Relaxed);
                     if self.ready.swap(false, Ordering::Relaxed) || !told {
@@ -79,15 +83,24 @@ impl Backing {
         Ok(serves && still)
     }
 
+    /// Which node is asked what the backing is: behind a cluster another one when that one is away.
+    fn monitored(&self, tries: usize) -> NodeId {
+        match self.is_cluster() {
+            true => self.topology().node_after(HOME, tries).unwrap_or(HOME),
+            false => HOME,
+        }
+    }
+
     async fn monitor_once(
         &self,
+        node: NodeId,
         backoff: &mut Backoff,
         told: &mut bool,
         known: &mut u64,
     ) -> Result<std::convert::Infallible, UpstreamError> {
         let connect_timeout = self.connect_timeout();
         let options = ConnectOptions {
-            key: LinkKey::new(HOME, 0, Proto::Resp3),
+            key: LinkKey::new(node, 0, Proto::Resp3),
             name: "respite-monitor",
             timeout: connect_timeout,
         };

@@ -68,3 +68,31 @@ fn a_master_that_is_away_is_told_of() {
         wait_until("it is ready again", DEADLINE, || ready().0 == 200);
     }
 }
+
+/// Whoever asks who the server is gets an answer from a node that is there.
+#[test]
+fn hello_is_answered_while_the_first_node_is_away() {
+    let mut cluster = RedisCluster::start(3, 0);
+    let args = ["CONFIG", "SET", "cluster-require-full-coverage", "no"];
+    for server in &cluster.servers {
+        server.call(&args).assert_ok();
+    }
+    // Whichever is the first one of the map.
+    for away in 0..3 {
+        cluster.servers[away].kill();
+        let url = cluster.url();
+        let other = cluster.servers[(away + 2) % 3].addr();
+        let respite = Respite::builder()
+            .upstream(&format!("{url},{other}"))
+            .allow_log("backing not usable")
+            .allow_log("no node tells")
+            .start();
+        let mut client = respite.connect();
+        wait_until("somebody answers", DEADLINE, || {
+            !client.call(&["HELLO", "3"]).is_error()
+        });
+        drop(respite);
+        cluster.servers[away].restart();
+        cluster.wait_until_agreed();
+    }
+}

@@ -25,6 +25,8 @@ pub(super) struct Demotion {
     requests: VecDeque<Asked>,
     /// Those at the front to which something has come.
     answered: usize,
+    /// The server is a node of a cluster: `MOVED` and `ASK` are refusals, too.
+    is_node: bool,
     /// Something was refused: a read behind it may have seen what is older than the client's own write.
     refused: bool,
 }
@@ -61,7 +63,10 @@ impl Inner {
         if !frames.iter().any(|frame| frame.starts_with(REFUSAL)) {
             return false;
         }
-        let mut demotion = Demotion::default();
+        let mut demotion = Demotion {
+            is_node: self.redirect.is_some(),
+            ..Demotion::default()
+        };
         let written = self.out.written();
         for pending in std::mem::take(&mut self.pending) {
             let (bytes, written) = match pending.what {
@@ -179,7 +184,9 @@ impl Demotion {
         let Fate::Request { bytes, sent, again } = &mut self.requests[at].what else {
             return;
         };
-        let refused = frame.starts_with(REFUSAL) && asked.elapsed() < LONGEST;
+        let sent_away = |kind: &[u8]| self.is_node && frame.starts_with(kind);
+        let refused = frame.starts_with(REFUSAL) || sent_away(b"-MOVED ") || sent_away(b"-ASK ");
+        let refused = refused && asked.elapsed() < LONGEST;
         self.refused |= refused;
         if refused {
             *sent = Sent::No;
