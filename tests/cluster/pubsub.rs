@@ -199,11 +199,14 @@ fn a_subscriber_whose_node_is_killed_is_subscribed_at_another() {
                 respite.call(&["SPUBLISH", channel, "s"]) == Reply::Int(2)
             });
         }
-        alive[0].call(&["PUBLISH", "a", "m"]);
-        for client in &mut clients {
-            if let Some(channel) = &channel {
+        // It comes over another connection than the next one.
+        for (client, channel) in clients.iter_mut().zip([&channel; 2]) {
+            if let Some(channel) = channel {
                 expect(client, &["smessage", channel, "s"]);
             }
+        }
+        alive[0].call(&["PUBLISH", "a", "m"]);
+        for client in &mut clients {
             // And no confirmation in front of it.
             expect(client, &["message", "a", "m"]);
         }
