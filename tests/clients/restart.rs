@@ -134,10 +134,15 @@ fn libraries_and_workers_outlive_failovers_of_a_cluster() {
     outlive(&respite, &CLUSTER, |outage| match outage {
         0 => (3..6).for_each(|replica| cluster.fail_over_to(replica)),
         _ => {
+            cluster.wait_until_agreed();
             // All of RQ's keys are in one slot.
             let slot = slot_of(&mut cluster.servers[0].connect(), CLUSTER[1].1);
             let master = cluster.owner(slot);
             let replica = cluster.replica_of(master);
+            // What was acknowledged outlives the server: nothing is written between here and its end.
+            cluster.servers[master]
+                .call(&["CLIENT", "PAUSE", "60000", "WRITE"])
+                .assert_ok();
             cluster.wait_for_replica(master);
             cluster.servers[master].kill();
             cluster.wait_for_master(replica);

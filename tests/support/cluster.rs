@@ -192,15 +192,17 @@ impl RedisCluster {
         found.expect("a replica")
     }
 
-    /// Waits until the replica of a server has all that the server has.
+    /// Waits until the replica of a server has all that the server has now.
     #[track_caller]
     pub(crate) fn wait_for_replica(&self, master: usize) {
         let server = &self.servers[master];
+        let number = |text: &str| text.parse::<u64>().ok();
+        let all = number(&server.info("replication", "master_repl_offset"));
         wait_until("the replica has all", DEADLINE, || {
             let line = server.info("replication", "slave0");
-            let offset = line.split("offset=").nth(1).unwrap_or_default();
-            let offset = offset.split(',').next().unwrap_or_default();
-            !offset.is_empty() && offset == server.info("replication", "master_repl_offset")
+            let mut fields = line.split(',');
+            let offset = fields.find_map(|field| field.strip_prefix("offset="));
+            all.is_some() && offset.and_then(number) >= all
         });
     }
 
