@@ -121,7 +121,11 @@ fn a_slot_that_moves_while_it_is_watched_aborts() {
     let respite = start(&cluster);
     let mut client = respite.connect();
     let slot = slot_of(&mut cluster.servers[0].connect(), "foo");
-    let move_on = || cluster.move_slot(slot, (cluster.owner(slot) + 1) % 3, || {});
+    let move_on = || {
+        cluster.move_slot(slot, (cluster.owner(slot) + 1) % 3, || {});
+        // Else the nodes may lose whose it is when it moves again.
+        cluster.wait_until_agreed();
+    };
     // A key that is there, and one that is not: that one leaves no trace at the old place.
     for key in ["foo", "{foo}none"] {
         client.call(&["SET", "foo", "1"]).assert_ok();
