@@ -4,7 +4,7 @@
 //! is between its first `{` and the next `}` if that is not empty.
 
 /// How many there are.
-const SLOTS: u16 = 16_384;
+pub const SLOTS: u16 = 16_384;
 
 /// What CRC16 makes of a byte that so many bytes follow: four bytes are taken in one step.
 const TABLES: [[u16; 256]; 4] = tables();

@@ -125,13 +125,7 @@ impl Coherence {
     /// As [`Coherence::fill_from`], for a read of many keys: apart from it, so that a hit has the one to itself.
     #[cold]
     pub(super) fn fill_for_many(&mut self, node: NodeId, db: u32, worker: &Rc<Worker>) -> FillLink {
-        match &self.fill {
-            Some((of, at, fill)) if (*of, *at) == (node, db) => fill.clone(),
-            _ => {
-                self.put_fill_aside(node, db);
-                self.fill_from(node, db, worker).clone()
-            }
-        }
+        self.fill_from(node, db, worker).clone()
     }
 
     /// The link that was asked for last.

@@ -84,8 +84,11 @@ pub(super) fn switches_to(args: Args<'_>) -> Option<Proto> {
     Hello::parse(args).ok().and_then(|hello| hello.proto)
 }
 
-/// The name and the password that a command logs in with.
-fn attempt<'a>(local: Local, args: Args<'a>) -> Option<(&'a [u8], &'a [u8])> {
+/// The name and the password that a command logs in with, where there are users.
+fn attempt<'a>(local: Local, args: Args<'a>, settings: &Settings) -> Option<(&'a [u8], &'a [u8])> {
+    if settings.access.is_open() {
+        return None;
+    }
     Some(match (local, args.len()) {
         (Local::Hello, _) => Hello::parse(args).ok()?.auth?,
         (Local::Auth, 2) => (&b"default"[..], args.get(1)?),
@@ -107,8 +110,7 @@ pub(super) fn logs_in(
     settings: &Settings,
 ) -> Result<Option<UserId>, &'static str> {
     let turn = std::mem::take(&mut state.login_turn);
-    let Some((tried, password)) = attempt(local, args).filter(|_| !settings.access.is_open())
-    else {
+    let Some((tried, password)) = attempt(local, args, settings) else {
         return Ok(None);
     };
     let (peer, whom) = (peer(state), settings.access.whom(tried));
@@ -137,7 +139,7 @@ pub(super) fn poll_turn(
     settings: &Settings,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), &'static str>> {
-    let Some((user, password)) = attempt(local, args).filter(|_| !settings.access.is_open()) else {
+    let Some((user, password)) = attempt(local, args, settings) else {
         return Poll::Ready(Ok(()));
     };
     let (peer, whom) = (peer(state), settings.access.whom(user));
@@ -178,7 +180,7 @@ pub(super) fn poll_hash(
     settings: &Settings,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), &'static str>> {
-    let Some((user, password)) = attempt(local, args).filter(|_| !settings.access.is_open()) else {
+    let Some((user, password)) = attempt(local, args, settings) else {
         return Poll::Ready(Ok(()));
     };
     if matches!(state.login_turn, LoginTurn::None) {

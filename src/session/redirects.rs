@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::config::Address;
 use crate::resp::Proto;
-use crate::upstream::{Failure, Redirect, Redirected, ReplySink, SlowReply, Ticket};
+use crate::upstream::{Failure, Redirect, Redirected, ReplySink, SlowReply, Ticket, Whither};
 
 /// The wait before a request is sent again that could not be served.
 pub(super) const AGAIN: Duration = Duration::from_millis(50);
@@ -39,17 +38,8 @@ pub(super) struct Waiting {
     due: Instant,
 }
 
-/// Whither a reply sends its request.
-pub(super) enum Whither {
-    Moved(u16, Address),
-    Ask(u16, Address),
-    /// To whoever has the slot, once its script is loaded there.
-    Loaded,
-    Again,
-}
-
 /// What a node says that does not know a script. One that a script itself makes up is most likely another.
-const NOSCRIPT: &[u8] = b"-NOSCRIPT No matching script.";
+pub(super) const NOSCRIPT: &[u8] = b"-NOSCRIPT No matching script.";
 
 /// Passes the reply of a request on that was sent on, and lets the next one go.
 struct Resent {
@@ -73,9 +63,9 @@ impl Redirects {
 
     fn take(&self, request: Redirected, proto: Proto) {
         let resent = request.sink.is_resent();
-        let wait = match Whither::read(&request.reply) {
+        let wait = match whither(&request.reply) {
             Some(Whither::Moved(..) | Whither::Ask(..)) if !resent => Duration::ZERO,
-            Some(Whither::Loaded) => Duration::ZERO,
+            _ if request.reply.starts_with(NOSCRIPT) => Duration::ZERO,
             _ => AGAIN,
         };
         let mut clients = self.clients.borrow_mut();
@@ -140,39 +130,12 @@ impl Waiting {
     }
 }
 
-impl Whither {
-    /// Whether a node may say so of a request for this slot.
-    pub(super) fn is_of(&self, slot: Option<u16>) -> bool {
-        match self {
-            Self::Moved(of, _) | Self::Ask(of, _) => slot.is_none_or(|slot| slot == *of),
-            _ => true,
-        }
-    }
-
-    /// Reads `-MOVED 3999 10.0.0.1:6381`, `-ASK …` and the rest.
-    pub(super) fn read(reply: &[u8]) -> Option<Self> {
-        let line = std::str::from_utf8(reply).ok()?.trim_end();
-        let mut words = line.split(' ');
-        let kind = words.next()?;
-        if reply.starts_with(NOSCRIPT) {
-            return Some(Self::Loaded);
-        }
-        if !matches!(kind, "-MOVED" | "-ASK") {
-            return Some(Self::Again);
-        }
-        let slot = words.next()?.parse().ok()?;
-        let (host, port) = words.next()?.rsplit_once(':')?;
-        if host.is_empty() || host == "?" {
-            return Some(Self::Again);
-        }
-        let address = Address::Tcp {
-            host: host.to_owned(),
-            port: port.parse().ok()?,
-        };
-        Some(match kind {
-            "-MOVED" => Self::Moved(slot, address),
-            _ => Self::Ask(slot, address),
-        })
+/// Whither a reply sends its request, `-MOVED 3999 10.0.0.1:6381`, `-ASK …` and the rest; none when no node says so.
+pub(super) fn whither(reply: &[u8]) -> Option<Whither> {
+    let line = std::str::from_utf8(reply).ok()?.trim_end();
+    match line.split(' ').next()? {
+        "-MOVED" | "-ASK" => Whither::named(&line[1..]),
+        _ => Some(Whither::Again),
     }
 }
 

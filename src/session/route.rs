@@ -154,6 +154,11 @@ impl Directions {
         }
     }
 
+    /// The slot that decides where a command goes in a cluster, if one does.
+    pub(super) fn slot_of(request: Request<'_>) -> Option<u16> {
+        Self::route_by_key(request).slot()
+    }
+
     fn route_by_key(request: Request<'_>) -> Route {
         let row = request.leaf();
         if row.is_some_and(|row| row.spread.is_for_all()) {

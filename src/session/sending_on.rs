@@ -2,14 +2,15 @@
 
 use std::rc::Rc;
 
-use super::redirects::{Waiting, Whither};
+use super::redirects::{NOSCRIPT, Waiting, whither};
 use super::replies::NOBODY;
 use super::request::Request;
-use super::route::Unheard;
+use super::route::{Directions, Unheard};
 use super::worker::Worker;
-use crate::config::{Address, Endpoint};
 use crate::resp::{Parsed, RequestLimits, RequestParser};
-use crate::upstream::{Failure, HOME, Link, LinkKey, NodeId, ReplySink, Sent, UpstreamError};
+use crate::upstream::{
+    Failure, HOME, Link, LinkKey, NodeId, ReplySink, Sent, UpstreamError, Whither,
+};
 
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
@@ -48,8 +49,7 @@ impl Worker {
             false => self.redirects.waiting_for(&request),
         };
         let slot = self.slot_of_request(&request.request);
-        let whither = Whither::read(&request.reply).filter(|whither| whither.is_of(slot));
-        let Some(whither) = whither else {
+        let Some(whither) = whither(&request.reply).filter(|whither| whither.is_of(slot)) else {
             // No node says so: a script does.
             return sink.deliver(request.ticket, &request.reply, 1);
         };
@@ -62,8 +62,8 @@ impl Worker {
             }
             return;
         }
-        let is_no_script = matches!(whither, Whither::Loaded);
-        let (node, asking) = self.whither(&request.request, whither);
+        let is_no_script = request.reply.starts_with(NOSCRIPT);
+        let (node, asking) = self.destination(slot, whither, is_no_script);
         let link = self.link(LinkKey::new(node, 0, proto));
         let load = self.load_of(&request.request, &link, is_no_script);
         // What the client has asked behind it was executed already.
@@ -80,37 +80,29 @@ impl Worker {
         link.push(&request.request, 1, sink, request.ticket);
     }
 
-    /// The node that a request is sent to now, and whether it has to be told that it was sent there.
-    fn whither(&self, request: &[u8], whither: Whither) -> (NodeId, bool) {
+    /// The node that a request for this slot is sent to now, and whether it has to be told that it was sent there.
+    fn destination(
+        &self,
+        slot: Option<u16>,
+        whither: Whither,
+        is_no_script: bool,
+    ) -> (NodeId, bool) {
         let backing = &self.shared.backing;
-        let asking = match whither {
-            Whither::Moved(slot, address) => {
-                if let Some(master) = self.endpoint(address) {
-                    backing.moved(slot, &master);
-                }
-                None
-            }
-            Whither::Ask(_, address) => self.endpoint(address).map(|at| backing.node_at(&at)),
-            Whither::Loaded => None,
-            Whither::Again => {
-                backing.doubt();
-                None
-            }
-        };
-        self.direct(backing.topology());
-        if let Some(node) = asking {
-            return (node, true);
+        let mut asking = None;
+        match whither {
+            Whither::Moved(slot, address) => backing.moved(slot, &address),
+            Whither::Ask(_, address) => asking = backing.node_at(&address),
+            Whither::Again if is_no_script => {}
+            Whither::Again => backing.doubt(),
         }
-        let mut parser = RequestParser::default();
-        let settings = self.settings();
-        let node = match parser.parse(request, &RequestLimits::TRUSTED) {
-            Ok(Parsed::Request { .. }) => {
-                let request = Request::new(parser.args(request), request, &settings.table);
-                self.directions.node(self.directions.route(request))
-            }
-            _ => HOME,
-        };
-        (node, false)
+        self.direct(backing.topology());
+        match asking {
+            Some(node) => (node, true),
+            None => (
+                slot.map_or(HOME, |slot| self.directions.node_of_slot(slot)),
+                false,
+            ),
+        }
     }
 
     /// The request that loads the script which a request calls, if it is known and to be loaded.
@@ -122,20 +114,6 @@ impl Worker {
         }
     }
 
-    /// How to reach a node that another one names. One that the map does not have is asked for first: what a reply
-    /// says may come from a script, and nobody is logged in to a server for that.
-    pub(super) fn endpoint(&self, address: Address) -> Option<Endpoint> {
-        let topology = self.shared.backing.topology();
-        let masters = topology.nodes().iter();
-        let masters = masters.filter_map(|node| node.master.as_deref());
-        let mut known = masters.chain(&topology.replicas);
-        let found = known.find(|node| node.address == address).cloned();
-        if found.is_none() {
-            self.shared.backing.doubt();
-        }
-        found
-    }
-
     /// The slot that decides where a request goes.
     fn slot_of_request(&self, request: &[u8]) -> Option<u16> {
         let mut parser = RequestParser::default();
@@ -143,7 +121,7 @@ impl Worker {
             Ok(Parsed::Request { .. }) => {
                 let settings = self.settings();
                 let request = Request::new(parser.args(request), request, &settings.table);
-                self.directions.route(request).slot()
+                Directions::slot_of(request)
             }
             _ => None,
         }

@@ -13,12 +13,12 @@ use super::dispatch::Flow;
 use super::nodes::{CROSS_SLOT, Slots};
 use super::pinned::Pinned;
 use super::reach::Destination;
-use super::redirects::{AGAIN, Whither};
+use super::redirects::{AGAIN, whither};
 use super::request::Request;
 use super::settings::Settings;
 use super::worker::Worker;
 use crate::command::{Channel, Handling, Pin};
-use crate::upstream::{NodeId, UpstreamError};
+use crate::upstream::{NodeId, UpstreamError, Whither};
 
 impl Session {
     /// Any command that changes subscriptions.
@@ -105,10 +105,8 @@ impl Worker {
         if !pinned.takes_ended() && turned.is_none() {
             return false;
         }
-        if let Some(Whither::Moved(slot, address)) = turned.and_then(|r| Whither::read(&r))
-            && let Some(master) = self.endpoint(address)
-        {
-            self.shared.backing.moved(slot, &master);
+        if let Some(Whither::Moved(slot, address)) = turned.and_then(|reply| whither(&reply)) {
+            self.shared.backing.moved(slot, &address);
         }
         let moved = UpstreamError::Lost("the slot has another node".into());
         self.resubscribe(pinned, &moved)

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::client::Session;
 use super::reach::Destination;
-use super::redirects::{AGAIN, Whither};
+use super::redirects::{AGAIN, whither};
 use super::state::Broken;
 use crate::command::with_less_time;
 use crate::resp::{Parsed, RequestLimits, RequestParser};
-use crate::upstream::UpstreamError;
+use crate::upstream::{UpstreamError, Whither};
 
 impl Session {
     /// Follows the reply that has turned a request away, if one has.
@@ -66,18 +66,15 @@ impl Session {
         };
         let mut after = before.map_or(Duration::ZERO, |_| AGAIN);
         let mut asking = false;
-        let to = match Whither::read(reply) {
+        let to = match whither(reply) {
             Some(Whither::Moved(slot, address)) => {
-                if let Some(master) = worker.endpoint(address) {
-                    backing.moved(slot, &master);
-                }
+                backing.moved(slot, &address);
                 Destination::Slot(slot)
             }
             // What follows in a transaction, or looks at what is watched, would not be asking.
             Some(Whither::Ask(_, address)) if pinned.may_ask() => {
                 asking = true;
-                let node = worker.endpoint(address).map(|at| backing.node_at(&at));
-                node.map_or(here, Destination::Node)
+                backing.node_at(&address).map_or(here, Destination::Node)
             }
             _ if reply.starts_with(b"-UNBLOCKED the stream") => here,
             _ => {

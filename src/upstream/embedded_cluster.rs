@@ -17,6 +17,7 @@ use super::embedded::{Embedded, EmbeddedError, NodeOptions, lock_data_dir};
 use super::error::UpstreamError;
 use crate::config::{Address, ClusterSeeds, Endpoint, Secret};
 use crate::random;
+use crate::slot::SLOTS;
 
 /// How long the nodes may take to find each other.
 const WHOLE: Duration = Duration::from_secs(30);
@@ -30,7 +31,6 @@ const BUS_ABOVE: u16 = 10_000;
 /// Ports that are tried for a node.
 const TRIED: usize = 200;
 const REPLY_BYTES: usize = 1024 * 1024;
-const SLOTS: usize = 16_384;
 /// The user who may arrange the nodes; clients of Respite may not.
 const SETUP: &str = "respite-setup";
 
@@ -130,13 +130,13 @@ impl EmbeddedCluster {
         for port in &self.ports {
             conns.push(self.dial(&dialer, *port, end).await?);
         }
-        let each = SLOTS.div_ceil(conns.len());
+        let each = usize::from(SLOTS).div_ceil(conns.len());
         for (n, conn) in conns.iter_mut().enumerate() {
             let nodes = ask(conn, &["CLUSTER", "NODES"]).await?;
             if !has_slots(&nodes) {
                 let epoch = (n + 1).to_string();
                 let _ = ask(conn, &["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await; // only a new node takes it
-                let own = (n * each)..((n + 1) * each).min(SLOTS);
+                let own = (n * each)..((n + 1) * each).min(usize::from(SLOTS));
                 let slots: Vec<String> = own.map(|slot| slot.to_string()).collect();
                 let words = ["CLUSTER", "ADDSLOTS"].into_iter();
                 let words: Vec<&str> = words.chain(slots.iter().map(String::as_str)).collect();

@@ -36,6 +36,7 @@ mod topology;
 mod write_buf;
 
 pub use backing::{Backing, BackingState};
+pub use cluster::Whither;
 pub use connect::{Conn, ConnectOptions};
 pub use control_link::{ControlError, ControlLink, ControlScript};
 pub use direct::{Dialer, DirectConn};

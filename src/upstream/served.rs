@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::topology::{LAST_SLOT, NodeId, Topology};
+use super::topology::{NodeId, Topology};
+use crate::slot::SLOTS;
 
-const ALL_SLOTS: usize = LAST_SLOT as usize + 1;
 /// What nodes say of requests that are not for them, or not now.
 const KINDS: [&str; 6] = [
     "moved",
@@ -68,7 +68,7 @@ impl Served {
     /// Whether every slot has a master that answers.
     pub(super) fn is_all(&self, topology: &Topology) -> bool {
         let up = self.up.lock();
-        topology.slots_of(|node| up.contains(&node)) == ALL_SLOTS
+        topology.slots_of(|node| up.contains(&node)) == usize::from(SLOTS)
     }
 
     /// All of it in numbers; `is_up` says so of a backing that is no cluster.

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::config::Endpoint;
+use crate::config::{Address, Endpoint};
+use crate::slot::SLOTS;
 
 /// A place for a master among the servers behind. Who has it may become another server (a failover); the
 /// place stays, and so does what is queued for it.
@@ -63,7 +64,7 @@ pub struct Shard {
 }
 
 /// The last slot of a cluster.
-pub const LAST_SLOT: u16 = 16_383;
+pub const LAST_SLOT: u16 = SLOTS - 1;
 
 // === impl Topology ===
 
@@ -104,6 +105,14 @@ impl Topology {
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// A server that is a master or a replica.
+    #[must_use]
+    pub fn server(&self, address: &Address) -> Option<&Endpoint> {
+        let masters = self.nodes.iter().filter_map(|node| node.master.as_deref());
+        let mut servers = masters.chain(&self.replicas);
+        servers.find(|server| server.address == *address)
     }
 
     /// The node that has a slot.

@@ -203,9 +203,7 @@ impl Worker {
         let Some((_, address)) = unknown.next() else {
             return Ok(());
         };
-        if let Some(endpoint) = self.endpoint(address.clone()) {
-            self.shared.backing.node_at(&endpoint);
-        }
+        self.shared.backing.meet(address);
         Err(Failed::ForNow(format!(
             "UPSTREAM {address} is not known yet"
         )))

@@ -13,6 +13,7 @@ use crate::command::{Joining, Many, Row, Spread, arity_error};
 use crate::session::client::Session;
 use crate::session::dispatch::{Flow, SHARED_BYTES};
 use crate::session::gathers::Gather;
+use crate::session::nodes::CROSS_SLOT;
 use crate::session::replies::{Replies, Then};
 use crate::session::request::Request;
 use crate::session::settings::Settings;
@@ -20,8 +21,6 @@ use crate::session::shared::WorkerStats;
 use crate::session::worker::Worker;
 use crate::upstream::{Failure, LinkKey, ReplySink, SlowReply, Ticket};
 
-/// As nodes say it.
-const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 /// What the keys of one slot may have.
 const LARGE_PART: &str = "ERR the keys and values of one slot have more than 1 MiB in this command";
 /// Bytes that a request may have of which the parts are sent at once: as much as a link holds.
@@ -94,7 +93,7 @@ impl Session {
         let row = request.leaf()?;
         let step = step_of(row)?;
         if row.is_write() && !settings.split_writes {
-            return Some(self.answer_error(CROSSSLOT));
+            return Some(self.answer_error(CROSS_SLOT));
         }
         if request.raw.len() > MOST_BYTES {
             return Some(self.answer_error(LARGE));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Backing;
-use crate::config::Endpoint;
+use crate::config::{Address, Endpoint};
 use crate::upstream::topology::{Node, NodeId, Topology};
 
 impl Backing {
@@ -65,20 +65,39 @@ impl Backing {
         self.look_again.notify_one();
     }
 
-    /// A node says that a slot is with another server.
-    pub fn moved(&self, slot: u16, master: &Endpoint) {
-        self.update(|topology| topology.with_slot(slot, master));
+    /// A reply says that a slot is with another server. One that the map does not have is asked for first: a reply may be
+    /// what a script says, and nobody is logged in to a server for that.
+    pub fn moved(&self, slot: u16, address: &Address) {
+        self.update(|topology| topology.with_slot(slot, topology.server(address)?));
         self.doubt();
     }
 
-    /// The place of a server that may be new, and has no slots for that.
-    pub fn node_at(&self, server: &Endpoint) -> NodeId {
+    /// The place of a server that a reply names, if the map has it, as for [`Backing::moved`].
+    pub fn node_at(&self, address: &Address) -> Option<NodeId> {
         let mut place = None;
         self.update(|topology| {
-            let (after, node) = topology.with_node(server);
+            let (after, node) = topology.with_node(topology.server(address)?);
             place = Some(node);
             after
         });
-        place.unwrap_or(super::HOME)
+        if place.is_none() {
+            self.doubt();
+        }
+        place
+    }
+
+    /// A node itself lists a server that the map may not have: a master without slots.
+    pub fn meet(&self, address: &Address) {
+        self.update(|topology| {
+            let known = topology
+                .nodes()
+                .iter()
+                .find_map(|node| node.master.as_deref())?;
+            let server = Endpoint {
+                address: address.clone(),
+                ..known.clone()
+            };
+            topology.with_node(&server).0
+        });
     }
 }

@@ -5,12 +5,14 @@
 //! ([`Backing::update`]). While no node answers, everything stays as it was.
 
 mod ask;
+mod whither;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
+pub use self::whither::Whither;
 use super::backing::Backing;
 use super::direct::Dialer;
 use super::error::UpstreamError;

@@ -9,21 +9,13 @@ use redis::{Cmd, Value};
 use tokio::time::sleep;
 
 use super::{ControlError, ControlLink};
-use crate::config::{Address, Endpoint};
 use crate::slot::{slot_of, tag_of};
+use crate::upstream::cluster::Whither;
 use crate::upstream::error::{Sent, UpstreamError};
 use crate::upstream::topology::{HOME, NodeId};
 
 /// The wait before a command is sent again.
 const AGAIN: Duration = Duration::from_millis(50);
-
-/// Where a command goes that was not executed.
-enum Whither {
-    Moved(u16, Address),
-    Ask(Address),
-    /// To whoever has the slot, a little later.
-    Again,
-}
 
 /// A key that nobody writes, in the slot of another one.
 ///
@@ -85,26 +77,26 @@ impl ControlLink {
                 }
                 Err(failed) => failed,
             };
-            let Some(whither) = Whither::read(&failed, repeatable) else {
+            let Some(to) = whither(&failed, repeatable) else {
                 return Err(failed);
             };
             if let ControlError::Server(said) = &failed {
                 self.backing.note_redirect(said.as_bytes());
             }
             let mut wait = AGAIN;
-            match whither {
+            match to {
                 Whither::Moved(slot, address) => {
-                    if let Some(master) = self.endpoint(address) {
-                        self.backing.moved(slot, &master);
-                    }
+                    self.backing.moved(slot, &address);
                     // Two nodes may each name the other for a while.
                     if !std::mem::replace(&mut moved, true) {
                         wait = Duration::ZERO;
                     }
                 }
-                Whither::Ask(address) => {
-                    asking = self.endpoint(address).map(|at| self.backing.node_at(&at));
-                    wait = Duration::ZERO;
+                Whither::Ask(_, address) => {
+                    asking = self.backing.node_at(&address);
+                    if asking.is_some() {
+                        wait = Duration::ZERO;
+                    }
                 }
                 Whither::Again => self.backing.doubt(),
             }
@@ -131,20 +123,6 @@ impl ControlLink {
             self.away.remove(&node);
         }
     }
-
-    /// How to reach a node that another one names.
-    fn endpoint(&self, address: Address) -> Option<Endpoint> {
-        let topology = self.backing.topology();
-        let mut masters = topology
-            .nodes()
-            .iter()
-            .filter_map(|node| node.master.as_ref());
-        let known = masters.next()?;
-        Some(Endpoint {
-            address,
-            ..Endpoint::clone(known)
-        })
-    }
 }
 
 /// What is told of a command that nobody took for so long.
@@ -157,46 +135,29 @@ fn in_vain(failed: ControlError) -> ControlError {
     }
 }
 
-impl Whither {
-    /// Where a command goes that ended so; none when it may have been executed and must not be again, or would not be by
-    /// anybody.
-    fn read(failed: &ControlError, repeatable: bool) -> Option<Self> {
-        let text = match failed {
-            ControlError::Upstream(error, Sent::No) if !error.is_refusal() => {
-                return Some(Whither::Again);
-            }
-            ControlError::Upstream(UpstreamError::Lost(_), Sent::Yes) if repeatable => {
-                return Some(Whither::Again);
-            }
-            ControlError::Upstream(..) => return None,
-            ControlError::Server(text) => text,
-        };
-        let mut words = text.split(' ');
-        let kind = words.next()?;
-        match kind {
-            "MOVED" | "ASK" => {}
-            "TRYAGAIN" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" => return Some(Whither::Again),
-            _ => return None,
-        }
-        let slot = words.next()?.parse().ok()?;
-        let (host, port) = words.next()?.rsplit_once(':')?;
-        if host.is_empty() || host == "?" {
+/// Where a command goes that ended so; none when it may have been executed and must not be again, or would not be by
+/// anybody.
+fn whither(failed: &ControlError, repeatable: bool) -> Option<Whither> {
+    let text = match failed {
+        ControlError::Upstream(error, Sent::No) if !error.is_refusal() => {
             return Some(Whither::Again);
         }
-        let address = Address::Tcp {
-            host: host.to_owned(),
-            port: port.parse().ok()?,
-        };
-        Some(match kind {
-            "MOVED" => Whither::Moved(slot, address),
-            _ => Whither::Ask(address),
-        })
+        ControlError::Upstream(UpstreamError::Lost(_), Sent::Yes) if repeatable => {
+            return Some(Whither::Again);
+        }
+        ControlError::Upstream(..) => return None,
+        ControlError::Server(text) => text,
+    };
+    match text.split(' ').next()? {
+        "TRYAGAIN" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" => Some(Whither::Again),
+        _ => Whither::named(text),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Address;
 
     #[test]
     fn what_may_have_been_executed_goes_nowhere() {
@@ -208,7 +169,7 @@ mod tests {
             server("BUSY Redis is busy"),
             server("OOM command not allowed"),
         ] {
-            assert!(Whither::read(&failed, false).is_none(), "{failed}");
+            assert!(whither(&failed, false).is_none(), "{failed}");
         }
         for failed in [
             lost(Sent::No),
@@ -217,25 +178,25 @@ mod tests {
             server("MOVED 1 :7"),
         ] {
             assert!(
-                matches!(Whither::read(&failed, false), Some(Whither::Again)),
+                matches!(whither(&failed, false), Some(Whither::Again)),
                 "{failed}"
             );
         }
-        let moved = Whither::read(&server("MOVED 5 ::1:7000"), false);
+        let moved = whither(&server("MOVED 5 ::1:7000"), false);
         assert!(
             matches!(moved, Some(Whither::Moved(5, Address::Tcp { host, port: 7000 })) if host == "::1")
         );
-        let ask = Whither::read(&server("ASK 5 10.0.0.1:7"), false);
-        assert!(matches!(ask, Some(Whither::Ask(_))));
+        let ask = whither(&server("ASK 5 10.0.0.1:7"), false);
+        assert!(matches!(ask, Some(Whither::Ask(..))));
     }
 
     #[test]
     fn what_changes_nothing_is_asked_for_again() {
         let lost = ControlError::Upstream(UpstreamError::closed(), Sent::Yes);
-        assert!(matches!(Whither::read(&lost, true), Some(Whither::Again)));
+        assert!(matches!(whither(&lost, true), Some(Whither::Again)));
         // Whoever does not answer in time is not asked for longer.
         let late = ControlError::Upstream(UpstreamError::ReplyTimeout, Sent::Yes);
-        assert!(Whither::read(&late, true).is_none());
+        assert!(whither(&late, true).is_none());
     }
 
     #[test]
