@@ -21,9 +21,9 @@ pub enum AccessError {
         /// The rule as written.
         rule: String,
     },
-    /// A pattern over keys that does not say what it allows.
+    /// A pattern over keys that does not say what it allows, or a rule of another kind in a pattern's place.
     #[error("{place}: {reason}")]
-    KeyPattern {
+    Pattern {
         /// Where it stands: `user 'name'`.
         place: String,
         /// What is wrong with it.

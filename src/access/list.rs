@@ -145,11 +145,14 @@ impl AccessList {
                     place: place.clone(),
                     reason,
                 })?;
+            let bad_pattern = |reason| AccessError::Pattern {
+                place: place.clone(),
+                reason,
+            };
             known.push(User {
                 commands: CommandRules::parse(&spec.commands, &place)?,
-                keys: KeyPatterns::parse(&spec.keys)
-                    .map_err(|reason| AccessError::KeyPattern { place, reason })?,
-                channels: ChannelPatterns::new(&spec.channels),
+                keys: KeyPatterns::parse(&spec.keys).map_err(bad_pattern)?,
+                channels: ChannelPatterns::parse(&spec.channels).map_err(bad_pattern)?,
                 password,
                 name: spec.name,
             });

@@ -17,11 +17,26 @@ pub(super) struct KeyPatterns {
 const BAD_PERMISSION: &str = "a pattern that begins with % says what it allows: %R~…, %W~… or \
     %RW~…; a key that begins with % is written \\%";
 
+/// Why a rule of Redis' ACLs is no pattern over keys.
+const KEY_RULE: &str = "patterns over keys are written without ~, as in app:*, and all keys as *; a key that begins \
+    with ~ is written \\~";
+/// Why a rule of Redis' ACLs is no pattern over channels.
+const CHANNEL_RULE: &str = "patterns over channels are written without &, as in news:*, and all channels as *; a \
+    channel that begins with & is written \\&";
+
+/// Whether a text is a rule of Redis' ACLs about keys or channels: as a pattern it would match nothing that is meant.
+fn is_acl_rule(text: &str, sign: char, words: [&str; 2]) -> bool {
+    text.starts_with(sign) || words.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
 /// Reads one pattern: what it allows, and the glob.
 ///
 /// # Errors
 /// Says what is wrong with it.
 pub fn key_pattern(text: &str) -> Result<(Permission, &str), &'static str> {
+    if is_acl_rule(text, '~', ["allkeys", "resetkeys"]) {
+        return Err(KEY_RULE);
+    }
     let Some(rest) = text.strip_prefix('%') else {
         return Ok((Permission::BOTH, text));
     };
@@ -92,11 +107,15 @@ pub(super) struct ChannelPatterns {
 
 impl ChannelPatterns {
     /// Takes the patterns of a user; without any, no channel is allowed.
-    pub(super) fn new(texts: &[String]) -> Self {
-        Self {
+    pub(super) fn parse(texts: &[String]) -> Result<Self, &'static str> {
+        let is_rule = |text: &String| is_acl_rule(text, '&', ["allchannels", "resetchannels"]);
+        if texts.iter().any(is_rule) {
+            return Err(CHANNEL_RULE);
+        }
+        Ok(Self {
             patterns: texts.iter().map(|text| text.as_str().into()).collect(),
             all: texts.iter().any(|text| text == "*"),
-        }
+        })
     }
 
     /// Whether every channel is allowed.
@@ -140,7 +159,7 @@ mod tests {
 
     fn channels(text: &str) -> ChannelPatterns {
         let texts: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-        ChannelPatterns::new(&texts)
+        ChannelPatterns::parse(&texts).expect("patterns")
     }
 
     #[test]
@@ -167,6 +186,21 @@ mod tests {
         let reader = keys("%R~* a");
         assert!(reader.allow_all(R) && reader.allow_all(LOOK) && !reader.allow_all(W));
         assert!(reader.allow(b"a", RW) && !reader.allow(b"b", RW) && reader.allow(b"b", R));
+    }
+
+    #[test]
+    fn rules_of_redis_are_no_patterns() {
+        for rule in ["~app:*", "~*", "allkeys", "AllKeys", "resetkeys"] {
+            assert_eq!(key_pattern(rule), Err(KEY_RULE), "{rule}");
+        }
+        for name in ["\\~app:*", "app:~*", "allkeys:*"] {
+            assert_eq!(key_pattern(name), Ok((RW, name)));
+        }
+        for rule in ["&news:*", "allchannels", "resetchannels"] {
+            let texts = ["a".to_owned(), rule.to_owned()];
+            assert_eq!(ChannelPatterns::parse(&texts), Err(CHANNEL_RULE), "{rule}");
+        }
+        assert!(channels("\\&a a&b").allow(b"&a", false));
     }
 
     #[test]

@@ -64,11 +64,16 @@ impl Session {
             Denied::Key(at) => (DeniedReason::Key, argument(at)),
             Denied::Channel(at) => (DeniedReason::Channel, argument(at)),
         };
-        self.note_refusal(reason, object, user);
+        self.note_refusal(request.raw, (reason, object), user);
     }
 
     /// Notes that something is refused to a user.
-    pub(super) fn note_refusal(&self, reason: DeniedReason, object: &[u8], user: Option<UserId>) {
+    pub(super) fn note_refusal(
+        &self,
+        request: &[u8],
+        (reason, object): (DeniedReason, &[u8]),
+        user: Option<UserId>,
+    ) {
         let settings = self.worker.settings();
         let known = user.map(|user| settings.access.user_name(user));
         let user = known.filter(|name| !name.is_empty()).unwrap_or("default");
@@ -76,7 +81,7 @@ impl Session {
         refusals::note(
             &self.state,
             &settings,
-            in_multi,
+            (in_multi, request),
             (reason, object, user.as_bytes()),
         );
     }

@@ -112,7 +112,7 @@ impl Session {
             }
         {
             let user = self.state.user_id();
-            self.note_refusal(DeniedReason::Key, key.as_bytes(), user);
+            self.note_refusal(request.raw, (DeniedReason::Key, key.as_bytes()), user);
             return self.answer_error(Denied::Key(None).to_string());
         }
         let answer = if self.is_silent() {

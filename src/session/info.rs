@@ -69,7 +69,7 @@ impl Session {
                 .access
                 .check(user, row, SHARD_INFO, None, asked.as_args());
             if let Err(denied) = judged {
-                self.note_refusal(DeniedReason::Command, b"shard.info", user);
+                self.note_refusal(b"INFO", (DeniedReason::Command, b"shard.info"), user);
                 return self.answer_error(denied.to_string());
             }
         }

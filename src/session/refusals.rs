@@ -5,13 +5,15 @@ use super::settings::Settings;
 use super::state::ConnState;
 use crate::access::{DeniedPlace, DeniedReason, Refusal};
 
-/// Notes why and what is refused to a user.
+/// Notes why and what is refused to a user, whose request begins with these bytes.
 pub(super) fn note(
     state: &ConnState,
     settings: &Settings,
-    in_multi: bool,
+    (in_multi, request): (bool, &[u8]),
     (reason, object, user): (DeniedReason, &[u8], &[u8]),
 ) {
+    // It is the one at hand that is shown; it is noted with the others of its packet later.
+    state.entry.update(|facts| facts.set_request(request));
     let refusal = Refusal {
         reason,
         place: match in_multi {
@@ -35,7 +37,7 @@ pub(super) fn note_login(
     note(
         state,
         settings,
-        in_multi,
+        (in_multi, command),
         (DeniedReason::Auth, command, user),
     );
 }

@@ -92,6 +92,16 @@ fn refusals_are_logged_as_redis_logs_them() {
             .any(|line| line == "1 key toplevel bad limited"),
         "{ours_all:?}"
     );
+    let commands = |log: &Reply| -> Vec<String> {
+        let of = |entry: &Reply| {
+            let text = format!("{entry:?}");
+            let cmd = text.split(" cmd=").nth(1).expect("cmd");
+            cmd.split(' ').next().unwrap_or_default().to_owned()
+        };
+        log.items().iter().map(of).collect()
+    };
+    let ours_said = commands(&ours.call(&["RESPITE.DENIED", "100"]));
+    assert_eq!(ours_said, commands(&theirs.call(&["ACL", "LOG", "100"])));
     // Ten, unless a number is given.
     assert_eq!(ours.call(&["RESPITE.DENIED"]).items().len(), 10);
     assert_eq!(ours.call(&["RESPITE.DENIED", "2"]).items().len(), 2);
