@@ -8,6 +8,7 @@ use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -297,6 +298,8 @@ impl Launch {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // What a terminal sends to Respite, Ctrl-C, is not for the server: Respite ends it last.
+            .process_group(0)
             .spawn()?;
         match child.stdin.take() {
             // A server that reads no more has ended, and says why itself.
@@ -381,7 +384,6 @@ fn forward_log(child: &mut Child) -> String {
 /// Becomes the program in `args`, after asking that it ends when the parent ends. Returns only
 /// when that fails.
 pub fn guard(args: &[std::ffi::OsString]) -> io::Error {
-    use std::os::unix::process::CommandExt;
     #[cfg(target_os = "linux")]
     if let Err(errno) = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM) {
         return errno.into();

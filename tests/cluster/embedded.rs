@@ -56,6 +56,25 @@ fn it_serves_at_once_and_ends_with_respite() {
     }
 }
 
+/// Ctrl-C in a terminal is for the whole process group; the nodes end after Respite, in order.
+#[test]
+fn an_interrupt_from_a_terminal_ends_it_quietly() {
+    let kinds: [&[&str]; 2] = [&[], &["--embedded-cluster", "3"]];
+    for kind in kinds {
+        let args = kind.iter();
+        let builder = args.fold(Respite::builder().own_group(), |builder, arg| {
+            builder.arg(arg)
+        });
+        let respite = builder.start();
+        let mut client = respite.connect();
+        client.call(&["SET", "a", "1"]).assert_ok();
+        respite.signal_group(nix::sys::signal::Signal::SIGINT);
+        // Its log has no warning.
+        let ended = respite.ended();
+        assert!(ended.status.success(), "{ended:?}");
+    }
+}
+
 #[test]
 fn with_a_data_directory_it_comes_back_with_what_it_had() {
     let dir = tempfile::tempdir().expect("a directory");

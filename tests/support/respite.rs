@@ -1,10 +1,12 @@
 //! The real binary under test. Its log is part of the test: WARN and ERROR lines must be announced.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tempfile::NamedTempFile;
 
 use super::process::Process;
@@ -41,6 +43,7 @@ pub(crate) struct RespiteBuilder {
     allowed: Vec<String>,
     tls: bool,
     only_file: bool,
+    own_group: bool,
 }
 
 impl RespiteBuilder {
@@ -102,6 +105,12 @@ impl RespiteBuilder {
     /// The listener speaks TLS: being ready means that it accepts.
     pub(crate) fn tls(mut self) -> Self {
         self.tls = true;
+        self
+    }
+
+    /// It leads a process group of its own, as a program that a shell starts from a terminal.
+    pub(crate) fn own_group(mut self) -> Self {
+        self.own_group = true;
         self
     }
 
@@ -171,6 +180,9 @@ impl RespiteBuilder {
         // Most tests look at what the error says; those of the default set it themselves.
         command.env("RESPITE_UPSTREAM_ON_LOSS", "error");
         command.envs(self.env);
+        if self.own_group {
+            command.process_group(0);
+        }
         let process = Process::start(command);
         Respite {
             process,
@@ -271,6 +283,12 @@ impl Respite {
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.signal(signal);
+    }
+
+    /// Sends a signal to its process group, as a terminal does.
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).expect("a pid fits");
+        killpg(Pid::from_raw(pid), signal).expect("signal the group");
     }
 
     /// Announces WARN and ERROR lines that contain `text`.
