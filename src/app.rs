@@ -28,7 +28,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::{error, info, warn};
 
-use self::behind::{Own, reach, swap_watch};
+use self::behind::{Own, Way, reach, swap_watch};
 use self::family::RespiteFamily;
 use self::gateway::PreparedGateway;
 use self::listening::{Listening, Served, Wanted};
@@ -234,7 +234,11 @@ impl App {
         };
         // Ports first: nothing else is worth starting when they are taken.
         let bound = bound::bind(&wanted.clients, &wanted.http).await?;
-        let (backing, embedded) = reach(&config, connector).await?;
+        let Way {
+            backing,
+            own: embedded,
+            named,
+        } = reach(&config, connector).await?;
         backing.set_connect_timeout(config.timeouts.connect);
         tokio::spawn(Arc::clone(&backing).monitor());
 
@@ -298,6 +302,7 @@ impl App {
             bus: Arc::clone(&bus),
             gateway,
             services,
+            named,
             control,
             guard,
             tls,
@@ -383,7 +388,11 @@ fn announce(backing: &Backing, embedded: bool, threads: usize) {
         false => "",
     };
     let version = env!("CARGO_PKG_VERSION");
-    info!("respite {version} with {threads} workers");
+    let workers = match threads {
+        1 => "1 worker".to_owned(),
+        many => format!("{many} workers"),
+    };
+    info!("respite {version} with {workers}");
     info!("backing:  {}{kind}", backing.address());
 }
 

@@ -21,6 +21,7 @@ mod insight;
 mod limits;
 mod pinning;
 mod races;
+mod reload;
 mod sentinel;
 mod serve;
 mod support;

@@ -9,16 +9,14 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use super::behind::announced;
+use super::behind::{NamedBy, announced};
 use super::gateway::{FollowedFile, http_rules};
 use super::listening::{Listening, Wanted};
 use super::{control_patience, prepare, raise_descriptor_limit};
 use crate::access::{AccessList, Password, UserSpec};
 use crate::bus::Hub;
 use crate::command::Table;
-use crate::config::{
-    CacheSettings, Config, Endpoint, Source, Tls, Upstream, UserPassword, environment, load,
-};
+use crate::config::{Config, Source, Tls, UserPassword, environment, load};
 use crate::fleet::Fleet;
 use crate::gateway::{Connector, Gateway};
 use crate::http::Guard;
@@ -30,9 +28,7 @@ use crate::upstream::ControlLink;
 /// Loads the configuration again from where it came and puts it in force.
 pub(super) struct Reloader {
     source: Source,
-    /// What the server was started with.
-    started: Config,
-    /// What is in force. Held for a whole reload, so that one follows the other.
+    /// What is in force, with the values from the start where others wait for a restart. Held for a whole reload, so that one follows the other.
     current: Mutex<Config>,
     running: OnceLock<Parts>,
 }
@@ -44,6 +40,7 @@ pub(super) struct Parts {
     pub(super) bus: Arc<Hub>,
     pub(super) gateway: Arc<Gateway>,
     pub(super) services: FollowedFile,
+    pub(super) named: NamedBy,
     pub(super) control: Arc<ControlLink>,
     pub(super) guard: Arc<Guard>,
     pub(super) tls: Arc<arc_swap::ArcSwapOption<TlsAcceptor>>,
@@ -54,7 +51,6 @@ impl Reloader {
     pub(super) fn new(source: Source, config: Config) -> Self {
         Reloader {
             source,
-            started: config.clone(),
             current: Mutex::new(config),
             running: OnceLock::new(),
         }
@@ -107,20 +103,9 @@ impl Reloader {
         parts.control.set_failover(config.timeouts.failover);
         let backing = &parts.shared.backing;
         backing.set_connect_timeout(connect);
-        if self.started.upstream.may_become(&config.upstream) {
-            match &config.upstream {
-                Upstream::Single(to) if only_login_differs(&current.upstream, to) => {
-                    backing.set_tls(prepared.connector);
-                    backing.log_in_as(to.clone());
-                }
-                Upstream::Single(to) if current.upstream != config.upstream => {
-                    backing.suspend();
-                    backing.set_tls(prepared.connector);
-                    backing.switch(to.clone());
-                }
-                _ => backing.set_tls(prepared.connector),
-            }
-        }
+        parts
+            .named
+            .put_in_force(backing, (&current.upstream, &config), prepared.connector);
         parts.bus.set_worker_ttl(config.bus.worker_ttl);
         let connector = Connector::new(prepared.gateway.tls());
         parts
@@ -130,14 +115,8 @@ impl Reloader {
             .services
             .follow(&parts.gateway, &config, prepared.gateway);
         parts.fleet.reload(&config);
-        let cache = &parts.shared.cache;
-        let mode = cache.settings().mode;
         if current.cache != config.cache {
-            let settings = CacheSettings {
-                mode,
-                ..config.cache.clone()
-            };
-            cache.set_settings(settings);
+            parts.shared.set_cache(config.cache.clone());
         }
         parts.shared.replace_settings(|settings| {
             settings.limits = config.limits.clone();
@@ -151,11 +130,11 @@ impl Reloader {
         });
         // Last: who comes in by a new door is judged by the new rules.
         listening.change(wanted, bound).await.map_err(one_line)?;
-        let waiting = self.started.changes_needing_restart(&config);
+        let waiting = current.changes_needing_restart(&config);
         for key in &waiting {
             warn!("{key} has changed: it takes effect at the next start");
         }
-        *current = config;
+        *current = config.waiting_for_restart(&current);
         info!("configuration reloaded");
         Ok(waiting)
     }
@@ -174,10 +153,10 @@ impl Reloader {
         let current = self.current.lock().await;
         let prepared = prepare(&current).map_err(|error| error.to_string())?;
         parts.tls.store(prepared.acceptor.map(Arc::new));
-        // Whoever asks the sentinels or the nodes knows a connector.
-        if let Upstream::Single(_) = &current.upstream {
-            parts.shared.backing.set_tls(prepared.connector);
-        }
+        let backing = &parts.shared.backing;
+        parts
+            .named
+            .put_in_force(backing, (&current.upstream, &current), prepared.connector);
         Ok(())
     }
 }
@@ -186,19 +165,6 @@ impl std::fmt::Debug for Reloader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reloader").finish_non_exhaustive()
     }
-}
-
-/// Whether an upstream is the same server, with another login.
-fn only_login_differs(before: &Upstream, now: &Endpoint) -> bool {
-    let Upstream::Single(before) = before else {
-        return false;
-    };
-    let with_login = Endpoint {
-        user: now.user.clone(),
-        password: now.password.clone(),
-        ..before.clone()
-    };
-    before != now && with_login == *now
 }
 
 /// The settings of a server that has not reached its backing yet.

@@ -82,18 +82,27 @@ impl Config {
             ("workers", self.workers != new.workers),
             ("data_dir", self.data_dir != new.data_dir),
             ("log_format", self.log_format != new.log_format),
-            ("cache.mode", self.cache.mode != new.cache.mode),
-            (
-                "tls.upstream_ca",
-                // Whoever asks the sentinels or the nodes knows one.
-                matches!(self.upstream, Upstream::Sentinel(_) | Upstream::Cluster(_))
-                    && self.tls.upstream_ca != new.tls.upstream_ca,
-            ),
         ];
         changes
             .into_iter()
             .filter_map(|(key, changed)| changed.then_some(key))
             .collect()
+    }
+
+    /// Returns these settings with the values before where others take effect at the next start.
+    #[must_use]
+    pub fn waiting_for_restart(self, before: &Self) -> Self {
+        let upstream = match before.upstream.may_become(&self.upstream) {
+            true => self.upstream,
+            false => before.upstream.clone(),
+        };
+        Config {
+            upstream,
+            workers: before.workers,
+            data_dir: before.data_dir.clone(),
+            log_format: before.log_format,
+            ..self
+        }
     }
 
     /// Returns the upstream as the key `upstream` gives it: without a login that a credential gave.
@@ -149,7 +158,7 @@ mod tests {
             (String::new(), "workers = 1".into(), &["workers"]),
             (String::new(), "data_dir = \"d\"".into(), &["data_dir"]),
             (String::new(), "log_format = \"json\"".into(), &["log_format"]),
-            (String::new(), "cache.mode = \"off\"".into(), &["cache.mode"]),
+            (String::new(), "cache.mode = \"off\"".into(), &[]),
             (String::new(), "tls.upstream_ca = \"u\"".into(), &[]),
             (String::new(), "http.token = \"t\"".into(), &[]),
             (

@@ -102,12 +102,14 @@ impl FromStr for OnLoss {
 // === impl Upstream ===
 
 impl Upstream {
-    /// Whether a server that was started with this can go on with `new`: both are one server, with the
-    /// same database for clients to begin in.
+    /// Whether a server that uses this can go on with `new`: both are of one kind, with the same database for clients
+    /// to begin in; sentinels and clusters with or without TLS as before.
     #[must_use]
     pub fn may_become(&self, new: &Self) -> bool {
         match (self, new) {
             (Self::Single(old), Self::Single(new)) => old.db == new.db,
+            (Self::Sentinel(old), Self::Sentinel(new)) => (old.db, old.tls) == (new.db, new.tls),
+            (Self::Cluster(old), Self::Cluster(new)) => old.tls == new.tls,
             (old, new) => old == new,
         }
     }

@@ -25,6 +25,8 @@ impl Session {
         self.generation = settings.generation;
         let closes = settings.on_loss == OnLoss::Close && self.coherence.hits.is_none();
         self.replies.end_with_loss(closes);
+        // It may be closed, where the cache is not used any more.
+        self.coherence.leave_fill();
         if self.state.user_id() == Some(UserId::TRUSTED) {
             return true;
         }

@@ -18,7 +18,7 @@ use super::settings::Settings;
 use super::shared::WorkerStats;
 use super::state::ReplyMode;
 use crate::access::changes_access;
-use crate::cache::{Cache, Guard};
+use crate::cache::Guard;
 use crate::clock;
 use crate::command::{Effects, Handling, Local, Pin};
 use crate::latency::Kind;
@@ -251,7 +251,7 @@ impl Session {
             && !self.spreads(request)
             && self.has_room(run.requests as usize, request.asks(), settings)
             && self.may_pass_fetches(request)
-            && !(self.worker.cache.is_some() && needs_care(request))
+            && !(self.worker.caching.get() && needs_care(request))
     }
 
     /// Whether a command may go to the backing while replies are being fetched into the cache for
@@ -301,9 +301,10 @@ impl Session {
 
     /// Keeps the cache true to a request that joins the run.
     fn protect(&mut self, request: Request<'_>, run: &mut Run) {
-        let Some(cache) = &self.worker.cache else {
+        if !self.worker.caching.get() {
             return;
-        };
+        }
+        let cache = &self.worker.cache;
         run.wrote |= !request.effects().contains(Effects::READ_ONLY);
         let guard = run
             .guard
@@ -425,9 +426,7 @@ impl Session {
         }
         self.note_script(request);
         self.changes_info |= request.effects().contains(Effects::TOLD_BY_INFO);
-        if let Some(cache) = self.worker.cache.clone() {
-            self.prepare_cover(request, &cache);
-        }
+        self.prepare_cover(request);
         if self.worker.directions.is_divided() {
             let own = self.route_to_own(request, settings, cx);
             if let Some(flow) = own.or_else(|| self.spread(request, settings, cx)) {
@@ -462,7 +461,7 @@ impl Session {
     }
 
     /// Works out what a command that goes to the backing needs so that the cache stays true.
-    fn prepare_cover(&mut self, request: Request<'_>, cache: &Arc<Cache>) {
+    fn prepare_cover(&mut self, request: Request<'_>) {
         let handling = request.handling();
         let passed_on = handling == Handling::Local(Local::Cluster);
         if matches!(handling, Handling::Local(_) | Handling::Family(_)) && !passed_on {
@@ -475,7 +474,7 @@ impl Session {
             self.coherence.note_queued(request, self.state.db);
         } else {
             let (db, node) = (self.state.db, self.ways.to);
-            self.coherence.cover = self.coherence.cover(request, db, node, cache);
+            self.coherence.cover = self.coherence.cover(request, db, node, &self.worker.cache);
         }
     }
 }

@@ -45,6 +45,13 @@ impl Fills {
         });
     }
 
+    /// Closes all links.
+    pub(super) fn close(&self) {
+        for (_, fill) in self.links.borrow_mut().drain() {
+            fill.link.close();
+        }
+    }
+
     /// Closes the links that nobody uses.
     pub(super) fn tick(&self, now: Instant) {
         self.links.borrow_mut().retain(|_, fill| {

@@ -21,6 +21,8 @@ pub enum ToWorker {
     WakeAll,
     /// The settings were replaced.
     Refresh,
+    /// Use the cache from now on, and drop this when what was sent without guards is answered; none: use it no more.
+    Caching(Option<Fence>),
     /// Drop this when every push that this node has caused before now has been applied.
     Fence(NodeId, Fence),
     /// A reply that was kept back for a fence may go.

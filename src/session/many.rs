@@ -74,7 +74,7 @@ impl Session {
             return None;
         }
         let worker = Rc::clone(&self.worker);
-        let cache = worker.cache.as_ref()?;
+        let cache = &worker.cache;
         let nodes = worker.directions.nodes_of(keys);
         // Without pushes nothing shows that values belong together.
         let tracks = |node: &NodeId| cache.mode_at(node.0) == CacheMode::Tracking;

@@ -16,7 +16,7 @@
 //!   `subscribing` keeps subscriptions while nodes come and go, `wait` asks the nodes for their replicas.
 //! - `read` answers reads of one key from the cache, `many` those of many, of which `gathers` wait for parts; `cached` says what
 //!   a command means to it, `coherence` what is known of one client for it, `fencing` holds replies back. `fill_links` are
-//!   the links that fetch for it, `fills` passes on what they bring.
+//!   the links that fetch for it, `fills` passes on what they bring. `caching` begins to use it and ends that.
 //! - `family` calls Respite's own commands, which may answer later; `families` is what is under way.
 //! - `monitor` shows what clients send to those who ask for it: `monitors` are they, `monitoring` is a place among them.
 //! - `joined` answers what no single node of a cluster can; `census` is what its masters say of their slots, `scripts` are
@@ -34,6 +34,7 @@ mod answers;
 mod batch;
 mod broken;
 mod cached;
+mod caching;
 mod census;
 mod client;
 mod client_command;

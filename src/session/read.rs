@@ -18,7 +18,7 @@ use crate::upstream::{Fetch, Ticket};
 impl Session {
     /// Whether this session's `GET`s may be answered from the cache now.
     pub(super) fn may_use_cache(&mut self, run: &Run) -> bool {
-        self.worker.cache.is_some()
+        self.worker.caching.get()
             && self.pinned.is_none()
             && self.parked.is_empty()
             && self.state.reply == ReplyMode::On
@@ -121,9 +121,6 @@ impl Session {
         ticket: Ticket,
     ) -> Lookup {
         let worker = &self.worker;
-        let Some(cache) = &worker.cache else {
-            return Lookup::Bypass;
-        };
         let (db, proto) = (self.state.db, self.state.proto);
         let mut name = worker.variant.borrow_mut();
         let dear = read.other().is_some_and(|(readable, _)| readable.dear);
@@ -152,21 +149,19 @@ impl Session {
             part: false,
         };
         let mut full_key = worker.full_key.borrow_mut();
-        cache.lookup(query, &mut full_key, out, &mut run.guard, can_fill, waiter)
+        (worker.cache).lookup(query, &mut full_key, out, &mut run.guard, can_fill, waiter)
     }
 
     /// The fetch of a key that this client still waits for.
     #[inline]
     pub(super) fn own_fetch(&mut self, key: &[u8]) -> Option<u64> {
-        let cache = self.worker.cache.as_ref()?;
-        self.coherence.own_fetch(key, cache, &self.replies)
+        (self.coherence).own_fetch(key, &self.worker.cache, &self.replies)
     }
 
     fn note_fetch(&mut self, ticket: Ticket, key: &[u8], token: u64) {
-        if let Some(cache) = &self.worker.cache {
-            self.coherence
-                .note_fetch(ticket, key, token, cache, &self.replies);
-        }
+        let cache = &self.worker.cache;
+        self.coherence
+            .note_fetch(ticket, key, token, cache, &self.replies);
     }
 
     /// Takes the place of a reply that is fetched, and sends the fetch unless somebody else has.

@@ -1,7 +1,7 @@
 //! Requests that a node of a cluster did not take: it does not have their slot, or cannot serve it now. They are sent
 //! on, those of one client one after the other, so that they take effect in its order.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ pub(super) const AGAIN: Duration = Duration::from_millis(50);
 #[derive(Default)]
 pub(super) struct Redirects {
     clients: RefCell<HashMap<*const (), Queue>>,
+    taken: Cell<u64>,
     pub(super) changed: Notify,
 }
 
@@ -61,7 +62,18 @@ impl Redirects {
         })
     }
 
+    /// How many there were so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.get()
+    }
+
+    /// Whether none is sent on now.
+    pub(super) fn is_idle(&self) -> bool {
+        self.clients.borrow().is_empty()
+    }
+
     fn take(&self, request: Redirected, proto: Proto) {
+        self.taken.set(self.taken.get() + 1);
         let resent = request.sink.is_resent();
         let wait = match whither(&request.reply) {
             Some(Whither::Moved(..) | Whither::Ask(..)) if !resent => Duration::ZERO,

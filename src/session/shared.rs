@@ -17,12 +17,13 @@ use super::pause::Pause;
 use super::registry::Registry;
 use super::scripts::Scripts;
 use super::settings::Settings;
-use crate::cache::Cache;
+use crate::cache::{Cache, Guard};
 use crate::command::{Family, InfoSource, OwnRow, Table};
+use crate::config::CacheSettings;
 use crate::latency::Latency;
 use crate::resp::{Proto, Value, parse_reply};
 use crate::slowlog::SlowLog;
-use crate::upstream::{Backing, BackingState, PinnedCount, ServerHello, SwapWatch};
+use crate::upstream::{Backing, BackingState, Fence, PinnedCount, ServerHello, SwapWatch};
 
 /// Counters of one worker, which only that worker writes, and its clients.
 #[derive(Debug, Default)]
@@ -140,6 +141,23 @@ impl Shared {
         self.settings.store(Arc::new(settings));
         drop(replacing);
         self.broadcast(|| ToWorker::Refresh);
+    }
+
+    /// Puts other settings of the cache in force, before all others are ([`Shared::replace_settings`]). What is cached
+    /// goes.
+    pub fn set_cache(&self, settings: CacheSettings) {
+        let (was_off, is_off) = (self.cache.settings().is_off(), settings.is_off());
+        let opening = (was_off && !is_off).then(|| {
+            let mut guard = Guard::new(Arc::clone(&self.cache));
+            guard.protect_all();
+            Arc::new(guard)
+        });
+        self.cache.set_settings(settings);
+        if was_off == is_off {
+            return;
+        }
+        let opening = opening.map(|guard| guard as Fence);
+        self.broadcast(|| ToWorker::Caching(opening.clone()));
     }
 
     /// Takes over what was learnt from the backing.

@@ -31,8 +31,10 @@ pub(crate) struct Worker {
     pub(crate) scratch: Scratch,
     /// Whether the server is stopping.
     pub(crate) draining: Cell<bool>,
-    /// The cache, unless it is off.
-    pub(crate) cache: Option<Arc<Cache>>,
+    /// The cache.
+    pub(crate) cache: Arc<Cache>,
+    /// Whether reads are served from it, and plain commands guarded for it. See [`caching`](super::caching).
+    pub(super) caching: Cell<bool>,
     /// A buffer for keys of the cache.
     pub(crate) full_key: RefCell<Vec<u8>>,
     /// A buffer for the variant of a key that is read.
@@ -59,7 +61,8 @@ impl Worker {
             pool: Rc::new(PinnedPool::new(Arc::clone(&shared.pinned))),
             scratch: Rc::new(RefCell::new(vec![0; READ_BYTES])),
             draining: Cell::new(false),
-            cache: Some(Arc::clone(&shared.cache)).filter(|cache| !cache.settings().is_off()),
+            cache: Arc::clone(&shared.cache),
+            caching: Cell::new(!shared.cache.settings().is_off()),
             full_key: RefCell::default(),
             variant: RefCell::default(),
             fills: Fills::default(),

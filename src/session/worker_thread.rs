@@ -93,6 +93,8 @@ impl Worker {
             }
             ToWorker::WakeAll => self.wake_all(),
             ToWorker::Refresh => self.refresh(),
+            ToWorker::Caching(Some(guard)) => self.begin_caching(guard),
+            ToWorker::Caching(None) => self.end_caching(),
             ToWorker::Fence(node, fence) => self.fills.fence(node, &fence),
             ToWorker::Release { session, ticket } => {
                 if let Some(replies) = self.sessions.borrow().get(&session) {

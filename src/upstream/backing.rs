@@ -26,7 +26,7 @@ use super::server_hello::ServerHello;
 use super::topology::{HOME, NodeId, Topology};
 use super::write_buf::WriteBuf;
 use crate::backoff::Backoff;
-use crate::config::Endpoint;
+use crate::config::{Endpoint, Secret};
 
 /// How long a connection may take to open until the configuration is known.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -262,12 +262,14 @@ impl Backing {
         self.look_again.notify_one();
     }
 
-    /// Opens connections to the same server with another login from now on. Those that are open go on until nobody
+    /// Opens connections to the same servers with another login from now on. Those that are open go on until nobody
     /// uses them: Redis asks for a password once.
-    pub fn log_in_as(&self, master: Endpoint) {
-        self.update(|topology| Some(topology.with_login(HOME, master)));
+    pub fn log_in(&self, user: Option<&String>, password: Option<&Secret>) {
+        self.update(|topology| Some(topology.with_logins(user, password)));
         self.open.outdate();
-        self.reached.note(HOME);
+        for node in self.topology().nodes() {
+            self.reached.note(node.id);
+        }
         self.look_again.notify_one();
     }
 

@@ -24,7 +24,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -103,6 +103,8 @@ pub(super) struct Inner {
     demotion: Option<Demotion>,
     /// What was done once on the connection that is there.
     done: Done,
+    /// Set when the connection that is there should be replaced once nothing is owed on it.
+    pub(super) outdated: Arc<AtomicBool>,
     /// Takes what the server, a node of a cluster, says is not for it.
     redirect: Option<Rc<Redirect>>,
 }
@@ -171,6 +173,7 @@ impl Link {
                 follows: false,
                 demotion: None,
                 done: Done::default(),
+                outdated: Arc::default(),
                 redirect: None,
             })),
         }
@@ -225,6 +228,7 @@ impl Link {
         }
         inner.silent = inner.is_silent(now);
         inner.expire(now);
+        inner.wake_to_leave();
     }
 
     /// Connects, although nothing is asked of it yet.

@@ -73,7 +73,7 @@ impl LinkTask {
                     self.link
                         .inner
                         .borrow_mut()
-                        .connected(self.backing.follows());
+                        .connected(self.backing.follows(), &outdated);
                     let since = Instant::now();
                     let error = self.serve(&mut stream, &outdated).await;
                     if self.closed() {
@@ -209,8 +209,9 @@ impl Inner {
         }
     }
 
-    fn connected(&mut self, follows: bool) {
+    fn connected(&mut self, follows: bool, outdated: &Arc<AtomicBool>) {
         self.follows = follows;
+        self.outdated = Arc::clone(outdated);
         if !matches!(self.state, LinkState::Closed) {
             self.state = LinkState::Up;
             self.reply_overdue = false;

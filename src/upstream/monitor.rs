@@ -131,6 +131,10 @@ impl Backing {
                     () = sleep(PING_EVERY) => self.intake.is_doubtful(),
                 };
                 let limit = connect_timeout.max(PING_EVERY);
+                if conn.stream.is_outdated() {
+                    conn = self.open(options).await?;
+                    *known += 1;
+                }
                 let pong = ask(&mut conn, &[b"PING"], limit).await?;
                 self.ailing.store(pong.starts_with(b"-"), Ordering::Relaxed);
                 let fewer = |left: u32| left.checked_sub(1);

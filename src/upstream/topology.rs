@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::config::{Address, Endpoint};
+use crate::config::{Address, Endpoint, Secret};
 use crate::slot::SLOTS;
 
 /// A place for a master among the servers behind. Who has it may become another server (a failover); the
@@ -169,10 +169,23 @@ impl Topology {
         changed
     }
 
-    /// The same servers, the master of a node with another login.
+    /// The same servers, all of them with another login.
     #[must_use]
-    pub fn with_login(&self, id: NodeId, master: Endpoint) -> Self {
-        self.changed(id, |node| node.master = Some(Arc::new(master)))
+    pub fn with_logins(&self, user: Option<&String>, password: Option<&Secret>) -> Self {
+        let mut changed = Topology {
+            version: self.version + 1,
+            ..self.clone()
+        };
+        let log_in = |server: &mut Endpoint| {
+            server.user = user.cloned();
+            server.password = password.cloned();
+        };
+        let masters = changed.nodes.iter_mut();
+        masters
+            .filter_map(|node| node.master.as_mut())
+            .for_each(|master| log_in(Arc::make_mut(master)));
+        changed.replicas.iter_mut().for_each(log_in);
+        changed
     }
 
     /// The same nodes with these other servers; none when that is no change.

@@ -80,10 +80,7 @@ impl Session {
             return Flow::Wait;
         }
         let (db, proto) = (self.state.db, self.state.proto);
-        let cover = match &worker.cache {
-            Some(cache) => self.coherence.cover(run, db, node, cache),
-            None => Cover::default(),
-        };
+        let cover = self.coherence.cover(run, db, node, &worker.cache);
         let limit = settings.timeouts.reply.unwrap_or(LIMIT);
         let pending = async move {
             let said = ask_apart(&worker, node, (db, proto), inner, Some(limit));

@@ -10,6 +10,7 @@ mod whither;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 pub use self::whither::Whither;
@@ -35,11 +36,18 @@ pub struct NoCluster {
     reply: String,
 }
 
+/// Who is followed, and how its nodes are reached.
+pub type Terms = (ClusterSeeds, Arc<Dialer>);
+
 /// Who follows the cluster.
 pub struct Follower {
     cluster: ClusterSeeds,
-    dialer: Dialer,
+    dialer: Arc<Dialer>,
     backing: Arc<Backing>,
+    /// Who is followed, and how, when that is to be another.
+    terms: watch::Receiver<Terms>,
+    /// The seeds are new: they are asked before the nodes that are known.
+    seeds_first: bool,
     /// The last failure that was logged, so that each is logged once.
     told: Option<String>,
     /// The epoch of the map in force: it grows with each change that the cluster agrees on.
@@ -49,17 +57,23 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows for `backing`, which must have been made by [`Backing::clustered`].
+    /// Follows for `backing`, which must have been made by [`Backing::clustered`]. What is sent later takes the place
+    /// of these terms; whether there is TLS stays.
     #[must_use]
-    pub fn new(cluster: ClusterSeeds, dialer: Dialer, backing: Arc<Backing>) -> Self {
-        Follower {
+    pub fn new(terms: Terms, backing: Arc<Backing>) -> (Self, watch::Sender<Terms>) {
+        let (sender, terms) = watch::channel(terms);
+        let (cluster, dialer) = terms.borrow().clone();
+        let follower = Follower {
             cluster,
             dialer,
             backing,
+            terms,
+            seeds_first: false,
             told: None,
             epoch: 0,
             mute: Vec::new(),
-        }
+        };
+        (follower, sender)
     }
 
     /// Looks for the cluster once, before anything is served.
@@ -89,10 +103,28 @@ impl Follower {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.backing.doubted() => {}
+                Ok(()) = self.terms.changed() => self.take_terms(),
             }
             let _ = self.look().await; // told of already
             tokio::time::sleep(APART).await;
         }
+    }
+
+    /// Follows as it is said now.
+    fn take_terms(&mut self) {
+        let (cluster, dialer) = self.terms.borrow_and_update().clone();
+        if (&cluster.user, &cluster.password) != (&self.cluster.user, &self.cluster.password) {
+            let (user, password) = (cluster.user.as_ref(), cluster.password.as_ref());
+            self.backing.log_in(user, password);
+        }
+        if cluster.seeds != self.cluster.seeds {
+            // They may belong to another cluster, whose epochs are its own.
+            self.seeds_first = true;
+            self.epoch = 0;
+        }
+        (self.cluster, self.dialer) = (cluster, dialer);
+        self.mute.clear();
+        self.told = None;
     }
 
     /// Asks nodes until one answers that knows no less than was heard before, and puts in force what it says. One that
@@ -142,7 +174,11 @@ impl Follower {
             .filter_map(|node| node.master.as_ref());
         let masters = masters.map(|master| &master.address);
         let replicas = topology.replicas.iter().map(|replica| &replica.address);
-        let all = masters.chain(&self.cluster.seeds).chain(replicas);
+        let first = self.cluster.seeds.iter().filter(|_| self.seeds_first);
+        let all = first
+            .chain(masters)
+            .chain(&self.cluster.seeds)
+            .chain(replicas);
         let (mute, well): (Vec<_>, Vec<_>) = all.partition(|address| self.mute.contains(address));
         let mut known: Vec<Address> = Vec::new();
         for address in well.into_iter().chain(mute) {
@@ -155,6 +191,7 @@ impl Follower {
 
     fn believe(&mut self, told: &ask::Told) {
         self.told = None;
+        self.seeds_first = false;
         self.backing.served.note_refresh();
         self.epoch = told.epoch;
         self.backing.update(|before| {
@@ -179,10 +216,10 @@ impl Follower {
 /// Logs what has changed about the masters.
 fn tell(before: &Topology, after: &Topology) {
     let masters = |topology: &Topology| -> Vec<String> {
-        let masters = topology
-            .nodes()
-            .iter()
-            .filter_map(|node| node.master.as_ref());
+        // What is to be a replica of a new cluster is a master without slots at first.
+        let nodes = topology.nodes().iter();
+        let serving = nodes.filter(|node| topology.has_slots(node.id));
+        let masters = serving.filter_map(|node| node.master.as_ref());
         masters.map(|master| master.address.to_string()).collect()
     };
     let (was, is) = (masters(before), masters(after));

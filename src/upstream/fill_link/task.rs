@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -79,9 +80,10 @@ async fn serve(link: &FillLink, conn: &mut Conn, scratch: &Scratch) -> UpstreamE
     let heartbeat = events.heartbeat();
     let mut clock = tokio::time::interval(heartbeat);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let outdated = conn.stream.outdated();
     let stream = &mut conn.stream;
     let error = poll_fn(|cx| {
-        let polled = poll(link, stream, &mut clock, scratch, cx);
+        let polled = poll(link, (stream, &outdated), &mut clock, scratch, cx);
         polled.map_or_else(Poll::Ready, |()| Poll::Pending)
     })
     .await;
@@ -91,7 +93,7 @@ async fn serve(link: &FillLink, conn: &mut Conn, scratch: &Scratch) -> UpstreamE
 
 fn poll(
     link: &FillLink,
-    stream: &mut Stream,
+    (stream, outdated): (&mut Stream, &AtomicBool),
     clock: &mut Interval,
     scratch: &Scratch,
     cx: &mut Context<'_>,
@@ -111,7 +113,7 @@ fn poll(
     // What has come already is heard before the clock is looked at.
     inner.poll_read(stream, scratch, cx)?;
     while clock.poll_tick(cx).is_ready() {
-        if inner.is_outdated(clock.period()) {
+        if inner.is_outdated(clock.period()) || outdated.load(Ordering::Relaxed) {
             return Err(UpstreamError::NotReady);
         }
         inner.tick(Instant::now(), clock.period())?;

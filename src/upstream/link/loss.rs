@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Failure, Inner, LinkState, Pending, ReplySink, Retryable, What};
@@ -58,6 +59,16 @@ impl Inner {
     /// Whether nothing is owed and nothing waits to be sent.
     pub(in crate::upstream) fn is_quiet(&self) -> bool {
         self.in_flight == 0 && self.pending.is_empty()
+    }
+
+    /// Has a connection replaced that should be and on which nothing is owed: its task looks when it is woken.
+    pub(super) fn wake_to_leave(&self) {
+        if self.outdated.load(Ordering::Relaxed)
+            && self.is_quiet()
+            && let Some(task) = &self.task
+        {
+            task.wake_by_ref();
+        }
     }
 
     /// The connection is gone: reads that were not answered and requests that did not leave are

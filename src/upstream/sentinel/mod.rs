@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info, warn};
 
@@ -59,11 +59,16 @@ pub enum NoSuchMaster {
     },
 }
 
+/// Who is followed, and how its servers are reached.
+pub type Terms = (SentinelSet, Arc<Dialer>);
+
 /// Who follows the master.
 pub struct Follower {
     set: Arc<SentinelSet>,
     dialer: Arc<Dialer>,
     backing: Arc<Backing>,
+    /// Who is followed, and how, when that is to be another.
+    terms: watch::Receiver<Terms>,
     /// All that are asked: those of the configuration first.
     known: Vec<Address>,
     /// A sentinel has news.
@@ -75,19 +80,24 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows for `backing`, which must have been made by [`Backing::followed`].
+    /// Follows for `backing`, which must have been made by [`Backing::followed`]. What is sent later takes the place
+    /// of these terms: the database and whether there is TLS stay.
     #[must_use]
-    pub fn new(set: SentinelSet, dialer: Dialer, backing: Arc<Backing>) -> Self {
-        Follower {
+    pub fn new(terms: Terms, backing: Arc<Backing>) -> (Self, watch::Sender<Terms>) {
+        let (sender, terms) = watch::channel(terms);
+        let (set, dialer) = terms.borrow().clone();
+        let follower = Follower {
             known: set.sentinels.clone(),
             set: Arc::new(set),
-            dialer: Arc::new(dialer),
+            dialer,
             backing,
+            terms,
             news: Arc::default(),
             hearing: JoinSet::new(),
             heard: HashMap::new(),
             told: None,
-        }
+        };
+        (follower, sender)
     }
 
     /// Looks for the master once, before anything is served.
@@ -135,9 +145,29 @@ impl Follower {
                 () = tokio::time::sleep(wait) => {}
                 () = news.notified() => {}
                 () = self.backing.doubted() => self.look_at_the_master().await,
+                Ok(()) = self.terms.changed() => self.take_terms(),
             }
             self.look().await;
         }
+    }
+
+    /// Follows as it is said now.
+    fn take_terms(&mut self) {
+        let (set, dialer) = self.terms.borrow_and_update().clone();
+        if set.master != self.set.master {
+            // Which server that is the sentinels have to say.
+            self.backing.suspend();
+        } else if (&set.user, &set.password) != (&self.set.user, &self.set.password) {
+            self.backing
+                .log_in(set.user.as_ref(), set.password.as_ref());
+        }
+        if set.sentinels != self.set.sentinels {
+            self.known.clone_from(&set.sentinels);
+        }
+        (self.set, self.dialer) = (Arc::new(set), dialer);
+        // They listen by the terms before.
+        self.heard.drain().for_each(|(_, task)| task.abort());
+        self.told = None;
     }
 
     /// Somebody says that the master is none: commands wait for another if that is so.
