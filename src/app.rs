@@ -28,7 +28,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::{error, info, warn};
 
-use self::behind::{Own, Way, reach, swap_watch};
+use self::behind::{Own, Way, learn_from_backing, reach, swap_watch};
 use self::family::RespiteFamily;
 use self::gateway::PreparedGateway;
 use self::listening::{Listening, Served, Wanted};
@@ -51,6 +51,7 @@ use crate::session::listener::acceptor;
 use crate::session::mailbox::ToWorker;
 use crate::session::shared::Shared;
 use crate::session::worker_thread;
+use crate::tasks::{self, Kind};
 use crate::telemetry;
 use crate::upstream::{Backing, ControlLink, client_connector};
 
@@ -103,6 +104,7 @@ pub fn serve(source: &Source) -> ExitCode {
         eprintln!("respite: {error}");
         return ExitCode::from(2);
     }
+    tasks::watch();
     match run(source, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -240,7 +242,9 @@ impl App {
             named,
         } = reach(&config, connector).await?;
         backing.set_connect_timeout(config.timeouts.connect);
-        tokio::spawn(Arc::clone(&backing).monitor());
+        let monitored = Arc::clone(&backing);
+        let monitor = move || Arc::clone(&monitored).monitor();
+        tokio::spawn(tasks::keep(Kind::Backing, monitor));
 
         let threads = worker_threads(config.workers);
         let access = Arc::new(access);
@@ -308,7 +312,9 @@ impl App {
             tls,
             listening: Arc::clone(&listening),
         });
-        tokio::spawn(certificates::watch(Arc::clone(&reloader)));
+        let renews = Arc::clone(&reloader);
+        let renew = move || certificates::watch(Arc::clone(&renews));
+        tokio::spawn(tasks::keep(Kind::Upkeep, renew));
         Ok(App {
             shared,
             reloader,
@@ -325,7 +331,8 @@ impl App {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hangup.recv() => {
-                    if let Err(error) = self.reloader.reload().await {
+                    let reloaded = tasks::catch(Kind::Upkeep, self.reloader.reload()).await;
+                    if let Some(Err(error)) = reloaded {
                         warn!("the old configuration stays in force: {error}");
                     }
                 }
@@ -367,9 +374,7 @@ impl App {
         let ended = tokio::task::spawn_blocking(move || {
             gateways.into_iter().for_each(gateway::end);
             for worker in workers {
-                if worker.join().is_err() {
-                    error!("a worker panicked");
-                }
+                let _ = worker.join(); // a panic was logged
             }
         });
         let workers_ended = ended.await;
@@ -440,23 +445,6 @@ fn families(
         Arc::new(GatewayFamily::new(Arc::clone(gateway))),
         Arc::new(BusFamily::new(Arc::clone(bus))),
     ]
-}
-
-/// Follows what the backing says of itself; returns when it was heard for the first time, or when
-/// that takes longer than `limit`.
-async fn learn_from_backing(shared: &Arc<Shared>, limit: Duration) {
-    let mut states = shared.backing.watch();
-    if tokio::time::timeout(limit, states.changed()).await.is_ok() {
-        let state = states.borrow_and_update().clone();
-        shared.learn(&state);
-    }
-    let shared = Arc::clone(shared);
-    tokio::spawn(async move {
-        while states.changed().await.is_ok() {
-            let state = states.borrow_and_update().clone();
-            shared.learn(&state);
-        }
-    });
 }
 
 /// A worker for every two cores: the other halves are for the backing and the clients beside it,

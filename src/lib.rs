@@ -20,7 +20,7 @@
 //! - [`upstream`] is the Redis side: shared links, pinned connections, the embedded server.
 //! - [`agent`] is `respite join` and `respite worker`, clients of the server.
 //! - [`gateway`] forwards HTTP requests to health-checked services.
-//! - [`allocator`] is how memory goes back to the system.
+//! - [`allocator`] is how memory goes back to the system; [`tasks`] what a panic means.
 //! - [`http`] is the admin listener; [`metrics`] what Prometheus reads; [`stream`] one socket, whatever carries it;
 //!   [`random`] words that nobody can guess; [`backoff`] the waits between tries; [`clock`] one reading of the clock
 //!   for all that is done at once.
@@ -54,6 +54,7 @@ mod session;
 mod slot;
 mod slowlog;
 mod stream;
+mod tasks;
 mod telemetry;
 mod upstream;
 

@@ -19,6 +19,7 @@ mod gateway;
 mod http;
 mod insight;
 mod limits;
+mod panics;
 mod pinning;
 mod races;
 mod reload;

@@ -216,6 +216,7 @@ fn only_app_names_everything() {
                 "resp", "slowlog", "stream", "upstream",
             ],
         ),
+        ("tasks", &["backoff"]),
         ("telemetry", &["config"]),
         (
             "upstream",
@@ -234,7 +235,38 @@ fn only_app_names_everything() {
             .find(|(name, _)| *name == own)
             .map_or(&[][..], |(_, may)| may);
         let mut names = imports(code).into_iter();
-        names.find(|name| name != own && !may.contains(&name.as_str()))
+        // Whoever starts a task says of which kind it is.
+        names.find(|name| name != own && name != "tasks" && !may.contains(&name.as_str()))
+    });
+}
+
+#[test]
+fn a_task_says_what_it_is() {
+    none("a task is started through `tasks`", |file, code| {
+        if file == "tasks.rs" {
+            return None;
+        }
+        let spawns = [
+            "tokio::spawn(",
+            "spawn_local(",
+            "control.spawn(",
+            "runtime.spawn(",
+        ];
+        spawns.into_iter().find_map(|spawn| {
+            let bare = code.split(spawn).skip(1).find(|rest| {
+                let named = [
+                    "tasks::named(",
+                    "tasks::keep(",
+                    "task.run_for_ever(",
+                    "task::run_for_ever(",
+                ];
+                !named.iter().any(|name| rest.trim_start().starts_with(name))
+            })?;
+            Some(format!(
+                "{spawn}{}",
+                bare.chars().take(40).collect::<String>()
+            ))
+        })
     });
 }
 

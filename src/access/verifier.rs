@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::logins::{Logins, Whom};
 use super::password::SlowHash;
+use crate::tasks::{self, Kind};
 
 /// So many logins may wait for their hashes. At some thirty a second and thread the last waits for half a minute.
 const MOST_WAITING: usize = 1024;
@@ -104,8 +105,10 @@ fn work(waiting: &Mutex<Receiver<Job>>) {
         let Ok(job) = job else { return };
         // Whoever hangs up learns nothing, and is no work.
         if !job.verdict.is_closed() {
-            let verdict = judge(&job.login, &job.attempt);
-            let _ = job.verdict.send(verdict); // hung up meanwhile
+            // Without a verdict the login has failed.
+            if let Some(verdict) = tasks::run(Kind::Passwords, || judge(&job.login, &job.attempt)) {
+                let _ = job.verdict.send(verdict); // hung up meanwhile
+            }
         }
     }
 }

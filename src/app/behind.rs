@@ -2,6 +2,7 @@
 //! clients are told it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
@@ -10,6 +11,8 @@ use super::Failure;
 use crate::cache::Cache;
 use crate::config::{ClusterSeeds, Config, Endpoint, Upstream};
 use crate::session::announced::Announced;
+use crate::session::shared::Shared;
+use crate::tasks::{self, Kind};
 use crate::upstream::embedded::Embedded;
 use crate::upstream::embedded_cluster::EmbeddedCluster;
 use crate::upstream::{Backing, Dialer, SwapWatch, cluster, sentinel};
@@ -60,7 +63,11 @@ pub(super) async fn reach(config: &Config, tls: Option<TlsConnector>) -> Result<
             let (mut follower, terms) = sentinel::Follower::new(terms, Arc::clone(&backing));
             let found = follower.first_look().await;
             found.map_err(|error| refused(format!("upstream: {error}")))?;
-            tokio::spawn(follower.follow());
+            let follower = Arc::new(tokio::sync::Mutex::new(follower));
+            tokio::spawn(tasks::keep(Kind::Backing, move || {
+                let follower = Arc::clone(&follower);
+                async move { follower.lock().await.follow().await }
+            }));
             (backing, NamedBy::Sentinels(terms))
         }
         Upstream::Cluster(seeds) => {
@@ -95,8 +102,14 @@ async fn join_cluster(
     let (mut follower, terms) = cluster::Follower::new(terms, Arc::clone(&backing));
     let found = follower.first_look().await;
     found.map_err(|error| Failure::Refused(format!("upstream: {error}")))?;
-    tokio::spawn(follower.follow());
-    tokio::spawn(Arc::clone(&backing).watch_masters());
+    let follower = Arc::new(tokio::sync::Mutex::new(follower));
+    tokio::spawn(tasks::keep(Kind::Backing, move || {
+        let follower = Arc::clone(&follower);
+        async move { follower.lock().await.follow().await }
+    }));
+    let watched = Arc::clone(&backing);
+    let watching = move || Arc::clone(&watched).watch_masters();
+    tokio::spawn(tasks::keep(Kind::Backing, watching));
     Ok((backing, terms))
 }
 
@@ -169,4 +182,24 @@ pub(super) fn swap_watch(backing: &Arc<Backing>, cache: &Arc<Cache>) -> SwapWatc
     SwapWatch::start(backing, move || {
         cache.flush();
     })
+}
+
+/// Follows what the backing says of itself; returns when it was heard for the first time, or when
+/// that takes longer than `limit`.
+pub(super) async fn learn_from_backing(shared: &Arc<Shared>, limit: Duration) {
+    let mut states = shared.backing.watch();
+    if tokio::time::timeout(limit, states.changed()).await.is_ok() {
+        let state = states.borrow_and_update().clone();
+        shared.learn(&state);
+    }
+    let shared = Arc::clone(shared);
+    tokio::spawn(tasks::keep(Kind::Backing, move || {
+        let (shared, mut states) = (Arc::clone(&shared), states.clone());
+        async move {
+            while states.changed().await.is_ok() {
+                let state = states.borrow_and_update().clone();
+                shared.learn(&state);
+            }
+        }
+    }));
 }

@@ -15,6 +15,7 @@ use crate::doctor;
 use crate::latency::Latency;
 use crate::resp::{Args, Proto, ReplyWriter};
 use crate::slowlog::{Entry, SlowLog};
+use crate::tasks::{self, Kind};
 
 /// What only an administrator may do or see, whether the backing is there or not.
 const FOR_ADMINS: OwnRow = OwnRow {
@@ -134,7 +135,8 @@ impl RespiteFamily {
     fn reload(&self, proto: Proto) -> Answer {
         let reloader = Arc::clone(&self.reloader);
         // Listeners belong to the control runtime.
-        let reloading = self.control.spawn(async move { reloader.reload().await });
+        let reload = async move { reloader.reload().await };
+        let reloading = self.control.spawn(tasks::named(Kind::Upkeep, reload));
         Answer::Later(Box::pin(async move {
             let mut reply = Vec::new();
             let mut writer = ReplyWriter::new(&mut reply, proto);

@@ -16,6 +16,7 @@ use crate::config::{
 };
 use crate::gateway::{Connector, Gateway, Running, follow_file};
 use crate::http::{Guard, Rules};
+use crate::tasks::{self, Kind};
 use crate::upstream::client_connector;
 
 /// What the services file says, and what `https://` servers are checked with.
@@ -121,8 +122,10 @@ impl FollowedFile {
             task.abort();
         }
         if let Some(file) = file {
-            let task = follow_file(Arc::clone(gateway), file.clone(), read.services);
-            *followed = Some((file.clone(), tokio::spawn(task).abort_handle()));
+            let (own, path, services) = (Arc::clone(gateway), file.clone(), read.services);
+            let task = move || follow_file(Arc::clone(&own), path.clone(), services.clone());
+            let task = tokio::spawn(tasks::keep(Kind::Gateway, task));
+            *followed = Some((file.clone(), task.abort_handle()));
         }
     }
 }

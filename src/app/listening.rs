@@ -16,6 +16,7 @@ use crate::gateway::{Gateway, GatewayListener, Running};
 use crate::http::{Guard, Sources};
 use crate::session::listener::Listener;
 use crate::session::shared::Shared;
+use crate::tasks::{self, Kind};
 
 /// What connections are served with.
 pub(super) struct Served {
@@ -190,11 +191,15 @@ impl Listening {
         }
         if let (Some(http), Some(wanted)) = (http, &wanted.http.admin) {
             let addr = http.addr();
+            let http = Arc::new(http);
             let (guard, sources) = (Arc::clone(&self.served.guard), self.served.sources.clone());
             self.pages = Some(Open {
                 wanted: wanted.clone(),
                 addr,
-                task: tokio::spawn(http.serve(guard, sources)),
+                task: tokio::spawn(tasks::keep(Kind::Http, move || {
+                    let (guard, sources) = (Arc::clone(&guard), sources.clone());
+                    Arc::clone(&http).serve(guard, sources)
+                })),
             });
             info!("http:     http://{addr}");
         }
@@ -214,7 +219,11 @@ impl Listening {
             "redis"
         };
         info!("clients:  {scheme}://{addr}");
-        let task = tokio::spawn(listener.accept(shared, tls));
+        let listener = Arc::new(listener);
+        let task = tokio::spawn(tasks::keep(Kind::Listener, move || {
+            let (shared, tls) = (Arc::clone(&shared), Arc::clone(&tls));
+            Arc::clone(&listener).accept(shared, tls)
+        }));
         self.clients.push(Open { wanted, addr, task });
     }
 

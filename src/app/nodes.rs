@@ -11,6 +11,7 @@ use crate::config::TrackedService;
 use crate::discovery::{Discovery, Followed, Node, NodeState};
 use crate::fleet::watcher::{NodeLists, NodeSource, ServiceNode};
 use crate::gateway::Nodes;
+use crate::tasks::{self, Kind};
 
 /// The gateway's services are looked for here.
 const GATEWAY_GROUP: &str = "default";
@@ -66,14 +67,18 @@ fn service_node(node: Node) -> ServiceNode {
 impl Nodes for ServiceNodes {
     fn follow(&self, service: &str) -> watch::Receiver<Vec<String>> {
         let (tell, told) = watch::channel(Vec::new());
-        let followed = self.followed(GATEWAY_GROUP, service);
-        let service = service.to_owned();
-        self.control.spawn(async move {
-            tokio::select! {
-                () = tell_addresses(followed, &service, &tell) => {}
-                () = tell.closed() => {}
+        let discovery = Arc::clone(&self.discovery);
+        let (service, tell) = (service.to_owned(), Arc::new(tell));
+        self.control.spawn(tasks::keep(Kind::Discovery, move || {
+            let followed = Followed::new(Arc::clone(&discovery), GATEWAY_GROUP, &service);
+            let (service, tell) = (service.clone(), Arc::clone(&tell));
+            async move {
+                tokio::select! {
+                    () = tell_addresses(followed, &service, &tell) => {}
+                    () = tell.closed() => {}
+                }
             }
-        });
+        }));
         told
     }
 }

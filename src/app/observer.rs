@@ -18,6 +18,7 @@ use crate::gateway::Gateway;
 use crate::history::History;
 use crate::latency::Counts;
 use crate::session::shared::Shared;
+use crate::tasks::{self, Kind};
 
 /// A figure of the history: its name, its unit, what it is.
 pub(super) struct Figure {
@@ -111,9 +112,13 @@ impl Observer {
         let observer = Observer::new(shared, fleet, gateway, Arc::clone(reloader));
         let already = observed.set(Arc::downgrade(&observer)).is_err();
         debug_assert!(!already, "started once");
-        tokio::spawn(Arc::clone(&observer).sample());
-        let backlogs = Arc::clone(&observer.backlogs);
-        tokio::spawn(backlogs.look(Arc::clone(bus), Arc::clone(&shared.backing)));
+        let own = Arc::clone(&observer);
+        let sample = move || Arc::clone(&own).sample();
+        tokio::spawn(tasks::keep(Kind::Upkeep, sample));
+        let (backlogs, bus) = (Arc::clone(&observer.backlogs), Arc::clone(bus));
+        let backing = Arc::clone(&shared.backing);
+        let look = move || Arc::clone(&backlogs).look(Arc::clone(&bus), Arc::clone(&backing));
+        tokio::spawn(tasks::keep(Kind::Upkeep, look));
         observer
     }
 

@@ -25,6 +25,7 @@ use super::store::{Failure, Task};
 use super::tally::Tally;
 use super::touched::TouchedWorkers;
 use super::waiting::{Outcome, Waiting};
+use crate::tasks::{self, Kind as TaskKind};
 
 /// A bus has few threads that count at the same time.
 const TALLY_SHARDS: usize = 4;
@@ -130,7 +131,10 @@ impl Bus {
     pub(super) fn submit(self: &Arc<Self>, order: Order) {
         let lane = self.lane();
         if lane.push(order) {
-            tokio::spawn(super::lane::work(Arc::clone(self), lane));
+            let bus = Arc::clone(self);
+            tokio::spawn(tasks::keep(TaskKind::Bus, move || {
+                super::lane::work(Arc::clone(&bus), Arc::clone(&lane))
+            }));
         }
     }
 

@@ -23,6 +23,7 @@ use super::order::Order;
 use super::store::Store;
 use super::touched::WorkerTtl;
 use super::{hints, upkeep};
+use crate::tasks::{self, Kind};
 use crate::upstream::ControlLink;
 
 /// The most buses that are in use at once. Where there are as many, those go that nothing happens on.
@@ -196,8 +197,11 @@ impl Hub {
     /// Begins to listen and to tend, with the first use of a bus.
     fn start(self: &Arc<Self>) {
         if !self.started.swap(true, Ordering::AcqRel) {
-            self.control.spawn(hints::listen(Arc::clone(self)));
-            self.control.spawn(upkeep::tend(Arc::clone(self)));
+            let (listens, tends) = (Arc::clone(self), Arc::clone(self));
+            let listening = move || hints::listen(Arc::clone(&listens));
+            let tending = move || upkeep::tend(Arc::clone(&tends));
+            self.control.spawn(tasks::keep(Kind::Bus, listening));
+            self.control.spawn(tasks::keep(Kind::Bus, tending));
         }
     }
 
@@ -246,10 +250,10 @@ impl Hub {
         }
         self.pending.fetch_add(1, Ordering::Acquire);
         let pending = Pending(Arc::clone(self));
-        self.control.spawn(async move {
+        self.control.spawn(tasks::named(Kind::Bus, async move {
             let _pending = pending;
             task.await;
-        });
+        }));
     }
 
     /// Waits until the first attempt to listen has ended. Nobody waits when hints are lost later.

@@ -23,6 +23,7 @@ use super::error::DiscoveryError;
 use super::keys::PRESENCE;
 use super::scripts::Scripts;
 use crate::command::slot_of;
+use crate::tasks::{self, Kind};
 use crate::upstream::{ControlLink, NodeId, Topology};
 
 /// How often the presence is noted: four may fail before it counts as an outage.
@@ -177,11 +178,11 @@ impl Presence {
                 // A node that is away holds up its own notes only.
                 beats.entry(key).or_insert_with_key(|key| {
                     let (own, key) = (Arc::clone(&self), Arc::clone(key));
-                    tokio::spawn(async move {
+                    tokio::spawn(tasks::named(Kind::Discovery, async move {
                         if let Err(error) = own.beat(&key).await {
                             debug!(%key, "cannot note the presence at the backing: {error}");
                         }
-                    })
+                    }))
                 });
             }
             sleep(BEAT_EVERY).await;

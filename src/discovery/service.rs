@@ -8,6 +8,7 @@ use super::error::DiscoveryError;
 use super::store::Store;
 use super::watch::{Subject, Subscription, Watches};
 use crate::metrics::Exposition;
+use crate::tasks::{self, Kind};
 use crate::upstream::ControlLink;
 
 /// Service discovery on one backing. Names are taken as they are: groups, services and nodes are 1 to
@@ -23,7 +24,9 @@ impl Discovery {
     #[must_use]
     pub fn start(link: Arc<ControlLink>, runtime: &Handle) -> Arc<Self> {
         let store = Store::new(link);
-        runtime.spawn(Arc::clone(store.presence()).keep());
+        let presence = Arc::clone(store.presence());
+        let keep = move || Arc::clone(&presence).keep();
+        runtime.spawn(tasks::keep(Kind::Discovery, keep));
         let watches = Watches::new(Arc::clone(&store), runtime.clone());
         Arc::new(Discovery { store, watches })
     }

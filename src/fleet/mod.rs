@@ -52,6 +52,7 @@ pub use target::{Credentials, MAX_TARGETS, Target, check_id, parse_addr};
 
 use crate::command::AboutRespite;
 use crate::config::{Config, FleetSettings};
+use crate::tasks::{self, Kind};
 use crate::upstream::{Backing, ControlLink, Dialer};
 use poller::Poller;
 use watcher::{
@@ -107,7 +108,7 @@ impl Fleet {
             recent: ArcSwapOption::empty(),
         });
         fleet.watch(config);
-        tokio::spawn(poller.run());
+        tokio::spawn(tasks::named(Kind::Fleet, poller.run()));
         fleet
     }
 

@@ -19,6 +19,7 @@ use super::stats::{InstanceStats, instance_stats, service_stats};
 use crate::command::{Answer, Call, Family, OwnRow, help};
 use crate::config::ServerUrl;
 use crate::resp::{Args, Proto, ReplyWriter};
+use crate::tasks::{self, Kind};
 
 /// Headers that a request in `GATEWAY.FORWARD` may have.
 const MOST_HEADERS: usize = 100;
@@ -151,22 +152,30 @@ impl GatewayFamily {
         let forwarder = Arc::clone(&self.forwarder);
         let control = self.gateway.control().clone();
         Ok(Answer::Later(Box::pin(async move {
-            let forwarding = control.spawn(async move {
+            let forwarding = control.spawn(tasks::named(Kind::Gateway, async move {
                 let forwarded = forwarder.forward(&mut prepared).await;
                 forwarder.sweep();
                 match forwarded {
                     Ok(forwarded) => write_response(forwarded, most, proto).await,
                     Err(trouble) => Err(refusal(&trouble)),
                 }
-            });
+            }));
             let done = forwarding.await;
-            let reply = done.unwrap_or_else(|_| Err("ERR the server is stopping".to_owned()));
+            let reply = done.unwrap_or_else(|ended| Err(why_unanswered(&ended).to_owned()));
             reply.unwrap_or_else(|text| {
                 let mut out = Vec::new();
                 ReplyWriter::new(&mut out, proto).error(text);
                 out
             })
         })))
+    }
+}
+
+/// What a client is told whose request ended without an answer.
+fn why_unanswered(ended: &tokio::task::JoinError) -> &'static str {
+    match ended.is_panic() {
+        true => "ERR internal error",
+        false => "ERR the server is stopping",
     }
 }
 

@@ -13,6 +13,7 @@ use tracing::debug;
 use super::body::RequestBody;
 use crate::config::ServerUrl;
 use crate::stream::Stream;
+use crate::tasks::{self, Kind};
 
 /// The bytes of a head, and of a body that are read ahead.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
@@ -58,11 +59,11 @@ pub(super) async fn speak_http(stream: Stream) -> hyper::Result<SendRequest<Requ
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_BYTES);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(async move {
+    tokio::spawn(tasks::named(Kind::Gateway, async move {
         if let Err(error) = connection.with_upgrades().await {
             debug!("gateway: a connection to an instance ended: {error}");
         }
-    });
+    }));
     Ok(sender)
 }
 

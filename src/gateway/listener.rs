@@ -9,16 +9,17 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::shared::Gateway;
 use super::worker::{self, Connection, Mailbox, Stage};
 use crate::config::ListenAddr;
+use crate::tasks::{self, Kind};
 
 /// The bound listener of the gateway.
 #[derive(Debug)]
 pub struct GatewayListener {
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     addr: SocketAddr,
 }
 
@@ -38,7 +39,7 @@ impl GatewayListener {
     /// # Errors
     /// When it cannot be bound.
     pub async fn bind(addr: &ListenAddr) -> io::Result<Self> {
-        let socket = TcpListener::bind(addr.as_str()).await?;
+        let socket = Arc::new(TcpListener::bind(addr.as_str()).await?);
         let addr = socket.local_addr()?;
         Ok(GatewayListener { socket, addr })
     }
@@ -54,7 +55,7 @@ impl GatewayListener {
     /// When the system gives no thread.
     pub fn start(self, gateway: &Arc<Gateway>, threads: usize) -> io::Result<Running> {
         let (stage, stages) = watch::channel(Stage::Serving);
-        let mut mailboxes = Vec::new();
+        let mut mailboxes = Vec::<Mailbox>::new();
         let mut handles = Vec::new();
         for index in 0..threads.max(1) {
             let (mailbox, thread) = worker::spawn(index, Arc::clone(gateway), stages.clone())?;
@@ -63,10 +64,14 @@ impl GatewayListener {
         }
         let most = gateway.settings().connections;
         let connections = Arc::new(Semaphore::new(most));
-        let accepting = accept(self.socket, mailboxes, Arc::clone(&connections));
+        let permits = Arc::clone(&connections);
+        let accepting = move || {
+            let socket = Arc::clone(&self.socket);
+            accept(socket, mailboxes.clone(), Arc::clone(&permits))
+        };
         Ok(Running {
             stage,
-            accepting: tokio::spawn(accepting),
+            accepting: tokio::spawn(tasks::keep(Kind::Gateway, accepting)),
             connections,
             most,
             threads: handles,
@@ -97,14 +102,12 @@ impl Running {
     pub fn end(self) {
         self.stage.send_replace(Stage::Ended);
         for thread in self.threads {
-            if thread.join().is_err() {
-                error!("a thread of the gateway panicked");
-            }
+            let _ = thread.join(); // a panic was logged
         }
     }
 }
 
-async fn accept(socket: TcpListener, mailboxes: Vec<Mailbox>, connections: Arc<Semaphore>) {
+async fn accept(socket: Arc<TcpListener>, mailboxes: Vec<Mailbox>, connections: Arc<Semaphore>) {
     loop {
         // The semaphore is never closed.
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {

@@ -17,6 +17,7 @@ use super::nodes::Nodes;
 use super::probe;
 use super::service::Service;
 use crate::config::{GatewaySettings, InstancesSpec, Polling, ServerUrl, Services};
+use crate::tasks::{self, Kind};
 
 /// Polls at the same time.
 const MOST_POLLS: usize = 256;
@@ -141,13 +142,19 @@ impl Gateway {
     /// Gives a service its instances and has the new ones polled.
     pub(super) fn set_instances(&self, service: &Arc<Service>, wanted: &[(ServerUrl, Polling)]) {
         service.set_instances(wanted, |instance: &Arc<Instance>| {
-            let polling = probe::poll_for_ever(
-                Arc::clone(service),
-                Arc::clone(instance),
-                Connector::clone(&self.connector()),
-                Arc::clone(&self.permits),
-            );
-            instance.set_poller(self.control.spawn(polling).abort_handle());
+            let (service, instance_too) = (Arc::clone(service), Arc::clone(instance));
+            let connector = Connector::clone(&self.connector());
+            let permits = Arc::clone(&self.permits);
+            let polling = move || {
+                probe::poll_for_ever(
+                    Arc::clone(&service),
+                    Arc::clone(&instance_too),
+                    connector.clone(),
+                    Arc::clone(&permits),
+                )
+            };
+            let polling = self.control.spawn(tasks::keep(Kind::Gateway, polling));
+            instance.set_poller(polling.abort_handle());
         });
     }
 
@@ -163,16 +170,17 @@ impl Gateway {
             return;
         }
         end(followers.remove(&service.name));
-        let following = follow_nodes(
-            Arc::clone(self),
-            Arc::clone(service),
-            self.nodes.follow(name),
-            polling.clone(),
-        );
+        let (gateway, own, polled) = (Arc::clone(self), Arc::clone(service), polling.clone());
+        let nodes = self.nodes.follow(name);
+        let following = move || {
+            let (gateway, own) = (Arc::clone(&gateway), Arc::clone(&own));
+            follow_nodes(gateway, own, nodes.clone(), polled.clone())
+        };
+        let following = self.control.spawn(tasks::keep(Kind::Gateway, following));
         let follower = Follower {
             name: name.to_owned(),
             polling: polling.clone(),
-            task: self.control.spawn(following).abort_handle(),
+            task: following.abort_handle(),
         };
         followers.insert(service.name.clone(), follower);
     }

@@ -14,6 +14,7 @@ use tracing::debug;
 use super::body::Progress;
 use super::instance::InFlight;
 use super::place::Place;
+use crate::tasks::{self, Kind};
 
 /// Passes bytes between a client and an instance until both have ended, or none has passed either way
 /// for `idle`. So long the request counts as in flight and the connection as one of the client's.
@@ -23,7 +24,7 @@ pub(super) fn pass(
     served: (InFlight, Place),
     idle: Duration,
 ) {
-    tokio::spawn(async move {
+    let passing = async move {
         let _served = served;
         let (client, instance) = match tokio::try_join!(client, instance) {
             Ok(both) => both,
@@ -42,7 +43,8 @@ pub(super) fn pass(
                 debug!("gateway: a switched connection was silent for {idle:?}");
             }
         }
-    });
+    };
+    tokio::spawn(tasks::named(Kind::Gateway, passing));
 }
 
 /// A connection that notes when bytes pass.

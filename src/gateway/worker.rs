@@ -16,12 +16,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::connect::BUFFER_BYTES;
 use super::forward::Forwarder;
 use super::place::{Left, Place};
 use super::shared::Gateway;
+use crate::tasks::{self, Kind};
 
 /// How often idle connections to instances are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -46,7 +47,7 @@ pub(super) struct Connection {
 }
 
 /// Where a thread is dealt connections. How many wait there is bounded by their permits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Mailbox {
     sender: UnboundedSender<Connection>,
     /// Connections that were dealt and have not ended.
@@ -108,14 +109,13 @@ impl Worker {
         loop {
             tokio::select! {
                 Some(connection) = mailbox.recv() => {
-                    self.serve(connection, &mut serving);
+                    tasks::run(Kind::Gateway, || self.serve(connection, &mut serving));
                 }
-                Some(served) = serving.join_next() => {
-                    if served.is_err_and(|error| error.is_panic()) {
-                        error!("a connection of the gateway panicked");
-                    }
+                // A connection that panicked is closed, and that was logged.
+                Some(_) = serving.join_next() => {}
+                _ = sweep.tick() => {
+                    tasks::run(Kind::Gateway, || self.forwarder.sweep());
                 }
-                _ = sweep.tick() => self.forwarder.sweep(),
                 () = &mut ended => break,
             }
         }
@@ -131,11 +131,11 @@ impl Worker {
         let place = Place::new((Left(Arc::clone(&self.connections)), permit));
         let forwarder = Arc::clone(&self.forwarder);
         let stages = self.stages.clone();
-        serving.spawn(async move {
+        serving.spawn(tasks::named(Kind::Gateway, async move {
             if let Err(error) = serve(socket, (peer, place), forwarder, stages).await {
                 debug!("gateway: a client's connection ended: {error}");
             }
-        });
+        }));
     }
 }
 

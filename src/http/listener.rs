@@ -20,6 +20,7 @@ use super::answers::too_many;
 use super::pages::{Sources, routes};
 use super::places::{Place, Places};
 use crate::config::ListenAddr;
+use crate::tasks::{self, Kind};
 
 /// How long a connection may be silent.
 const IDLE: Duration = Duration::from_secs(60);
@@ -52,18 +53,18 @@ impl HttpListener {
     }
 
     /// Serves, for ever.
-    pub async fn serve(self, guard: Arc<Guard>, sources: Sources) {
+    pub async fn serve(self: Arc<Self>, guard: Arc<Guard>, sources: Sources) {
         let routes = routes(guard, sources);
         let places = Places::new();
         loop {
             match self.socket.accept().await {
                 Ok((socket, peer)) => {
                     let (routes, place) = (routes.clone(), places.take());
-                    tokio::spawn(async move {
+                    tokio::spawn(tasks::named(Kind::Http, async move {
                         if let Err(error) = serve(socket, peer, place, routes).await {
                             debug!("an HTTP connection ended: {error}");
                         }
-                    });
+                    }));
                 }
                 Err(error) => {
                     // Out of descriptors or memory: what is connected has to go first.

@@ -17,6 +17,7 @@ use super::access::{Guard, Sight};
 use super::answers::error;
 use super::api::Api;
 use super::overview::{OverviewPart, compose};
+use crate::tasks::{self, Kind};
 
 /// So many readers at a time, of the connections of the listener.
 const MOST: usize = 64;
@@ -90,7 +91,9 @@ impl Live {
             *looks = true;
             // What was left from the last readers is old.
             self.latest.send_replace(None);
-            tokio::spawn(Arc::clone(self).look());
+            let live = Arc::clone(self);
+            let look = move || Arc::clone(&live).look();
+            tokio::spawn(tasks::keep(Kind::Http, look));
         }
         receiver
     }

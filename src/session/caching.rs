@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::redirects::AGAIN;
 use super::worker::Worker;
+use crate::tasks::{self, Kind};
 use crate::upstream::{Failure, Fence, ReplySink, Ticket};
 
 impl Worker {
@@ -20,10 +21,10 @@ impl Worker {
     pub(super) fn begin_caching(self: &Rc<Self>, guard: Fence) {
         self.caching.set(true);
         let worker = Rc::clone(self);
-        tokio::task::spawn_local(async move {
+        tokio::task::spawn_local(tasks::named(Kind::Worker, async move {
             worker.answered().await;
             drop(guard);
-        });
+        }));
     }
 
     /// Nothing is served from the cache from now on.

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use tracing::error;
-
 use super::client::Session;
 use super::dispatch::Flow;
 use super::families::{LocalPending, Occupied, Wait};
@@ -20,6 +18,7 @@ use crate::access::{Denied, DeniedReason};
 use crate::command::{Answer, Call, Rights, Row, arity_error, arity_ok};
 use crate::latency::Kind;
 use crate::resp::ReplyWriter;
+use crate::tasks::{self, Kind as TaskKind};
 use crate::upstream::{ReplySink, Ticket};
 
 /// What is remembered of a command whose time counts.
@@ -67,9 +66,6 @@ impl Timed {
 impl Drop for Owed {
     fn drop(&mut self) {
         if !self.done.get() {
-            if std::thread::panicking() {
-                error!("a command of a family panicked");
-            }
             self.give(b"-ERR internal error\r\n");
         }
     }
@@ -178,13 +174,14 @@ impl Session {
         };
         let wait: Wait = Rc::new(RefCell::new(Some(pending)));
         let polled = Rc::clone(&wait);
-        let task = tokio::task::spawn_local(async move {
+        let task = tokio::task::spawn_local(tasks::named(TaskKind::Client, async move {
+            tasks::point("a command of a family");
             let reply = poll_fn(|cx| match polled.borrow_mut().as_mut() {
                 Some(pending) => pending.as_mut().poll(cx),
                 None => Poll::Pending,
             });
             owed.give(&reply.await);
-        });
+        }));
         // What was asked before this command began is not meant for it.
         self.heed_wishes();
         self.state.entry.update(|facts| facts.blocked_here = blocks);

@@ -14,6 +14,7 @@ use super::replies::Replies;
 use super::worker::Worker;
 use crate::cache::{Brought, Cache, Deliver, Filler, Guard, Lease, Waiter, Wanted};
 use crate::resp::{Proto, write_command};
+use crate::tasks;
 use crate::upstream::{
     Failure, Fetch, FetchTimes, FillEvents, FillLink, HOME, LinkKey, NodeId, ReplySink, Ticket,
     Topology, Tracking, is_redirect, spawn_fill_link,
@@ -269,6 +270,7 @@ impl FillEvents for FillsCache {
             begun: Some(begun),
             ..wanted(&fetch)
         };
+        tasks::point("fill link lands");
         self.filler
             .filled(wanted, fetch.token, pttl, reply, sent, epoch);
     }

@@ -14,6 +14,7 @@ use super::shared::{Shared, WorkerStats};
 use crate::access::DeniedReason;
 use crate::command::{AboutRespite, Call, InfoAnswer};
 use crate::resp::{ArgVec, Proto, ReplyWriter, parse_reply};
+use crate::tasks;
 use crate::upstream::HOME;
 
 /// What `INFO` of a shard is by its other name.
@@ -137,6 +138,7 @@ impl AboutRespite for Shared {
         let total = |counter: fn(&WorkerStats) -> &AtomicU64| self.total(counter);
         put("uptime_in_seconds", &self.started.elapsed().as_secs());
         put("process_id", &std::process::id());
+        put("panics", &tasks::total());
         put("backing", &self.backing.address());
         put("backing_version", &version.unwrap_or_default());
         put("backing_usable", &u8::from(self.backing.is_ready()));

@@ -61,7 +61,11 @@ impl Listener {
     }
 
     /// Accepts clients, for ever; with TLS when there is an acceptor at that moment.
-    pub async fn accept(self, shared: Arc<Shared>, tls: Arc<ArcSwapOption<TlsAcceptor>>) {
+    pub async fn accept(
+        self: Arc<Self>,
+        shared: Arc<Shared>,
+        tls: Arc<ArcSwapOption<TlsAcceptor>>,
+    ) {
         // `[::ffff:0.0.0.0]` is every address of IPv4.
         let everywhere = self.addr.ip().to_canonical().is_unspecified();
         loop {

@@ -34,6 +34,8 @@ pub enum ToWorker {
     },
     /// A fetch that another worker's link made for a client of this worker.
     Filled(Waiter, Fetched),
+    /// Close the clients that wait for a reply: it may be lost.
+    CutOff,
     /// Finish what is in flight and close.
     Drain,
     /// Close at once and end.

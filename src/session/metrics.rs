@@ -6,6 +6,7 @@ use super::shared::Shared;
 use crate::access::DeniedReason;
 use crate::command::Rights;
 use crate::metrics::{self, Exposition};
+use crate::tasks;
 
 impl Shared {
     /// Writes how long commands take. Only an administrator sees the names of users.
@@ -20,6 +21,10 @@ impl Shared {
         out.value(&metrics::UPTIME, self.started.elapsed().as_secs_f64());
         out.value(&metrics::UPSTREAM_UP, self.backing.is_ready());
         self.write_backing(out);
+        let mut panics = out.metric(&metrics::PANICS);
+        for (task, count) in tasks::caught() {
+            panics.sample(&[("task", task)], count);
+        }
         out.value(&metrics::CLIENTS, self.clients.len());
         out.value(&metrics::CONNECTIONS, self.clients.total_connections());
         out.value(&metrics::REJECTED, self.clients.total_rejected());

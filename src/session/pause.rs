@@ -6,6 +6,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
+use crate::tasks::{self, Kind};
+
 /// What is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paused {
@@ -30,10 +32,10 @@ impl Pause {
     pub(super) fn begin(&self, end: Instant, what: Paused, over: impl FnOnce() + 'static) {
         let mut timer = self.timer.lock();
         let end = self.set(end, what);
-        let waiting = tokio::task::spawn_local(async move {
+        let waiting = tokio::task::spawn_local(tasks::named(Kind::Worker, async move {
             tokio::time::sleep_until(end.into()).await;
             over();
-        });
+        }));
         if let Some(before) = timer.replace(waiting.abort_handle()) {
             before.abort();
         }

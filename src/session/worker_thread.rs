@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
-use tracing::error;
 
 use super::mailbox::{NewClient, ToWorker};
 use super::registry::Wish;
@@ -20,6 +19,8 @@ use super::run;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::worker::Worker;
+use crate::tasks::{self, Kind};
+use crate::upstream::ReplySink;
 
 /// How often a worker looks at the clock.
 const TICK: Duration = Duration::from_millis(100);
@@ -51,18 +52,31 @@ pub fn spawn(
 impl Worker {
     async fn run(self: Rc<Self>, mut messages: UnboundedReceiver<ToWorker>) {
         let mut clock = tokio::time::interval(TICK);
-        tokio::task::spawn_local(Rc::clone(&self).follow());
+        let follows = Rc::clone(&self);
+        tokio::task::spawn_local(tasks::keep(Kind::Worker, move || {
+            Rc::clone(&follows).follow()
+        }));
         if self.shared.backing.is_cluster() {
-            tokio::task::spawn_local(Rc::clone(&self).send_on());
+            let sends = Rc::clone(&self);
+            tokio::task::spawn_local(tasks::keep(Kind::Worker, move || {
+                Rc::clone(&sends).send_on()
+            }));
         }
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 message = messages.recv() => match message {
                     Some(ToWorker::Stop) | None => break,
-                    Some(message) => self.handle(message),
+                    Some(message) => {
+                        tasks::run(Kind::Worker, || self.handle(message));
+                    }
                 },
-                _ = clock.tick() => self.tick(),
+                () = tasks::hurt() => {
+                    tasks::run(Kind::Worker, || self.recover());
+                }
+                _ = clock.tick() => {
+                    tasks::run(Kind::Worker, || self.tick());
+                }
             }
         }
         self.sessions.borrow_mut().clear();
@@ -102,6 +116,7 @@ impl Worker {
                 }
             }
             ToWorker::Filled(waiter, fetched) => self.deliver_fetched(waiter, &fetched),
+            ToWorker::CutOff => self.cut_off(),
             ToWorker::Drain => {
                 self.draining.set(true);
                 self.wake_all();
@@ -118,14 +133,14 @@ impl Worker {
         let id = client.entry.id;
         self.sessions.borrow_mut().insert(id, Rc::clone(&replies));
         let worker = Rc::clone(self);
-        tokio::task::spawn_local(async move {
+        tokio::task::spawn_local(tasks::named(Kind::Client, async move {
             // The guard also removes a session whose task panicked.
             let _registered = Registered {
                 worker: Rc::clone(&worker),
                 id,
             };
             run::serve(worker, client, replies).await;
-        });
+        }));
     }
 
     fn wake_all(&self) {
@@ -153,6 +168,22 @@ impl Worker {
         self.wake_all();
     }
 
+    /// Something that many clients depend on has panicked, and nobody knows what was lost with it: what was read
+    /// before is forgotten, and clients that wait for anything are closed.
+    #[cold]
+    fn recover(&self) {
+        self.shared.cache.flush();
+        self.shared.broadcast(|| ToWorker::CutOff);
+    }
+
+    fn cut_off(&self) {
+        for replies in self.sessions.borrow().values() {
+            if replies.outstanding() + replies.later() + replies.held() > 0 {
+                replies.abort();
+            }
+        }
+    }
+
     fn tick(&self) {
         let now = Instant::now();
         self.pool.tick(now);
@@ -178,9 +209,6 @@ struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        if thread::panicking() {
-            error!(client = self.id, "a session panicked");
-        }
         self.worker.sessions.borrow_mut().remove(&self.id);
         for wish in self.worker.shared.clients.remove(self.id) {
             if let Wish::Keep { worker, session } = wish {

@@ -28,6 +28,7 @@ use super::link_key::LinkKey;
 use super::oversized::Oversized;
 use super::topology::{HOME, NodeId};
 use crate::resp::Proto;
+use crate::tasks::{self, Kind};
 
 /// What `timeouts.failover` is until the configuration is known.
 const FAILOVER: Duration = Duration::from_secs(20);
@@ -339,10 +340,10 @@ impl ControlLink {
         let (conn, driver) = opened.map_err(|error| UpstreamError::Lost(error.to_string()))?;
         let ended = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&ended);
-        tokio::spawn(async move {
+        tokio::spawn(tasks::named(Kind::Backing, async move {
             driver.await;
             tell.store(true, Ordering::Release);
-        });
+        }));
         Ok((conn, ended))
     }
 

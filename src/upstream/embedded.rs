@@ -23,6 +23,7 @@ use tracing::{debug, error, info, warn};
 use crate::backoff::Backoff;
 use crate::config::{Address, Endpoint, Secret};
 use crate::random;
+use crate::tasks::{self, Kind};
 
 /// The servers that will do, best first.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
@@ -115,7 +116,12 @@ impl Embedded {
         let (stop_too, pid_too) = (Arc::clone(&stop), Arc::clone(&pid));
         let keeper = thread::Builder::new()
             .name("embedded".into())
-            .spawn(move || launch.keep_running(&stop_too, &pid_too))
+            .spawn(move || {
+                let keep = || launch.keep_running(&stop_too, &pid_too);
+                while tasks::run(Kind::Embedded, keep).is_none() {
+                    thread::sleep(RESTART);
+                }
+            })
             .map_err(|error| EmbeddedError::Io {
                 what: "start a thread".into(),
                 error,
@@ -259,6 +265,9 @@ struct Launch {
     data_dir: Option<PathBuf>,
     node: Option<NodeOptions>,
 }
+
+/// Between a panic of the keeper and its next start.
+const RESTART: Duration = Duration::from_secs(1);
 
 impl Launch {
     fn keep_running(&self, stop: &AtomicBool, pid: &AtomicI32) {

@@ -181,8 +181,7 @@ pub fn spawn_fill_link(
             events,
         })),
     };
-    let task = task::run(link.clone(), backing, key, scratch);
-    tokio::task::spawn_local(task);
+    tokio::task::spawn_local(task::run_for_ever(link.clone(), backing, key, scratch));
     link
 }
 

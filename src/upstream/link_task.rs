@@ -20,6 +20,7 @@ use super::link_key::LinkKey;
 use super::reached::sleep_unless_reached;
 use crate::backoff::Backoff;
 use crate::stream::Stream;
+use crate::tasks::{self, Kind};
 
 /// A buffer that all tasks of one worker read into; whoever reads uses up what it read before it
 /// yields.
@@ -40,7 +41,7 @@ pub fn spawn_link(
         key,
         scratch,
     };
-    tokio::task::spawn_local(task.run());
+    tokio::task::spawn_local(task.run_for_ever());
     link
 }
 
@@ -52,7 +53,15 @@ struct LinkTask {
 }
 
 impl LinkTask {
-    async fn run(self) {
+    async fn run_for_ever(self) {
+        let mut backoff = Backoff::default();
+        while tasks::catch(Kind::Link, self.run()).await.is_none() {
+            tasks::run(Kind::Link, || self.link.break_off());
+            sleep(backoff.next()).await;
+        }
+    }
+
+    async fn run(&self) {
         self.wanted().await;
         let mut backoff = Backoff::default();
         loop {
@@ -181,6 +190,7 @@ impl LinkTask {
         let mut scratch = self.scratch.borrow_mut();
         let mut turn = Turn::default();
         while let Some(fresh) = turn.read(stream, &mut scratch, cx)? {
+            tasks::point("link receives");
             inner.receive(fresh)?;
         }
         Ok(())

@@ -16,6 +16,7 @@ use super::served::BackingFigures;
 use super::topology::NodeId;
 use crate::backoff::Backoff;
 use crate::resp::Proto;
+use crate::tasks::{self, Kind};
 
 /// How long a master may take to answer, or to be connected to.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -50,9 +51,11 @@ impl Backing {
                 stays
             });
             for node in wanted {
-                watched
-                    .entry(node)
-                    .or_insert_with(|| tokio::spawn(Arc::clone(&self).watch_master(node)));
+                watched.entry(node).or_insert_with(|| {
+                    let backing = Arc::clone(&self);
+                    let watching = move || Arc::clone(&backing).watch_master(node);
+                    tokio::spawn(tasks::keep(Kind::Backing, watching))
+                });
             }
             if topologies.changed().await.is_err() {
                 return;

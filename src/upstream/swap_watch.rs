@@ -21,6 +21,7 @@ use super::fill_link::Fence;
 use super::link_key::LinkKey;
 use super::topology::HOME;
 use crate::resp::Proto;
+use crate::tasks::{self, Kind};
 
 /// How long a count is waited for. A backing that takes longer must not hold replies back.
 const LATE_AFTER: Duration = Duration::from_millis(500);
@@ -67,7 +68,13 @@ impl SwapWatch {
     /// fence is dropped of whom it may concern.
     pub fn start(backing: Arc<Backing>, swapped: impl Fn() + Send + Sync + 'static) -> Self {
         let (requests, queue) = unbounded_channel();
-        tokio::spawn(run(queue, backing, swapped));
+        let (queue, swapped) = (Arc::new(tokio::sync::Mutex::new(queue)), Arc::new(swapped));
+        tokio::spawn(tasks::keep(Kind::Backing, move || {
+            let (queue, swapped) = (Arc::clone(&queue), Arc::clone(&swapped));
+            let backing = Arc::clone(&backing);
+            // Nobody else takes from the queue: it is locked for the whole time.
+            async move { run(&mut *queue.lock().await, backing, &*swapped).await }
+        }));
         SwapWatch { requests }
     }
 
@@ -84,9 +91,9 @@ impl SwapWatch {
 }
 
 async fn run(
-    mut queue: UnboundedReceiver<Option<Fence>>,
+    queue: &mut UnboundedReceiver<Option<Fence>>,
     backing: Arc<Backing>,
-    swapped: impl Fn(),
+    swapped: &(impl Fn() + Send + Sync),
 ) {
     let mut counter: Option<Counter> = None;
     let mut opening: Option<JoinHandle<Result<Counter, UpstreamError>>> = None;
@@ -122,6 +129,9 @@ async fn run(
         while let Ok(fence) = queue.try_recv() {
             fences.extend(fence);
         }
+        // Dropped before the fences are.
+        let _unknown = Unknown(swapped);
+        tasks::point("swaps");
         if let Some(known) = &mut counter {
             if known.has_swapped().await {
                 swapped();
@@ -137,9 +147,21 @@ async fn run(
             && tried.is_none_or(|tried| tried.elapsed() >= RETRY_AFTER)
         {
             tried = Some(Instant::now());
-            opening = Some(tokio::spawn(open(Arc::clone(&backing))));
+            let open = open(Arc::clone(&backing));
+            opening = Some(tokio::spawn(tasks::named(Kind::Backing, open)));
         }
         drop(fences);
+    }
+}
+
+/// After a panic nobody knows whether databases were exchanged.
+struct Unknown<'a, F: Fn()>(&'a F);
+
+impl<F: Fn()> Drop for Unknown<'_, F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)();
+        }
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) use random::Random;
 pub(crate) use redis_server::{RedisBuilder, RedisServer};
 pub(crate) use relay::{Connection, Direction, Relay};
 pub(crate) use reply::{Reply, escape};
-pub(crate) use respite::{Respite, RespiteBuilder, Stopped, respite_command};
+pub(crate) use respite::{INJECTED, Respite, RespiteBuilder, Stopped, respite_command};
 pub(crate) use scripted::{Asked, Fetch, Scripted, Wire};
 pub(crate) use sentinels::{MASTER, Sentinel, SentinelSet};
 pub(crate) use wait::{DEADLINE, wait_until};

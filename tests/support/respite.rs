@@ -12,6 +12,9 @@ use tempfile::NamedTempFile;
 use super::process::Process;
 use super::{Client, DEADLINE, RedisServer, ReservedPort, wait_until};
 
+/// What a panic says that a test asked for.
+pub(crate) const INJECTED: &str = "a test asked for it";
+
 /// How long a drain may take before the test fails: `timeouts.drain` and some.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -350,7 +353,7 @@ impl Respite {
         self.checked = true;
         let lines = self.log();
         let unannounced = |line: &&String| {
-            line.contains("panicked")
+            line.contains("panicked at") && !line.contains(INJECTED)
                 || is_problem(line) && !self.allowed.iter().any(|text| line.contains(text))
         };
         let problems: Vec<&String> = lines.iter().filter(unannounced).collect();

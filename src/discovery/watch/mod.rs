@@ -22,6 +22,7 @@ use super::index::Index;
 use super::model::NodeList;
 use super::store::Store;
 use crate::metrics::{self, Exposition};
+use crate::tasks::{self, Kind};
 use table::Table;
 use topic::Topic;
 pub(super) use topic::{Snapshot, Subject};
@@ -72,7 +73,9 @@ impl Watches {
     ) -> Result<Subscription, DiscoveryError> {
         let (topic, starts) = self.table.subscribe(group, subject, peer)?;
         if starts {
-            self.runtime.spawn(tail::follow(Arc::clone(self)));
+            let watches = Arc::clone(self);
+            let follow = move || tail::follow(Arc::clone(&watches));
+            self.runtime.spawn(tasks::keep(Kind::Discovery, follow));
         }
         let changes = topic.changes();
         Ok(Subscription {

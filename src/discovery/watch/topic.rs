@@ -11,6 +11,7 @@ use super::Watches;
 use crate::backoff::Backoff;
 use crate::discovery::error::DiscoveryError;
 use crate::discovery::model::NodeList;
+use crate::tasks::{self, Kind};
 
 /// The waits before a read that failed is tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -115,8 +116,9 @@ impl Topic {
         reading.wanted = reading.begun + 1;
         if !reading.runs {
             reading.runs = true;
-            let read = Arc::clone(self).read(Arc::clone(watches));
-            watches.runtime.spawn(read);
+            let (topic, own) = (Arc::clone(self), Arc::clone(watches));
+            let read = move || Arc::clone(&topic).read(Arc::clone(&own));
+            watches.runtime.spawn(tasks::keep(Kind::Discovery, read));
         }
         reading.wanted
     }
@@ -125,6 +127,7 @@ impl Topic {
     async fn read(self: Arc<Self>, watches: Arc<Watches>) {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
         while let Some(number) = self.begin() {
+            let unread = Unread(&self);
             let service = match &self.subject {
                 Subject::Service(service) => Some(&**service),
                 Subject::Group => None,
@@ -142,6 +145,7 @@ impl Topic {
             }
             let failed = outcome.is_err();
             self.publish(number, outcome);
+            drop(unread);
             if failed {
                 tokio::time::sleep(backoff.next()).await;
             }
@@ -187,5 +191,17 @@ impl Topic {
             number: round,
             outcome: Some(outcome),
         });
+    }
+}
+
+/// A read that has begun. A panic leaves it to the next.
+struct Unread<'a>(&'a Topic);
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut reading = self.0.reading.lock();
+            reading.wanted = reading.begun + 1;
+        }
     }
 }

@@ -1,18 +1,16 @@
 //! The one task that starts polls when they are due and takes in what they brought.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::super::Settings;
 use super::super::shard::{News, Shard, Trouble};
@@ -20,6 +18,7 @@ use super::super::table::{Changes, Table};
 use super::exchange::{Outcome, PollConn, poll};
 use super::lateness::Lateness;
 use super::queue::Queue;
+use crate::tasks::{self, Kind};
 use crate::upstream::Dialer;
 
 /// How long a shard that no watcher names is kept.
@@ -174,10 +173,9 @@ impl Poller {
     pub(in super::super) async fn run(self: Arc<Self>) {
         loop {
             let mut scheduler = Scheduler::new(Arc::clone(&self));
-            let running = AssertUnwindSafe(scheduler.run()).catch_unwind();
-            if running.await.is_err() {
+            let running = tasks::catch(Kind::Fleet, scheduler.run());
+            if running.await.is_none() {
                 count(&self.counters.restarts);
-                error!("the scheduler of the fleet's polls panicked; it is started again");
             }
             sleep(RESTART).await;
         }
@@ -315,7 +313,8 @@ impl Scheduler {
         let dialer = self.poller.dialer.load_full();
         self.polls.spawn(async move {
             let found = shard.found();
-            let polled = timeout(limit, guarded(poll(dialer, &found, conn)));
+            let poll = tasks::catch(Kind::Fleet, poll(dialer, &found, conn));
+            let polled = timeout(limit, poll);
             let outcome = polled.await.unwrap_or_else(|_| {
                 let text = format!("no answer within {limit:?}");
                 Some(Outcome::Failed(Trouble::Other, text))
@@ -381,11 +380,6 @@ impl Scheduler {
     }
 }
 
-/// Runs a poll; none when it panics.
-async fn guarded<T>(poll: impl Future<Output = T>) -> Option<T> {
-    AssertUnwindSafe(poll).catch_unwind().await.ok()
-}
-
 /// Logs what those who run the server should know.
 fn tell(shard: &Shard, news: News, settings: &crate::config::FleetSettings) {
     let id = &**shard.id();
@@ -433,8 +427,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_poll_that_panics_is_counted_and_made_again() {
-        assert_eq!(guarded(async { 1 }).await, Some(1));
-        assert_eq!(guarded(async { panic!("on purpose") }).await, None::<()>);
         let (mut scheduler, shard) = scheduler();
         scheduler.finish(&shard, None);
         let stats = scheduler.poller.stats();

@@ -1,10 +1,8 @@
 //! Keeps the watchers running: one that ends or panics is started again.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -13,6 +11,7 @@ use tokio::time::sleep;
 use super::Watcher;
 use super::source::{Found, Sources, TargetSink, WatcherReport};
 use crate::backoff::Backoff;
+use crate::tasks::{self, Kind};
 
 /// The wait before a watcher is started again: doubling from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -65,10 +64,10 @@ async fn keep_running(watcher: Arc<dyn Watcher>, sink: TargetSink) {
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     loop {
         let began = Instant::now();
-        let watching = AssertUnwindSafe(async { Arc::clone(&watcher).watch(sink.clone()).await });
-        let reason = match watching.catch_unwind().await {
-            Ok(()) => "it ended; it is started again",
-            Err(_) => "it panicked; it is started again",
+        let watching = async { Arc::clone(&watcher).watch(sink.clone()).await };
+        let reason = match tasks::catch(Kind::Fleet, watching).await {
+            Some(()) => "it ended; it is started again",
+            None => "it panicked; it is started again",
         };
         sink.restarted(reason);
         if began.elapsed() > LONGEST_WAIT {

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::resp::{Proto, ReplyWriter};
 use crate::session::worker::Worker;
+use crate::tasks::{self, Kind};
 use crate::upstream::{ConnectOptions, Failure, LinkKey, NodeId, ReplySink, Sent, Ticket};
 
 /// What became of a question.
@@ -116,7 +117,7 @@ pub(super) fn ask_apart(
     let (tell, awaited) = oneshot::channel();
     let backing = Arc::clone(&worker.shared.backing);
     let timeout = worker.settings().timeouts.connect;
-    tokio::task::spawn_local(async move {
+    tokio::task::spawn_local(tasks::named(Kind::Client, async move {
         let options = ConnectOptions {
             key: LinkKey::new(node, db, proto),
             name: "respite-apart",
@@ -132,7 +133,7 @@ pub(super) fn ask_apart(
         };
         // Whoever asked may be gone.
         let _ = tell.send(said);
-    });
+    }));
     awaited
 }
 

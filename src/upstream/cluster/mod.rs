@@ -90,7 +90,7 @@ impl Follower {
     }
 
     /// Follows for ever.
-    pub async fn follow(mut self) {
+    pub async fn follow(&mut self) {
         let mut backoff = Backoff::default();
         loop {
             let wait = match self.backing.topology().covered() {

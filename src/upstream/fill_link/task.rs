@@ -15,6 +15,7 @@ use super::setup::set_up;
 use super::{FillLink, Inner};
 use crate::backoff::Backoff;
 use crate::stream::Stream;
+use crate::tasks::{self, Kind};
 use crate::upstream::backing::Backing;
 use crate::upstream::connect::{Conn, ConnectOptions};
 use crate::upstream::error::UpstreamError;
@@ -23,8 +24,26 @@ use crate::upstream::link_key::LinkKey;
 use crate::upstream::link_task::Scratch;
 use crate::upstream::reached::sleep_unless_reached;
 
+/// Runs until the link is given up. After a panic nothing that it brought is served.
+pub(super) async fn run_for_ever(
+    link: FillLink,
+    backing: Arc<Backing>,
+    key: LinkKey,
+    scratch: Scratch,
+) {
+    let mut backoff = Backoff::default();
+    let lose = || link.inner.borrow_mut().lose();
+    while tasks::catch(Kind::Fill, run(&link, &backing, key, &scratch))
+        .await
+        .is_none()
+    {
+        tasks::run(Kind::Fill, lose);
+        sleep(backoff.next()).await;
+    }
+}
+
 /// Connects again and again, until the link is given up.
-pub(super) async fn run(link: FillLink, backing: Arc<Backing>, key: LinkKey, scratch: Scratch) {
+async fn run(link: &FillLink, backing: &Arc<Backing>, key: LinkKey, scratch: &Scratch) {
     let mut backoff = Backoff::default();
     while !link.inner.borrow().closed {
         let connect_timeout = backing.connect_timeout();
@@ -37,7 +56,7 @@ pub(super) async fn run(link: FillLink, backing: Arc<Backing>, key: LinkKey, scr
         match backing.connect(options).await {
             Ok(mut conn) => {
                 let since = Instant::now();
-                let error = serve(&link, &mut conn, &scratch).await;
+                let error = serve(link, &mut conn, scratch).await;
                 debug!(db = key.db, "fill link lost: {error}");
                 if matches!(error, UpstreamError::Demoted) {
                     backing.doubt();
@@ -138,6 +157,7 @@ impl Inner {
         let mut turn = Turn::default();
         while let Some(fresh) = turn.read(stream, &mut scratch, cx)? {
             self.heard_before = std::mem::replace(&mut self.last_heard, Instant::now());
+            tasks::point("fill link receives");
             self.receive(fresh)?;
         }
         Ok(())

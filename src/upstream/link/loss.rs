@@ -6,10 +6,20 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{Failure, Inner, LinkState, Pending, ReplySink, Retryable, What};
+use super::{Failure, Inner, Link, LinkState, Pending, ReplySink, Retryable, What};
 use crate::resp::{Parsed, RequestLimits, RequestParser};
 use crate::upstream::error::{Sent, UpstreamError};
 use crate::upstream::frame_reader::FrameReader;
+
+impl Link {
+    /// Nobody knows what was done last: everything that is asked for here fails, and the next command begins anew.
+    pub(in crate::upstream) fn break_off(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let error = UpstreamError::Lost("internal error".to_owned());
+        inner.lose(&error);
+        inner.fail_all(&error);
+    }
+}
 
 impl Inner {
     /// Answers the commands that have come to the front and are answered already.

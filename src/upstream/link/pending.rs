@@ -1,10 +1,12 @@
 //! How what has come for a batch gets to whoever waits for it.
 
 use super::Pending;
+use crate::tasks;
 
 impl Pending {
     #[inline]
     pub(super) fn deliver(&self, bytes: &[u8], replies: u32) {
+        tasks::point("link delivers");
         self.sink.deliver(self.ticket, bytes, replies);
     }
 

@@ -32,6 +32,7 @@ use super::direct::Dialer;
 use super::error::UpstreamError;
 use crate::backoff::Backoff;
 use crate::config::{Address, SentinelSet};
+use crate::tasks::{self, Kind};
 
 /// How often the sentinels are asked when nothing happens.
 const ASK_EVERY: Duration = Duration::from_secs(10);
@@ -128,7 +129,7 @@ impl Follower {
     }
 
     /// Follows for ever.
-    pub async fn follow(mut self) {
+    pub async fn follow(&mut self) {
         let mut backoff = Backoff::default();
         loop {
             self.listen();
@@ -239,10 +240,10 @@ impl Follower {
     /// Looks again before the next regular time.
     fn look_soon(&self) {
         let news = Arc::clone(&self.news);
-        tokio::spawn(async move {
+        tokio::spawn(tasks::named(Kind::Backing, async move {
             tokio::time::sleep(Duration::from_millis(100)).await;
             news.notify_one();
-        });
+        }));
     }
 
     fn tell_failure(&mut self, all: bool, failed: Option<&UpstreamError>) {
@@ -291,8 +292,11 @@ impl Follower {
             self.heard.entry(address.clone()).or_insert_with(|| {
                 let (dialer, set) = (Arc::clone(&self.dialer), Arc::clone(&self.set));
                 let news = Arc::clone(&self.news);
-                self.hearing
-                    .spawn(hear::hear(dialer, set, address.clone(), news))
+                let address = address.clone();
+                self.hearing.spawn(tasks::keep(Kind::Backing, move || {
+                    let (dialer, set) = (Arc::clone(&dialer), Arc::clone(&set));
+                    hear::hear(dialer, set, address.clone(), Arc::clone(&news))
+                }))
             });
         }
         while self.hearing.try_join_next().is_some() {}
