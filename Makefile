@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-versions coherence bus-faults check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-reads
+.PHONY: help setup run test test-versions coherence bus-faults check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-reads fuzz deny deb
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,15 @@ bus-faults: ## workers of the bus killed at random, a minute for each kind of me
 	@sh scripts/setup.sh test
 	BUS_FAULT_SECONDS=$${BUS_FAULT_SECONDS:-60} cargo test --locked --test respite \
 		bus::faults:: -- --nocapture --test-threads=1 $(ARGS)
+
+fuzz: ## everything that reads what others write, a minute each; ARGS="request reply", FUZZ_SECONDS=n
+	@sh scripts/setup.sh fuzz
+	@sh scripts/fuzz.sh $(ARGS)
+
+deny: ## licences, sources and bans of what it is built from; advisories where their database can be had
+	@sh scripts/setup.sh deny
+	cargo deny --locked check bans licenses sources
+	-cargo deny --locked check advisories
 
 check: ## formatting, lints and documentation, warnings refused
 	cargo fmt --check

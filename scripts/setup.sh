@@ -5,6 +5,7 @@
 #   scripts/setup.sh [run]   a Rust toolchain (only looked for), a C compiler, a redis-server
 #   scripts/setup.sh test    also Python and Node for the tests with their client libraries,
 #                            Prometheus for those of /metrics, Chromium for the dashboard's
+#   scripts/setup.sh fuzz    also cargo-fuzz;  deny: also cargo-deny;  deb: also cargo-deb
 #   scripts/setup.sh bench   also redis-benchmark, wrk and valgrind, and the peers that can be had: twemproxy,
 #                            Envoy, HAProxy
 #
@@ -14,9 +15,9 @@ set -eu
 
 mode=${1:-run}
 case $mode in
-run | test | bench) ;;
+run | test | bench | fuzz | deny | deb) ;;
 *)
-    echo "usage: scripts/setup.sh [run|test|bench]" >&2
+    echo "usage: scripts/setup.sh [run|test|bench|fuzz|deny|deb]" >&2
     exit 2
     ;;
 esac
@@ -239,7 +240,20 @@ want_gateway_bench() {
     stop_services haproxy
 }
 
+# A subcommand of cargo.
+need_subcommand() {
+    if has "cargo-$1" || [ -x "${CARGO_HOME:-${HOME:-}/.cargo}/bin/cargo-$1" ]; then return 0; fi
+    cargo install --locked "cargo-$1" || fail "no cargo-$1, and it could not be installed"
+}
+
 need_rust
+case $mode in
+fuzz | deny | deb)
+    need_cc
+    need_subcommand "$mode"
+    exit 0
+    ;;
+esac
 need_cc
 need_redis
 case $mode in

@@ -7,6 +7,8 @@ mod bound;
 mod certificates;
 mod denied;
 mod family;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod gateway;
 mod listed;
 mod listening;

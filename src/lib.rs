@@ -72,6 +72,8 @@ pub mod beside {
 
 /// What benchmarks, fuzz targets and the test of allocations drive on its own.
 pub mod parts {
+    #[cfg(fuzzing)]
+    pub use crate::app::fuzzed;
     pub use crate::cache::{Cache, Filler, Guard, Lookup, Query, Waiter, Wanted};
     pub use crate::command::{Handling, Table};
     pub use crate::config::{CacheMode, CacheSettings};

@@ -22,6 +22,8 @@ mod catalog;
 mod commands;
 mod connect;
 mod forward;
+#[cfg(any(test, fuzzing))]
+mod fuzzed;
 mod headers;
 mod health;
 mod history;
@@ -45,6 +47,8 @@ mod worker;
 
 pub use commands::GatewayFamily;
 pub use connect::Connector;
+#[cfg(any(test, fuzzing))]
+pub use fuzzed::answers;
 pub use listener::{GatewayListener, Running};
 pub use nodes::Nodes;
 pub use services_file::follow_file;

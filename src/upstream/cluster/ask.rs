@@ -51,8 +51,7 @@ async fn ask(
     let epoch = epoch(&info);
     let reply = conn.ask(&[b"CLUSTER", b"SHARDS"], REPLY_BYTES, 0).await?;
     if let (Value::Array(shards), _) = decode(&reply)? {
-        let read = |shard: &Value<'_>| read_shard(shard, cluster, address);
-        let shards = shards.iter().take(MOST_SHARDS).filter_map(read).collect();
+        let shards = read_shards(&shards, cluster, address);
         return Ok(Told { shards, epoch });
     }
     // Before version 7.0.
@@ -76,6 +75,38 @@ fn epoch(info: &[u8]) -> u64 {
     let mut lines = text.lines();
     let found = lines.find_map(|line| line.strip_prefix("cluster_current_epoch:"));
     found.and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
+}
+
+/// The reply to `CLUSTER SHARDS`.
+fn read_shards(shards: &[Value<'_>], cluster: &ClusterSeeds, asked: &Address) -> Vec<Shard> {
+    let read = |shard: &Value<'_>| read_shard(shard, cluster, asked);
+    shards.iter().take(MOST_SHARDS).filter_map(read).collect()
+}
+
+/// The topologies that a reply makes, read as that to `CLUSTER SHARDS` and as that to `CLUSTER SLOTS`.
+#[cfg(any(test, fuzzing))]
+pub fn read_maps(reply: &[u8]) -> Vec<crate::upstream::Topology> {
+    let address = Address::Tcp {
+        host: "h".to_owned(),
+        port: 1,
+    };
+    let cluster = ClusterSeeds {
+        seeds: vec![address.clone()],
+        tls: false,
+        user: None,
+        password: None,
+    };
+    epoch(reply);
+    let Ok((Value::Array(items), _)) = decode(reply) else {
+        return Vec::new();
+    };
+    let read = [
+        read_shards(&items, &cluster, &address),
+        read_slots(&items, &cluster, &address),
+    ];
+    let unknown = crate::upstream::Topology::unknown();
+    let made = read.iter().filter_map(|shards| unknown.clustered(shards));
+    made.collect()
 }
 
 /// An element of the reply to `CLUSTER SHARDS`; none without a master.

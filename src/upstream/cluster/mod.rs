@@ -13,6 +13,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+#[cfg(any(test, fuzzing))]
+pub use self::ask::read_maps;
 pub use self::whither::Whither;
 use super::backing::Backing;
 use super::direct::Dialer;

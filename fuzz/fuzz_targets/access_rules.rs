@@ -1,0 +1,8 @@
+//! Access rules, and commands that they judge, see `src/app/fuzzed.rs`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use respite::parts::fuzzed;
+
+fuzz_target!(|data: &[u8]| fuzzed::access_rules(data));

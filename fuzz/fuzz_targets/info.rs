@@ -1,0 +1,8 @@
+//! A server's INFO, see `src/app/fuzzed.rs`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use respite::parts::fuzzed;
+
+fuzz_target!(|data: &[u8]| fuzzed::info(data));

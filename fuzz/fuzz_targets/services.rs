@@ -1,0 +1,8 @@
+//! A services file, see `src/app/fuzzed.rs`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use respite::parts::fuzzed;
+
+fuzz_target!(|data: &[u8]| fuzzed::services(data));
