@@ -17,6 +17,7 @@ mod observer;
 mod pages;
 mod reload;
 mod shards;
+mod users;
 
 use std::io;
 use std::process::ExitCode;
@@ -274,6 +275,7 @@ impl App {
             threads,
             settings,
         ));
+        users::look_after(&config, &shared, &control);
         fleet.attach(Arc::downgrade(&shared) as Weak<dyn AboutRespite>);
         learn_from_backing(&shared, config.timeouts.connect).await;
 

@@ -64,6 +64,29 @@ pub enum Denied {
 
 impl std::error::Error for Denied {}
 
+impl Denied {
+    /// The error in the words of a server of this version, for a user whom it knows.
+    #[must_use]
+    pub fn in_words_of(&self, version: (u32, u32), user: &str) -> String {
+        match self {
+            Self::Command(name) if version < (7, 0) => {
+                let name = name.split('|').next().unwrap_or_default();
+                format!(
+                    "NOPERM this user has no permissions to run the '{name}' command or its subcommand"
+                )
+            }
+            Self::Command(name) if version >= (7, 2) => {
+                format!("NOPERM User {user} has no permissions to run the '{name}' command")
+            }
+            Self::Key(_) if version >= (7, 2) => "NOPERM No permissions to access a key".to_owned(),
+            Self::Channel(_) if version >= (7, 2) => {
+                "NOPERM No permissions to access a channel".to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Texts of redis-server 7.0.15, `rejectCommand` and `addACLLogEntry`'s callers.

@@ -8,7 +8,7 @@ use super::logins::Whom;
 use super::password::{Kept, Password, SlowHash};
 use super::patterns::{ChannelPatterns, KeyPatterns};
 use super::rules::{Asked, CommandRules, DenyList};
-use super::user::User;
+use super::user::{Grant, User};
 use super::verifier::Unjudged;
 use crate::command::{Categories, Effects, Flags, Judge, OwnRow, Permission, Rights, Row};
 use crate::resp::Args;
@@ -62,6 +62,12 @@ impl UserId {
         list: u64::MAX,
         at: 0,
     };
+
+    /// Somebody whom the backing has let in. No list has him: what he may do is asked apart.
+    pub const OF_BACKING: Self = UserId {
+        list: u64::MAX,
+        at: 1,
+    };
 }
 
 /// What is known at once of a login.
@@ -75,15 +81,28 @@ pub enum Judged {
 }
 
 /// Numbers the lists of this process.
-static LISTS: AtomicU64 = AtomicU64::new(0);
+pub(super) static LISTS: AtomicU64 = AtomicU64::new(0);
 
 /// Users and what they may do.
 pub struct AccessList {
-    number: u64,
-    deny: DenyList,
+    pub(super) number: u64,
+    pub(super) deny: DenyList,
     /// Scripts may run what their callers may not.
-    trusts_scripts: bool,
-    users: Vec<User>,
+    pub(super) trusts_scripts: bool,
+    pub(super) users: Vec<User>,
+    /// Whose the users are, and how they are judged.
+    pub(super) side: Side,
+}
+
+/// Whose the users of a list are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Respite's: they are in the list.
+    Respite,
+    /// The backing's: nobody is in the list.
+    Backing,
+    /// The backing's: the one in the list is what is known of one of them, and is judged as Redis judges.
+    Known,
 }
 
 /// Stands for all that is administrative.
@@ -115,7 +134,7 @@ impl Judge for UserRights {
     fn may_use_all(&self) -> bool {
         let trusted = self.list.is_open() || self.user == Some(UserId::TRUSTED);
         let user = self.user.and_then(|id| self.list.user(id));
-        trusted || user.is_some_and(User::has_all_keys)
+        trusted || user.is_some_and(|user| user.grant.has_all_keys())
     }
 
     fn is_admin(&self) -> bool {
@@ -150,9 +169,12 @@ impl AccessList {
                 reason,
             };
             known.push(User {
-                commands: CommandRules::parse(&spec.commands, &place)?,
-                keys: KeyPatterns::parse(&spec.keys).map_err(bad_pattern)?,
-                channels: ChannelPatterns::parse(&spec.channels).map_err(bad_pattern)?,
+                grant: Grant {
+                    commands: CommandRules::parse(&spec.commands, &place)?,
+                    keys: KeyPatterns::parse(&spec.keys).map_err(bad_pattern)?,
+                    channels: ChannelPatterns::parse(&spec.channels).map_err(bad_pattern)?,
+                },
+                selectors: Vec::new(),
                 password,
                 name: spec.name,
             });
@@ -162,6 +184,7 @@ impl AccessList {
             deny,
             trusts_scripts: false,
             users: known,
+            side: Side::Respite,
         })
     }
 
@@ -176,13 +199,13 @@ impl AccessList {
     /// Tells whether there are no users: everybody may do everything that is not denied.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.users.is_empty()
+        self.users.is_empty() && self.side == Side::Respite
     }
 
     /// Tells whether everybody may do everything.
     #[must_use]
     pub fn is_unrestricted(&self) -> bool {
-        self.users.is_empty() && self.deny.is_empty()
+        self.is_open() && self.deny.is_empty()
     }
 
     /// Judges a name and a password, as far as that is known at once.
@@ -258,7 +281,7 @@ impl AccessList {
         sub: Option<&Row>,
         args: Args<'_>,
     ) -> Result<(), Denied> {
-        if self.users.is_empty() && self.deny.is_empty() {
+        if self.is_unrestricted() {
             return Ok(());
         }
         self.check_rules(user, row, name, sub, args)
@@ -289,7 +312,13 @@ impl AccessList {
             None if !self.is_open() && !trusted => return Err(Denied::NotAuthenticated),
             user => user,
         };
-        let allowed = user.is_none_or(|user| user.commands.allow(asked));
+        if let (Some(user), Side::Known) = (user, self.side) {
+            return match self.deny.covers(asked) {
+                true => Err(denied_command(row, name)),
+                false => user.check_as_redis(asked, args),
+            };
+        }
+        let allowed = user.is_none_or(|user| user.grant.commands.allow(asked));
         if !allowed || self.deny.covers(asked) {
             return Err(denied_command(row, name));
         }
@@ -298,8 +327,11 @@ impl AccessList {
             self.check_beyond(user, effects, row, name)?;
         }
         if let Some(user) = user {
-            user.check_keys(asked.row, args).map_err(Denied::Key)?;
-            user.check_channels(asked.row, args)
+            user.grant
+                .check_keys(asked.row, args)
+                .map_err(Denied::Key)?;
+            user.grant
+                .check_channels(asked.row, args)
                 .map_err(Denied::Channel)?;
         }
         Ok(())
@@ -314,13 +346,13 @@ impl AccessList {
         row: Option<&Row>,
         name: &[u8],
     ) -> Result<(), Denied> {
-        let some_keys = user.filter(|user| !user.has_all_keys());
+        let some_keys = user.filter(|user| !user.grant.has_all_keys());
         if effects.contains(Effects::SHOWS_REQUESTS) {
-            let named = some_keys.is_none_or(|user| user.commands.name("monitor"));
+            let named = some_keys.is_none_or(|user| user.grant.commands.name("monitor"));
             return named.then_some(()).ok_or_else(|| denied_command(row, name));
         }
         let all_commands =
-            self.deny.is_empty() && user.is_none_or(|user| user.commands.allow_all());
+            self.deny.is_empty() && user.is_none_or(|user| user.grant.commands.allow_all());
         if !all_commands && !self.trusts_scripts {
             let name = user.map_or("default", |user| &user.name);
             return Err(Denied::Scripts(name.into()));
@@ -345,7 +377,7 @@ impl AccessList {
             || user == Some(UserId::TRUSTED)
             || user
                 .and_then(|id| self.user(id))
-                .is_some_and(|user| user.keys.allow(key, needed))
+                .is_some_and(|user| user.grant.keys.allow(key, needed))
     }
 
     /// Tells whether a user has the rights of `@admin`, whatever single commands he may run.
@@ -360,7 +392,7 @@ impl AccessList {
             || user == Some(UserId::TRUSTED)
             || user
                 .and_then(|id| self.user(id))
-                .is_some_and(|user| user.commands.allow(asked));
+                .is_some_and(|user| user.grant.commands.allow(asked));
         allowed && !self.deny.covers(asked)
     }
 
@@ -374,9 +406,9 @@ impl AccessList {
         let Some(old) = before.users.iter().find(|old| old.name == user.name) else {
             return true;
         };
-        let as_wide = user.keys.cover(&old.keys)
-            && user.channels.cover(&old.channels)
-            && (user.commands.allow_all() || user.commands == old.commands);
+        let as_wide = user.grant.keys.cover(&old.grant.keys)
+            && user.grant.channels.cover(&old.grant.channels)
+            && (user.grant.commands.allow_all() || user.grant.commands == old.grant.commands);
         !as_wide || !before.deny.covers_all_of(&self.deny)
     }
 
@@ -405,10 +437,14 @@ impl AccessList {
             .users
             .iter()
             .position(|user| user.name.as_bytes() == name)?;
-        u32::try_from(at).ok().map(|at| UserId {
+        u32::try_from(at).ok().map(|at| self.id_at(at))
+    }
+
+    pub(super) fn id_at(&self, at: u32) -> UserId {
+        UserId {
             list: self.number,
             at,
-        })
+        }
     }
 
     /// Whom a login with this name is for, as far as failures are counted.
@@ -437,7 +473,7 @@ impl std::fmt::Debug for AccessList {
 }
 
 /// Prints the name as Redis does: the row's, so in lower case and with the subcommand.
-fn denied_command(row: Option<&Row>, name: &[u8]) -> Denied {
+pub(super) fn denied_command(row: Option<&Row>, name: &[u8]) -> Denied {
     let name = match row {
         Some(row) => row.name.clone(),
         None => {

@@ -4,6 +4,7 @@
 //!, refusals are Redis' own texts. [`Logins`] slows down those who guess, [`Denials`] keeps what was refused. Does not keep track of who is logged
 //! in: a session holds its [`UserId`], looked up again by name after a reload.
 
+mod acl;
 mod denials;
 mod embedded;
 mod error;
@@ -15,6 +16,7 @@ mod rules;
 mod user;
 mod verifier;
 
+pub use acl::AclRules;
 pub use denials::{
     Denials, Entry as DeniedEntry, Place as DeniedPlace, Reason as DeniedReason, Refusal,
 };
@@ -23,4 +25,5 @@ pub use error::Denied;
 pub use list::{AccessList, Judged, UserId, UserSpec};
 pub use logins::{Logins, Place, Turn, Whom};
 pub use password::{Password, hash_password};
+pub use rules::Asked;
 pub use verifier::{Attempt, Unjudged, Verdict, Verifier};

@@ -78,6 +78,11 @@ impl KeyPatterns {
         self.of_all.contains(needed) && !self.of_all.is_empty()
     }
 
+    /// Whether every key may be read.
+    pub(super) fn may_read_all(&self) -> bool {
+        self.allow_all(Permission::READ)
+    }
+
     /// Whether this is allowed of a key: one pattern that matches has to allow all of it, as in Redis.
     pub(super) fn allow(&self, key: &[u8], needed: Permission) -> bool {
         self.allow_all(needed)

@@ -23,13 +23,13 @@ enum Subject {
 
 /// A command as rules see it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub struct Asked<'a> {
     /// The row, the subcommand's if there is one; none for an unknown command.
-    pub(super) row: Option<&'a Row>,
+    pub row: Option<&'a Row>,
     /// The command's name as the client wrote it.
-    pub(super) name: &'a [u8],
+    pub name: &'a [u8],
     /// The argument after it, which may name a subcommand that has no row.
-    pub(super) sub: Option<&'a [u8]>,
+    pub sub: Option<&'a [u8]>,
 }
 
 impl Asked<'_> {

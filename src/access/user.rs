@@ -14,13 +14,20 @@ use crate::resp::Args;
 pub(super) struct User {
     pub(super) name: String,
     pub(super) password: Kept,
+    pub(super) grant: Grant,
+    /// Other sets of rules, as Redis' selectors: a command may be run that any of them allows all of.
+    pub(super) selectors: Vec<Grant>,
+}
+
+/// What is allowed together.
+pub(super) struct Grant {
     pub(super) commands: CommandRules,
     pub(super) keys: KeyPatterns,
     pub(super) channels: ChannelPatterns,
 }
 
-impl User {
-    /// Whether the user may read and write every key, also those that arguments do not name.
+impl Grant {
+    /// Whether one may read and write every key, also those that arguments do not name.
     pub(super) fn has_all_keys(&self) -> bool {
         self.keys.allow_all(Permission::BOTH)
     }

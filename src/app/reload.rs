@@ -16,7 +16,7 @@ use super::{control_patience, prepare, raise_descriptor_limit};
 use crate::access::{AccessList, Password, UserSpec};
 use crate::bus::Hub;
 use crate::command::Table;
-use crate::config::{Config, Source, Tls, UserPassword, environment, load};
+use crate::config::{Config, Source, Tls, UserPassword, UsersOf, environment, load};
 use crate::fleet::Fleet;
 use crate::gateway::{Connector, Gateway};
 use crate::http::Guard;
@@ -94,7 +94,11 @@ impl Reloader {
         let mut listening = parts.listening.lock().await;
         let bound = listening.bind(&wanted).await.map_err(one_line)?;
         let before = Arc::clone(&parts.shared.settings().access);
-        let access = Arc::new(prepared.access.knowing(&before));
+        // Users of another side wait for a restart: until then nobody's become more.
+        let access = match before.is_of_backing() == prepared.access.is_of_backing() {
+            true => Arc::new(prepared.access.knowing(&before)),
+            false => before,
+        };
         raise_descriptor_limit(&config);
         parts.tls.store(prepared.acceptor.map(Arc::new));
         parts.guard.set_rules(http_rules(&config, &access));
@@ -205,7 +209,10 @@ pub(super) fn access_list(config: &Config) -> Result<AccessList, String> {
         keys: user.keys.clone(),
         channels: user.channels.clone(),
     });
-    let list = AccessList::new(&config.access.deny, users.collect());
+    let list = match config.access.users_of {
+        UsersOf::Respite => AccessList::new(&config.access.deny, users.collect()),
+        UsersOf::Backing => AccessList::of_backing(&config.access.deny),
+    };
     let list = list.map(|list| list.trust_scripts(config.access.scripts));
     list.map_err(|error| format!("[access] {error}"))
 }

@@ -34,6 +34,16 @@ pub enum Brought<'a> {
 }
 
 impl<'a> Brought<'a> {
+    /// Whether it is an error.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        let first = match self {
+            Brought::Small(bytes) => bytes.first(),
+            Brought::Large(bytes) => bytes.first(),
+        };
+        matches!(first, Some(b'-' | b'!'))
+    }
+
     fn of(reply: &'a [u8]) -> Self {
         match reply.len() < SHARED_BYTES {
             true => Brought::Small(reply),

@@ -5,7 +5,7 @@ use super::{
     raw,
     secret::{MASK, Secret},
 };
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, str::FromStr};
 
 /// The most bytes of a pattern, as elsewhere: real ones have tens.
 pub(super) const MOST_PATTERN: usize = 64 * 1024;
@@ -21,8 +21,19 @@ pub struct Access {
     pub deny: Vec<String>,
     /// Whether scripts may run what their callers may not.
     pub scripts: bool,
-    /// The users, each name once; none means that no password is asked for.
+    /// Who the users are.
+    pub users_of: UsersOf,
+    /// The users, each name once; none means that no password is asked for, unless they are the backing's.
     pub users: Vec<UserConfig>,
+}
+
+/// Who says who the users are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsersOf {
+    /// The configuration.
+    Respite,
+    /// The backing Redis: they are its ACL users.
+    Backing,
 }
 
 /// One user. Never prints the password's hash.
@@ -91,11 +102,43 @@ impl Access {
                 channels: user.channels,
             });
         }
+        let users_of = raw.users_of.parse().unwrap_or_else(|reason: &str| {
+            problems.invalid("access.users_of", reason);
+            UsersOf::Respite
+        });
+        if users_of == UsersOf::Backing && !users.is_empty() {
+            problems.invalid(
+                "access.users_of",
+                "\"backing\" must not be given with access.users: the users are those of one side",
+            );
+        }
         Self {
             protected_mode: raw.protected_mode,
             deny: raw.deny,
             scripts: raw.scripts,
+            users_of,
             users,
+        }
+    }
+}
+
+impl fmt::Display for UsersOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Respite => "respite",
+            Self::Backing => "backing",
+        })
+    }
+}
+
+impl FromStr for UsersOf {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "respite" => Ok(Self::Respite),
+            "backing" => Ok(Self::Backing),
+            _ => Err("must be \"respite\" or \"backing\""),
         }
     }
 }
@@ -147,7 +190,7 @@ fn sha256(hex: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONG_PATTERN, MOST_PATTERN, UserPassword};
+    use super::{LONG_PATTERN, MOST_PATTERN, UserPassword, UsersOf};
     use crate::config::testing::{HASH, file, problems};
 
     #[test]
@@ -238,6 +281,35 @@ mod tests {
             "cache.include",
         ];
         assert_eq!(said, keys.map(|key| format!("{key}: {LONG_PATTERN}")));
+    }
+
+    #[test]
+    fn users_are_of_one_side() {
+        let backing = "upstream = \"redis://h\"\n[access]\nusers_of = \"backing\"\n";
+        let config = file(backing).expect("valid");
+        assert_eq!(config.access.users_of, UsersOf::Backing);
+        assert_eq!(
+            problems("upstream = \"redis://h\"\n[access]\nusers_of = \"redis\""),
+            ["access.users_of: must be \"respite\" or \"backing\""]
+        );
+        assert_eq!(
+            problems("[access]\nusers_of = \"backing\""),
+            [
+                "access.users_of: \"backing\" needs an upstream of yours: clients may not change the users of the embedded Redis"
+            ]
+        );
+        let both = format!("{backing}[[access.users]]\nname = \"a\"\npassword_sha256 = \"{HASH}\"");
+        assert_eq!(
+            problems(&both),
+            [
+                "access.users_of: \"backing\" must not be given with access.users: the users are those of one side"
+            ]
+        );
+        let respite = file("upstream = \"redis://h\"").expect("valid");
+        assert_eq!(
+            respite.changes_needing_restart(&config),
+            ["access.users_of"]
+        );
     }
 
     #[test]

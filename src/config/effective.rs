@@ -60,6 +60,7 @@ fn raw(config: &Config) -> raw::Config {
             protected_mode: config.access.protected_mode,
             deny: config.access.deny.clone(),
             scripts: config.access.scripts,
+            users_of: config.access.users_of.to_string(),
             users: config.access.users.iter().map(user).collect(),
         },
         credentials: config

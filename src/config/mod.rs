@@ -51,7 +51,7 @@ mod tracked_service;
 mod upstream;
 mod validate;
 
-pub use access::{Access, UserConfig, UserPassword};
+pub use access::{Access, UserConfig, UserPassword, UsersOf};
 pub use bus::BusSettings;
 pub use cache::{CacheMode, CacheSettings};
 pub use cluster::ClusterSeeds;

@@ -82,6 +82,10 @@ impl Config {
             ("workers", self.workers != new.workers),
             ("data_dir", self.data_dir != new.data_dir),
             ("log_format", self.log_format != new.log_format),
+            (
+                "access.users_of",
+                self.access.users_of != new.access.users_of,
+            ),
         ];
         changes
             .into_iter()

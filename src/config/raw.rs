@@ -206,6 +206,7 @@ pub(super) struct Access {
     pub(super) protected_mode: bool,
     pub(super) deny: Vec<String>,
     pub(super) scripts: bool,
+    pub(super) users_of: String,
     pub(super) users: Vec<User>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Access, Config, Credential, Limits, ListenAddr, LogFormat, OnLoss, Timeouts, Tls, Upstream,
-    bus, cache, cluster_settings, error::Problems, fleet, fleet_targets, gateway, http,
+    UsersOf, bus, cache, cluster_settings, error::Problems, fleet, fleet_targets, gateway, http,
     lists::path, raw, slowlog,
 };
 use std::collections::{BTreeMap, HashSet};
@@ -55,6 +55,12 @@ pub(super) fn config(raw: raw::Config, problems: &mut Problems) -> Config {
             Upstream::Embedded
         }
     };
+    if access.users_of == UsersOf::Backing && upstream.is_embedded() {
+        problems.invalid(
+            "access.users_of",
+            "\"backing\" needs an upstream of yours: clients may not change the users of the embedded Redis",
+        );
+    }
     Config {
         listen,
         upstream,

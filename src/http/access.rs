@@ -88,6 +88,10 @@ pub(super) struct Login {
 pub(super) enum Refused {
     #[error("a login is needed")]
     Unknown,
+    #[error(
+        "the users are the backing's ([access] users_of), whose logins are not taken here: log in with http.token"
+    )]
+    Token,
     /// The login was wrong.
     #[error("a login is needed")]
     Wrong,
@@ -108,7 +112,7 @@ pub(super) enum Refused {
 impl Refused {
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Refused::Unknown | Refused::Wrong => StatusCode::UNAUTHORIZED,
+            Refused::Unknown | Refused::Token | Refused::Wrong => StatusCode::UNAUTHORIZED,
             Refused::Crowded => StatusCode::TOO_MANY_REQUESTS,
             Refused::Protected | Refused::Host => StatusCode::FORBIDDEN,
         }
@@ -201,10 +205,15 @@ impl Guard {
         }
         let token = scheme(headers, "bearer").filter(|_| rules.http.token.is_some());
         // Keys are for those who may read them, whoever may see the rest.
-        let takes_users = has_users && (rules.http.basic_auth || uri.path().starts_with("/keys/"));
+        let of_backing = rules.access.is_of_backing();
+        let takes_users =
+            has_users && !of_backing && (rules.http.basic_auth || uri.path().starts_with("/keys/"));
         let login = login(headers).filter(|_| takes_users);
         if token.is_none() && login.is_none() {
-            return Err(Refused::Unknown);
+            return Err(match of_backing {
+                true => Refused::Token,
+                false => Refused::Unknown,
+            });
         }
         let attempt = |peer, whom, has_turn| Attempt {
             logins: Arc::clone(&self.logins),

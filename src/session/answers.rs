@@ -15,8 +15,17 @@ impl Session {
         RequestLimits {
             bulk_bytes: settings.limits.bulk_bytes,
             request_bytes: settings.limits.request_bytes,
-            authenticated: settings.access.is_open() || self.state.user.is_some(),
+            authenticated: settings.access.is_open()
+                || self.state.user.is_some()
+                || self.is_let_in(settings),
         }
+    }
+
+    /// Whether a client that has not logged in is `default` to the backing, as far as is known.
+    #[cold]
+    fn is_let_in(&self, settings: &Settings) -> bool {
+        let users = self.worker.shared.users();
+        settings.access.is_of_backing() && users.is_some_and(|users| users.is_known_open())
     }
 
     /// Takes over replaced settings. False when they no longer know the client's user.
@@ -32,6 +41,9 @@ impl Session {
         }
         let before = std::mem::replace(&mut self.state.access, Arc::clone(&settings.access));
         let same = Arc::ptr_eq(&before, &settings.access);
+        if let Some(account) = &self.state.account {
+            return !account.is_gone() && (same || self.may_go_on(&before));
+        }
         let Some((_, name)) = self.state.user.take() else {
             return same || self.may_go_on(&before);
         };

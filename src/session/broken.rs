@@ -36,7 +36,7 @@ impl Session {
             None => {
                 let user = self.state.user_id();
                 self.note_denied(denied, request, user);
-                denied.to_string()
+                self.words_of(denied)
             }
         };
         if request.handling() != Handling::Pin(Pin::Exec) {
@@ -75,7 +75,10 @@ impl Session {
         user: Option<UserId>,
     ) {
         let settings = self.worker.settings();
-        let known = user.map(|user| settings.access.user_name(user));
+        let known = match &self.state.account {
+            Some(_) => self.state.user.as_ref().map(|(_, name)| name.as_str()),
+            None => user.map(|user| settings.access.user_name(user)),
+        };
         let user = known.filter(|name| !name.is_empty()).unwrap_or("default");
         let in_multi = self.is_in_multi();
         refusals::note(

@@ -114,7 +114,8 @@ fn kill(
     };
     if let Some(user) = filter.as_ref().and_then(|filter| filter.user.as_deref()) {
         let access = &worker.settings().access;
-        if user != b"default" && access.user_by_name(user).is_none() {
+        let known = access.is_of_backing() || access.user_by_name(user).is_some();
+        if user != b"default" && !known {
             return Err(format!(
                 "ERR No such user '{}'",
                 String::from_utf8_lossy(user)

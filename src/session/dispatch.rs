@@ -10,6 +10,7 @@ use super::batch::{Batch, Run, Step};
 use super::cached::{Cover, needs_care, protect_keys};
 use super::client::Session;
 use super::input::READ_AHEAD;
+use super::judging::Judged;
 use super::key_read::KeyRead;
 use super::pinned::Expect;
 use super::replies::{Asks, Cut, Then};
@@ -246,7 +247,7 @@ impl Session {
             && self.state.broken.is_none()
             && self.monitoring.is_none()
             && self.worker.shared.pause.current().is_none()
-            && self.is_allowed(request, settings)
+            && self.may_forward(request, settings)
             && !self.is_unserved(request)
             && !self.spreads(request)
             && self.has_room(run.requests as usize, request.asks(), settings)
@@ -295,7 +296,7 @@ impl Session {
         let read = KeyRead::of(request)?;
         (request.raw.len() <= SHARED_BYTES
             && self.may_use_cache(run)
-            && self.is_allowed(request, settings))
+            && self.may_be_told(request, settings))
         .then_some(read)
     }
 
@@ -394,7 +395,7 @@ impl Session {
     }
 
     fn route(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {
-        let Request { args, row, sub, .. } = request;
+        let Request { args, row, .. } = request;
         // Also where a server lists them (6.2): it closes the connection that they come on.
         if is_http(&args[0]) {
             self.replies.cut_off(Cut::Http);
@@ -404,9 +405,11 @@ impl Session {
         if self.awaits_transaction() {
             return Flow::Wait;
         }
-        let user = self.state.user_id();
-        if let Err(denied) = settings.access.check(user, row, &args[0], sub, args) {
-            return self.reject(request, &denied, cx);
+        match self.judge(request, settings, cx) {
+            Judged::Allowed => {}
+            Judged::Denied(denied) => return self.reject(request, &denied, cx),
+            Judged::Refused(text) => return self.refuse_with(text),
+            Judged::Wait => return Flow::Wait,
         }
         if settings.embedded
             && let Some(denied) = changes_access(row, args)

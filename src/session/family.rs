@@ -109,7 +109,7 @@ impl Session {
         {
             let user = self.state.user_id();
             self.note_refusal(request.raw, (DeniedReason::Key, key.as_bytes()), user);
-            return self.answer_error(Denied::Key(None).to_string());
+            return self.answer_error(self.words_of(&Denied::Key(None)));
         }
         let answer = if self.is_silent() {
             family.call(&call, &mut Vec::new())
@@ -135,7 +135,9 @@ impl Session {
     /// What the client may see and do of Respite's own.
     pub(super) fn rights(&self) -> Rights {
         let settings = self.worker.settings();
-        settings.access.rights(self.state.user_id())
+        let list = self.known_rules();
+        let list = list.as_ref().unwrap_or(&settings.access);
+        list.rights(self.user_in(list))
     }
 
     /// Lets the client's next command wait for this one's reply.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tracing::warn;
 
 use super::fill_links::Fill;
+use super::judging::login_of;
 use super::mailbox::{Fetched, ToWorker};
 use super::replies::Replies;
 use super::worker::Worker;
@@ -117,16 +118,23 @@ impl Worker {
         let Some(replies) = self.replies(waiter.session) else {
             return;
         };
-        match reply {
-            Some(reply) => replies.deliver_fetched(Ticket(waiter.ticket), wanted, &reply),
-            None => {
-                let mut request = Vec::new();
-                match wanted.request {
-                    None => write_command(&mut request, &[b"GET", wanted.key]),
-                    Some(read) => request.extend_from_slice(read),
-                }
-                self.ask_anew(replies, waiter, db, &request, [wanted.key]);
+        let request = || {
+            let mut request = Vec::new();
+            match wanted.request {
+                None => write_command(&mut request, &[b"GET", wanted.key]),
+                Some(read) => request.extend_from_slice(read),
             }
+            request
+        };
+        let account = replies.account();
+        // Of an error only the backing knows whether it would be this user's, too.
+        let may_have = |reply: &Brought<'_>| match &account {
+            Some(account) => !reply.is_error() && self.may_still_tell(account, &request()),
+            None => true,
+        };
+        match reply.filter(may_have) {
+            Some(reply) => replies.deliver_fetched(Ticket(waiter.ticket), wanted, &reply),
+            None => self.ask_anew(replies, waiter, db, &request(), [wanted.key]),
         }
     }
 
@@ -140,12 +148,13 @@ impl Worker {
         keys: impl IntoIterator<Item = &'a [u8]>,
     ) {
         let mut node = None;
+        let login = login_of(&replies);
         let keys = keys.into_iter().inspect(|key| {
             node.get_or_insert_with(|| self.directions.node_of_key(key));
         });
         let sink = self.guarded(replies, db, keys);
         let node = node.unwrap_or(HOME);
-        let link = self.link(LinkKey::new(node, db, waiter.proto));
+        let link = self.link(LinkKey::new(node, db, waiter.proto).as_user(login));
         link.push(request, 1, sink, Ticket(waiter.ticket));
     }
 

@@ -1,12 +1,13 @@
 //! `HELLO` and `AUTH`: who the client is and which protocol version it speaks.
 
-use std::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::backing_login;
 use super::cluster_command;
-use super::login_turn::LoginTurn;
+use super::login_turn::{CROWDED, CROWDED_HASHES, LoginTurn};
 use super::refusals;
 use super::settings::Settings;
 use super::state::ConnState;
@@ -21,11 +22,6 @@ const NOAUTH_HELLO: &str = "NOAUTH HELLO must be called with the client already 
     select the RESP protocol version at the same time";
 const NO_PASSWORD: &str = "ERR AUTH <password> called without any password configured for the \
     default user. Are you sure your configuration is correct?";
-/// Too many wait to be judged.
-const CROWDED: &str = "ERR too many logins have failed from this address, and too many wait: try \
-    again later";
-/// Too many passwords are being verified.
-const CROWDED_HASHES: &str = "ERR too many logins wait to be judged: try again later";
 /// The replies of a transaction come at once, so there it cannot be judged who has to wait.
 pub(super) const SLOWED: &str = "ERR too many logins have failed from this address: log in outside of a \
     transaction";
@@ -85,7 +81,11 @@ pub(super) fn switches_to(args: Args<'_>) -> Option<Proto> {
 }
 
 /// The name and the password that a command logs in with, where there are users.
-fn attempt<'a>(local: Local, args: Args<'a>, settings: &Settings) -> Option<(&'a [u8], &'a [u8])> {
+pub(super) fn attempt<'a>(
+    local: Local,
+    args: Args<'a>,
+    settings: &Settings,
+) -> Option<(&'a [u8], &'a [u8])> {
     if settings.access.is_open() {
         return None;
     }
@@ -95,6 +95,11 @@ fn attempt<'a>(local: Local, args: Args<'a>, settings: &Settings) -> Option<(&'a
         (Local::Auth, 3) => (args.get(1)?, args.get(2)?),
         _ => return None,
     })
+}
+
+/// Whether a command logs in.
+pub(super) fn attempts(local: Local, args: Args<'_>, settings: &Settings) -> bool {
+    attempt(local, args, settings).is_some()
 }
 
 /// The user that a command makes the client when a transaction is executed, if it does and there are users.
@@ -113,7 +118,7 @@ pub(super) fn logs_in(
     let Some((tried, password)) = attempt(local, args, settings) else {
         return Ok(None);
     };
-    let (peer, whom) = (peer(state), settings.access.whom(tried));
+    let (peer, whom) = (state.peer(), settings.access.whom(tried));
     if settings.logins.is_slowed(peer, &whom) {
         return Err(SLOWED);
     }
@@ -142,7 +147,7 @@ pub(super) fn poll_turn(
     let Some((user, password)) = attempt(local, args, settings) else {
         return Poll::Ready(Ok(()));
     };
-    let (peer, whom) = (peer(state), settings.access.whom(user));
+    let (peer, whom) = (state.peer(), settings.access.whom(user));
     loop {
         match &mut state.login_turn {
             LoginTurn::None => {
@@ -156,6 +161,8 @@ pub(super) fn poll_turn(
                     },
                 };
             }
+            // Of the backing's users, of whom there are none here.
+            LoginTurn::Asked(_) | LoginTurn::Judged(_) => state.login_turn = LoginTurn::None,
             LoginTurn::Waits { sleep, .. } => {
                 ready!(sleep.as_mut().poll(cx));
                 state.login_turn = LoginTurn::Due { has_turn: true };
@@ -186,7 +193,7 @@ pub(super) fn poll_hash(
     if matches!(state.login_turn, LoginTurn::None) {
         if settings
             .logins
-            .is_slowed(peer(state), &settings.access.whom(user))
+            .is_slowed(state.peer(), &settings.access.whom(user))
         {
             return Poll::Ready(Ok(())); // `logs_in` says so
         }
@@ -210,7 +217,7 @@ fn poll_verified(
         };
         let attempt = Attempt {
             logins: Arc::clone(&settings.logins),
-            peer: peer(state),
+            peer: state.peer(),
             whom: settings.access.whom(user),
             has_turn,
             counts: true,
@@ -235,11 +242,6 @@ fn poll_verified(
     })
 }
 
-fn peer(state: &ConnState) -> Option<IpAddr> {
-    let addr: Option<SocketAddr> = state.entry.addr().parse().ok();
-    addr.map(|addr| addr.ip())
-}
-
 /// Answers `HELLO`.
 pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out: &mut Vec<u8>) {
     let settings = worker.settings();
@@ -248,7 +250,7 @@ pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out
         return ReplyWriter::new(out, state.proto)
             .error("UPSTREAM the backing has not been reached yet");
     };
-    if let Err(text) = apply(state, args, &settings) {
+    if let Err(text) = apply(state, worker, args, &settings) {
         return ReplyWriter::new(out, state.proto).error(text);
     }
     let mut reply = ReplyWriter::new(out, state.proto);
@@ -273,10 +275,15 @@ pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out
     reply.raw(server.modules(state.proto));
 }
 
-fn apply(state: &mut ConnState, args: Args<'_>, settings: &Settings) -> Result<(), String> {
+fn apply(
+    state: &mut ConnState,
+    worker: &Worker,
+    args: Args<'_>,
+    settings: &Settings,
+) -> Result<(), String> {
     let hello = Hello::parse(args)?;
     if let Some((user, password)) = hello.auth {
-        log_in(state, b"HELLO", (user, password), settings)?;
+        log_in(state, worker, b"HELLO", (user, password), settings)?;
     }
     if !settings.access.is_open() && state.user.is_none() {
         return Err(NOAUTH_HELLO.into());
@@ -297,34 +304,39 @@ pub(super) fn auth(state: &mut ConnState, worker: &Worker, args: Args<'_>, out: 
     let open = settings.access.is_open();
     let result = match (args.get(1), args.get(2)) {
         (Some(user), Some(password)) if args.len() == 3 => {
-            log_in(state, b"AUTH", (user, password), &settings)
+            log_in(state, worker, b"AUTH", (user, password), &settings)
         }
-        (Some(_), None) if open => Err(NO_PASSWORD),
-        (Some(password), None) => log_in(state, b"AUTH", (b"default", password), &settings),
-        _ => Err("ERR syntax error"),
+        (Some(_), None) if open => Err(NO_PASSWORD.into()),
+        (Some(password), None) => log_in(state, worker, b"AUTH", (b"default", password), &settings),
+        _ => Err("ERR syntax error".into()),
     };
     let mut reply = ReplyWriter::new(out, state.proto);
     match result {
         Ok(()) => reply.ok(),
-        Err(text) => reply.error(text),
+        Err(text) => reply.error(text.as_ref()),
     }
 }
 
 fn log_in(
     state: &mut ConnState,
+    worker: &Worker,
     command: &[u8],
     (user, password): (&[u8], &[u8]),
     settings: &Settings,
-) -> Result<(), &'static str> {
+) -> Result<(), Cow<'static, str>> {
+    if let Some(users) = worker.shared.users() {
+        return backing_login::log_in(state, users, command, (user, password), settings)
+            .map_err(Cow::Owned);
+    }
     if settings.access.is_open() {
         // As in Redis, where the default user needs no password.
         return if user == b"default" {
             Ok(())
         } else {
-            Err(WRONGPASS)
+            Err(WRONGPASS.into())
         };
     }
-    let (peer, whom) = (peer(state), settings.access.whom(user));
+    let (peer, whom) = (state.peer(), settings.access.whom(user));
     let Some(id) = settings.access.authenticate(user, password) else {
         // What is queued was judged when it came, and counted.
         if !state.in_transaction {
@@ -333,7 +345,7 @@ fn log_in(
             }
             refusals::note_login(state, settings, false, (command, user));
         }
-        return Err(WRONGPASS);
+        return Err(WRONGPASS.into());
     };
     settings.logins.succeeded(peer, &whom);
     let name = settings.access.user_name(id).to_owned();

@@ -66,12 +66,9 @@ impl Session {
             let row = settings.table.get(SHARD_INFO);
             let asked = [SHARD_INFO].into_iter().collect::<ArgVec>();
             let user = self.state.user_id();
-            let judged = settings
-                .access
-                .check(user, row, SHARD_INFO, None, asked.as_args());
-            if let Err(denied) = judged {
+            if let Err(denied) = self.check_known(&settings, row, asked.as_args()) {
                 self.note_refusal(b"INFO", (DeniedReason::Command, b"shard.info"), user);
-                return self.answer_error(denied.to_string());
+                return self.answer_error(self.words_of(&denied));
             }
         }
         let answer = if self.is_silent() {

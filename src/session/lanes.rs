@@ -19,10 +19,12 @@ use super::links::{Lane, Needs, drains, link_limits};
 use super::worker::Worker;
 use crate::command::{Categories, Effects, Table};
 use crate::resp::Args;
-use crate::upstream::{Link, LinkKey, Retryable, spawn_link};
+use crate::upstream::{Link, LinkKey, LoginId, Retryable, spawn_link};
 
 /// A link to a database that nobody used for so long is closed.
 const LINK_IDLE: Duration = Duration::from_secs(60);
+/// The same for a link of a user of the backing: there may be many users.
+const USER_LINK_IDLE: Duration = Duration::from_secs(10);
 /// Links for scripts: one that runs away costs one, and the next is there already. More would split
 /// what the backing reads at once into smaller pieces.
 const SCRIPT_LINKS: u8 = 4;
@@ -41,6 +43,7 @@ impl Worker {
     /// The link for the next command of a client that waits for nothing.
     pub(super) fn choose_link(&self, needs: Needs) -> (Link, Lane) {
         if needs.scripts
+            && needs.key.login.is_own()
             && let Some(n) = self.script_lane(needs)
         {
             let lane = Lane::Script(n);
@@ -113,7 +116,7 @@ impl Worker {
                 Rc::clone(&self.scratch),
             );
             if self.shared.backing.is_cluster() {
-                link.redirect_to(self.redirects.of(needs.key.proto));
+                link.redirect_to(self.redirects.of(needs.key));
             }
             link.count_dropped_in(Arc::clone(&self.links.dropped));
             let shared = Arc::clone(&self.shared);
@@ -121,6 +124,12 @@ impl Worker {
             link
         });
         link.clone()
+    }
+
+    /// Whether a link of a user of the backing stays that owes nothing.
+    fn keeps_user_link(&self, login: LoginId, idle: Duration) -> bool {
+        let accounts = self.shared.backing.accounts();
+        accounts.knows(login) && (idle <= USER_LINK_IDLE || accounts.is_fading(login))
     }
 
     /// Looks at the clock for every link, and closes those that nobody uses.
@@ -136,9 +145,15 @@ impl Worker {
                 link.abandon();
                 return false;
             }
-            let unused = link.in_flight() == 0 && now.duration_since(link.last_used()) > LINK_IDLE;
-            let stays = key.db == first && *lane == Lane::Plain;
-            let keep = stays || !unused || link.users() > 0;
+            let idle = now.duration_since(link.last_used());
+            let keep = match key.login.is_own() {
+                true => {
+                    let stays = key.db == first && *lane == Lane::Plain;
+                    stays || link.in_flight() > 0 || idle <= LINK_IDLE || link.users() > 0
+                }
+                // Clients open it again.
+                false => link.in_flight() > 0 || self.keeps_user_link(key.login, idle),
+            };
             if !keep {
                 link.close();
             }

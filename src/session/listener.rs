@@ -102,7 +102,12 @@ async fn admit(
     tls: Option<&TlsAcceptor>,
 ) {
     let settings = shared.settings();
-    let protected = settings.protected_mode && settings.access.is_open() && everywhere;
+    // Where the backing lets everybody in, there are no users either.
+    let open = match shared.users() {
+        Some(users) => users.may_be_open(),
+        None => settings.access.is_open(),
+    };
+    let protected = settings.protected_mode && open && everywhere;
     if protected && !peer.ip().to_canonical().is_loopback() {
         return turn_away(socket, DENIED, shared).await;
     }

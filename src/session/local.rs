@@ -13,7 +13,7 @@ use super::request::Request;
 use super::settings::Settings;
 use super::state::{ConnState, ReplyMode};
 use super::worker::Worker;
-use super::{client_command, cluster_command, hello};
+use super::{backing_login, client_command, cluster_command, hello};
 use crate::command::{Local, arity_error, arity_ok};
 use crate::resp::{Args, Proto};
 
@@ -47,7 +47,9 @@ impl Session {
         }
         match local {
             Local::Ping
-                if self.backing_may_be_ailing() && self.pinned.is_none() && args.len() <= 2 =>
+                if (self.backing_may_be_ailing() || self.state.unjudged)
+                    && self.pinned.is_none()
+                    && args.len() <= 2 =>
             {
                 self.forward_to(true, request.raw, Then::Pass, cx)
             }
@@ -61,6 +63,9 @@ impl Session {
                     None => self.answer(|reply| reply.simple("PONG")),
                 }
                 Flow::Done
+            }
+            Local::Echo if self.state.unjudged && self.pinned.is_none() => {
+                self.forward_to(true, request.raw, Then::Pass, cx)
             }
             Local::Echo => {
                 self.answer(|reply| reply.bulk(&args[1]));
@@ -80,14 +85,24 @@ impl Session {
                 Flow::Done
             }
             Local::Hello | Local::Auth => {
-                match hello::poll_turn(&mut self.state, local, args, settings, cx) {
+                let polled = match self.is_judged_by_backing(settings) {
+                    true => self.poll_judged(local, args, settings, cx),
+                    false => hello::poll_turn(&mut self.state, local, args, settings, cx),
+                };
+                match polled {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(text)) => return self.answer_error(text),
                     Poll::Pending => return Flow::Wait,
                 }
                 let mut out = Vec::new();
+                let logins = self.state.logins;
                 answer(local, &mut self.state, &self.worker, args, &mut out);
                 self.state.login_turn = LoginTurn::None;
+                if self.state.logins != logins
+                    && let Some((_, password)) = hello::attempt(local, args, settings)
+                {
+                    self.become_user(password);
+                }
                 if local == Local::Hello {
                     self.follow_proto();
                 }
@@ -100,6 +115,33 @@ impl Session {
             Local::Cluster => self.cluster(request, settings, cx),
             Local::Node => self.ask_node(request, settings),
         }
+    }
+
+    /// Whether the backing has judged a login. What the client has asked before it comes first: it is another user's.
+    fn poll_judged(
+        &mut self,
+        local: Local,
+        args: Args<'_>,
+        settings: &Settings,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), &'static str>> {
+        let users = self.worker.shared.users().cloned();
+        let (Some((user, password)), Some(users)) = (hello::attempt(local, args, settings), users)
+        else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut own = self.pinned.as_deref().into_iter().chain(&self.parked);
+        let owed = self.replies.outstanding() + self.replies.later() + self.replies.held();
+        if owed > 0 || !own.all(|pinned| pinned.is_quiet()) {
+            return Poll::Pending;
+        }
+        let named = [user, password];
+        // The error for a password alone is another.
+        let words = match (local, args.len()) {
+            (Local::Auth, 2) => &named[1..],
+            _ => &named[..],
+        };
+        backing_login::poll_judged(&mut self.state, &users, (user, words), settings, cx)
     }
 
     /// Whether the backing may have something else to say than `PONG`.
@@ -128,7 +170,7 @@ impl Session {
             // Not a number: the backing has the words for it, and changes nothing.
             return self.forward(request.raw, Then::Pass, cx);
         };
-        if self.worker.has_database(db) {
+        if self.worker.has_database(db) && !self.state.unjudged {
             if self.state.db != db {
                 self.state.set_db(db);
             }
@@ -165,6 +207,7 @@ impl Session {
         self.state.set_proto(Proto::Resp2);
         self.state.set_db(self.worker.shared.backing.first_db());
         self.state.set_user(None);
+        self.follow_account();
         self.state.entry.update(|facts| {
             facts.name.clear();
             facts.no_evict = false;

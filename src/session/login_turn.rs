@@ -5,7 +5,14 @@ use std::pin::Pin;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
+use super::users::Judgement;
 use crate::access::{Place, Verdict};
+
+/// Too many wait to be judged.
+pub(super) const CROWDED: &str = "ERR too many logins have failed from this address, and too many wait: try \
+    again later";
+/// Too many passwords are being verified.
+pub(super) const CROWDED_HASHES: &str = "ERR too many logins wait to be judged: try again later";
 
 /// How far a login has come.
 #[derive(Debug, Default)]
@@ -24,11 +31,18 @@ pub(super) enum LoginTurn {
     Verified(oneshot::Receiver<Verdict>),
     /// Its password is wrong, which was counted.
     Failed,
+    /// The backing is asked about it.
+    Asked(oneshot::Receiver<Judgement>),
+    /// The backing has judged.
+    Judged(Judgement),
 }
 
 impl LoginTurn {
     /// Whether the client waits to be told.
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(self, Self::Waits { .. } | Self::Verified(_))
+        matches!(
+            self,
+            Self::Waits { .. } | Self::Verified(_) | Self::Asked(_)
+        )
     }
 }

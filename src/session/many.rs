@@ -70,7 +70,7 @@ impl Session {
     ) -> Option<Step> {
         let keys = request.args.tail(1);
         let fits = request.raw.len() <= LONGEST && keys.len() <= MOST_KEYS;
-        if !fits || !self.may_use_cache(&batch.run) || !self.is_allowed(request, batch.settings) {
+        if !fits || !self.may_use_cache(&batch.run) || !self.may_be_told(request, batch.settings) {
             return None;
         }
         let worker = Rc::clone(&self.worker);
@@ -304,7 +304,10 @@ impl Worker {
         drop(collected);
         #[cfg(feature = "mutants")]
         let gathered = self.finish_unchecked(gather, gathered, &mut out);
-        if gathered != Gathered::Whole {
+        let account = replies.account();
+        if gathered != Gathered::Whole
+            || account.is_some_and(|account| !self.may_still_tell(&account, &request))
+        {
             if self.ask_parts_anew(gather, &replies) {
                 return;
             }

@@ -23,14 +23,16 @@
 //!   those that clients have shown.
 //! - `pause` is `CLIENT PAUSE`, `paused` what it holds.
 //! - `timing`, `times` say when commands begin to count for their latencies.
-//! - `local`, `hello`, `client_…`, `cluster_command` (`cluster_asked`), `command_command`, `info` answer what the backing does not; `announced`
+//! - `local`, `hello`, `backing_login`, `client_…`, `cluster_command` (`cluster_asked`), `command_command`, `info` answer what the backing does not; `announced`
 //!   is Respite as a cluster of one node.
 //! - [`internal`] is a client inside the process.
+//! - `judging` says what a client may do; `users` are those of the backing, where they are the users here.
 //! - `memory` keeps what all clients make Respite hold within its bound, `held` tells what one does.
 //! - [`registry`], [`shared`] and [`settings`] are what all workers share.
 
 pub mod announced;
 mod answers;
+mod backing_login;
 mod batch;
 mod broken;
 mod cached;
@@ -62,6 +64,7 @@ mod info;
 mod input;
 pub mod internal;
 mod joined;
+mod judging;
 mod key_read;
 mod lanes;
 mod links;
@@ -103,6 +106,7 @@ mod subscribing;
 mod times;
 mod timing;
 mod turned_away;
+pub mod users;
 mod wait;
 pub mod worker;
 pub mod worker_thread;

@@ -97,7 +97,7 @@ impl Session {
         self.state.broken.is_none()
             && row.is_some_and(|row| !is_hidden(row))
             && request.arity_ok()
-            && self.is_allowed(request, settings)
+            && self.may_forward(request, settings)
             && !self.is_barred(request, settings)
     }
 

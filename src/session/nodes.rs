@@ -14,7 +14,7 @@ use super::route::published_in_slot;
 use super::settings::Settings;
 use crate::command::{Flags, Handling, Local, Pin, each_key, slot_of};
 use crate::resp::Proto;
-use crate::upstream::{HOME, LinkKey};
+use crate::upstream::HOME;
 
 pub(super) const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 const TOO_LARGE: &str =
@@ -127,7 +127,7 @@ impl Session {
                         "ERR no connection of its own for this client: {limit} are in use (limits.pinned)"
                     ));
                 };
-                let key = LinkKey::new(HOME, self.state.db, self.state.proto);
+                let key = self.link_key(HOME);
                 self.own(Pinned::undecided(place, key));
             }
         }
@@ -192,9 +192,9 @@ impl Session {
             Destination::Slot(slot) => Some(slot),
             Destination::Node(_) | Destination::Any(_) => None,
         };
-        let (worker, proto) = (&self.worker, pinned.proto());
+        let (worker, good_for) = (&self.worker, pinned.good_for());
         let now = std::time::Duration::ZERO;
-        pinned.lead(slot, false, |place| worker.reach(to, proto, place, now));
+        pinned.lead(slot, false, |place| worker.reach(to, good_for, place, now));
     }
 }
 

@@ -24,7 +24,7 @@ impl Session {
         held && request.row.is_some()
             && request.arity_ok()
             && self.monitoring.is_none()
-            && self.is_allowed(request, settings)
+            && self.may_forward(request, settings)
     }
 }
 

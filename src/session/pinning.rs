@@ -16,12 +16,13 @@ use super::state::Broken;
 use crate::cache::{Mutant, is_active};
 use crate::command::{Handling, Local, Pin, arity_error, arity_ok, has_block_option};
 use crate::resp::{Args, Proto};
-use crate::upstream::{ConnectOptions, HOME, LinkKey, PooledConn};
+use crate::upstream::{ConnectOptions, HOME, PooledConn};
 
 /// From this version on only what is sent to replicas makes `WAIT` catch up.
 const WRITE_SINCE: (u32, u32) = (7, 2);
 /// What the backing's `CLIENT LIST` calls such connections.
 pub(super) const PINNED_NAME: &str = "respite-pinned";
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 /// The least of that: nobody is subscribed, nothing is changed.
 const CATCH_UP: &[u8] = b"*3\r\n$7\r\nPUBLISH\r\n$12\r\nrespite:wait\r\n$0\r\n\r\n";
 
@@ -130,7 +131,7 @@ impl Session {
         if self.replies.outstanding() > 0 {
             return Ok(false);
         }
-        let key = LinkKey::new(self.ways.to, self.state.db, self.state.proto);
+        let key = self.link_key(self.ways.to);
         let stats = self.worker.stats();
         let limit = settings.limits.pinned;
         let Some(place) = self.worker.pool.place(limit) else {
@@ -212,7 +213,11 @@ impl Session {
                 let settings = self.worker.settings();
                 let writes = version(settings.hello.as_deref()).is_none_or(|v| v >= WRITE_SINCE);
                 self.with_pinned(|pinned| {
-                    pinned.swallow(&[b"PING"]);
+                    match pinned.login().is_own() {
+                        true => pinned.swallow(&[b"PING"]),
+                        // A user may not be allowed to.
+                        false => pinned.send_unseen(PING),
+                    }
                     if writes {
                         pinned.send_unseen(CATCH_UP);
                     }

@@ -85,6 +85,12 @@ impl Session {
             Handling::Local(local) if backing_answers(local) => {
                 self.send(raw, queued(Queued::Plain), cx)
             }
+            // The connection at hand is its user's to the end of the transaction.
+            Handling::Local(local)
+                if settings.access.is_of_backing() && hello::attempts(local, args, settings) =>
+            {
+                self.refuse_queueing(cx)
+            }
             Handling::Local(local) => {
                 self.queueing.queue.logs_in |= matches!(local, Local::Auth | Local::Hello);
                 match hello::poll_hash(&mut self.state, local, args, settings, cx) {
@@ -184,8 +190,17 @@ impl Session {
         let mut answer = Vec::new();
         ReplyWriter::new(&mut answer, self.state.proto).error(error);
         let mut stand_in = Vec::new();
-        write_command(&mut stand_in, &[b"PING"]);
+        write_command(&mut stand_in, &[self.harmless()]);
         self.send(&stand_in, Expect::Queued(Queued::Answer(answer)), cx)
+    }
+
+    /// A command that changes nothing, and that the connection at hand may be sent: users of the backing may not be
+    /// allowed to `PING`.
+    fn harmless(&self) -> &'static [u8] {
+        match self.state.login().is_own() {
+            true => b"PING",
+            false => b"HELLO",
+        }
     }
 
     /// A command that the session answers itself, when `EXEC` runs. Something harmless stands in
@@ -210,7 +225,7 @@ impl Session {
                 let version = version.to_string();
                 write_command(&mut stand_in, &[b"HELLO", version.as_bytes()]);
             }
-            None => write_command(&mut stand_in, &[b"PING"]),
+            None => write_command(&mut stand_in, &[self.harmless()]),
         }
         let args: ArgVec = args.to_owned();
         self.send(&stand_in, Expect::Queued(Queued::Local(local, args)), cx)

@@ -11,7 +11,7 @@ use super::shared::WorkerStats;
 use super::worker::Worker;
 use crate::backoff::Backoff;
 use crate::resp::Proto;
-use crate::upstream::{ConnectOptions, LinkKey, NodeId, Place, PooledConn, UpstreamError};
+use crate::upstream::{ConnectOptions, LinkKey, LoginId, NodeId, Place, PooledConn, UpstreamError};
 
 /// How long one node is tried before it is looked again who has the slot.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -36,7 +36,8 @@ impl Session {
         };
         let mut pinned = Pinned::undecided(place, key);
         pinned.lead(self.ways.slot, false, |place| {
-            self.worker.reach(to, key.proto, place, Duration::ZERO)
+            let good_for = (key.proto, key.login);
+            self.worker.reach(to, good_for, place, Duration::ZERO)
         });
         pinned
     }
@@ -47,7 +48,7 @@ impl Worker {
     pub(super) fn reach(
         self: &Rc<Self>,
         to: Destination,
-        proto: Proto,
+        (proto, login): (Proto, LoginId),
         place: Option<Place>,
         after: Duration,
     ) -> Opening {
@@ -76,7 +77,7 @@ impl Worker {
                     }
                 };
                 if let Some(node) = node {
-                    let key = LinkKey::new(node, backing.first_db(), proto);
+                    let key = LinkKey::new(node, backing.first_db(), proto).as_user(login);
                     place = match worker.pool.take(place, key) {
                         Ok(pooled) => return Ok(pooled),
                         Err(place) => place,
@@ -92,6 +93,9 @@ impl Worker {
                             Ok(conn) => {
                                 WorkerStats::add(&worker.stats().pins_opened, 1);
                                 return Ok(PooledConn::new(conn, place));
+                            }
+                            Err(failure) if !login.is_own() && failure.is_refusal() => {
+                                return Err(failure);
                             }
                             Err(failure) => error = failure,
                         },

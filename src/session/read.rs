@@ -31,7 +31,7 @@ impl Session {
 
     /// Whether a plain `GET` needs no other check than [`Session::may_use_cache`].
     pub(super) fn may_read_plainly(&mut self, run: &Run, settings: &Settings) -> bool {
-        settings.access.is_unrestricted()
+        self.may_be_told_all(settings)
             && settings.limits.bulk_bytes >= PLAIN_GET_MAX
             && settings.limits.request_bytes >= PLAIN_GET_MAX
             && self.may_use_cache(run)

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::resp::Proto;
-use crate::upstream::{Failure, Redirect, Redirected, ReplySink, SlowReply, Ticket, Whither};
+use crate::upstream::{
+    Failure, LinkKey, LoginId, Redirect, Redirected, ReplySink, SlowReply, Ticket, Whither,
+};
 
 /// The wait before a request is sent again that could not be served.
 pub(super) const AGAIN: Duration = Duration::from_millis(50);
@@ -34,6 +36,8 @@ struct Queue {
 pub(super) struct Waiting {
     pub(super) request: Redirected,
     pub(super) proto: Proto,
+    /// Whose it is.
+    pub(super) login: LoginId,
     /// How often the script that it calls was loaded for it.
     pub(super) loads: u8,
     due: Instant,
@@ -52,12 +56,12 @@ struct Resent {
 }
 
 impl Redirects {
-    /// What a link of this protocol version does with requests that are not for its node.
-    pub(super) fn of(self: &Rc<Self>, proto: Proto) -> Rc<Redirect> {
+    /// What such a link does with requests that are not for its node.
+    pub(super) fn of(self: &Rc<Self>, key: LinkKey) -> Rc<Redirect> {
         let redirects = Rc::downgrade(self);
         Rc::new(move |request| {
             if let Some(redirects) = redirects.upgrade() {
-                redirects.take(request, proto);
+                redirects.take(request, key);
             }
         })
     }
@@ -72,7 +76,7 @@ impl Redirects {
         self.clients.borrow().is_empty()
     }
 
-    fn take(&self, request: Redirected, proto: Proto) {
+    fn take(&self, request: Redirected, key: LinkKey) {
         self.taken.set(self.taken.get() + 1);
         let resent = request.sink.is_resent();
         let wait = match whither(&request.reply) {
@@ -85,7 +89,8 @@ impl Redirects {
         let waiting = Waiting {
             due: Instant::now() + wait,
             request,
-            proto,
+            proto: key.proto,
+            login: key.login,
             loads: if resent { queue.loads } else { 0 },
         };
         if resent {

@@ -23,6 +23,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,7 @@ pub(crate) use self::slow::Slow;
 use self::timing::Timing;
 pub(crate) use self::window::Asks;
 use self::window::Window;
+use super::users::BackingUser;
 use crate::cache::Guard;
 use crate::latency::Kind;
 use crate::stream::Stream;
@@ -83,6 +85,8 @@ pub(crate) struct Replies {
     redirected: Cell<usize>,
     /// Bytes of replies to parts of commands.
     parts: Cell<usize>,
+    /// Who gets them, if it is a user of the backing.
+    account: RefCell<Option<Arc<BackingUser>>>,
 }
 
 #[derive(Default)]
@@ -141,7 +145,18 @@ impl Replies {
             ends_with_loss: Cell::new(false),
             redirected: Cell::new(0),
             parts: Cell::new(0),
+            account: RefCell::default(),
         }
+    }
+
+    /// Says who gets them.
+    pub(crate) fn set_account(&self, account: Option<Arc<BackingUser>>) {
+        *self.account.borrow_mut() = account;
+    }
+
+    /// Who gets them, if it is a user of the backing.
+    pub(crate) fn account(&self) -> Option<Arc<BackingUser>> {
+        self.account.borrow().clone()
     }
 
     /// Says whether the client may be unable to read before it has sent more: then more waits for

@@ -81,12 +81,18 @@ impl Session {
         true
     }
 
+    /// What a connection to a node has to be good for.
+    #[inline]
+    pub(super) fn link_key(&self, node: NodeId) -> LinkKey {
+        LinkKey::new(node, self.state.db, self.state.proto).as_user(self.state.login())
+    }
+
     /// Finds the way to a node for the next request. False when that has to wait: replies are
     /// outstanding on the present link, or it is full. `reads` says that the request only reads.
     #[inline]
     pub(super) fn route_to_link(&mut self, node: NodeId, reads: bool, cx: &Context<'_>) -> bool {
         let needs = Needs {
-            key: LinkKey::new(node, self.state.db, self.state.proto),
+            key: self.link_key(node),
             scripts: self.ways.scripts,
             reads,
         };

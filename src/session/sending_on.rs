@@ -40,6 +40,7 @@ impl Worker {
         let Waiting {
             request,
             proto,
+            login,
             loads,
             ..
         } = waiting;
@@ -64,7 +65,7 @@ impl Worker {
         }
         let is_no_script = request.reply.starts_with(NOSCRIPT);
         let (node, asking) = self.destination(slot, whither, is_no_script);
-        let link = self.link(LinkKey::new(node, 0, proto));
+        let link = self.link(LinkKey::new(node, 0, proto).as_user(login));
         let load = self.load_of(&request.request, &link, is_no_script);
         // What the client has asked behind it was executed already.
         let may_load = loads < MOST_LOADS && request.sink.is_last(request.ticket);

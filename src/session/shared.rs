@@ -17,6 +17,7 @@ use super::pause::Pause;
 use super::registry::Registry;
 use super::scripts::Scripts;
 use super::settings::Settings;
+use super::users::BackingUsers;
 use crate::cache::{Cache, Guard};
 use crate::command::{Family, InfoSource, OwnRow, Table};
 use crate::config::CacheSettings;
@@ -75,6 +76,8 @@ pub struct Shared {
     pub started: Instant,
     /// What all clients make Respite keep.
     pub(super) memory: Memory,
+    /// The backing's users, if they are the users here.
+    users: OnceLock<Arc<BackingUsers>>,
     settings: ArcSwap<Settings>,
     replacing: Mutex<()>,
     workers: OnceLock<Vec<UnboundedSender<ToWorker>>>,
@@ -119,6 +122,7 @@ impl Shared {
             slowlog: SlowLog::new(settings.slowlog.slower_than, settings.slowlog.max_len),
             started: Instant::now(),
             memory: Memory::default(),
+            users: OnceLock::new(),
             settings: ArcSwap::from_pointee(settings),
             replacing: Mutex::new(()),
             workers: OnceLock::new(),
@@ -193,6 +197,22 @@ impl Shared {
             .iter()
             .flat_map(|family| family.rows())
             .collect()
+    }
+
+    /// Says, once, that the users are the backing's.
+    pub fn set_users(&self, users: Arc<BackingUsers>) {
+        let already = self.users.set(users).is_err();
+        debug_assert!(!already, "the users are set once");
+    }
+
+    /// The backing's users, if they are the users here.
+    pub(super) fn users(&self) -> Option<&Arc<BackingUsers>> {
+        self.users.get()
+    }
+
+    /// Has every client look whether it may stay.
+    pub fn look_again(&self) {
+        self.replace_settings(|_| {});
     }
 
     /// Connects the workers' mailboxes, once.

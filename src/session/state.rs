@@ -1,11 +1,15 @@
 //! The state of a connection that Respite itself keeps.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::login_turn::LoginTurn;
 use super::registry::ClientEntry;
+use super::users::BackingUser;
 use crate::access::{AccessList, UserId};
 use crate::resp::Proto;
+use crate::upstream::LoginId;
 
 /// What `CLIENT REPLY` set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +47,12 @@ pub(crate) struct ConnState {
     pub(crate) proto: Proto,
     pub(crate) db: u32,
     pub(crate) user: Option<(UserId, String)>,
+    /// The same, if it is one of the backing's.
+    pub(crate) account: Option<Arc<BackingUser>>,
+    /// Since when the command at hand waits to be denied by rules that are new enough.
+    pub(super) denied_since: Option<Instant>,
+    /// Nobody can tell whether the command at hand is allowed but the backing.
+    pub(super) unjudged: bool,
     /// Grows whenever the client becomes somebody else.
     pub(crate) logins: u32,
     pub(crate) reply: ReplyMode,
@@ -71,6 +81,9 @@ impl ConnState {
             proto: Proto::Resp2,
             db,
             user: trusted.then(|| (UserId::TRUSTED, "default".to_owned())),
+            account: None,
+            denied_since: None,
+            unjudged: false,
             logins: 0,
             reply: ReplyMode::On,
             broken: None,
@@ -83,6 +96,12 @@ impl ConnState {
 
     pub(crate) fn user_id(&self) -> Option<UserId> {
         self.user.as_ref().map(|(id, _)| *id)
+    }
+
+    /// Where the client is, unless it is inside the process.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        let addr: Option<SocketAddr> = self.entry.addr().parse().ok();
+        addr.map(|addr| addr.ip())
     }
 
     /// Selects a database, for others to see as well.
@@ -103,5 +122,19 @@ impl ConnState {
         self.entry.update(|facts| name.clone_into(&mut facts.user));
         self.logins = self.logins.wrapping_add(1);
         self.user = user;
+        self.account = None;
+    }
+
+    /// Notes that the client is a user of the backing now.
+    pub(super) fn set_account(&mut self, account: Arc<BackingUser>) {
+        self.set_user(Some((UserId::OF_BACKING, account.shown_name())));
+        self.account = Some(account);
+    }
+
+    /// With what login its commands travel.
+    #[inline]
+    pub(super) fn login(&self) -> LoginId {
+        let account = self.account.as_ref();
+        account.map_or(LoginId::OWN, |account| account.login)
     }
 }

@@ -126,9 +126,9 @@ impl Worker {
             None => Destination::Any(NodeId(pinned.node().0 + 1)),
         };
         let after = before.map_or(Duration::ZERO, |_| AGAIN);
-        let proto = pinned.proto();
+        let good_for = pinned.good_for();
         pinned.resubscribe();
-        pinned.lead(slot, false, |place| self.reach(to, proto, place, after));
+        pinned.lead(slot, false, |place| self.reach(to, good_for, place, after));
         true
     }
 }

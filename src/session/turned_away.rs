@@ -105,8 +105,10 @@ impl Session {
             Destination::Slot(slot) => Some(slot),
             Destination::Node(_) | Destination::Any(_) => None,
         };
-        let proto = pinned.proto();
-        pinned.lead(slot, asking, |place| worker.reach(to, proto, place, after));
+        let good_for = pinned.good_for();
+        pinned.lead(slot, asking, |place| {
+            worker.reach(to, good_for, place, after)
+        });
     }
 
     /// Tells the client that nobody takes what it asked for.

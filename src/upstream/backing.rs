@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::accounts::Accounts;
 use super::connect::{Conn, ConnectOptions, connect};
 use super::error::UpstreamError;
 use super::frame_reader::FrameReader;
@@ -51,6 +52,8 @@ pub struct Backing {
     first_db: u32,
     /// The connections to the present masters.
     open: Arc<OpenConns>,
+    /// The logins that are not Respite's own.
+    accounts: Accounts,
     /// What has to be done when the master becomes another one, before the new one is used.
     on_switch: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Whether replicas are refused as masters, because somebody will name the right one.
@@ -120,6 +123,7 @@ impl Backing {
             topology: watch::Sender::new(Arc::new(topology)),
             first_db,
             open: Arc::default(),
+            accounts: Accounts::default(),
             on_switch: OnceLock::new(),
             follows,
             is_cluster: false,
@@ -146,6 +150,7 @@ impl Backing {
     pub async fn connect(&self, options: ConnectOptions<'_>) -> Result<Conn, UpstreamError> {
         let opened = self.open(options).await;
         if let Err(error) = &opened
+            && options.key.login.is_own()
             && self.ready.load(Ordering::Relaxed)
         {
             self.intake.failed(error);
@@ -155,6 +160,7 @@ impl Backing {
 
     pub(super) async fn open(&self, options: ConnectOptions<'_>) -> Result<Conn, UpstreamError> {
         let end = Instant::now() + options.timeout;
+        let login = options.key.login;
         loop {
             // Who waits for the connection should hear that it is the master that is missing.
             let until = end - options.timeout / 8;
@@ -164,8 +170,16 @@ impl Backing {
                 ..options
             };
             let tls = self.tls.load_full();
+            let user = match login.is_own() {
+                true => None,
+                false => Some(
+                    self.accounts
+                        .credentials(login)
+                        .ok_or(UpstreamError::LoggedOut)?,
+                ),
+            };
             let opened = tokio::select! {
-                opened = connect(&master, tls.as_deref(), options) => opened,
+                opened = connect(&master, user.as_deref(), tls.as_deref(), options) => opened,
                 () = self.left(options.key.node, term) => continue,
             };
             let (stream, hello) = opened?;
@@ -218,6 +232,11 @@ impl Backing {
         if left.await.is_err() {
             std::future::pending::<()>().await; // the sender lives in the backing
         }
+    }
+
+    /// The logins of the backing's users.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// Says how long connections may take to open that are no client's own, each from its next attempt.
@@ -362,6 +381,9 @@ impl Backing {
                 }
                 Err(error) => error,
             };
+            if !options.key.login.is_own() && error.is_refusal() {
+                return Err(error); // a user's login, which does not become right by waiting
+            }
             let wait = backoff.next();
             if !patient || Instant::now() + wait >= end {
                 return Err(error);

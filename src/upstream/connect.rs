@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::accounts::Credentials;
 use super::error::UpstreamError;
 use super::frame_reader::FrameReader;
 use super::link_key::LinkKey;
@@ -48,7 +49,7 @@ pub struct ConnectOptions<'a> {
     pub timeout: Duration,
 }
 
-/// Opens a connection to `endpoint`.
+/// Opens a connection to `endpoint`, with its own login unless there is another.
 ///
 /// # Cancel safety
 /// Dropping the future closes the socket.
@@ -57,10 +58,11 @@ pub struct ConnectOptions<'a> {
 /// When the socket, TLS or the handshake fails, or `options.timeout` passes first.
 pub(super) async fn connect(
     endpoint: &Endpoint,
+    login: Option<&Credentials>,
     tls: Option<&TlsConnector>,
     options: ConnectOptions<'_>,
 ) -> Result<(Stream, ServerHello), UpstreamError> {
-    timeout(options.timeout, open(endpoint, tls, options))
+    timeout(options.timeout, open(endpoint, login, tls, options))
         .await
         .unwrap_or_else(|_| {
             Err(UpstreamError::ConnectTimeout {
@@ -72,6 +74,7 @@ pub(super) async fn connect(
 
 async fn open(
     endpoint: &Endpoint,
+    login: Option<&Credentials>,
     tls: Option<&TlsConnector>,
     options: ConnectOptions<'_>,
 ) -> Result<(Stream, ServerHello), UpstreamError> {
@@ -89,13 +92,17 @@ async fn open(
     let mut request = WriteBuf::default();
     let version = options.key.proto.number().to_string();
     let mut hello: Vec<&[u8]> = vec![b"HELLO", version.as_bytes()];
-    if let Some(password) = &endpoint.password {
+    let own = || {
+        let password = endpoint.password.as_ref()?;
         let user = endpoint.user.as_deref().unwrap_or("default");
-        hello.extend([
-            b"AUTH".as_slice(),
-            user.as_bytes(),
-            password.expose().as_bytes(),
-        ]);
+        Some((user.as_bytes(), password.expose().as_bytes()))
+    };
+    let login = match login {
+        Some(login) => login.password.as_ref().map(|it| (&*login.user, &**it)),
+        None => own(),
+    };
+    if let Some((user, password)) = login {
+        hello.extend([b"AUTH".as_slice(), user, password]);
     }
     hello.extend([b"SETNAME".as_slice(), options.name.as_bytes()]);
     request.command(&hello);

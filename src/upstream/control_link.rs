@@ -171,6 +171,14 @@ impl ControlLink {
         self.once(HOME, false, command).await
     }
 
+    /// Executes one command that does not block, at a node.
+    ///
+    /// # Errors
+    /// As [`ControlLink::command`].
+    pub async fn command_on(&self, node: NodeId, command: &Cmd) -> Result<Value, ControlError> {
+        self.once(node, false, command).await
+    }
+
     /// Executes one command that does not block, where this key is.
     ///
     /// # Errors

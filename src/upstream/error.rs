@@ -50,6 +50,9 @@ pub enum UpstreamError {
     /// No node took the command for as long as a failover may take: what the last one said.
     #[error("no node of the cluster has taken it: {0}")]
     Untaken(String),
+    /// The user whose connection it was to be is gone.
+    #[error("the user is not logged in any more")]
+    LoggedOut,
     /// There is no connection and no newer reason why.
     #[error("no connection to the backing")]
     NotReady,
@@ -87,6 +90,18 @@ impl UpstreamError {
                 let code = reply.split(' ').next().unwrap_or_default();
                 CODES.contains(&code) || reply.contains("invalid password")
             }
+            UpstreamError::LoggedOut => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the backing does not take the name and the password of a user.
+    pub(crate) fn refuses_login(&self) -> bool {
+        match self {
+            UpstreamError::Refused { reply, .. } => {
+                reply.starts_with("WRONGPASS ") || reply.starts_with("NOAUTH ")
+            }
+            UpstreamError::LoggedOut => true,
             _ => false,
         }
     }

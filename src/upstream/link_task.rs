@@ -110,10 +110,13 @@ impl LinkTask {
                 Err(error) => {
                     self.doubt_the_map();
                     debug!(db = self.key.db, "link not connected: {error}");
-                    self.link
-                        .inner
-                        .borrow_mut()
-                        .connect_failed(error, Instant::now());
+                    match !self.key.login.is_own() && error.is_refusal() {
+                        true => self.link.inner.borrow_mut().refused_user(error),
+                        false => {
+                            let mut inner = self.link.inner.borrow_mut();
+                            inner.connect_failed(error, Instant::now());
+                        }
+                    }
                     if sleep_unless_reached(backoff.next(), &mut reached).await {
                         backoff.reset();
                         self.link.inner.borrow_mut().forget_failure();
@@ -242,5 +245,11 @@ impl Inner {
             *error = Some(failure);
         }
         self.expire(now);
+    }
+
+    /// The backing does not let the user in that the link is for: nobody waits for that to change.
+    fn refused_user(&mut self, failure: UpstreamError) {
+        self.fail_all(&failure);
+        self.connect_failed(failure, Instant::now());
     }
 }

@@ -4,6 +4,8 @@
 //! belongs to one session for a while. Neither knows what a client is: replies go to a
 //! [`ReplySink`].
 
+mod accounts;
+mod asker;
 mod backing;
 mod bounded;
 pub mod cluster;
@@ -35,6 +37,7 @@ mod tls;
 mod topology;
 mod write_buf;
 
+pub use asker::Asker;
 pub use backing::{Backing, BackingState};
 pub use cluster::Whither;
 pub use connect::{Conn, ConnectOptions};
@@ -50,7 +53,7 @@ pub use link::{
     Failure, Link, LinkLimits, Redirect, Redirected, ReplySink, Retryable, Share, SlowReply,
     Ticket, is_redirect,
 };
-pub use link_key::LinkKey;
+pub use link_key::{LinkKey, LoginId};
 pub use link_task::{Scratch, spawn_link};
 pub use pool::{PinnedCount, PinnedPool, Place, PooledConn};
 pub use replicas::replicated;

@@ -15,6 +15,8 @@ use super::topology::Topology;
 
 /// A connection that nobody wanted for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
+/// The same for one that is logged in as a user of the backing: there may be many users.
+const USER_IDLE: Duration = Duration::from_secs(10);
 
 /// The pinned connections of all workers together.
 #[derive(Debug, Default)]
@@ -150,7 +152,9 @@ impl PinnedPool {
         let mut idle = self.idle.borrow_mut();
         loop {
             let fits = |idle: &Idle| idle.conn.key == key;
-            let goes = |idle: &Idle| idle.conn.key.node == key.node;
+            // Never one of another user's.
+            let goes =
+                |idle: &Idle| (idle.conn.key.node, idle.conn.key.login) == (key.node, key.login);
             let mut all = idle.iter();
             let at = all.clone().rposition(fits).or_else(|| all.rposition(goes));
             let Some(at) = at else { return Err(place) };
@@ -199,9 +203,13 @@ impl PinnedPool {
 
     /// Closes what was idle for too long.
     pub fn tick(&self, now: Instant) {
-        self.idle
-            .borrow_mut()
-            .retain(|idle| now.duration_since(idle.since) < IDLE);
+        self.idle.borrow_mut().retain(|idle| {
+            let most = match idle.conn.key.login.is_own() {
+                true => IDLE,
+                false => USER_IDLE,
+            };
+            now.duration_since(idle.since) < most
+        });
     }
 
     /// Closes the connections to nodes that are not there any more.

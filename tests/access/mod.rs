@@ -1,5 +1,6 @@
 //! Who may log in and run what: the replies are those of a redis-server with the same ACL users.
 
+mod backing;
 mod denied;
 mod families;
 mod hashes;

@@ -10,7 +10,10 @@ use tokio::sync::oneshot;
 use crate::resp::{Proto, ReplyWriter};
 use crate::session::worker::Worker;
 use crate::tasks::{self, Kind};
-use crate::upstream::{ConnectOptions, Failure, LinkKey, NodeId, ReplySink, Sent, Ticket};
+use crate::upstream::{ConnectOptions, Failure, LinkKey, LoginId, NodeId, ReplySink, Sent, Ticket};
+
+/// In which database, in which version of the protocol, as whom.
+pub(super) type At = (u32, Proto, LoginId);
 
 /// What became of a question.
 #[derive(Debug)]
@@ -84,12 +87,12 @@ impl Worker {
     pub(super) fn ask(
         &self,
         node: NodeId,
-        (db, proto): (u32, Proto),
+        (db, proto, login): At,
         request: &[u8],
         budget: &Rc<Budget>,
     ) -> Awaited {
         let (answer, awaited) = answer(budget);
-        let link = self.link(LinkKey::new(node, db, proto));
+        let link = self.link(LinkKey::new(node, db, proto).as_user(login));
         link.push(request, 1, answer, Ticket(0));
         awaited
     }
@@ -110,7 +113,7 @@ fn answer(budget: &Rc<Budget>) -> (Rc<dyn ReplySink>, Awaited) {
 pub(super) fn ask_apart(
     worker: &Worker,
     node: NodeId,
-    (db, proto): (u32, Proto),
+    (db, proto, login): At,
     words: Vec<Vec<u8>>,
     limit: Option<Duration>,
 ) -> Awaited {
@@ -119,7 +122,7 @@ pub(super) fn ask_apart(
     let timeout = worker.settings().timeouts.connect;
     tokio::task::spawn_local(tasks::named(Kind::Client, async move {
         let options = ConnectOptions {
-            key: LinkKey::new(node, db, proto),
+            key: LinkKey::new(node, db, proto).as_user(login),
             name: "respite-apart",
             timeout,
         };

@@ -14,7 +14,7 @@ use super::ask::{Budget, Said, ask_apart};
 use crate::resp::{Proto, parse_reply};
 use crate::session::census::{Census, Master, Own};
 use crate::session::worker::Worker;
-use crate::upstream::{NodeId, is_redirect};
+use crate::upstream::{LoginId, NodeId, is_redirect};
 
 /// What a node has.
 const NODES: &[u8] = b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nNODES\r\n";
@@ -29,6 +29,8 @@ pub(super) struct Question {
     pub(super) request: Vec<u8>,
     pub(super) db: u32,
     pub(super) proto: Proto,
+    /// Whose question it is.
+    pub(super) login: LoginId,
     /// It is about keys, wherever they are.
     pub(super) of_keys: bool,
     /// Its words, where each node is asked on a connection of its own.
@@ -105,6 +107,7 @@ impl Worker {
             request: Vec::new(),
             db,
             proto,
+            login: LoginId::OWN,
             of_keys: true,
             apart: None,
             repeats: true,
@@ -141,7 +144,10 @@ impl Worker {
         answered: &mut HashMap<NodeId, Vec<u8>>,
     ) -> Result<Round, Failed> {
         let topology = self.shared.backing.topology();
-        let at = (how.db, how.proto);
+        let at = (how.db, how.proto, how.login);
+        // What a node says of itself is Respite's own question, whatever the client may ask.
+        let own_at = (how.db, how.proto, LoginId::OWN);
+        let counts = how.apart.is_none();
         let counted = Budget::new(CENSUS_BYTES);
         let mut asked = Vec::new();
         for node in topology.nodes() {
@@ -152,7 +158,8 @@ impl Worker {
                 None => self.ask(node.id, at, &how.request, budget),
             });
             // A node that is busy says nothing of itself.
-            let own = (how.apart.is_none()).then(|| self.ask(node.id, at, NODES, &counted));
+            let together = counts && how.login.is_own();
+            let own = together.then(|| self.ask(node.id, own_at, NODES, &counted));
             asked.push((node, said, own));
         }
         let mut masters = Vec::new();
@@ -172,7 +179,11 @@ impl Worker {
                     Said::Nothing(text) => failed = Some(lost(how, &name(), &text)),
                 }
             }
-            let Some(own) = own else { continue };
+            // Another connection would overtake the question: so behind its reply.
+            let later = || counts.then(|| self.ask(node.id, own_at, NODES, &counted));
+            let Some(own) = own.or_else(later) else {
+                continue;
+            };
             match Said::of(own).await {
                 Said::Reply(reply) => match own_line(&reply) {
                     Some(own) => masters.push(Master { node: node.id, own }),
@@ -219,7 +230,7 @@ impl Worker {
         if !question.of_keys || !census.is_moving() {
             return Ok(Vec::new());
         }
-        let at = (question.db, question.proto);
+        let at = (question.db, question.proto, question.login);
         let ask = |node| self.ask(node, at, &question.request, budget);
         let asked: Vec<_> = census.takers().into_iter().map(ask).collect();
         let mut late = Vec::new();

@@ -107,6 +107,7 @@ impl Session {
             request: request.raw.to_vec(),
             db: self.state.db,
             proto: self.state.proto,
+            login: self.state.login(),
             of_keys: effects.intersects(unknown),
             apart: (request.handling() == Handling::Pin(Pin::Control)).then(|| words(request.args)),
             repeats: repeats(request),

@@ -79,11 +79,11 @@ impl Session {
         if owed > 0 {
             return Flow::Wait;
         }
-        let (db, proto) = (self.state.db, self.state.proto);
+        let (db, proto, login) = (self.state.db, self.state.proto, self.state.login());
         let cover = self.coherence.cover(run, db, node, &worker.cache);
         let limit = settings.timeouts.reply.unwrap_or(LIMIT);
         let pending = async move {
-            let said = ask_apart(&worker, node, (db, proto), inner, Some(limit));
+            let said = ask_apart(&worker, node, (db, proto, login), inner, Some(limit));
             let said = Said::of(said).await;
             let Cover { guard, fence } = cover;
             drop(guard);
@@ -104,9 +104,14 @@ impl Session {
     fn refusal_of(&self, run: Request<'_>, settings: &Settings) -> Option<String> {
         let Request { args, row, sub, .. } = run;
         let user = self.state.user_id();
-        if let Err(denied) = settings.access.check(user, row, &args[0], sub, args) {
+        // A user of the backing is judged by the node.
+        let judged = match self.is_judged_by_backing(settings) {
+            true => self.denied_to_all(run, settings).map_or(Ok(()), Err),
+            false => settings.access.check(user, row, &args[0], sub, args),
+        };
+        if let Err(denied) = judged {
             self.note_denied(&denied, run, user);
-            return Some(denied.to_string());
+            return Some(self.words_of(&denied));
         }
         if settings.embedded
             && let Some(denied) = changes_access(row, args)

@@ -13,6 +13,7 @@ use crate::command::{Joining, Many, Row, Spread, arity_error};
 use crate::session::client::Session;
 use crate::session::dispatch::{Flow, SHARED_BYTES};
 use crate::session::gathers::Gather;
+use crate::session::judging::login_of;
 use crate::session::nodes::CROSS_SLOT;
 use crate::session::replies::{Replies, Then};
 use crate::session::request::Request;
@@ -182,6 +183,7 @@ impl Worker {
             return false;
         };
         let (db, proto) = (gather.db, gather.waiter.proto);
+        let login = login_of(replies);
         let split = Rc::new(Split {
             replies: Rc::clone(replies),
             sink: self.guarded(Rc::clone(replies), db, args.iter().skip(1)),
@@ -198,7 +200,7 @@ impl Worker {
         for (at, part) in parts.parts.into_iter().enumerate() {
             let split = Rc::clone(&split);
             let node = self.directions.node_of_slot(part.slot);
-            let link = self.link(LinkKey::new(node, db, proto));
+            let link = self.link(LinkKey::new(node, db, proto).as_user(login));
             link.push(&part.request, 1, Rc::new(OnePart { split, at }), Ticket(0));
         }
         true
@@ -243,6 +245,7 @@ impl Split {
             state.failed = Some(Failure {
                 text: TOO_MUCH.to_owned(),
                 refusal: true,
+                logged_out: false,
             });
             state
                 .replies

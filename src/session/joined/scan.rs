@@ -168,6 +168,7 @@ impl Step {
         let Question {
             db,
             proto,
+            login,
             most_bytes,
             ..
         } = self.question;
@@ -175,7 +176,7 @@ impl Step {
             self.asked.push(node);
         }
         let budget = Budget::new(most_bytes);
-        match Said::of(self.worker.ask(node, (db, proto), &request, &budget)).await {
+        match Said::of(self.worker.ask(node, (db, proto, login), &request, &budget)).await {
             Said::Reply(reply) if is_redirect(&reply) || is_error(&reply) => {
                 Err(Refusal::Reply(reply))
             }

@@ -152,6 +152,7 @@ impl Pinned {
         let failure = Failure {
             text: text.to_owned(),
             refusal: true,
+            logged_out: false,
         };
         for ticket in self.expected.drain(..).filter_map(|awaited| awaited.ticket) {
             replies.lost(ticket, &failure, 1);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Awaited, Expect, Io, Pinned, UNSENT_BYTES};
 use crate::resp::Proto;
 use crate::session::registry::Facts;
-use crate::upstream::NodeId;
+use crate::upstream::{LoginId, NodeId};
 
 impl Pinned {
     /// Notes that a `DISCARD` of our own ends the transaction.
@@ -136,6 +136,22 @@ impl Pinned {
         let all = facts.subscriptions.iter_mut().zip(self.subscriptions);
         all.for_each(|(shown, more)| *shown += more);
         facts.watching += self.watching;
+    }
+
+    /// Who is logged in on it after what was sent.
+    pub(crate) fn login(&self) -> LoginId {
+        self.key.login
+    }
+
+    /// Logs in as somebody else. Where that is refused, the connection is lost with all that it keeps.
+    pub(crate) fn log_in(&mut self, login: LoginId, name: &[u8], password: &[u8]) {
+        self.swallow(&[b"AUTH", name, password]);
+        self.key.login = login;
+    }
+
+    /// What the next connection in its place has to be good for.
+    pub(crate) fn good_for(&self) -> (Proto, LoginId) {
+        (self.key.proto, self.key.login)
     }
 
     /// The node that it leads to.

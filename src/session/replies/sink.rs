@@ -27,7 +27,11 @@ impl ReplySink for Replies {
 
     fn lost(&self, ticket: Ticket, failure: &Failure, replies: u32) {
         if failure.refusal || !self.ends_with_loss.get() {
-            return self.deliver(ticket, &failure.replies(replies), replies);
+            self.deliver(ticket, &failure.replies(replies), replies);
+            if failure.logged_out && self.account.borrow().is_some() {
+                self.end();
+            }
+            return;
         }
         self.end_at(ticket);
     }

@@ -67,6 +67,7 @@ fn a_client_is_closed_in_the_place_of_what_will_not_come() {
     let failure = Failure {
         text: "UPSTREAM".to_owned(),
         refusal: false,
+        logged_out: false,
     };
     replies.lost(b, &failure, 2);
     assert_eq!((replies.outstanding(), replies.later()), (1, 0));

@@ -228,7 +228,7 @@ impl Inner {
         self.pending.iter_mut().for_each(|pending| pending.at = now);
     }
 
-    pub(super) fn fail_all(&mut self, error: &UpstreamError) {
+    pub(in crate::upstream) fn fail_all(&mut self, error: &UpstreamError) {
         while !self.pending.is_empty() {
             self.fail_front(error);
         }

@@ -67,6 +67,8 @@ pub struct Failure {
     pub text: String,
     /// A client has to be told, whatever it would be otherwise.
     pub refusal: bool,
+    /// The backing does not let the user in any more whose command it was.
+    pub logged_out: bool,
 }
 
 impl Failure {
@@ -75,6 +77,7 @@ impl Failure {
         Failure {
             text: error.client_text(sent),
             refusal: error.is_refusal(),
+            logged_out: error.refuses_login(),
         }
     }
 

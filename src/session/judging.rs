@@ -1,0 +1,380 @@
+//! What a client may do: by the rules of the configuration, or by those of the backing's users.
+//!
+//! Where the users are the backing's, it judges itself what travels on a connection that is logged in as the user. Judged
+//! here is what Respite answers, the cache above all, by rules that are a second old at most; what nobody knows the rules
+//! of is refused, or left to the backing where that can answer it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Instant;
+
+use super::client::Session;
+use super::client_line::version;
+use super::pinned::Pinned;
+use super::replies::Replies;
+use super::request::Request;
+use super::settings::Settings;
+use super::users::{BackingUser, Open, Rules};
+use super::worker::Worker;
+use crate::access::{AccessList, Asked, Denied, UserId};
+use crate::clock;
+use crate::command::{Flags, Handling, Local, Pin, Row};
+use crate::resp::{Args, Parsed, RequestLimits, RequestParser};
+use crate::upstream::{HOME, LoginId, NodeId};
+
+/// Links of a worker, as many as there may be when one more user comes.
+const MOST_LINKS: usize = 1024;
+const TOO_MANY_LINKS: &str =
+    "ERR too many users have connections to the backing at the same time: try again later";
+
+/// What becomes of a command.
+#[derive(Debug)]
+pub(super) enum Judged {
+    Allowed,
+    Denied(Denied),
+    /// It is refused for another reason than rules: the error.
+    Refused(String),
+    /// It is not known yet.
+    Wait,
+}
+
+impl From<Result<(), Denied>> for Judged {
+    fn from(judged: Result<(), Denied>) -> Self {
+        match judged {
+            Ok(()) => Self::Allowed,
+            Err(denied) => Self::Denied(denied),
+        }
+    }
+}
+
+fn asked(request: Request<'_>) -> Asked<'_> {
+    Asked {
+        row: request.leaf(),
+        name: request.args.get(0).unwrap_or_default(),
+        sub: request.args.get(1),
+    }
+}
+
+/// Who knows whether a command is allowed.
+enum Judge {
+    /// The backing alone.
+    Backing,
+    /// The backing, but what Respite keeps of a client depends on the answer (`MULTI`), so it is better known before.
+    Both,
+    /// Nobody but Respite, which answers it.
+    Respite,
+}
+
+fn judge_of(request: Request<'_>, divided: bool) -> Judge {
+    match request.handling() {
+        Handling::Local(_) | Handling::Family(_) | Handling::Pin(Pin::Monitor) => Judge::Respite,
+        Handling::Pin(Pin::Wait) if divided => Judge::Respite,
+        Handling::Pin(
+            Pin::Multi | Pin::Exec | Pin::Discard | Pin::Watch | Pin::Unwatch | Pin::Wait,
+        ) => Judge::Both,
+        Handling::Forward | Handling::Pin(_) => Judge::Backing,
+    }
+}
+
+impl Session {
+    /// Decides whether the client may run a command.
+    pub(super) fn judge(
+        &mut self,
+        request: Request<'_>,
+        settings: &Settings,
+        cx: &Context<'_>,
+    ) -> Judged {
+        if self.is_judged_by_backing(settings) {
+            return self.judge_by_backing(request, settings, cx);
+        }
+        let Request { args, row, sub, .. } = request;
+        let user = self.state.user_id();
+        settings.access.check(user, row, &args[0], sub, args).into()
+    }
+
+    /// Whether the client is one whose rules the backing has.
+    #[inline]
+    pub(super) fn is_judged_by_backing(&self, settings: &Settings) -> bool {
+        settings.access.is_of_backing() && self.state.user_id() != Some(UserId::TRUSTED)
+    }
+
+    #[cold]
+    fn judge_by_backing(
+        &mut self,
+        request: Request<'_>,
+        settings: &Settings,
+        cx: &Context<'_>,
+    ) -> Judged {
+        self.state.unjudged = false;
+        let free = request
+            .row
+            .is_some_and(|row| row.flags.contains(Flags::NO_AUTH));
+        let is_hello = request.handling() == Handling::Local(Local::Hello);
+        if self.state.user.is_none() && (!free || is_hello) {
+            match self.become_default(cx) {
+                Judged::Wait => return Judged::Wait,
+                // It may log in, and has words of its own for strangers.
+                _ if free => {}
+                Judged::Allowed => {}
+                other => return other,
+            }
+        }
+        if free {
+            return Judged::Allowed;
+        }
+        let Some(account) = self.state.account.clone() else {
+            return Judged::Denied(Denied::NotAuthenticated);
+        };
+        if let Some(denied) = settings.access.denies(asked(request)) {
+            return Judged::Denied(denied);
+        }
+        let judged = match judge_of(request, self.worker.directions.is_divided()) {
+            Judge::Backing => Judged::Allowed,
+            judge => self.judge_by_rules(&account, request, &judge, cx),
+        };
+        if !matches!(judged, Judged::Wait) {
+            self.state.denied_since = None;
+        }
+        if !matches!(judged, Judged::Allowed) {
+            return judged;
+        }
+        match self.worker.may_open_link(account.login) {
+            true => Judged::Allowed,
+            false => Judged::Refused(TOO_MANY_LINKS.to_owned()),
+        }
+    }
+
+    /// Why nobody may run a command, where the users are the backing's.
+    pub(super) fn denied_to_all(
+        &self,
+        request: Request<'_>,
+        settings: &Settings,
+    ) -> Option<Denied> {
+        settings.access.denies(asked(request))
+    }
+
+    /// Makes a client that has not logged in the user that it is then, if the backing lets it in.
+    fn become_default(&mut self, cx: &Context<'_>) -> Judged {
+        let Some(users) = self.worker.shared.users().cloned() else {
+            return Judged::Denied(Denied::NotAuthenticated);
+        };
+        match users.is_open(cx.waker()) {
+            Open::Yes => {
+                self.state.set_account(users.default_user());
+                self.follow_account();
+                Judged::Allowed
+            }
+            Open::No => Judged::Denied(Denied::NotAuthenticated),
+            Open::Asked => Judged::Wait,
+            Open::Unknown(text) => Judged::Refused(text),
+        }
+    }
+
+    fn judge_by_rules(
+        &mut self,
+        account: &Arc<BackingUser>,
+        request: Request<'_>,
+        judge: &Judge,
+        cx: &Context<'_>,
+    ) -> Judged {
+        let Some(users) = self.worker.shared.users() else {
+            return Judged::Denied(Denied::NotAuthenticated);
+        };
+        let Request { args, row, sub, .. } = request;
+        match users.rules(account, HOME, cx.waker()) {
+            Rules::Known(list, asked) => {
+                let judged = list.check(list.only_user(), row, &args[0], sub, args);
+                // What was given to the user since then counts.
+                let since = self.state.denied_since.get_or_insert_with(Instant::now);
+                match judged.is_err() && asked < *since {
+                    true => {
+                        users.ask_again(account, cx.waker());
+                        Judged::Wait
+                    }
+                    false => judged.into(),
+                }
+            }
+            Rules::Asked => Judged::Wait,
+            Rules::Unknown if matches!(judge, Judge::Both) => Judged::Allowed,
+            Rules::Unknown => match request.handling() {
+                // The backing has an answer, too.
+                Handling::Local(Local::Ping | Local::Echo | Local::Select) => {
+                    self.state.unjudged = true;
+                    Judged::Allowed
+                }
+                _ => {
+                    let name = request.leaf().map(|row| row.name.clone());
+                    let name = name.unwrap_or_else(|| String::from_utf8_lossy(&args[0]).into());
+                    Judged::Denied(Denied::Command(name))
+                }
+            },
+        }
+    }
+
+    /// As [`Session::judge`], for something that Respite tells besides: nothing is asked, and what is not known is not
+    /// allowed.
+    pub(super) fn check_known(
+        &self,
+        settings: &Settings,
+        row: Option<&Row>,
+        args: Args<'_>,
+    ) -> Result<(), Denied> {
+        let list = match self.known_rules() {
+            Some(list) => list,
+            None => Arc::clone(&settings.access),
+        };
+        let user = self.user_in(&list);
+        list.check(user, row, &args[0], None, args)
+    }
+
+    /// What is known of the rules of a user of the backing, for Respite's own commands.
+    pub(super) fn known_rules(&self) -> Option<Arc<AccessList>> {
+        let account = self.state.account.as_ref()?;
+        let users = self.worker.shared.users()?;
+        users.fresh(account, HOME, clock::now())
+    }
+
+    /// The client in a list of rules.
+    pub(super) fn user_in(&self, list: &AccessList) -> Option<UserId> {
+        match self.state.account {
+            Some(_) => list.only_user(),
+            None => self.state.user_id(),
+        }
+    }
+
+    /// Whether a command may follow others to the backing without further ado.
+    #[inline]
+    pub(super) fn may_forward(&self, request: Request<'_>, settings: &Settings) -> bool {
+        if !self.is_judged_by_backing(settings) {
+            return self.is_allowed(request, settings);
+        }
+        let Some(account) = &self.state.account else {
+            return false;
+        };
+        settings.access.denies(asked(request)).is_none() && self.worker.may_open_link(account.login)
+    }
+
+    /// Whether the client may be told what is in the cache for this read: only by rules that are known.
+    #[inline]
+    pub(super) fn may_be_told(&self, request: Request<'_>, settings: &Settings) -> bool {
+        if !self.is_judged_by_backing(settings) {
+            return self.is_allowed(request, settings);
+        }
+        let account = self.state.account.as_ref();
+        settings.access.denies(asked(request)).is_none()
+            && account.is_some_and(|account| self.worker.may_tell(account, request))
+    }
+
+    /// Whether the client may be told the value of every key.
+    #[inline]
+    pub(super) fn may_be_told_all(&self, settings: &Settings) -> bool {
+        if settings.access.is_unrestricted() {
+            return true;
+        }
+        let Some(account) = &self.state.account else {
+            return false;
+        };
+        let users = self.worker.shared.users();
+        !self.worker.directions.is_divided()
+            && users.is_some_and(|users| users.reads_all(account, clock::now()))
+    }
+
+    /// Takes over who the client is.
+    pub(super) fn follow_account(&self) {
+        self.replies.set_account(self.state.account.clone());
+    }
+
+    /// Makes the client a user of the backing: its own connections as well, which drop what they keep if the backing
+    /// does not let them in.
+    pub(super) fn become_user(&mut self, password: &[u8]) {
+        let Some(account) = self.state.account.clone() else {
+            return;
+        };
+        let own = self.pinned.as_deref_mut().into_iter();
+        let own = own.chain(&mut self.parked);
+        own.filter(|pinned| pinned.login() != account.login)
+            .for_each(|pinned: &mut Pinned| pinned.log_in(account.login, account.name(), password));
+        self.follow_account();
+    }
+
+    /// A refusal in the words of the backing's version.
+    pub(super) fn words_of(&self, denied: &Denied) -> String {
+        let settings = self.worker.settings();
+        if !settings.access.is_of_backing() {
+            return denied.to_string();
+        }
+        let user = self.state.user.as_ref().map_or("default", |(_, name)| name);
+        let version = version(settings.hello.as_deref()).unwrap_or((7, 0));
+        denied.in_words_of(version, user)
+    }
+}
+
+impl Worker {
+    /// Whether a user may be told what is in the cache for a read: the nodes of its keys have said so.
+    pub(super) fn may_tell(&self, account: &Arc<BackingUser>, request: Request<'_>) -> bool {
+        let Some(users) = self.shared.users() else {
+            return false;
+        };
+        let Request { args, row, sub, .. } = request;
+        let now = clock::now();
+        let allows = |node: NodeId| {
+            let list = users.fresh(account, node, now);
+            list.is_some_and(|list| {
+                list.check(list.only_user(), row, &args[0], sub, args)
+                    .is_ok()
+            })
+        };
+        match self.directions.is_divided() {
+            false => allows(HOME),
+            // Of all keys, as a read of many has them.
+            true => self
+                .directions
+                .nodes_of(args.tail(1))
+                .into_iter()
+                .all(allows),
+        }
+    }
+
+    /// The same when the value has come.
+    #[cold]
+    pub(super) fn may_still_tell(&self, account: &Arc<BackingUser>, request: &[u8]) -> bool {
+        let mut parser = RequestParser::default();
+        let Ok(Parsed::Request { .. }) = parser.parse(request, &RequestLimits::TRUSTED) else {
+            return false;
+        };
+        let settings = self.settings();
+        let request = Request::new(parser.args(request), request, &settings.table);
+        let _held = clock::hold();
+        settings.access.denies(asked(request)).is_none() && self.may_tell(account, request)
+    }
+
+    /// Whether a user has a link to the backing, or may have one more.
+    #[inline]
+    pub(super) fn may_open_link(&self, login: LoginId) -> bool {
+        self.links.open.borrow().len() < MOST_LINKS || self.makes_room(login)
+    }
+
+    /// Closes the links of other users that nobody uses, if there are too many.
+    #[cold]
+    fn makes_room(&self, login: LoginId) -> bool {
+        let mut open = self.links.open.borrow_mut();
+        if open.keys().any(|(key, _)| key.login == login) {
+            return true;
+        }
+        open.retain(|(key, _), link| {
+            let keep = key.login.is_own() || link.in_flight() > 0;
+            if !keep {
+                link.close();
+            }
+            keep
+        });
+        open.len() < MOST_LINKS
+    }
+}
+
+/// A user's replies, and the login that brings them.
+pub(super) fn login_of(replies: &Rc<Replies>) -> LoginId {
+    let account = replies.account();
+    account.map_or(LoginId::OWN, |account| account.login)
+}

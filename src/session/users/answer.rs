@@ -1,0 +1,233 @@
+//! Reads what `ACL GETUSER` says: the shapes of RESP2 and RESP3, of 6.2 and of 7 and later.
+
+use redis::Value;
+
+use crate::access::AclRules;
+
+/// What a node says of a user.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// There is none of that name.
+    Nobody,
+    User(AclUser),
+}
+
+/// A user's rules.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(super) struct AclUser {
+    /// Whether one can log in as him.
+    pub(super) on: bool,
+    /// The hashes of his passwords.
+    pub(super) passwords: Vec<String>,
+    pub(super) rules: AclRules,
+    pub(super) selectors: Vec<AclRules>,
+}
+
+/// Reads a reply; none when it is not understood, or lacks something.
+pub(super) fn read_answer(reply: &Value) -> Option<Answer> {
+    if matches!(reply, Value::Nil) {
+        return Some(Answer::Nobody);
+    }
+    let flags = texts(field(reply, "flags")?)?;
+    let selectors = match field(reply, "selectors") {
+        Some(Value::Array(selectors)) => selectors.iter().map(rules).collect::<Option<_>>()?,
+        Some(_) => return None,
+        None => Vec::new(),
+    };
+    Some(Answer::User(AclUser {
+        on: flags.iter().any(|flag| flag == "on"),
+        passwords: texts(field(reply, "passwords")?)?,
+        rules: rules(reply)?,
+        selectors,
+    }))
+}
+
+/// The rules of a user, or of a selector.
+fn rules(reply: &Value) -> Option<AclRules> {
+    let commands = text(field(reply, "commands")?)?;
+    let keys = words(field(reply, "keys")?, '~')?;
+    let channels = words(field(reply, "channels")?, '&')?;
+    Some(AclRules {
+        commands: commands
+            .split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect(),
+        keys,
+        channels,
+    })
+}
+
+/// Patterns: a text with a sign before each that has no permission of its own, or a list without signs.
+fn words(value: &Value, sign: char) -> Option<Vec<String>> {
+    let (texts, listed) = match value {
+        Value::Array(_) | Value::Set(_) => (texts(value)?, true),
+        _ => {
+            let text = text(value)?;
+            let words = text.split_ascii_whitespace().map(str::to_owned);
+            (words.collect(), false)
+        }
+    };
+    let read = texts.into_iter().map(|word| {
+        // 6.2 lists patterns as they are.
+        match word.strip_prefix(sign) {
+            Some(pattern) if !listed => Some(literal(pattern, sign)),
+            None if listed => Some(literal(&word, sign)),
+            Some(_) => Some(word),
+            None if sign == '~' && word.starts_with('%') => Some(word),
+            None => None,
+        }
+    });
+    read.collect()
+}
+
+/// A pattern that looks like something else where patterns are configured, and means itself here.
+fn literal(pattern: &str, sign: char) -> String {
+    const WORDS: [&str; 4] = ["allkeys", "resetkeys", "allchannels", "resetchannels"];
+    let is_word = WORDS.iter().any(|word| pattern.eq_ignore_ascii_case(word));
+    match is_word || pattern.starts_with(['%', sign]) {
+        true => format!("\\{pattern}"),
+        false => pattern.to_owned(),
+    }
+}
+
+fn field<'a>(reply: &'a Value, name: &str) -> Option<&'a Value> {
+    let is_named = |key: &Value| text(key).as_deref() == Some(name);
+    match reply {
+        Value::Map(pairs) => {
+            let mut pairs = pairs.iter();
+            pairs.find(|(key, _)| is_named(key)).map(|(_, value)| value)
+        }
+        Value::Array(flat) => {
+            let (pairs, _) = flat.as_chunks::<2>();
+            let mut pairs = pairs.iter();
+            pairs.find(|[key, _]| is_named(key)).map(|[_, value]| value)
+        }
+        _ => None,
+    }
+}
+
+fn texts(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::Array(all) | Value::Set(all) => all.iter().map(text).collect(),
+        _ => None,
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
+        Value::SimpleString(text) => Some(text.clone()),
+        Value::VerbatimString { text, .. } => Some(text.clone()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    fn list(words: &[&str]) -> Value {
+        Value::Array(words.iter().map(|word| bulk(word)).collect())
+    }
+
+    /// What Redis 7 says, in the shape of RESP2 or RESP3.
+    fn seven(fields: &[(&str, Value)], resp3: bool) -> Value {
+        let pairs = fields.iter().map(|(key, value)| (bulk(key), value.clone()));
+        match resp3 {
+            true => Value::Map(pairs.collect()),
+            false => Value::Array(pairs.flat_map(|(key, value)| [key, value]).collect()),
+        }
+    }
+
+    fn strings(words: &[&str]) -> Vec<String> {
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    #[test]
+    fn both_protocol_versions_of_redis_7_are_read() {
+        for resp3 in [false, true] {
+            let selector = [
+                ("commands", bulk("-@all +get")),
+                ("keys", bulk("%R~s:*")),
+                ("channels", bulk("")),
+            ];
+            let fields = [
+                (
+                    "flags",
+                    match resp3 {
+                        true => Value::Set(vec![bulk("on"), bulk("sanitize-payload")]),
+                        false => list(&["on", "sanitize-payload"]),
+                    },
+                ),
+                ("passwords", list(&["ab", "cd"])),
+                ("commands", bulk("+@all -config|set")),
+                ("keys", bulk("~app:* %W~log ~%R~odd ~~x ~allkeys")),
+                ("channels", bulk("&news:* &x")),
+                ("selectors", Value::Array(vec![seven(&selector, resp3)])),
+            ];
+            let Some(Answer::User(user)) = read_answer(&seven(&fields, resp3)) else {
+                panic!("not read: {resp3}");
+            };
+            assert_eq!(
+                user,
+                AclUser {
+                    on: true,
+                    passwords: strings(&["ab", "cd"]),
+                    rules: AclRules {
+                        commands: strings(&["+@all", "-config|set"]),
+                        keys: strings(&["app:*", "%W~log", "\\%R~odd", "\\~x", "\\allkeys"]),
+                        channels: strings(&["news:*", "x"]),
+                    },
+                    selectors: vec![AclRules {
+                        commands: strings(&["-@all", "+get"]),
+                        keys: strings(&["%R~s:*"]),
+                        channels: Vec::new(),
+                    }],
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn the_lists_of_redis_6_are_read() {
+        let fields = [
+            ("flags", list(&["off", "allchannels"])),
+            ("passwords", list(&[])),
+            ("commands", bulk("-@all +get")),
+            ("keys", list(&["app:*", "~a", "%R~b"])),
+            ("channels", list(&["*"])),
+        ];
+        let Some(Answer::User(user)) = read_answer(&seven(&fields, false)) else {
+            panic!("not read");
+        };
+        assert!(!user.on && user.selectors.is_empty());
+        assert_eq!(user.rules.keys, ["app:*", "\\~a", "\\%R~b"]);
+        assert_eq!(user.rules.channels, ["*"]);
+    }
+
+    #[test]
+    fn what_is_not_a_user_is_nobody_or_not_understood() {
+        assert_eq!(read_answer(&Value::Nil), Some(Answer::Nobody));
+        for odd in [Value::Int(1), Value::Array(Vec::new()), bulk("x")] {
+            assert_eq!(read_answer(&odd), None, "{odd:?}");
+        }
+        let fields = [
+            ("flags", list(&["on"])),
+            ("passwords", list(&[])),
+            ("commands", bulk("+@all")),
+            ("channels", bulk("&*")),
+        ];
+        assert_eq!(read_answer(&seven(&fields, false)), None, "no keys");
+        let strange = [("keys", bulk("app:*"))];
+        let all: Vec<_> = fields.into_iter().chain(strange).collect();
+        assert_eq!(
+            read_answer(&seven(&all, false)),
+            None,
+            "a pattern without a sign"
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! What the cache gives out goes by rules that are known and new.
+
+use super::{ALL, admin, backing, builder, log_in, set_user};
+use crate::support::{Client, DEADLINE, RedisServer, Respite, wait_until};
+
+/// A field of `CACHE.STATS`.
+fn stat(respite: &mut Client, name: &str) -> i64 {
+    respite.call(&["CACHE.STATS"]).field(name).int()
+}
+
+/// Reads until the cache answers.
+#[track_caller]
+fn wait_for_hits(client: &mut Client, boss: &mut Client, read: &[&str]) {
+    let before = stat(boss, "hits");
+    wait_until("the cache answers", DEADLINE, || {
+        assert!(!client.call(read).is_error());
+        stat(boss, "hits") > before
+    });
+}
+
+fn boss(redis: &RedisServer, respite: &Respite) -> Client {
+    set_user(
+        &mut admin(redis),
+        "boss",
+        &["on", ">pw", "~*", "&*", "+@all"],
+    );
+    log_in(respite, "boss", "pw")
+}
+
+#[test]
+fn a_cached_value_is_given_to_whom_may_read_it_and_nobody_else() {
+    let (redis, url) = backing(ALL);
+    let respite = builder(&url).start();
+    let mut boss = boss(&redis, &respite);
+    let old = RedisServer::version() < (7, 0, 0);
+    for (name, rules) in [
+        ("keyed", &["~a:*", "+@all"][..]),
+        ("reader", &["~*", "-@all", "+@read"]),
+        ("writer", &["~*", "-@all", "+@write"]),
+        ("hashes", &["~*", "-@all", "+hgetall", "+mget"]),
+    ] {
+        set_user(&mut admin(&redis), name, &[&["on", ">pw"], rules].concat());
+    }
+    if !old {
+        for (name, rules) in [
+            ("split", &["%W~b:*", "%R~a:*", "+@all"][..]),
+            ("selects", &["-@all", "(+get ~a:*)", "(+@all %R~h)"]),
+        ] {
+            set_user(&mut admin(&redis), name, &[&["on", ">pw"], rules].concat());
+        }
+    }
+    for (key, value) in [("a:1", "va"), ("b:1", "vb")] {
+        boss.call(&["SET", key, value]).assert_ok();
+        wait_for_hits(&mut boss.clone_of(&respite), &mut boss, &["GET", key]);
+    }
+    boss.call(&["HSET", "h", "f", "v"]);
+    wait_for_hits(&mut boss.clone_of(&respite), &mut boss, &["HGETALL", "h"]);
+    let all = [
+        ("keyed", "GET a:1", true),
+        ("keyed", "GET b:1", false),
+        ("keyed", "MGET a:1 b:1", false),
+        ("keyed", "MGET a:1 a:1", true),
+        ("keyed", "EXISTS a:1 b:1", false),
+        ("keyed", "HGETALL h", false),
+        ("reader", "GET b:1", true),
+        ("reader", "HGETALL h", true),
+        ("writer", "GET b:1", false),
+        ("hashes", "HGETALL h", true),
+        ("hashes", "GET a:1", false),
+        ("hashes", "MGET a:1 b:1", true),
+        ("split", "GET a:1", true),
+        ("split", "GET b:1", false),
+        ("split", "STRLEN b:1", true),
+        ("split", "MGET a:1 b:1", false),
+        ("selects", "GET a:1", true),
+        ("selects", "GET b:1", false),
+        ("selects", "STRLEN a:1", false),
+        ("selects", "HGETALL h", true),
+    ];
+    for (name, line, may) in all {
+        if old && matches!(name, "split" | "selects") {
+            continue;
+        }
+        let mut client = log_in(&respite, name, "pw");
+        let words: Vec<&str> = line.split(' ').collect();
+        // The first by the backing, the others by the cache, also in one packet.
+        for _ in 0..20 {
+            let said = client.call(&words);
+            assert_eq!(!said.is_error(), may, "{name} {line}: {said:?}");
+        }
+        let packet: Vec<&[&str]> = (0..20).map(|_| &words[..]).collect();
+        for said in client.pipeline(&packet) {
+            assert_eq!(!said.is_error(), may, "{name} {line}: {said:?}");
+        }
+        if may && !line.starts_with("STRLEN") {
+            wait_for_hits(&mut client, &mut boss, &words);
+        }
+    }
+}
+
+trait CloneOf {
+    /// Another client of the same user.
+    fn clone_of(&self, respite: &Respite) -> Client;
+}
+
+impl CloneOf for Client {
+    fn clone_of(&self, respite: &Respite) -> Client {
+        log_in(respite, "boss", "pw")
+    }
+}
+
+#[test]
+fn without_leave_to_ask_for_rules_the_backing_judges_and_the_cache_is_passed_by() {
+    let redis = RedisServer::start();
+    let mut root = redis.connect();
+    set_user(
+        &mut root,
+        "respite",
+        &["on", ">own", "~*", "&*", "+@all", "-acl"],
+    );
+    set_user(&mut root, "ann", &["on", ">pw", "~a:*", "&*", "+@all"]);
+    let url = redis.url().replace("redis://", "redis://respite:own@");
+    let mut respite = builder(&url).start();
+    let mut ann = log_in(&respite, "ann", "pw");
+    ann.call(&["SET", "a:1", "v"]).assert_ok();
+    for _ in 0..10 {
+        ann.call(&["GET", "a:1"]).assert_str("v");
+        ann.call(&["GET", "b:1"]).assert_error("NOPERM");
+    }
+    // Where the backing can answer, it does; what only Respite can is refused.
+    ann.call(&["PING"]).assert_str("PONG");
+    ann.call(&["ECHO", "x"]).assert_str("x");
+    ann.call(&["SELECT", "0"]).assert_ok();
+    ann.call(&["CACHE.STATS"]).assert_error("NOPERM");
+    ann.call(&["CLIENT", "LIST"]).assert_error("NOPERM");
+    let replies = ann.pipeline(&[&["MULTI"][..], &["GET", "a:1"], &["EXEC"]]);
+    replies[2].items()[0].assert_str("v");
+    respite.expect_log("cannot be read");
+    let metrics = |name: &str| {
+        let info = root.call(&["INFO", "commandstats"]);
+        info.as_str().contains(name)
+    };
+    let mut metrics = metrics;
+    assert!(metrics("cmdstat_get"));
+    // Who is deleted is found out by the next command.
+    root.call(&["ACL", "DELUSER", "ann"]).assert_int(1);
+    respite.allow_log("link lost");
+    ann.set_timeout(DEADLINE);
+    ann.send(&["SET", "a:1", "w"]);
+    while ann.try_read_reply_raw().is_ok() {}
+    root.call(&["GET", "a:1"]).assert_str("v");
+}
+
+#[test]
+fn what_respites_own_login_may_not_read_its_users_may() {
+    let redis = RedisServer::start();
+    let mut root = redis.connect();
+    set_user(
+        &mut root,
+        "respite",
+        &["on", ">own", "~respite:*", "&*", "+@all"],
+    );
+    set_user(&mut root, "ann", &["on", ">pw", "~a:*", "&*", "+@all"]);
+    let url = redis.url().replace("redis://", "redis://respite:own@");
+    let respite = builder(&url).start();
+    let mut ann = log_in(&respite, "ann", "pw");
+    ann.call(&["MSET", "a:1", "1", "a:2", "2"]).assert_ok();
+    for _ in 0..50 {
+        ann.call(&["GET", "a:1"]).assert_str("1");
+        assert_eq!(ann.call(&["MGET", "a:1", "a:2"]).strings(), ["1", "2"]);
+        ann.call(&["GET", "b"]).assert_error("NOPERM");
+    }
+}
