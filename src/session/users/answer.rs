@@ -68,13 +68,12 @@ fn words(value: &Value, sign: char) -> Option<Vec<String>> {
         }
     };
     let read = texts.into_iter().map(|word| {
-        // 6.2 lists patterns as they are.
+        if listed {
+            return Some(literal(&word, sign)); // 6.2 lists patterns as they are
+        }
         match word.strip_prefix(sign) {
-            Some(pattern) if !listed => Some(literal(pattern, sign)),
-            None if listed => Some(literal(&word, sign)),
-            Some(_) => Some(word),
-            None if sign == '~' && word.starts_with('%') => Some(word),
-            None => None,
+            Some(pattern) => Some(literal(pattern, sign)),
+            None => (sign == '~' && word.starts_with('%')).then_some(word),
         }
     });
     read.collect()
