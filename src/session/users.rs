@@ -15,9 +15,9 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 use tracing::warn;
 
@@ -29,6 +29,7 @@ use self::openness::Openness;
 use self::user::Known;
 pub(super) use self::user::{BackingUser, Rules};
 use crate::access::{AccessList, Attempt};
+use crate::tasks::{self, Kind};
 use crate::upstream::{Asker, Backing, ControlError, ControlLink, HOME, NodeId};
 
 /// How often it is looked who is there.
@@ -84,20 +85,9 @@ impl BackingUsers {
             known: Mutex::default(),
             warned: Mutex::default(),
         });
-        let mut asker = Asker::new(Arc::clone(backing), "respite-users");
         let weak = Arc::downgrade(&users);
-        runtime.spawn(async move {
-            let mut looks = tokio::time::interval(LOOK);
-            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            while let Some(users) = weak.upgrade() {
-                users.openness.look(&mut asker).await;
-                users.look_after_all();
-                tokio::select! {
-                    _ = looks.tick() => {}
-                    () = users.openness.wanted() => {}
-                }
-            }
-        });
+        let look = move || look_for_ever(weak.clone());
+        runtime.spawn(tasks::keep(Kind::Backing, look));
         users
     }
 
@@ -213,13 +203,14 @@ impl BackingUsers {
         if !user.begin_asking() {
             return;
         }
-        let (users, user) = (Arc::clone(self), Arc::clone(user));
-        self.runtime.spawn(async move {
-            let gone = users.ask(&user).await;
+        let users = Arc::clone(self);
+        let asking = Asking(Arc::clone(user));
+        self.runtime.spawn(tasks::named(Kind::Backing, async move {
+            let gone = users.ask(&asking.0).await;
             if gone {
-                users.retire(&user);
+                users.retire(&asking.0);
             }
-        });
+        }));
     }
 
     /// Asks the nodes what a user may do; whether they say that there is no such user.
@@ -235,24 +226,18 @@ impl BackingUsers {
                     .collect()
             }
         };
-        let mut asked = JoinSet::new();
-        for node in nodes {
-            let control = Arc::clone(&self.control);
-            let mut command = redis::cmd("ACL");
-            command.arg("GETUSER").arg(user.name());
-            asked.spawn(async move {
-                // From before it leaves: what was changed since then is not in the answer.
-                let since = Instant::now();
-                let said = timeout(PATIENCE, control.command_on(node, &command)).await;
-                (node, since, said)
-            });
-        }
+        let mut command = redis::cmd("ACL");
+        command.arg("GETUSER").arg(user.name());
+        let command = &command;
+        let asked = nodes.into_iter().map(|node| async move {
+            // From before it leaves: what was changed since then is not in the answer.
+            let since = Instant::now();
+            let said = timeout(PATIENCE, self.control.command_on(node, command)).await;
+            (node, since, said)
+        });
         let access = (self.clients.access)();
         let (mut known, mut gone, mut until) = (Vec::new(), Vec::new(), None);
-        while let Some(answered) = asked.join_next().await {
-            let Ok((node, since, said)) = answered else {
-                continue;
-            };
+        for (node, since, said) in join_all(asked).await {
             match said {
                 Ok(Ok(value)) => match read_answer(&value) {
                     Some(Answer::Nobody) => gone.push(node),
@@ -319,6 +304,33 @@ impl BackingUsers {
         for (_, user) in idle.into_iter().take(MOST_LOOKED_AT) {
             self.renew(&user);
         }
+    }
+}
+
+/// Looks after the users as long as there is anybody who needs it.
+async fn look_for_ever(users: Weak<BackingUsers>) {
+    let Some(backing) = users.upgrade().map(|users| Arc::clone(&users.backing)) else {
+        return;
+    };
+    let mut asker = Asker::new(backing, "respite-users");
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while let Some(users) = users.upgrade() {
+        users.openness.look(&mut asker).await;
+        users.look_after_all();
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = users.openness.wanted() => {}
+        }
+    }
+}
+
+/// Somebody asks about a user, until it is dropped.
+struct Asking(Arc<BackingUser>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.end_asking();
     }
 }
 

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::access::Attempt;
+use crate::tasks::{self, Kind};
 use crate::upstream::{Asker, Backing, Sent};
 
 /// So many connections judge at the same time.
@@ -48,8 +49,9 @@ impl Judge {
     pub(super) fn start(backing: &Arc<Backing>, runtime: &Handle) -> Self {
         let queues = (0..CONNECTIONS).map(|_| {
             let (queue, jobs) = mpsc::channel(MOST_WAITING);
-            let asker = Asker::new(Arc::clone(backing), "respite-login");
-            runtime.spawn(work(asker, jobs));
+            let (backing, jobs) = (Arc::clone(backing), Arc::new(Mutex::new(jobs)));
+            let work = move || work(Arc::clone(&backing), Arc::clone(&jobs));
+            runtime.spawn(tasks::keep(Kind::Backing, work));
             queue
         });
         Judge {
@@ -77,7 +79,10 @@ impl Judge {
 }
 
 /// Ends when nobody can log in any more.
-async fn work(mut asker: Asker, mut jobs: mpsc::Receiver<Job>) {
+async fn work(backing: Arc<Backing>, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
+    let mut asker = Asker::new(backing, "respite-login");
+    // Nobody else ever has it: a lock for who comes after one that panicked.
+    let mut jobs = jobs.lock().await;
     while let Some(job) = jobs.recv().await {
         // Whoever hangs up learns nothing, and is no work.
         if !job.tell.is_closed() {

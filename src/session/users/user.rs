@@ -229,10 +229,14 @@ impl BackingUser {
         let now = Instant::now();
         let tells = self.known.load().iter().any(|known| known.is_fresh(now));
         self.state.lock().unreadable = unreadable.filter(|_| !tells);
+        is_gone
+    }
+
+    /// Nobody asks any more; those who wait look what came of it.
+    pub(super) fn end_asking(&self) {
         // In this order: whoever sees that somebody asks is among those who wait by now.
         self.asking.store(false, Ordering::Release);
         self.wake();
-        is_gone
     }
 }
 
