@@ -186,8 +186,8 @@ impl Session {
     }
 
     fn reset(&mut self, settings: &Settings) -> Flow {
-        let mut own = self.pinned.as_deref().into_iter().chain(&self.parked);
-        let streams = own.any(|pinned| pinned.is_quiet());
+        // While connections are set aside, what is outstanding is on the shared links.
+        let streams = self.pinned.as_ref().is_some_and(|pinned| pinned.is_quiet());
         if self.replies.outstanding() > 0 && !streams {
             return Flow::Wait;
         }
