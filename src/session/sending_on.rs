@@ -84,14 +84,18 @@ impl Worker {
     /// The node that a request for this slot is sent to now, and whether it has to be told that it was sent there.
     fn destination(
         &self,
-        slot: Option<u16>,
+        mut slot: Option<u16>,
         whither: Whither,
         is_no_script: bool,
     ) -> (NodeId, bool) {
         let backing = &self.shared.backing;
         let mut asking = None;
         match whither {
-            Whither::Moved(slot, address) => backing.moved(slot, &address),
+            Whither::Moved(named, address) => {
+                backing.moved(named, &address);
+                // A node may see keys where Redis' own table of commands shows none.
+                slot = Some(named);
+            }
             Whither::Ask(_, address) => asking = backing.node_at(&address),
             Whither::Again if is_no_script => {}
             Whither::Again => backing.doubt(),

@@ -54,11 +54,11 @@ async fn ask(
         let shards = read_shards(&shards, cluster, address);
         return Ok(Told { shards, epoch });
     }
-    // Before version 7.0.
-    let reply = conn.ask(&[b"CLUSTER", b"SLOTS"], REPLY_BYTES, 0).await?;
+    // Before version 7.0. `CLUSTER SLOTS` leaves out masters without slots, and slots may be on their way to one.
+    let reply = conn.ask(&[b"CLUSTER", b"NODES"], REPLY_BYTES, 0).await?;
     match decode(&reply)?.0 {
-        Value::Array(ranges) => Ok(Told {
-            shards: read_slots(&ranges, cluster, address),
+        Value::Bulk(lines) => Ok(Told {
+            shards: read_nodes(&String::from_utf8_lossy(lines), cluster, address),
             epoch,
         }),
         Value::Error(text) => Err(UpstreamError::Refused {
@@ -144,34 +144,50 @@ fn read_shard(shard: &Value<'_>, cluster: &ClusterSeeds, asked: &Address) -> Opt
     (!fails || !found.slots.is_empty()).then_some(found)
 }
 
-/// The reply to `CLUSTER SLOTS`.
-fn read_slots(ranges: &[Value<'_>], cluster: &ClusterSeeds, asked: &Address) -> Vec<Shard> {
-    let mut shards: Vec<Shard> = Vec::new();
-    for range in ranges.iter().filter_map(Value::as_array) {
-        let [first, last, nodes @ ..] = range else {
+/// The reply to `CLUSTER NODES`: a line for each, `ID HOST:PORT@BUS FLAGS MASTER-ID PING PONG EPOCH LINK SLOTS…`.
+fn read_nodes(lines: &str, cluster: &ClusterSeeds, asked: &Address) -> Vec<Shard> {
+    let mut masters: Vec<(&str, Shard)> = Vec::new();
+    let mut replicas = Vec::new();
+    for line in lines.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [id, at, flags, of, _, _, _, _, slots @ ..] = &words[..] else {
             continue;
         };
-        let (Some(first), Some(last)) = (slot(first), slot(last)) else {
+        let is = |flag| flags.split(',').any(|word| word == flag);
+        let address = at.split('@').next().and_then(|at| at.rsplit_once(':'));
+        let address = address.and_then(|(host, port)| named(host, port.parse().ok()?, asked));
+        let Some(address) = address.filter(|_| !is("handshake") && !is("noaddr")) else {
             continue;
         };
-        let mut nodes = nodes.iter().filter_map(|node| {
-            let [host, port, ..] = node.as_array()? else {
-                return None;
+        let node = cluster.node(address);
+        if !is("master") {
+            replicas.push((*of, node));
+            continue;
+        }
+        let slots: Vec<_> = slots.iter().filter_map(|range| slots_of(range)).collect();
+        // One that has failed and has lost its slots leaves its place to whoever has them.
+        if masters.len() < MOST_SHARDS && !(is("fail") && slots.is_empty()) {
+            let shard = Shard {
+                master: node,
+                slots,
+                replicas: Vec::new(),
             };
-            address_of(Some(host), Some(port), asked).map(|at| cluster.node(at))
-        });
-        let Some(master) = nodes.next() else { continue };
-        match shards.iter().position(|shard| shard.master == master) {
-            Some(at) => shards[at].slots.push((first, last)),
-            None if shards.len() < MOST_SHARDS => shards.push(Shard {
-                master,
-                slots: vec![(first, last)],
-                replicas: nodes.collect(),
-            }),
-            None => {}
+            masters.push((id, shard));
         }
     }
-    shards
+    for (of, node) in replicas {
+        if let Some((_, shard)) = masters.iter_mut().find(|(id, _)| *id == of) {
+            shard.replicas.push(node);
+        }
+    }
+    masters.into_iter().map(|(_, shard)| shard).collect()
+}
+
+/// `5` or `5-7`; none for `[5->-ID]`, a slot that is on its way.
+fn slots_of(range: &str) -> Option<(u16, u16)> {
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let slot = |text: &str| text.parse().ok().filter(|slot| *slot <= LAST_SLOT);
+    Some((slot(first)?, slot(last)?))
 }
 
 /// The value of a field in a flat array of pairs.
@@ -199,14 +215,18 @@ fn address_of(
     port: Option<&Value<'_>>,
     asked: &Address,
 ) -> Option<Address> {
-    let port = u16::try_from(port?.as_int()?)
-        .ok()
-        .filter(|port| *port != 0)?;
+    let port = u16::try_from(port?.as_int()?).ok()?;
     let host = host.filter(|host| is_host(host)).and_then(Value::as_str);
+    named(host.unwrap_or_default(), port, asked)
+}
+
+/// The same of words.
+fn named(host: &str, port: u16, asked: &Address) -> Option<Address> {
     let host = match (host, asked) {
-        (Some(host), _) => host.to_owned(),
-        (None, Address::Tcp { host, .. }) => host.clone(),
-        (None, Address::Unix(_)) => return None,
+        _ if port == 0 => return None,
+        ("", Address::Tcp { host, .. }) => host.clone(),
+        ("", Address::Unix(_)) => return None,
+        (host, _) => host.to_owned(),
     };
     Some(Address::Tcp { host, port })
 }
@@ -269,22 +289,23 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_one_master_are_put_together() {
-        let text = "*3\r\n*4\r\n:0\r\n:5\r\n*2\r\n$0\r\n\r\n:7\r\n*2\r\n$1\r\nr\r\n:8\r\n\
-                    *3\r\n:6\r\n:6\r\n*2\r\n$1\r\nb\r\n:7\r\n*3\r\n:7\r\n:16384\r\n*2\r\n$1\r\nb\r\n:7\r\n";
-        let (value, _) = parse_reply(text.as_bytes())
-            .expect("a reply")
-            .expect("whole");
+    fn nodes_are_read_with_masters_that_have_no_slots() {
+        let lines = "a 10.0.0.1:7@17 myself,master - 0 0 1 connected 0-5 7 [8->-b] 16384\n\
+                     b 10.0.0.2:7@17 master - 0 0 2 connected\n\
+                     c :8@18 slave a 0 0 1 connected\n\
+                     d 10.0.0.4:7@17 master,fail - 0 0 4 disconnected\n\
+                     e 10.0.0.5:7@17 master,fail - 0 0 5 disconnected 6-6\n\
+                     f 10.0.0.6:0@17 master,noaddr - 0 0 6 disconnected 9\n\
+                     g 10.0.0.7:7@17 handshake - 0 0 0 connected\n\
+                     nonsense\n";
         let cluster = cluster();
-        let shards = read_slots(
-            value.as_array().expect("ranges"),
-            &cluster,
-            &cluster.seeds[0],
-        );
+        let shards = read_nodes(lines, &cluster, &cluster.seeds[0]);
         let expected = [
-            ("seed:7".to_owned(), vec![(0, 5)], 1),
-            ("b:7".to_owned(), vec![(6, 6)], 0),
+            ("10.0.0.1:7".to_owned(), vec![(0, 5), (7, 7)], 1),
+            ("10.0.0.2:7".to_owned(), vec![], 0),
+            ("10.0.0.5:7".to_owned(), vec![(6, 6)], 0),
         ];
         assert_eq!(names(&shards), expected);
+        assert_eq!(shards[0].replicas[0].address.to_string(), "seed:8");
     }
 }
