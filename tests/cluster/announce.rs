@@ -177,6 +177,12 @@ fn without_an_announcement_it_is_in_no_cluster() {
             &["ASKING"],
         ] {
             let own = single.call(words);
+            if RedisServer::version() < (7, 0, 0) {
+                // Errors are worded as in version 7.0. Any server takes `READWRITE`.
+                let refused = client.call(words).is_error();
+                assert!(refused || words == ["READWRITE"], "{words:?}");
+                continue;
+            }
             assert!(own.is_error(), "{own:?}");
             assert_eq!(client.call(words), own, "{words:?}");
         }
