@@ -167,11 +167,30 @@ FLUSHDB
 
 const TYPES: [&str; 6] = ["str", "list", "set", "hash", "zset", "stream"];
 
+/// What a cluster refuses: other databases, scripts that do not name their keys; and rows that make keys of what is
+/// none.
+const NOT_IN_A_CLUSTER: [&str; 7] = [
+    "SELECT",
+    "SWAPDB",
+    "MOVE ",
+    " DB 1",
+    "EVAL redis.call('DEL','str2'",
+    "'INCR','str1'",
+    "{name} {any} {int} {value}",
+];
+
+/// Those that are split when their keys are in several slots.
+const SPLIT: [&str; 6] = ["MGET", "MSET", "EXISTS", "TOUCH", "DEL", "UNLINK"];
+
 /// What sequences are made of.
 #[derive(Debug)]
 pub(crate) struct Generator {
     rows: Vec<&'static str>,
     in_multi: bool,
+    /// What each key ends with.
+    tag: String,
+    /// What does not stand in transactions.
+    alone: &'static [&'static str],
 }
 
 impl Generator {
@@ -179,7 +198,37 @@ impl Generator {
         Self {
             rows: COMMANDS.lines().filter(|row| !row.is_empty()).collect(),
             in_multi: false,
+            tag: String::new(),
+            alone: &[],
         }
+    }
+
+    /// For a cluster, with all keys in the slot of this tag.
+    pub(crate) fn in_one_slot(tag: &str) -> Self {
+        let mut all = Self::new();
+        all.rows
+            .retain(|row| !NOT_IN_A_CLUSTER.iter().any(|part| row.contains(part)));
+        all.tag = format!("{{{tag}}}");
+        // Those of all nodes; and a transaction in one that is not noted here.
+        all.alone = &["DBSIZE", "FLUSHDB", "MULTI"];
+        all
+    }
+
+    /// For a cluster, with keys in slots of all nodes: commands of one key, and those that are split.
+    pub(crate) fn in_all_slots() -> Self {
+        let mut all = Self::in_one_slot("");
+        all.rows.retain(|row| {
+            let mut words = row.split(' ');
+            let name = words.next().unwrap_or_default();
+            let is_key = |word: &&str| {
+                let word = word.trim_matches(['{', '}']);
+                word == "any" || TYPES.contains(&word)
+            };
+            let keys = words.filter(is_key).count();
+            (keys <= 1 || SPLIT.contains(&name)) && !["MULTI", "WATCH"].contains(&name)
+        });
+        all.tag = String::new();
+        all
     }
 
     /// The next command. Transactions are ended after some commands.
@@ -189,7 +238,12 @@ impl Generator {
             let end = if random.one_in(5) { "DISCARD" } else { "EXEC" };
             return vec![end.into()];
         }
-        let row = *random.pick(&self.rows);
+        let row = loop {
+            let row = *random.pick(&self.rows);
+            if !(self.in_multi && self.alone.contains(&row)) {
+                break row;
+            }
+        };
         match row {
             "MULTI" => self.in_multi = true,
             "RESET" => self.in_multi = false,
@@ -225,18 +279,18 @@ impl Generator {
             } else {
                 name
             };
-            return Some(key(kind, random));
+            return Some(self.key(kind, random));
         }
         let text = match name {
             "any" => {
                 let kind = *random.pick(&TYPES);
-                return Some(key(kind, random));
+                return Some(self.key(kind, random));
             }
             "value" => return Some(value(random)),
             "name" => {
                 let name = self.rows[random.below(self.rows.len())].split(' ').next()?;
                 // its last argument would be a time to wait
-                if matches!(name, "{name}" | "BLPOP") {
+                if matches!(name, "{name}" | "BLPOP") || self.alone.contains(&name) {
                     "NOSUCH".to_owned()
                 } else {
                     name.to_owned()
@@ -256,10 +310,10 @@ impl Generator {
         };
         Some(text.into_bytes())
     }
-}
 
-fn key(kind: &str, random: &mut Random) -> Vec<u8> {
-    format!("{kind}{}", random.between(1, 2)).into_bytes()
+    fn key(&self, kind: &str, random: &mut Random) -> Vec<u8> {
+        format!("{kind}{}{}", random.between(1, 2), self.tag).into_bytes()
+    }
 }
 
 fn junk(random: &mut Random) -> String {

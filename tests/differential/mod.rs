@@ -2,9 +2,11 @@
 //!
 //! Each scenario of `scenarios/*.txt` runs against a Redis directly and through a Respite against a
 //! second, equally started Redis: in RESP2 and RESP3, step by step and, where one connection does it
-//! all, once more as a single packet. [`random`] does the same with random commands.
+//! all, once more as a single packet. [`random`] does the same with random commands, [`clustered`] with a cluster
+//! behind Respite.
 //! What is Respite's own by design (`INFO`, `CLIENT LIST`, its command families) is not compared here.
 
+mod clustered;
 mod generator;
 mod normalise;
 mod pair;
@@ -21,7 +23,12 @@ pub(crate) enum Protocol {
 
 /// Runs one file of scenarios; its failures are all reported before the test fails.
 macro_rules! scenarios {
-    ($($name:ident),*) => {$(
+    ($($name:ident),*) => {
+        /// All files, by name.
+        const FILES: &[(&str, &str)] = &[$(
+            (stringify!($name), include_str!(concat!("scenarios/", stringify!($name), ".txt"))),
+        )*];
+    $(
         #[test]
         fn $name() {
             run::file(stringify!($name), include_str!(concat!("scenarios/", stringify!($name), ".txt")));

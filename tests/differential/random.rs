@@ -29,23 +29,36 @@ fn random_resp3() {
 }
 
 fn run(protocol: Protocol) {
+    sequences(&Pair::start(), protocol, SEQUENCES, Generator::new);
+}
+
+/// Compares so many sequences.
+pub(crate) fn sequences(
+    pair: &Pair,
+    protocol: Protocol,
+    count: u64,
+    generator: impl Fn() -> Generator,
+) {
     let factor = std::env::var("RESPITE_RANDOM_ROUNDS");
     let factor: u64 = factor.map_or(1, |text| {
         text.parse().expect("RESPITE_RANDOM_ROUNDS is a number")
     });
     let first = Random::from_env().seed();
-    let pair = Pair::start();
-    for round in 0..SEQUENCES * factor {
+    for round in 0..count * factor {
         let seed = first.wrapping_add(round);
-        if let Err(why) = sequence(&pair, protocol, Random::with_seed(seed)) {
+        if let Err(why) = sequence(pair, protocol, generator(), Random::with_seed(seed)) {
             panic!("{protocol:?}, RESPITE_SEED={seed}\n{why}");
         }
     }
 }
 
-fn sequence(pair: &Pair, protocol: Protocol, mut random: Random) -> Result<(), String> {
+fn sequence(
+    pair: &Pair,
+    protocol: Protocol,
+    mut generator: Generator,
+    mut random: Random,
+) -> Result<(), String> {
     pair.clear();
-    let mut generator = Generator::new();
     let mut commands: Vec<_> = (0..COMMANDS_PER_SEQUENCE)
         .map(|_| generator.next(&mut random))
         .collect();
@@ -67,7 +80,7 @@ fn sequence(pair: &Pair, protocol: Protocol, mut random: Random) -> Result<(), S
                 let expected = direct.try_read_reply_raw();
                 let actual = through.try_read_reply_raw();
                 if expected != actual || expected.is_err() {
-                    return Err(explain(&commands[..=index], expected, actual));
+                    return Err(explain(&commands, index, expected, actual));
                 }
             }
             Ok(())
@@ -96,17 +109,20 @@ fn cut<'a>(bytes: &'a [u8], random: &mut Random) -> Vec<&'a [u8]> {
     packets
 }
 
+/// What was sent behind the command is told as well: it may have overtaken it.
 fn explain(
     commands: &[Vec<Vec<u8>>],
+    index: usize,
     expected: Result<Vec<u8>, String>,
     actual: Result<Vec<u8>, String>,
 ) -> String {
     let show = |reply: Result<Vec<u8>, String>| reply.map_or_else(|why| why, |raw| escape(&raw));
     format!(
-        "{}\n  redis   {}\n  respite {}",
-        history(commands),
+        "{}\n  redis   {}\n  respite {}\nbehind it\n{}",
+        history(&commands[..=index]),
         show(expected),
-        show(actual)
+        show(actual),
+        history(&commands[index + 1..])
     )
 }
 

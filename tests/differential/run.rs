@@ -17,10 +17,23 @@ const MAX_FAILURES: usize = 20;
 
 /// Runs all scenarios of a file in every way there is.
 pub(crate) fn file(name: &str, text: &str) {
-    let scenarios = Scenario::parse_file(text);
-    let pair = Pair::start();
+    none_fail(&play(&Pair::start(), name, &Scenario::parse_file(text)));
+}
+
+#[track_caller]
+pub(crate) fn none_fail(failures: &[String]) {
+    assert!(
+        failures.is_empty(),
+        "{} failures\n\n{}\n",
+        failures.len(),
+        failures.join("\n\n")
+    );
+}
+
+/// Runs the scenarios of a file; returns what differs.
+pub(crate) fn play(pair: &Pair, name: &str, scenarios: &[Scenario]) -> Vec<String> {
     let mut failures = Vec::new();
-    for scenario in &scenarios {
+    for scenario in scenarios {
         for protocol in [Protocol::Resp2, Protocol::Resp3] {
             for one_packet in [false, true] {
                 if !scenario.speaks(protocol) || one_packet && !scenario.fits_one_packet() {
@@ -33,7 +46,7 @@ pub(crate) fn file(name: &str, text: &str) {
                 if one_packet && logs_in && RedisServer::swallows_failed_logins() {
                     continue;
                 }
-                let result = run(&pair, scenario, protocol, one_packet);
+                let result = run(pair, scenario, protocol, one_packet);
                 if let Err(why) = result.and_then(|()| pair.compare_data()) {
                     let packet = if one_packet { ", one packet" } else { "" };
                     failures.push(format!(
@@ -47,12 +60,7 @@ pub(crate) fn file(name: &str, text: &str) {
             break;
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{} failures\n\n{}\n",
-        failures.len(),
-        failures.join("\n\n")
-    );
+    failures
 }
 
 fn run(
@@ -80,6 +88,7 @@ fn run_steps(pair: &Pair, scenario: &Scenario, protocol: Protocol) -> Result<(),
                 bytes,
                 replies,
                 normalisers,
+                ..
             } => {
                 let direct = clients.direct.exchange(&[bytes], *replies);
                 let through = clients.through.exchange(&[bytes], *replies);

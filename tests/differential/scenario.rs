@@ -43,6 +43,8 @@ pub(crate) enum Action {
     /// Send these bytes (perhaps none), then read so many replies.
     Exchange {
         bytes: Vec<u8>,
+        /// The command that they are, unless they were given as they are.
+        words: Vec<Vec<u8>>,
         replies: usize,
         normalisers: Vec<Normaliser>,
     },
@@ -77,6 +79,23 @@ impl Scenario {
             }
         }
         scenarios
+    }
+
+    /// Puts so many of the words of its commands in other words.
+    pub(crate) fn reword(&mut self, reworded: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+        for step in &mut self.steps {
+            let Action::Exchange { bytes, words, .. } = &mut step.action else {
+                continue;
+            };
+            for word in words.iter_mut().skip(1) {
+                if let Some(new) = reworded(word) {
+                    *word = new;
+                }
+            }
+            if !words.is_empty() {
+                *bytes = encode(words);
+            }
+        }
     }
 
     fn from_header(header: &str) -> Self {
@@ -161,13 +180,14 @@ fn parse_action(options: &str, command: &str) -> Result<Action, String> {
         }
     }
     let words = split_words(&expand(command)?)?;
-    let bytes = match (words.is_empty(), raw) {
-        (true, _) => Vec::new(),
-        (false, true) => words.concat(),
-        (false, false) => encode(&words),
+    let (bytes, words) = match (words.is_empty(), raw) {
+        (true, _) => (Vec::new(), Vec::new()),
+        (false, true) => (words.concat(), Vec::new()),
+        (false, false) => (encode(&words), words),
     };
     Ok(Action::Exchange {
         bytes,
+        words,
         replies,
         normalisers,
     })
