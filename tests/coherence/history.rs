@@ -119,7 +119,7 @@ pub(crate) struct Read {
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     pub(crate) place: Place,
-    /// Which keys.
+    /// Which keys: a group, or what one slot has of it.
     pub(crate) group: usize,
     pub(crate) start: Nanos,
     pub(crate) end: Nanos,

@@ -181,6 +181,14 @@ fn trap(name: &'static str) -> (Scenario, &'static [Promise]) {
             scenario.lag = lag(5, 0);
             (scenario, &[P7])
         }
+        // the same of keys in many slots of a cluster
+        "mget_unchecked of many slots" => {
+            let mut load = together();
+            load.cluster = true;
+            let mut scenario = scenario(name, load);
+            scenario.cluster = true;
+            (scenario, &[P7])
+        }
         // nobody is told of a swap
         "swaps_not_counted" => {
             let mut scenario = scenario(name, through(&[Op::Set]));
@@ -236,7 +244,7 @@ fn caught(name: &'static str) {
     for _ in 0..ROUNDS {
         let played = play(
             &scenario,
-            Door::Mutant(name),
+            Door::Mutant(name.split(' ').next().unwrap_or(name)),
             ROUND,
             &mut Random::from_env(),
         );
@@ -288,6 +296,11 @@ mutants!(
     unnamed_read_is_unfenced,
     nil_kept,
 );
+
+#[test]
+fn mget_unchecked_of_many_slots() {
+    caught("mget_unchecked of many slots");
+}
 
 /// Rules that matter in one order of events only, which a test plays that has to fail without the rule.
 const RACES: &[(&str, &str)] = &[
@@ -400,14 +413,16 @@ fn with_field_lives() -> std::path::PathBuf {
 #[test]
 fn a_field_past_its_end_is_caught() {
     #[cfg(feature = "mutants")]
-    {
-        const TEST: &str = "cache::fields::a_field_is_never_shown_past_its_end";
+    for test in [
+        "cache::fields::a_field_is_never_shown_past_its_end",
+        "coherence::scenarios::field_lives",
+    ] {
         let (mutant, server) = ("field_lives_ignored", with_field_lives());
-        assert!(passes(TEST, None, &server), "{TEST} fails as it is");
+        assert!(passes(test, None, &server), "{test} fails as it is");
         assert!(
-            !passes(TEST, Some(mutant), &server),
-            "{mutant}: {TEST} passes"
+            !passes(test, Some(mutant), &server),
+            "{mutant}: {test} passes"
         );
-        eprintln!("coherence mutant {mutant}: caught by {TEST}");
+        eprintln!("coherence mutant {mutant}: caught by {test}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::faults::{Fault, Lag};
 use super::history::Place;
-use super::load::{Flush, Load, Op, WAYS};
+use super::load::{Flush, LIVES, Load, Op, WAYS};
 use super::run::{Scenario, holds};
 use crate::support::RedisServer;
 
@@ -220,6 +220,19 @@ fn moving_slots() {
     let _ = holds(&scenario);
 }
 
+/// `MGET` and `MSET` of keys in many slots: what one slot has of them is never torn. Slots move meanwhile.
+#[test]
+fn snapshots_of_many_slots() {
+    let mut scenario = with_cluster("snapshots of many slots", &[Fault::MoveSlot]);
+    scenario.load = Load {
+        writers: 1,
+        readers: [1, 0, 1],
+        together: [3, 2, 1],
+        ..scenario.load
+    };
+    let _ = holds(&scenario);
+}
+
 /// Replicas take the places of their masters. How long it takes until the new master is used is not promised to the
 /// millisecond, as with sentinels.
 fn with_failing_nodes(name: &'static str, faults: &'static [Fault]) -> Scenario {
@@ -279,6 +292,37 @@ fn lazy_expiry() {
     scenario.load.longest_ttl = Duration::from_millis(60);
     scenario.faults = &[Fault::Sleep];
     let _ = holds(&scenario);
+}
+
+/// Fields of hashes end, and nobody says so until somebody touches them.
+#[test]
+fn field_lives() {
+    if RedisServer::lacks((7, 4), "lives of fields") {
+        return;
+    }
+    let mut scenario = scenario("field lives");
+    scenario.setup = &[&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]];
+    scenario.load = Load {
+        names: 2,
+        typed: 2,
+        field_lives: true,
+        ..scenario.load
+    };
+    let lives = [Op::FieldLives; 12];
+    scenario.load.typed_ops.extend(lives);
+    scenario.load.longest_ttl = Duration::from_millis(100);
+    let mut missing = LIVES.to_vec();
+    missing
+        .retain(|way| RedisServer::version() >= (8, 0, 0) || !["HGETEX", "HSETEX"].contains(way));
+    // A slow machine does not come to all of them at once.
+    for _ in 0..10 {
+        let played = holds(&scenario);
+        missing.retain(|way| !played.ways.contains(way));
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("never done: {missing:?}");
 }
 
 /// The cache holds a few entries only.

@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) slots: Vec<Slot>,
     /// Whether the backing is a cluster.
     pub(crate) cluster: bool,
+    /// Whether fields of hashes get lives of their own.
+    pub(crate) field_lives: bool,
     /// The port of each place; the direct one may change.
     ports: [AtomicU16; 3],
     /// What each writer is busy with: there the races are.
@@ -85,6 +87,7 @@ impl World {
             clock: Clock::start(),
             slots,
             cluster: load.cluster,
+            field_lives: load.field_lives,
             ports: ports.map(AtomicU16::new),
             focus: (0..writers).map(|_| AtomicU32::new(0)).collect(),
             flushes: AtomicU32::new(0),

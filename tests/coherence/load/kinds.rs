@@ -93,8 +93,18 @@ impl Kind {
         vec![one]
     }
 
-    /// One of the reads of such a key.
-    pub(super) fn read(self, key: &str, random: &mut Random) -> TypedRead {
+    /// One of the reads of such a key; `field_lives`: not those that count what has ended.
+    pub(super) fn read(self, key: &str, field_lives: bool, random: &mut Random) -> TypedRead {
+        let counts = ["TYPE", "EXISTS", "HLEN"];
+        loop {
+            let read = self.any_read(key, random);
+            if !(field_lives && self == Self::Hash && counts.contains(&read.how)) {
+                return read;
+            }
+        }
+    }
+
+    fn any_read(self, key: &str, random: &mut Random) -> TypedRead {
         match random.below(12) {
             0 => typed_read("TYPE", command!["TYPE", key], move |reply| {
                 Some(match reply.as_str() {

@@ -2,6 +2,7 @@
 
 mod flusher;
 mod kinds;
+mod lives;
 mod ops;
 mod reader;
 mod together;
@@ -17,6 +18,7 @@ use super::history::{History, Place};
 use super::world::World;
 use crate::support::Random;
 pub(crate) use kinds::Kind;
+pub(crate) use lives::LIVES;
 pub(crate) use ops::{FUNCTIONS, Op, WAYS};
 
 /// What the clients do.
@@ -49,6 +51,8 @@ pub(crate) struct Load {
     pub(crate) flush: Option<Flush>,
     /// Readers at each place of keys that are always written together; none: there are no such keys.
     pub(crate) together: [usize; 3],
+    /// Whether fields of hashes get lives of their own.
+    pub(crate) field_lives: bool,
     /// Whether one more writer has two databases of its own and swaps them.
     pub(crate) swaps: bool,
     /// Whether the backing is a cluster: there is one database, and nobody is sure to find two keys at one node
@@ -83,6 +87,7 @@ impl Default for Load {
             longest_ttl: Duration::from_millis(300),
             flush: None,
             together: [0; 3],
+            field_lives: false,
             swaps: false,
             cluster: false,
         }

@@ -50,6 +50,8 @@ pub(crate) enum Op {
     Shrink,
     /// A value of another type.
     SetOther,
+    /// All fields of a hash get a life, or lose it.
+    FieldLives,
 }
 
 impl Op {

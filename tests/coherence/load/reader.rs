@@ -92,8 +92,9 @@ impl Reader {
     fn typed(&mut self, slot: SlotId, kind: Kind) {
         let count = if self.random.one_in(3) { 4 } else { 1 };
         let name = self.world.slot(slot).name.clone();
+        let lives = self.world.field_lives;
         let reads: Vec<_> = (0..count)
-            .map(|_| kind.read(&name, &mut self.random))
+            .map(|_| kind.read(&name, lives, &mut self.random))
             .collect();
         let commands: Vec<Command> = reads.iter().map(|read| read.command.clone()).collect();
         let start = self.world.clock.now();

@@ -1,4 +1,5 @@
-//! Groups of keys that are always written together, and readers of whole groups: no read may see a group torn.
+//! Groups of keys that are always written together, and readers of whole groups: no read may see a group torn, or on a
+//! cluster what one slot has of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +14,23 @@ use crate::support::{Random, Reply};
 pub(super) const GROUPS: usize = 2;
 /// Keys of a group.
 const KEYS: usize = 6;
+/// Slots of a group on a cluster.
+const PARTS: usize = 3;
 
-/// They have a hash tag, so that a cluster has them at one node.
-fn keys(group: usize) -> Vec<Vec<u8>> {
-    let name = |n| format!("{{t{group}}}:{n}").into_bytes();
-    (0..KEYS).map(name).collect()
+/// A group's keys, in parts that a command writes at once. One Redis has one part; on a cluster each is in a slot of its
+/// own, by a hash tag, and commands for several of them are split.
+fn parts(group: usize, cluster: bool) -> Vec<Vec<Vec<u8>>> {
+    let parts = if cluster { PARTS } else { 1 };
+    let name = |part, n| format!("{{t{group}:{part}}}:{n}").into_bytes();
+    let part = |part| (0..KEYS / parts).map(|n| name(part, n)).collect();
+    (0..parts).map(part).collect()
 }
 
 /// The one who writes a group. Each version is a number, larger than the one before.
 pub(super) struct GroupWriter {
     world: Arc<World>,
     conns: Vec<Conn>,
-    keys: Vec<Vec<u8>>,
+    parts: Vec<Vec<Vec<u8>>>,
     pause: Duration,
     random: Random,
 }
@@ -35,7 +41,7 @@ impl GroupWriter {
         Self {
             world: Arc::clone(world),
             conns: load.routes.iter().map(conn).collect(),
-            keys: keys(group),
+            parts: parts(group, load.cluster),
             pause: load.pause,
             random,
         }
@@ -63,21 +69,27 @@ impl GroupWriter {
     fn write(&mut self, at: usize, version: &str) {
         const DECLARED: &str = "for _, k in ipairs(KEYS) do redis.call('SET', k, ARGV[1]) end";
         const HIDDEN: &str = "for n = 2, #ARGV do redis.call('SET', ARGV[n], ARGV[1]) end";
-        let count = self.keys.len().to_string();
         let conn = &mut self.conns[at];
         let kind = match self.random.below(12) {
             4 | 5 if conn.place == Place::Direct && self.world.cluster => 0,
             7 if self.world.cluster => 6,
             kind => kind,
         };
+        // Through Respite whole groups are written by what it splits; all else is one part's.
+        let split = [0, 1, 2, 3, 8, 9].contains(&kind) && conn.place != Place::Direct;
+        let keys = match split {
+            true => self.parts.concat(),
+            false => self.random.pick(&self.parts).clone(),
+        };
+        let count = keys.len().to_string();
         let with_keys = |mut words: Command| {
-            words.extend(self.keys.iter().cloned());
+            words.extend(keys.iter().cloned());
             words
         };
         let command = match kind {
             0..4 => {
                 let mut mset = command!["MSET"];
-                for key in &self.keys {
+                for key in &keys {
                     mset.extend([key.clone(), version.into()]);
                 }
                 mset
@@ -88,7 +100,7 @@ impl GroupWriter {
                 if begun.is_none_or(|replies| replies[0].is_error()) {
                     return conn.leave();
                 }
-                let sets = self.keys.iter().map(|key| command!["SET", key, version]);
+                let sets = keys.iter().map(|key| command!["SET", key, version]);
                 let mut commands: Vec<Command> = sets.collect();
                 commands.push(command!["EXEC"]);
                 conn.exchange(&commands);
@@ -103,7 +115,7 @@ impl GroupWriter {
             8 => with_keys(command!["DEL"]),
             9 => with_keys(command!["UNLINK"]),
             // The key is another one for the cache, and its value the same.
-            _ => command!["PEXPIRE", self.random.pick(&self.keys), "1000000"],
+            _ => command!["PEXPIRE", self.random.pick(&keys), "1000000"],
         };
         conn.exchange(&[command]);
     }
@@ -138,16 +150,21 @@ impl GroupReader {
                 continue;
             }
             self.group = self.random.below(GROUPS);
-            let keys = keys(self.group);
+            let mut parts = parts(self.group, self.world.cluster);
+            // Straight to a cluster nothing is split.
+            if self.conn.place == Place::Direct || self.random.one_in(4) {
+                parts = vec![self.random.pick(&parts).clone()];
+            }
+            let keys = parts.concat();
             match self.random.below(8) {
                 // So that some of the keys are there and some are not.
                 0 | 1 => {
                     let get = command!["GET", self.random.pick(&keys)];
                     drop(self.conn.exchange(&[get]));
                 }
-                2 => self.exists(keys),
+                2 if parts.len() == 1 => self.exists(keys),
                 3 => self.mget(keys.iter().chain(&keys[..2]).cloned().collect()),
-                4 => self.mget(keys[2..].to_vec()),
+                4 => self.mget(keys[1..].to_vec()),
                 _ => self.mget(keys),
             }
             if self.conn.place == Place::Direct {
@@ -191,19 +208,30 @@ impl GroupReader {
         command: Command,
         seen: impl FnOnce(&Reply) -> Vec<Option<u64>>,
     ) {
+        let keys = command[1..].to_vec();
         let start = self.world.clock.now();
         let replies = self.conn.exchange(&[command]);
         let end = self.world.clock.now();
         let seen = replies.map_or_else(Vec::new, |replies| seen(&replies[0]));
-        if !seen.is_empty() {
-            self.history.snapshots.push(Snapshot {
-                place: self.conn.place,
-                group: self.group,
-                start,
-                end,
-                seen,
-                how,
-            });
+        // Each part was written at once, and is seen so.
+        let parts = parts(self.group, self.world.cluster);
+        for (number, part) in parts.iter().enumerate() {
+            let mut seen_of = Vec::new();
+            for (key, seen) in keys.iter().zip(&seen) {
+                if part.contains(key) {
+                    seen_of.push(*seen);
+                }
+            }
+            if !seen_of.is_empty() {
+                self.history.snapshots.push(Snapshot {
+                    place: self.conn.place,
+                    group: self.group * PARTS + number,
+                    start,
+                    end,
+                    seen: seen_of,
+                    how,
+                });
+            }
         }
     }
 }

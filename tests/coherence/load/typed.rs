@@ -7,6 +7,7 @@ use super::super::history::{Content, MOST_ELEMENTS, Place, SlotId};
 use super::kinds::{Kind, element, score};
 use super::ops::{Effect, Op, Plan, something};
 use super::writer::{Known, Writer};
+use crate::support::RedisServer;
 
 /// Makes a value anew: each argument that is a number says how many of those behind it are a command.
 const ANEW: &str =
@@ -44,6 +45,9 @@ impl Writer {
                 self.perform(place, &Plan::new("another type", vec![set], vec![other]));
             }
             // A deadline would have to be known to be kept.
+            Op::FieldLives if certain && kind == Kind::Hash => {
+                self.change_lives(place, slot, known);
+            }
             Op::Head | Op::Grow | Op::Shrink if !certain || known.has_ttl => {
                 self.replace(place, slot, kind, None);
             }
@@ -246,6 +250,9 @@ impl Writer {
                 ("XTRIM", trim)
             }
             (Kind::Hash, _) if left == 0 => ("HDEL head", command!["HDEL", key, "h"]),
+            (Kind::Hash, 0) if self.load.field_lives && RedisServer::version() >= (8, 0, 0) => {
+                ("HGETDEL", command!["HGETDEL", key, "FIELDS", "1", last])
+            }
             (Kind::Hash, _) => ("HDEL", command!["HDEL", key, last]),
             (Kind::List, _) if blocking => ("BRPOP", command!["BRPOP", key, "1"]),
             (Kind::List, 0) if left > 0 => {

@@ -16,6 +16,10 @@ impl Writer {
         let key = self.world.slot(slot).name.clone();
         let kind = self.world.slot(slot).kind;
         match op {
+            // Of two lives, one of the key and one of its fields, nobody here knows which ends first.
+            Op::Expire if kind == Kind::Hash && self.load.field_lives => {
+                return self.write_typed(place, slot, kind, Op::SetPx);
+            }
             Op::Del | Op::Unlink | Op::Expire | Op::Persist | Op::Move | Op::CopyDb
                 if kind != Kind::String => {}
             _ if kind != Kind::String => return self.write_typed(place, slot, kind, op),

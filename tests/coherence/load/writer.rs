@@ -140,7 +140,7 @@ impl Writer {
     fn read_back(&mut self, place: Place, slot: SlotId) {
         let Slot { name, kind, .. } = self.world.slot(slot);
         if *kind != Kind::String {
-            let read = kind.read(name, &mut self.random);
+            let read = kind.read(name, self.load.field_lives, &mut self.random);
             let start = self.world.clock.now();
             if let Some(reply) = self.exchange(place, slot, &[read.command]).pop() {
                 let seen = (read.shows)(&reply);
