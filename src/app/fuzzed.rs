@@ -23,7 +23,7 @@ use crate::fleet::{Fleet, Snapshot, Wanted};
 use crate::gateway::{Gateway, answers};
 use crate::resp::{ArgVec, Parsed, Proto, RequestLimits, RequestParser};
 use crate::upstream::Backing;
-use crate::upstream::cluster::read_maps;
+use crate::upstream::cluster::read_map;
 
 /// A file of this thread's own with this text.
 fn file(ending: &str, text: &[u8]) -> PathBuf {
@@ -103,9 +103,9 @@ pub fn info(text: &[u8]) {
     }
 }
 
-/// What a node of a cluster says of the whole: a reply to `CLUSTER SHARDS` or `CLUSTER SLOTS`.
+/// What a node of a cluster says of the whole: a reply to `CLUSTER SHARDS` or `CLUSTER NODES`.
 pub fn cluster_map(reply: &[u8]) {
-    for topology in read_maps(reply) {
+    if let Some(topology) = read_map(reply) {
         let owned = (0..16_384).filter(|slot| topology.owner(*slot).is_some());
         assert_eq!(owned.count(), topology.covered());
     }

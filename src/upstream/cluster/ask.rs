@@ -83,9 +83,9 @@ fn read_shards(shards: &[Value<'_>], cluster: &ClusterSeeds, asked: &Address) ->
     shards.iter().take(MOST_SHARDS).filter_map(read).collect()
 }
 
-/// The topologies that a reply makes, read as that to `CLUSTER SHARDS` and as that to `CLUSTER SLOTS`.
+/// The topology that a reply to `CLUSTER SHARDS` or to `CLUSTER NODES` makes.
 #[cfg(any(test, fuzzing))]
-pub fn read_maps(reply: &[u8]) -> Vec<crate::upstream::Topology> {
+pub fn read_map(reply: &[u8]) -> Option<crate::upstream::Topology> {
     let address = Address::Tcp {
         host: "h".to_owned(),
         port: 1,
@@ -97,16 +97,15 @@ pub fn read_maps(reply: &[u8]) -> Vec<crate::upstream::Topology> {
         password: None,
     };
     epoch(reply);
-    let Ok((Value::Array(items), _)) = decode(reply) else {
-        return Vec::new();
+    let shards = match decode(reply) {
+        Ok((Value::Array(shards), _)) => read_shards(&shards, &cluster, &address),
+        Ok((Value::Bulk(lines), _)) => {
+            read_nodes(&String::from_utf8_lossy(lines), &cluster, &address)
+        }
+        _ => return None,
     };
-    let read = [
-        read_shards(&items, &cluster, &address),
-        read_slots(&items, &cluster, &address),
-    ];
     let unknown = crate::upstream::Topology::unknown();
-    let made = read.iter().filter_map(|shards| unknown.clustered(shards));
-    made.collect()
+    unknown.clustered(&shards)
 }
 
 /// An element of the reply to `CLUSTER SHARDS`; none without a master.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 #[cfg(any(test, fuzzing))]
-pub use self::ask::read_maps;
+pub use self::ask::read_map;
 pub use self::whither::Whither;
 use super::backing::Backing;
 use super::direct::Dialer;
