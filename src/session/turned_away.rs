@@ -71,8 +71,7 @@ impl Session {
                 backing.moved(slot, &address);
                 Destination::Slot(slot)
             }
-            // What follows in a transaction, or looks at what is watched, would not be asking.
-            Some(Whither::Ask(_, address)) if pinned.may_ask() => {
+            Some(Whither::Ask(_, address)) => {
                 asking = true;
                 backing.node_at(&address).map_or(here, Destination::Node)
             }

@@ -6,6 +6,7 @@ mod embedded;
 mod entries;
 mod families;
 mod faults;
+mod half_moved;
 mod keyless;
 mod node;
 mod order;

@@ -189,20 +189,6 @@ impl Pinned {
         self.queue(request, Expect::Ignore, None);
     }
 
-    fn queue(&mut self, request: &[u8], expect: Expect, ticket: Option<Ticket>) {
-        let kept = self.keep_request(request);
-        self.note_sent(expect, ticket, kept);
-        match &mut self.replay {
-            None => _ = self.out.push(request),
-            Some(replay) => match (&self.io, &mut replay.behind) {
-                (Io::Open(_), Some(behind)) => behind.extend_from_slice(request),
-                (Io::Open(_), None) => _ = self.out.push(request),
-                // It is sent once it is known to whom.
-                _ => {}
-            },
-        }
-    }
-
     fn note_sent(&mut self, expect: Expect, ticket: Option<Ticket>, request: Option<Box<[u8]>>) {
         if self.expected.is_empty() {
             self.since = Instant::now();

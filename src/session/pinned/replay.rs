@@ -31,6 +31,9 @@ const DEMOTED: [&[u8]; 3] = [
     b"-EXECABORT Transaction discarded because of: READONLY ",
 ];
 
+/// Told to a node that only imports the slot: it serves the next command, and a transaction that this begins to its end.
+const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+
 /// How it ends the wait for more of a stream that has been deleted, or moved to another node.
 const GONE: &[u8] = b"-UNBLOCKED the stream key no longer exists";
 
@@ -49,7 +52,7 @@ pub(super) struct Replay {
     pub(super) channels: Channels,
     /// What is sent once a `MULTI` that is played again has succeeded.
     pub(super) behind: Option<Vec<u8>>,
-    /// The next node has to be told that the request was sent there.
+    /// The node has to be told that it was named (`ASK`): it only imports the slot.
     asking: bool,
     /// The reply that has turned a request away.
     turned_away: Option<Vec<u8>>,
@@ -64,7 +67,42 @@ pub(super) struct Replay {
     pub(super) void: bool,
 }
 
+/// Whether a node that only imports the slot has to be told so for this request, and for what it begins.
+fn is_asked_apart(expect: &Expect) -> bool {
+    matches!(
+        expect,
+        Expect::Multi | Expect::Watch(_) | Expect::Replayed { begins: true }
+    )
+}
+
+/// Sends bytes, or keeps them until the `MULTI` before them has succeeded.
+fn put(out: &mut WriteBuf, behind: &mut Option<Vec<u8>>, bytes: &[u8]) {
+    match behind {
+        Some(behind) => behind.extend_from_slice(bytes),
+        None => _ = out.push(bytes),
+    }
+}
+
 impl Pinned {
+    /// Notes a request, and sends it once it is known to whom.
+    pub(super) fn queue(&mut self, request: &[u8], expect: Expect, ticket: Option<Ticket>) {
+        let kept = self.keep_request(request);
+        let Some(mut replay) = self.replay.take() else {
+            self.note_sent(expect, ticket, kept);
+            self.out.push(request);
+            return;
+        };
+        if matches!(self.io, Io::Open(_)) {
+            if replay.asking && is_asked_apart(&expect) {
+                self.note_sent(Expect::Swallow, None, None);
+                put(&mut self.out, &mut replay.behind, ASKING);
+            }
+            put(&mut self.out, &mut replay.behind, request);
+        }
+        self.replay = Some(replay);
+        self.note_sent(expect, ticket, kept);
+    }
+
     /// A connection of which it is not known yet where it leads to. Until then it takes a transaction up.
     pub(crate) fn undecided(place: Place, key: LinkKey) -> Self {
         let mut pinned = Self::new(Io::Undecided(Some(place)), key);
@@ -134,12 +172,6 @@ impl Pinned {
         let before = replay.since.map(|since| since.elapsed());
         replay.since.get_or_insert_with(Instant::now);
         before
-    }
-
-    /// Whether a node that only imports the slot would serve what is asked: it does no more than the next command.
-    pub(crate) fn may_ask(&self) -> bool {
-        let front = self.expected.front().map(|awaited| &awaited.expect);
-        self.transaction.is_none() && !matches!(front, Some(Expect::Watch(_)))
     }
 
     /// Whether keys are watched.
@@ -285,9 +317,7 @@ impl Pinned {
         if self.key.proto != proto {
             self.set_proto(proto);
         }
-        if std::mem::take(&mut replay.asking) {
-            self.swallow(&[b"ASKING"]);
-        }
+        let mut asking = replay.asking;
         let log = std::mem::take(&mut replay.log).into_iter().enumerate();
         let played = log.map(|(n, request)| Awaited {
             expect: Expect::Replayed { begins: n == 0 },
@@ -300,10 +330,12 @@ impl Pinned {
             let Some(request) = &awaited.request else {
                 continue;
             };
-            match &mut behind {
-                Some(behind) => behind.extend_from_slice(request),
-                None => _ = self.out.push(request),
+            if asking || (replay.asking && is_asked_apart(&awaited.expect)) {
+                self.note_sent(Expect::Swallow, None, None);
+                put(&mut self.out, &mut behind, ASKING);
+                asking = false;
             }
+            put(&mut self.out, &mut behind, request);
             if matches!(awaited.expect, Expect::Replayed { begins: true }) {
                 // Without a transaction, what follows would be executed at once.
                 behind = Some(Vec::new());
