@@ -12,12 +12,13 @@ use super::reload::Reloader;
 use super::shards::ShardRows;
 use crate::bus::Hub;
 use crate::command::Rights;
-use crate::doctor::{Facts, ShardFacts};
+use crate::doctor::{Facts, MasterFacts, ShardFacts};
 use crate::fleet::Fleet;
 use crate::gateway::Gateway;
 use crate::history::History;
 use crate::latency::Counts;
 use crate::session::shared::Shared;
+use crate::slot::SLOTS;
 use crate::tasks::{self, Kind};
 
 /// A figure of the history: its name, its unit, what it is.
@@ -262,6 +263,14 @@ impl Observer {
         Facts {
             upstream_up: shared.backing.is_ready(),
             upstream: shared.backing.address(),
+            masters: shared.backing.is_cluster().then(|| {
+                let figures = shared.backing.figures();
+                MasterFacts {
+                    count: figures.masters,
+                    away: figures.away,
+                    slots_away: usize::from(SLOTS).saturating_sub(figures.slots_served),
+                }
+            }),
             cache_mode: shared.cache.mode().name(),
             cache_degraded: shared.cache.is_degraded(),
             hits_per_sec: of_late(Place::Hits),

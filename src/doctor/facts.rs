@@ -1,5 +1,16 @@
 //! What the rules look at.
 
+/// The masters of a cluster that have slots.
+#[derive(Debug, Clone, Default)]
+pub struct MasterFacts {
+    /// How many there are.
+    pub count: usize,
+    /// The addresses of those that do not answer.
+    pub away: Vec<String>,
+    /// Slots whose master does not answer, or that have none.
+    pub slots_away: usize,
+}
+
 /// What is known at one moment. Rates and counts "of late" are those of the last minute.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -7,6 +18,8 @@ pub struct Facts {
     pub upstream_up: bool,
     /// Its address.
     pub upstream: String,
+    /// Of a cluster: its masters with slots.
+    pub masters: Option<MasterFacts>,
     /// `tracking`, `expiry` or `off`.
     pub cache_mode: &'static str,
     /// Whether the backing has no tracking that works although it is wanted.

@@ -7,7 +7,7 @@ mod naming;
 mod rules;
 mod services;
 
-pub use facts::{Facts, ShardFacts, StuckMethod};
+pub use facts::{Facts, MasterFacts, ShardFacts, StuckMethod};
 pub use rules::{Finding, RULES, Severity};
 
 /// What is said when nothing deserves attention.

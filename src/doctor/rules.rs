@@ -1,6 +1,6 @@
 //! The rules: one table, a test each.
 
-use super::facts::{Facts, ShardFacts};
+use super::facts::{Facts, MasterFacts, ShardFacts};
 use super::naming::{brief, names};
 use super::services::{calls_stuck, instances_down, services_down};
 
@@ -206,12 +206,33 @@ fn ids(shards: &[&ShardFacts]) -> String {
 
 fn upstream_down(facts: &Facts) -> Option<String> {
     (!facts.upstream_up).then(|| {
+        if let Some(masters) = &facts.masters {
+            return cluster_down(masters);
+        }
         format!(
             "The backing Redis {} is not usable: commands for it fail. Look whether it runs, whether its port can be \
              reached from here, and whether the login is right; Respite's log has the last error.",
             facts.upstream
         )
     })
+}
+
+fn cluster_down(masters: &MasterFacts) -> String {
+    let MasterFacts {
+        count,
+        away,
+        slots_away,
+    } = masters;
+    let who = match away.len() {
+        0 => "each of them answers".to_owned(),
+        1 => format!("{} does not answer", names(away.iter().map(String::as_str))),
+        _ => format!("{} do not answer", names(away.iter().map(String::as_str))),
+    };
+    format!(
+        "The cluster behind is not usable as a whole, {slots_away} of 16384 slots are not served; of its {count} masters {who}. \
+         Commands for these slots wait for up to timeouts.failover, then they fail; all others are served. Look whether these \
+         masters run and have replicas, and what CLUSTER INFO says at a node; Respite's log has when it began."
+    )
 }
 
 fn shards_down(facts: &Facts) -> Option<String> {

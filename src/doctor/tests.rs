@@ -142,6 +142,20 @@ fn each_rule_finds_its_own() {
 }
 
 #[test]
+fn of_a_cluster_the_masters_that_are_away_are_named() {
+    let mut facts = healthy();
+    facts.upstream_up = false;
+    facts.masters = Some(MasterFacts {
+        count: 3,
+        away: vec!["10.0.0.2:6379".to_owned()],
+        slots_away: 5462,
+    });
+    let says =
+        "5462 of 16384 slots are not served; of its 3 masters '10.0.0.2:6379' does not answer";
+    assert!(texts(&facts)[0].contains(says), "{:?}", texts(&facts));
+}
+
+#[test]
 fn a_healthy_server_is_told_so() {
     assert_eq!(texts(&healthy()), [ALL_WELL]);
 }

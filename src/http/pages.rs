@@ -238,6 +238,7 @@ async fn ready(State(pages): State<Pages>) -> (StatusCode, String) {
     }
     let mut text = "the backing Redis is not usable".to_owned();
     if backing.is_cluster() {
+        text = "not all of the cluster behind is usable".to_owned();
         let figures = backing.figures();
         let (masters, up) = (figures.masters, figures.masters_up);
         let served = figures.slots_served;

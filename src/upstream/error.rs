@@ -53,6 +53,10 @@ pub enum UpstreamError {
     /// The user whose connection it was to be is gone.
     #[error("the user is not logged in any more")]
     LoggedOut,
+
+    /// It answers, with an error.
+    #[error("it says {0}")]
+    Unfit(String),
     /// There is no connection and no newer reason why.
     #[error("no connection to the backing")]
     NotReady,

@@ -96,10 +96,11 @@ impl LinkTask {
                     if matches!(error, UpstreamError::Demoted) {
                         self.backing.doubt();
                         debug!(db = self.key.db, in_flight, "{error}");
-                    } else if in_flight > 0 {
-                        warn!(db = self.key.db, in_flight, "link lost: {error}");
+                    } else if in_flight > 0 && self.backing.tells_of_loss(self.key.node) {
+                        let backing = self.backing.address_of(self.key.node);
+                        warn!(backing, db = self.key.db, in_flight, "link lost: {error}");
                     } else {
-                        debug!(db = self.key.db, "idle link lost: {error}");
+                        debug!(db = self.key.db, in_flight, "link lost, too: {error}");
                     }
                     self.link.inner.borrow_mut().lose(&error);
                     if in_flight == 0 && outdated.load(Ordering::Relaxed) {

@@ -26,6 +26,7 @@ impl Backing {
         let mut backoff = Backoff::default();
         let mut told = false;
         let mut tries = 0;
+        let mut failures = 0;
         loop {
             let mut reached = self.reached(HOME);
             let mut known = reached.count();
@@ -35,9 +36,14 @@ impl Backing {
                 Ok(never) => match never {},
                 Err(error) => {
                     tries += 1;
+                    failures += 1;
                     self.away_since.lock().get_or_insert_with(Instant::now);
                     self.ailing.store(error.is_refusal(), Ordering::Relaxed);
-                    if self.ready.swap(false, Ordering::Relaxed) || !told {
+                    if self.ready.swap(false, Ordering::Relaxed) {
+                        failures = 1;
+                    }
+                    // Of a cluster another node is asked; that one of them is away is told of elsewhere.
+                    if !told && failures >= self.monitors() {
                         warn!(backing = self.address(), "backing not usable: {error}");
                         told = true;
                     }
@@ -91,6 +97,14 @@ impl Backing {
         }
     }
 
+    /// How many nodes are asked before the backing is said to be away.
+    fn monitors(&self) -> usize {
+        match self.is_cluster() {
+            true => self.topology().nodes().len(),
+            false => 1,
+        }
+    }
+
     async fn monitor_once(
         &self,
         node: NodeId,
@@ -119,10 +133,10 @@ impl Backing {
                 state.commands = Arc::new(commands);
             });
             *self.away_since.lock() = None;
-            if !self.ready.swap(true, Ordering::Relaxed) && *told {
+            self.ready.store(true, Ordering::Relaxed);
+            if std::mem::take(told) {
                 info!(backing = self.address(), "backing usable again");
             }
-            *told = true;
             backoff.reset();
             loop {
                 let doubt = tokio::select! {

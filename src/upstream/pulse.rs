@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tracing::{info, warn};
 
 use super::backing::{Backing, ask};
 use super::connect::ConnectOptions;
@@ -13,7 +14,7 @@ use super::error::UpstreamError;
 use super::link_key::LinkKey;
 use super::monitor::PING_EVERY;
 use super::served::BackingFigures;
-use super::topology::NodeId;
+use super::topology::{NodeId, Topology};
 use crate::backoff::Backoff;
 use crate::resp::Proto;
 use crate::tasks::{self, Kind};
@@ -46,7 +47,7 @@ impl Backing {
                 let stays = wanted.contains(node);
                 if !stays {
                     watching.abort();
-                    self.served.set(*node, false);
+                    self.served.forget(*node);
                 }
                 stays
             });
@@ -65,9 +66,11 @@ impl Backing {
 
     async fn watch_master(self: Arc<Self>, node: NodeId) {
         let mut backoff = Backoff::new(Duration::from_millis(50), PING_EVERY);
+        let mut away = Away::default();
         loop {
-            let Err(_) = self.ask_master(node, &mut backoff).await;
+            let Err(error) = self.ask_master(node, &mut backoff, &mut away).await;
             self.served.set(node, false);
+            away.failed(node, &self.topology(), &error);
             // Another one may have its slots.
             self.doubt();
             sleep(backoff.next()).await;
@@ -78,6 +81,7 @@ impl Backing {
         &self,
         node: NodeId,
         backoff: &mut Backoff,
+        away: &mut Away,
     ) -> Result<std::convert::Infallible, UpstreamError> {
         let options = ConnectOptions {
             key: LinkKey::new(node, 0, Proto::Resp3),
@@ -88,11 +92,62 @@ impl Backing {
         loop {
             let pong = ask(&mut conn, &[b"PING"], LIMIT).await?;
             if pong.starts_with(b"-") {
-                return Err(UpstreamError::NotReady);
+                let said = String::from_utf8_lossy(&pong[1..]).trim_end().to_owned();
+                return Err(UpstreamError::Unfit(said));
             }
             self.served.set(node, true);
+            away.answers(node, &self.topology());
             backoff.reset();
             sleep(PING_EVERY).await;
         }
     }
+}
+
+/// What is told of one master's absence.
+#[derive(Debug, Default)]
+struct Away {
+    /// Attempts in a row that came to nothing.
+    failures: u32,
+    /// Whose absence was told.
+    told: Option<String>,
+}
+
+impl Away {
+    /// An attempt has come to nothing. The second one is told: the first connection may only have been given up.
+    fn failed(&mut self, node: NodeId, topology: &Topology, error: &UpstreamError) {
+        if matches!(
+            error,
+            UpstreamError::NoMaster | UpstreamError::NotMaster { .. }
+        ) {
+            // The map is about to change.
+            return;
+        }
+        self.failures += 1;
+        if self.failures >= 2
+            && self.told.is_none()
+            && let Some(master) = address_of(node, topology)
+        {
+            let slots = topology.slots_of(|id| id == node);
+            warn!("the master {master} is away, its {slots} slots are not served: {error}");
+            self.told = Some(master);
+        }
+    }
+
+    fn answers(&mut self, node: NodeId, topology: &Topology) {
+        self.failures = 0;
+        let Some(told) = self.told.take() else {
+            return;
+        };
+        match address_of(node, topology) {
+            Some(master) if master != told => {
+                info!("the slots of {told} are served again, by {master}");
+            }
+            _ => info!("the master {told} is back"),
+        }
+    }
+}
+
+fn address_of(node: NodeId, topology: &Topology) -> Option<String> {
+    let master = topology.node(node)?.master.as_ref()?;
+    Some(master.address.to_string())
 }

@@ -1,12 +1,13 @@
 //! What is known of a cluster's nodes besides the topology: which masters answer, what nodes have said of requests
 //! that were not for them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::topology::{NodeId, Topology};
+use super::topology::{Node, NodeId, Topology};
 use crate::slot::SLOTS;
 
 /// What nodes say of requests that are not for them, or not now.
@@ -19,11 +20,16 @@ const KINDS: [&str; 6] = [
     "masterdown",
 ];
 
+/// Connections to one node that are lost together are told of once.
+const TOGETHER: Duration = Duration::from_secs(1);
+
 /// What is counted and known besides the topology.
 #[derive(Debug, Default)]
 pub(super) struct Served {
     /// The masters that answered last.
     up: Mutex<BTreeSet<NodeId>>,
+    /// When a lost connection to a node was told of last.
+    lost: Mutex<BTreeMap<NodeId, Instant>>,
     /// By kind.
     redirects: [AtomicU64; KINDS.len()],
     refreshes: AtomicU64,
@@ -36,6 +42,8 @@ pub struct BackingFigures {
     pub masters: usize,
     /// Of these, those that answer.
     pub masters_up: usize,
+    /// Addresses of the others.
+    pub away: Vec<String>,
     /// Replicas that are known.
     pub replicas: usize,
     /// Slots whose master answers; all of them where there are none.
@@ -75,12 +83,15 @@ impl Served {
     pub(super) fn figures(&self, topology: &Topology, is_up: Option<bool>) -> BackingFigures {
         let up = self.up.lock();
         let answers = |node: NodeId| is_up.unwrap_or_else(|| up.contains(&node));
-        let masters = topology.nodes().iter().map(|node| node.id);
-        let masters = masters.filter(|id| topology.has_slots(*id));
+        let nodes = topology.nodes().iter();
+        let masters = nodes.filter(|node| topology.has_slots(node.id));
+        let address = |node: &Node| Some(node.master.as_ref()?.address.to_string());
+        let away = masters.clone().filter(|node| !answers(node.id));
         let counts = KINDS.into_iter().zip(&self.redirects);
         BackingFigures {
             masters: masters.clone().count(),
-            masters_up: masters.filter(|id| answers(*id)).count(),
+            masters_up: masters.filter(|node| answers(node.id)).count(),
+            away: away.filter_map(address).collect(),
             replicas: topology.replicas.len(),
             slots_served: topology.slots_of(answers),
             map_version: topology.version,
@@ -99,6 +110,19 @@ impl Served {
         } else {
             up.remove(&node);
         }
+    }
+
+    /// Forgets a node that has no slots any more.
+    pub(super) fn forget(&self, node: NodeId) {
+        self.set(node, false);
+        self.lost.lock().remove(&node);
+    }
+
+    /// A connection to a node is lost. False when another one was just now.
+    pub(super) fn is_first_lost(&self, node: NodeId) -> bool {
+        let now = Instant::now();
+        let before = self.lost.lock().insert(node, now);
+        before.is_none_or(|before| now.duration_since(before) > TOGETHER)
     }
 }
 
@@ -121,6 +145,8 @@ mod tests {
         let figures = served.figures(&three, None);
         assert_eq!((figures.masters, figures.masters_up), (3, 2));
         assert_eq!(figures.slots_served, 16_384 - 5462);
+        assert!(served.is_first_lost(NodeId(1)) && !served.is_first_lost(NodeId(1)));
+        assert!(served.is_first_lost(NodeId(2)));
         // Slots that nobody has are not served.
         assert!(!served.is_all(&Topology::divided(&[100])));
         let one = served.figures(&Topology::unknown(), Some(true));

@@ -25,6 +25,7 @@ impl World {
             Respite::builder()
                 .upstream(&cluster.url())
                 .allow_log("link lost")
+                .allow_log("is away")
                 .allow_log("backing not usable")
                 .allow_log("no node tells")
                 .allow_log("fails")

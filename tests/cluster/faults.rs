@@ -134,6 +134,7 @@ fn start_with_closing(cluster: &RedisCluster) -> Respite {
         .upstream(&cluster.url())
         .env("RESPITE_UPSTREAM_ON_LOSS", "close")
         .allow_log("link lost")
+        .allow_log("is away")
         .allow_log("backing not usable")
         .start()
 }

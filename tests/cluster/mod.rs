@@ -31,6 +31,7 @@ fn start(cluster: &RedisCluster) -> Respite {
     Respite::builder()
         .upstream(&cluster.url())
         .allow_log("link lost")
+        .allow_log("is away")
         .allow_log("backing not usable")
         .start()
 }

@@ -164,6 +164,7 @@ fn a_subscriber_whose_node_is_killed_is_subscribed_at_another() {
     replicas_follow(&cluster);
     let mut respite = start(&cluster);
     respite.allow_log("backing");
+    respite.allow_log("is away");
     let sharded = !RedisServer::lacks((7, 0), "sharded publish/subscribe");
     let mut clients: Vec<Client> = (0..2).map(|_| respite.connect()).collect();
     clients[1].hello3();

@@ -1,5 +1,6 @@
 //! What Respite tells of the nodes behind: over HTTP and in INFO, also while one of them is away.
 
+use super::{replicas_follow, start};
 use crate::support::{DEADLINE, RedisCluster, Respite, get, slot_of, wait_until};
 
 /// A number of a metric.
@@ -27,6 +28,7 @@ fn a_master_that_is_away_is_told_of() {
         .upstream(&cluster.url())
         .http()
         .allow_log("link lost")
+        .allow_log("is away")
         .allow_log("backing not usable")
         .allow_log("no node tells")
         .allow_log("fails")
@@ -69,6 +71,82 @@ fn a_master_that_is_away_is_told_of() {
     }
 }
 
+/// An operator reads which master it is, once, and when it is over.
+#[test]
+fn the_log_names_the_master_that_is_away_once() {
+    let mut cluster = RedisCluster::start(3, 1);
+    replicas_follow(&cluster);
+    let mut respite = start(&cluster);
+    respite.allow_log("cannot");
+    let slot = slot_of(&mut cluster.servers[0].connect(), "foo");
+    let owner = cluster.owner(slot);
+    let address = cluster.servers[owner].addr();
+    let mut client = respite.connect();
+    client.call(&["SET", "foo", "1"]).assert_ok();
+    cluster.wait_for_replica(owner);
+    let next = cluster.servers[cluster.replica_of(owner)].addr();
+    cluster.servers[owner].kill();
+    let away = respite.expect_log(&format!("the master {address} is away"));
+    assert!(
+        away.contains("slots are not served") && away.contains("WARN"),
+        "{away}"
+    );
+    let doctor = client.call(&["RESPITE.DOCTOR"]);
+    let said = format!("{doctor:?}");
+    assert!(
+        said.contains(&address) && said.contains("of its 3 masters"),
+        "{said}"
+    );
+    respite.expect_log(&format!(
+        "the slots of {address} are served again, by {next}"
+    ));
+    respite.expect_log(&format!(
+        "{next} has slots now, {address} none any more: 3 masters, 16384 slots"
+    ));
+    let count = |text: &str| {
+        respite
+            .log()
+            .iter()
+            .filter(|line| line.contains(text))
+            .count()
+    };
+    assert_eq!(count("is away"), 1, "{:#?}", respite.log());
+    assert!(count("link lost") <= 1, "{:#?}", respite.log());
+    assert_eq!(count("not usable"), 0, "{:#?}", respite.log());
+}
+
+/// What changes by intention is one line.
+#[test]
+fn a_failover_by_command_is_one_line_in_the_log() {
+    let cluster = RedisCluster::start(3, 1);
+    replicas_follow(&cluster);
+    let respite = start(&cluster);
+    let before = respite.log().len();
+    let owner = cluster.owner(slot_of(&mut cluster.servers[0].connect(), "foo"));
+    let old = cluster.servers[owner].addr();
+    let replica = cluster.replica_of(owner);
+    let new = cluster.servers[replica].addr();
+    cluster.fail_over_to(replica);
+    let mut client = respite.connect();
+    wait_until("the next master is used", DEADLINE, || {
+        let _ = client.try_send_raw(b"SET foo 1\r\n");
+        let set = client
+            .try_read_reply_raw()
+            .is_ok_and(|reply| reply == b"+OK\r\n");
+        if !set {
+            client = respite.connect();
+        }
+        set && respite.log().iter().any(|line| line.contains(&new))
+    });
+    let log = respite.log();
+    let told = format!("{new} has slots now, {old} none any more: 3 masters, 16384 slots");
+    assert!(
+        log[before..].iter().any(|line| line.contains(&told)),
+        "{log:#?}"
+    );
+    assert!(log.len() - before <= 2, "{log:#?}");
+}
+
 /// Whoever asks who the server is gets an answer from a node that is there.
 #[test]
 fn hello_is_answered_while_the_first_node_is_away() {
@@ -85,6 +163,7 @@ fn hello_is_answered_while_the_first_node_is_away() {
         let respite = Respite::builder()
             .upstream(&format!("{url},{other}"))
             .allow_log("backing not usable")
+            .allow_log("is away")
             .allow_log("no node tells")
             .start();
         let mut client = respite.connect();

@@ -271,6 +271,7 @@ fn a_transaction_whose_node_is_lost_says_so_at_its_end() {
     replicas_follow(&cluster);
     let mut respite = start(&cluster);
     respite.allow_log("backing");
+    respite.allow_log("is away");
     let mut client = respite.connect();
     client.call(&["SET", "foo", "before"]).assert_ok();
     let owner = owner_of(&cluster, "foo");

@@ -8,6 +8,7 @@ fn start(cluster: &RedisCluster, timeouts: &str, on_loss: &str) -> Respite {
         .config(&format!("[timeouts]\n{timeouts}\n"))
         .env("RESPITE_UPSTREAM_ON_LOSS", on_loss)
         .allow_log("link lost")
+        .allow_log("is away")
         .allow_log("backing not usable")
         .allow_log("no node tells")
         .start()

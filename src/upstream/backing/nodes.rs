@@ -86,6 +86,18 @@ impl Backing {
         place
     }
 
+    /// Whether a lost connection to a node is worth a line: of those to a node of a cluster the first one is.
+    pub(in crate::upstream) fn tells_of_loss(&self, node: NodeId) -> bool {
+        !self.is_cluster || self.served.is_first_lost(node)
+    }
+
+    /// The address of a node's master, without its password.
+    pub(in crate::upstream) fn address_of(&self, node: NodeId) -> String {
+        let topology = self.topology();
+        let master = topology.node(node).and_then(|node| node.master.as_ref());
+        master.map_or_else(|| "no master".to_owned(), |master| master.to_string())
+    }
+
     /// A node itself lists a server that the map may not have: a master without slots.
     pub fn meet(&self, address: &Address) {
         self.update(|topology| {

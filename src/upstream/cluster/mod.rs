@@ -7,6 +7,7 @@
 mod ask;
 mod whither;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub struct Follower {
     epoch: u64,
     /// Nodes that did not answer when they were asked last.
     mute: Vec<Address>,
+    /// The masters with slots that were logged last.
+    masters: BTreeSet<String>,
 }
 
 impl Follower {
@@ -74,6 +77,7 @@ impl Follower {
             told: None,
             epoch: 0,
             mute: Vec::new(),
+            masters: BTreeSet::new(),
         };
         (follower, sender)
     }
@@ -196,12 +200,9 @@ impl Follower {
         self.seeds_first = false;
         self.backing.served.note_refresh();
         self.epoch = told.epoch;
-        self.backing.update(|before| {
-            let after = before.clustered(&told.shards)?;
-            tell(before, &after);
-            Some(after)
-        });
+        self.backing.update(|before| before.clustered(&told.shards));
         let topology = self.backing.topology();
+        self.tell(&topology);
         let is_master = |address: &Address| {
             let mut masters = topology
                 .nodes()
@@ -213,23 +214,34 @@ impl Follower {
         self.mute
             .retain(|mute| is_master(mute) || seeds.contains(mute));
     }
-}
 
-/// Logs what has changed about the masters.
-fn tell(before: &Topology, after: &Topology) {
-    let masters = |topology: &Topology| -> Vec<String> {
-        // What is to be a replica of a new cluster is a master without slots at first.
+    /// Logs what has changed about the masters.
+    fn tell(&mut self, topology: &Topology) {
         let nodes = topology.nodes().iter();
-        let serving = nodes.filter(|node| topology.has_slots(node.id));
-        let masters = serving.filter_map(|node| node.master.as_ref());
-        masters.map(|master| master.address.to_string()).collect()
-    };
-    let (was, is) = (masters(before), masters(after));
-    if was != is {
-        let covered = after.covered();
-        info!(
-            "the masters of the cluster are {}, with {covered} slots",
-            is.join(", ")
-        );
+        let with_slots = nodes.filter(|node| topology.has_slots(node.id));
+        let masters: BTreeSet<String> = with_slots
+            .filter_map(|node| Some(node.master.as_ref()?.address.to_string()))
+            .collect();
+        if masters == self.masters {
+            return;
+        }
+        let all = |masters: &mut dyn Iterator<Item = &String>| {
+            let masters: Vec<&str> = masters.map(String::as_str).collect();
+            masters.join(", ")
+        };
+        let (count, slots) = (masters.len(), topology.covered());
+        let new = all(&mut masters.difference(&self.masters));
+        let gone = all(&mut self.masters.difference(&masters));
+        match (new.as_str(), gone.as_str()) {
+            (new, _) if self.masters.is_empty() => {
+                info!("the masters of the cluster are {new}, with {slots} slots");
+            }
+            (new, "") => info!("{new} has slots now: {count} masters, {slots} slots"),
+            ("", gone) => info!("{gone} has no slots any more: {count} masters, {slots} slots"),
+            (new, gone) => {
+                info!("{new} has slots now, {gone} none any more: {count} masters, {slots} slots");
+            }
+        }
+        self.masters = masters;
     }
 }
