@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use super::accounts::Accounts;
 use super::connect::{Conn, ConnectOptions, connect};
-use super::error::UpstreamError;
+use super::error::{Sent, UpstreamError};
 use super::frame_reader::FrameReader;
 use super::intake::Intake;
 use super::open_conns::OpenConns;
@@ -28,6 +28,7 @@ use super::topology::{HOME, NodeId, Topology};
 use super::write_buf::WriteBuf;
 use crate::backoff::Backoff;
 use crate::config::{Endpoint, Secret};
+use crate::stream::Stream;
 
 /// How long a connection may take to open until the configuration is known.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -413,8 +414,7 @@ impl Backing {
 
     /// The address of the current master, without its password.
     pub fn address(&self) -> String {
-        let master = self.master();
-        master.map_or_else(|| "no master".to_owned(), |master| master.to_string())
+        self.address_of(HOME)
     }
 
     /// Whether the monitor's connection is up, and others can be opened; of a cluster, whether every slot has a
@@ -444,15 +444,39 @@ impl Backing {
     /// Asks on a connection that is opened for this one question: shared ones may be stuck behind a script.
     ///
     /// # Errors
-    /// When no connection can be opened, or no reply comes within `limit`.
+    /// When no connection can be opened, or no reply comes within `limit`; with it whether the command was sent.
     pub async fn ask_apart(
         &self,
         options: ConnectOptions<'_>,
         command: &[&[u8]],
         limit: Duration,
-    ) -> Result<Vec<u8>, UpstreamError> {
-        let mut conn = self.connect_patiently(options).await?;
-        ask(&mut conn, command, limit).await
+    ) -> Result<Vec<u8>, (UpstreamError, Sent)> {
+        let opened = self.connect_patiently(options).await;
+        let mut conn = opened.map_err(|error| (error, Sent::No))?;
+        let said = ask(&mut conn, command, limit).await;
+        said.map_err(|error| (error, Sent::Yes))
+    }
+
+    /// The same of a replica, which answers reads of what it has.
+    ///
+    /// # Errors
+    /// As those of [`Backing::ask_apart`].
+    pub async fn ask_replica(
+        &self,
+        replica: &Endpoint,
+        options: ConnectOptions<'_>,
+        command: &[&[u8]],
+        limit: Duration,
+    ) -> Result<Vec<u8>, (UpstreamError, Sent)> {
+        let tls = self.tls.load_full();
+        let opened = connect(replica, tls.as_deref(), options).await;
+        let (mut stream, _) = opened.map_err(|error| (error, Sent::No))?;
+        if self.is_cluster {
+            let said = exchange(&mut stream, &[b"READONLY"], limit).await;
+            said.map_err(|error| (error, Sent::No))?;
+        }
+        let said = exchange(&mut stream, command, limit).await;
+        said.map_err(|error| (error, Sent::Yes))
     }
 }
 
@@ -462,12 +486,20 @@ pub(super) async fn ask(
     command: &[&[u8]],
     limit: Duration,
 ) -> Result<Vec<u8>, UpstreamError> {
+    exchange(&mut conn.stream, command, limit).await
+}
+
+async fn exchange(
+    stream: &mut Stream,
+    command: &[&[u8]],
+    limit: Duration,
+) -> Result<Vec<u8>, UpstreamError> {
     let mut request = WriteBuf::default();
     request.command(command);
     let exchange = async {
-        request.send(&mut conn.stream).await?;
+        request.send(stream).await?;
         let mut reader = FrameReader::default();
-        reader.reply(&mut conn.stream, COMMAND_REPLY_BYTES).await
+        reader.reply(stream, COMMAND_REPLY_BYTES).await
     };
     timeout(limit, exchange)
         .await

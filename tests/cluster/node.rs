@@ -1,7 +1,7 @@
 //! `RESPITE.NODE`: a command at one node of the cluster behind.
 
-use super::start;
-use crate::support::{RedisCluster, RedisServer, Respite, slot_of};
+use super::{replicas_follow, start};
+use crate::support::{DEADLINE, RedisCluster, RedisServer, Respite, slot_of, wait_until};
 
 #[test]
 fn each_node_answers_for_itself() {
@@ -51,13 +51,57 @@ fn each_node_answers_for_itself() {
     }
     client
         .call(&["RESPITE.NODE", "10.0.0.1:1", "PING"])
-        .assert_error("ERR no such master");
+        .assert_error("ERR no such node");
     client
         .call(&["RESPITE.NODE", "WHAT"])
         .assert_error("ERR RESPITE.NODE takes");
     client
         .call(&["RESPITE.NODE"])
         .assert_error("ERR wrong number of arguments");
+}
+
+#[test]
+fn a_replica_answers_for_what_it_has() {
+    let mut cluster = RedisCluster::start(3, 1);
+    replicas_follow(&cluster);
+    let mut respite = start(&cluster);
+    let mut client = respite.connect();
+    let mut ids = Vec::new();
+    wait_until("the replicas are known", DEADLINE, || {
+        let listed = client.call(&["RESPITE.NODE", "LIST"]);
+        ids = listed
+            .strings()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        ids.len() == 6
+    });
+    // Masters come first.
+    let masters: Vec<String> = { cluster.masters().into_iter() }
+        .map(|at| cluster.servers[at].addr())
+        .collect();
+    assert!(ids[..3].iter().all(|id| masters.contains(id)), "{ids:?}");
+    client.call(&["SET", "foo", "1"]).assert_ok();
+    let owner = cluster.owner(slot_of(&mut cluster.servers[0].connect(), "foo"));
+    cluster.wait_for_replica(owner);
+    let at = cluster.replica_of(owner);
+    let replica = cluster.servers[at].addr();
+    let mut run =
+        |command: &[&str]| client.call(&[&["RESPITE.NODE", &replica][..], command].concat());
+    run(&["GET", "foo"]).assert_str("1");
+    assert_eq!(run(&["ROLE"]).items()[0].as_str(), "slave");
+    run(&["SET", "foo", "2"]).assert_error("MOVED ");
+    // One that is away was sent nothing.
+    cluster.servers[at].kill();
+    respite.allow_log("link lost");
+    let away = run(&["SET", "foo", "3"]);
+    assert!(away.error().starts_with("UPSTREAM "), "{away:?}");
+    assert!(away.error().contains("not sent"), "{away:?}");
+    cluster.servers[owner].kill();
+    respite.allow_log("is away");
+    let id = cluster.servers[owner].addr();
+    let away = client.call(&["RESPITE.NODE", &id, "SET", "foo", "3"]);
+    assert!(away.error().contains("not sent"), "{away:?}");
 }
 
 #[test]

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::config::Endpoint;
 use crate::resp::{Proto, ReplyWriter};
 use crate::session::worker::Worker;
 use crate::tasks::{self, Kind};
-use crate::upstream::{ConnectOptions, Failure, LinkKey, LoginId, NodeId, ReplySink, Sent, Ticket};
+use crate::upstream::{ConnectOptions, Failure, HOME, LinkKey, LoginId, NodeId, ReplySink, Ticket};
 
 /// In which database, in which version of the protocol, as whom.
 pub(super) type At = (u32, Proto, LoginId);
@@ -109,10 +110,18 @@ fn answer(budget: &Rc<Budget>) -> (Rc<dyn ReplySink>, Awaited) {
     (Rc::new(answer), awaited)
 }
 
-/// Asks a node on a connection of its own.
+/// A server that is asked on a connection of its own.
+#[derive(Debug, Clone)]
+pub(super) enum Server {
+    /// The master of a node.
+    Master(NodeId),
+    Replica(Endpoint),
+}
+
+/// Asks a server on a connection of its own.
 pub(super) fn ask_apart(
     worker: &Worker,
-    node: NodeId,
+    server: Server,
     (db, proto, login): At,
     words: Vec<Vec<u8>>,
     limit: Option<Duration>,
@@ -121,18 +130,24 @@ pub(super) fn ask_apart(
     let backing = Arc::clone(&worker.shared.backing);
     let timeout = worker.settings().timeouts.connect;
     tokio::task::spawn_local(tasks::named(Kind::Client, async move {
+        let node = match server {
+            Server::Master(node) => node,
+            Server::Replica(_) => HOME,
+        };
         let options = ConnectOptions {
             key: LinkKey::new(node, db, proto).as_user(login),
             name: "respite-apart",
             timeout,
         };
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        let said = match backing
-            .ask_apart(options, &words, limit.unwrap_or(timeout))
-            .await
-        {
+        let limit = limit.unwrap_or(timeout);
+        let said = match &server {
+            Server::Master(_) => backing.ask_apart(options, &words, limit).await,
+            Server::Replica(replica) => backing.ask_replica(replica, options, &words, limit).await,
+        };
+        let said = match said {
             Ok(reply) => Said::Reply(reply),
-            Err(error) => Said::Nothing(error.client_text(Sent::Yes)),
+            Err((error, sent)) => Said::Nothing(error.client_text(sent)),
         };
         // Whoever asked may be gone.
         let _ = tell.send(said);

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::ask::{Budget, Said, ask_apart};
+use super::ask::{Budget, Said, Server, ask_apart};
 use crate::resp::{Proto, parse_reply};
 use crate::session::census::{Census, Master, Own};
 use crate::session::worker::Worker;
@@ -154,7 +154,7 @@ impl Worker {
             // One that is away is waited for, as any command waits for it.
             let is_asked = !how.request.is_empty() && !answered.contains_key(&node.id);
             let said = is_asked.then(|| match &how.apart {
-                Some(words) => ask_apart(self, node.id, at, words.clone(), None),
+                Some(words) => ask_apart(self, Server::Master(node.id), at, words.clone(), None),
                 None => self.ask(node.id, at, &how.request, budget),
             });
             // A node that is busy says nothing of itself.

@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::ask::{Said, ask_apart, error};
+use super::ask::{Said, Server, ask_apart, error};
 use super::fence::catch_up;
 use super::scan::words;
 use crate::access::changes_access;
@@ -17,18 +17,26 @@ use crate::session::client::Session;
 use crate::session::dispatch::Flow;
 use crate::session::request::Request;
 use crate::session::settings::Settings;
-use crate::upstream::{NodeId, Topology};
+use crate::upstream::{HOME, Topology};
 
-const NO_NODE: &str = "ERR no such master: RESPITE.NODE LIST names them";
+const NO_NODE: &str = "ERR no such node: RESPITE.NODE LIST names them";
 const USAGE: &str =
-    "ERR RESPITE.NODE takes the id of a master and a command for it, or LIST for the ids";
+    "ERR RESPITE.NODE takes the address of a node and a command for it, or LIST for the addresses";
 /// How long a node may take where `timeouts.reply` sets no limit.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The nodes that have a master, and their names.
-fn nodes(topology: &Topology) -> impl Iterator<Item = (NodeId, String)> {
+/// The masters, then the replicas, and their names.
+fn servers(topology: &Topology) -> impl Iterator<Item = (Server, String)> {
     let nodes = topology.nodes().iter();
-    nodes.filter_map(|node| Some((node.id, node.master.as_ref()?.address.to_string())))
+    let masters = nodes.filter_map(|node| {
+        let name = node.master.as_ref()?.address.to_string();
+        Some((Server::Master(node.id), name))
+    });
+    let replicas = topology.replicas.iter().map(|replica| {
+        let name = replica.address.to_string();
+        (Server::Replica(replica.clone()), name)
+    });
+    masters.chain(replicas)
 }
 
 /// Whether a command leaves nothing in its connection, and its client waits for nothing but its execution.
@@ -56,16 +64,20 @@ impl Session {
             if !args[1].eq_ignore_ascii_case(b"LIST") {
                 return self.answer_error(USAGE);
             }
-            let names: Vec<String> = nodes(&topology).map(|(_, name)| name).collect();
+            let names: Vec<String> = servers(&topology).map(|(_, name)| name).collect();
             self.answer(|reply| {
                 reply.array(names.len());
                 names.iter().for_each(|name| reply.bulk(name));
             });
             return Flow::Done;
         }
-        let named = nodes(&topology).find(|(_, name)| name.as_bytes() == &args[1]);
-        let Some((node, name)) = named else {
+        let named = servers(&topology).find(|(_, name)| name.as_bytes() == &args[1]);
+        let Some((server, name)) = named else {
             return self.answer_error(NO_NODE);
+        };
+        let node = match server {
+            Server::Master(node) => node,
+            Server::Replica(_) => HOME,
         };
         let inner = words(args.tail(2));
         let mut raw = Vec::new();
@@ -83,7 +95,7 @@ impl Session {
         let cover = self.coherence.cover(run, db, node, &worker.cache);
         let limit = settings.timeouts.reply.unwrap_or(LIMIT);
         let pending = async move {
-            let said = ask_apart(&worker, node, (db, proto, login), inner, Some(limit));
+            let said = ask_apart(&worker, server, (db, proto, login), inner, Some(limit));
             let said = Said::of(said).await;
             let Cover { guard, fence } = cover;
             drop(guard);
