@@ -31,6 +31,9 @@ struct Queue {
     busy: bool,
     /// How often the script of that one was loaded.
     loads: u8,
+    /// What was asked in front of that one, and how often the node took it but not the one behind it.
+    probe: Option<Rc<Probe>>,
+    contradicted: u8,
 }
 
 pub(super) struct Waiting {
@@ -40,7 +43,15 @@ pub(super) struct Waiting {
     pub(super) login: LoginId,
     /// How often the script that it calls was loaded for it.
     pub(super) loads: u8,
+    /// How often its node has taken a plain command on its keys right before it said that they are elsewhere.
+    pub(super) contradicted: u8,
     due: Instant,
+}
+
+/// A plain command on the keys of a script, in front of it: what a node says of that one no script has made up.
+#[derive(Default)]
+pub(super) struct Probe {
+    served: Cell<bool>,
 }
 
 /// What a node says that does not know a script. One that a script itself makes up is most likely another.
@@ -86,7 +97,14 @@ impl Redirects {
         };
         let mut clients = self.clients.borrow_mut();
         let queue = clients.entry(request.sink.identity()).or_default();
+        let probed = queue.probe.take().is_some_and(|probe| probe.served.get());
+        let contradicts = probed && is_about_slot(&request.reply);
+        let contradicted = match resent {
+            true => queue.contradicted + u8::from(contradicts),
+            false => 0,
+        };
         let waiting = Waiting {
+            contradicted,
             due: Instant::now() + wait,
             request,
             proto: key.proto,
@@ -123,6 +141,7 @@ impl Redirects {
                 if first.due <= now {
                     queue.busy = true;
                     queue.loads = first.loads + u8::from(first.is_for_script());
+                    queue.contradicted = first.contradicted;
                     due.extend(queue.waiting.pop_front());
                 } else {
                     next = Some(next.map_or(first.due, |next| next.min(first.due)));
@@ -133,9 +152,19 @@ impl Redirects {
         (due, next)
     }
 
+    /// What is asked in front of the request of a client that is sent on now.
+    pub(super) fn probing(&self, client: *const ()) -> Rc<Probe> {
+        let probe = Rc::new(Probe::default());
+        if let Some(queue) = self.clients.borrow_mut().get_mut(&client) {
+            queue.probe = Some(Rc::clone(&probe));
+        }
+        probe
+    }
+
     fn answered(&self, client: *const ()) {
         if let Some(queue) = self.clients.borrow_mut().get_mut(&client) {
             queue.busy = false;
+            queue.probe = None;
         }
         self.changed.notify_one();
     }
@@ -153,6 +182,33 @@ pub(super) fn whither(reply: &[u8]) -> Option<Whither> {
     match line.split(' ').next()? {
         "-MOVED" | "-ASK" => Whither::named(&line[1..]),
         _ => Some(Whither::Again),
+    }
+}
+
+/// Whether a reply says that the keys are elsewhere, or some of them.
+pub(super) fn is_about_slot(reply: &[u8]) -> bool {
+    [b"-MOVED ".as_slice(), b"-ASK ", b"-TRYAGAIN "]
+        .iter()
+        .any(|begin| reply.starts_with(begin))
+}
+
+// === impl Probe ===
+
+impl ReplySink for Probe {
+    fn deliver(&self, _ticket: Ticket, bytes: &[u8], _replies: u32) {
+        self.served.set(bytes.first() == Some(&b':'));
+    }
+
+    fn abort(&self) {}
+
+    fn lost(&self, _ticket: Ticket, _failure: &Failure, _replies: u32) {}
+
+    fn ends_with_loss(&self) -> bool {
+        false
+    }
+
+    fn is_for_node(&self) -> bool {
+        true
     }
 }
 

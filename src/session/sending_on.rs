@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
-use super::redirects::{NOSCRIPT, Waiting, whither};
+use super::redirects::{NOSCRIPT, Waiting, is_about_slot, whither};
 use super::replies::NOBODY;
 use super::request::Request;
 use super::route::{Directions, Unheard};
 use super::worker::Worker;
-use crate::resp::{Parsed, RequestLimits, RequestParser};
+use crate::command::{Effects, each_key};
+use crate::resp::{Parsed, RequestLimits, RequestParser, write_command};
 use crate::upstream::{
     Failure, HOME, Link, LinkKey, NodeId, ReplySink, Sent, UpstreamError, Whither,
 };
@@ -16,6 +17,32 @@ const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// How often the script that a request calls is loaded for it: a slot may move meanwhile.
 const MOST_LOADS: u8 = 3;
+
+/// So often a node takes a plain command on the keys of a script, right before it says in the same breath that they are
+/// elsewhere, until it is the script that says so. Once it may be true: they move between the two.
+const SURE: u8 = 2;
+
+/// A request that is sent on.
+#[derive(Default)]
+struct Asked {
+    /// The slot that decides where it goes.
+    slot: Option<u16>,
+    /// Of one that runs a script, which may say anything: a plain command on its keys, empty if it has none.
+    probe: Option<Vec<u8>>,
+}
+
+/// `EXISTS` of all keys: a node takes it or turns it away as it does the request.
+fn probe_of(request: Request<'_>) -> Vec<u8> {
+    let mut words: Vec<&[u8]> = vec![b"EXISTS"];
+    if let Some(row) = request.leaf() {
+        each_key(row, request.args, |key| words.push(key.key));
+    }
+    let mut probe = Vec::new();
+    if words.len() > 1 {
+        write_command(&mut probe, &words);
+    }
+    probe
+}
 
 impl Worker {
     /// Sends requests on, for ever.
@@ -42,6 +69,7 @@ impl Worker {
             proto,
             login,
             loads,
+            contradicted,
             ..
         } = waiting;
         self.shared.backing.note_redirect(&request.reply);
@@ -49,8 +77,14 @@ impl Worker {
             true => Rc::clone(&request.sink),
             false => self.redirects.waiting_for(&request),
         };
-        let slot = self.slot_of_request(&request.request);
-        let Some(whither) = whither(&request.reply).filter(|whither| whither.is_of(slot)) else {
+        let Asked { slot, probe } = self.read_request(&request.request);
+        let probe = probe.filter(|_| is_about_slot(&request.reply));
+        let is_scripts = match &probe {
+            Some(keys) => keys.is_empty() || contradicted >= SURE,
+            None => false,
+        };
+        let whither = whither(&request.reply).filter(|whither| whither.is_of(slot));
+        let Some(whither) = whither.filter(|_| !is_scripts) else {
             // No node says so: a script does.
             return sink.deliver(request.ticket, &request.reply, 1);
         };
@@ -75,9 +109,17 @@ impl Worker {
         if let Some(load) = load {
             link.push(&load, 1, Rc::new(Unheard), NOBODY);
         }
-        if asking {
-            link.push(ASKING, 1, Rc::new(Unheard), NOBODY);
+        let say_asking = || {
+            if asking {
+                link.push(ASKING, 1, Rc::new(Unheard), NOBODY);
+            }
+        };
+        if let Some(probe) = probe {
+            say_asking();
+            let heard = self.redirects.probing(request.sink.identity());
+            link.push(&probe, 1, heard, NOBODY);
         }
+        say_asking();
         link.push(&request.request, 1, sink, request.ticket);
     }
 
@@ -119,16 +161,19 @@ impl Worker {
         }
     }
 
-    /// The slot that decides where a request goes.
-    fn slot_of_request(&self, request: &[u8]) -> Option<u16> {
+    fn read_request(&self, request: &[u8]) -> Asked {
         let mut parser = RequestParser::default();
         match parser.parse(request, &RequestLimits::TRUSTED) {
             Ok(Parsed::Request { .. }) => {
                 let settings = self.settings();
                 let request = Request::new(parser.args(request), request, &settings.table);
-                Directions::slot_of(request)
+                let runs = request.effects().contains(Effects::RUNS_SCRIPTS);
+                Asked {
+                    slot: Directions::slot_of(request),
+                    probe: runs.then(|| probe_of(request)),
+                }
             }
-            _ => None,
+            _ => Asked::default(),
         }
     }
 }
