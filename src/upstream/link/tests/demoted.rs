@@ -99,3 +99,37 @@ fn a_refusal_of_a_backing_that_is_nobodys_to_name_is_the_clients() {
     assert!(inner.receive(REFUSED.as_bytes()).is_ok());
     assert_eq!(sink.take(), REFUSED);
 }
+
+/// A node of a cluster that becomes a replica names its successor for what is asked behind the refusal.
+#[test]
+fn redirects_behind_a_refusal_are_followed_with_it() {
+    let batch = [WRITE, WRITE, READ, WRITE].concat();
+    let replies =
+        format!("{REFUSED}-MOVED 5 10.0.0.2:6379\r\n-ASK 5 10.0.0.2:6379\r\n-ERR of its own\r\n");
+    for cut in 0..replies.len() {
+        for is_node in [true, false] {
+            let (link, sink) = sent(&batch, 4);
+            let mut inner = link.inner.borrow_mut();
+            // What the link itself sends on is no refusal.
+            let never: Rc<Redirect> = Rc::new(|_| panic!("sent on apart from what was refused"));
+            inner.redirect = is_node.then_some(never);
+            assert!(inner.receive(&replies.as_bytes()[..cut]).is_ok(), "{cut}");
+            let ended = inner.receive(&replies.as_bytes()[cut..]);
+            assert!(matches!(ended, Err(UpstreamError::Demoted)), "{cut}");
+            drop(inner);
+            let again = next_master(&link);
+            let seen = sink.take();
+            if is_node {
+                assert_eq!(again, [WRITE, WRITE, READ].concat(), "{cut}");
+                assert_eq!(
+                    seen,
+                    "+again 1\r\n+again 2\r\n+again 3\r\n-ERR of its own\r\n"
+                );
+            } else {
+                // Without a cluster only a script says so.
+                assert_eq!(again, [WRITE, READ].concat(), "{cut}");
+                assert!(seen.contains("-MOVED 5 ") && !seen.contains("READONLY"));
+            }
+        }
+    }
+}
