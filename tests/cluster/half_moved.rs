@@ -5,8 +5,9 @@ use crate::support::{Client, DEADLINE, RedisCluster, Reply, Respite, slot_of, wa
 
 /// A slot on its way from one node to another: `{foo}here` is at the first, `{foo}there` at the second.
 struct HalfMoved {
-    cluster: RedisCluster,
+    // Dropped first: it need not hear that the cluster goes.
     respite: Respite,
+    cluster: RedisCluster,
     slot: u16,
     from: usize,
     to: usize,
@@ -24,8 +25,8 @@ impl HalfMoved {
             client.call(&["SET", key, "10"]).assert_ok();
         }
         let moving = HalfMoved {
-            cluster,
             respite,
+            cluster,
             slot,
             from,
             to,
