@@ -109,6 +109,27 @@ impl Coherence {
         &self.fill.get_or_insert_with(open).2
     }
 
+    /// The same link, if it is open.
+    pub(super) fn open_fill(
+        &mut self,
+        node: NodeId,
+        db: u32,
+        worker: &Worker,
+    ) -> Option<&FillLink> {
+        if self
+            .fill
+            .as_ref()
+            .is_none_or(|fill| (fill.0, fill.1) != (node, db))
+        {
+            self.put_fill_aside(node, db);
+        }
+        if self.fill.is_none() {
+            let open = worker.open_fill_link(node, db);
+            self.fill = open.map(|link| (node, db, link));
+        }
+        self.fill()
+    }
+
     /// The client reads from another node, or from another database.
     fn put_fill_aside(&mut self, node: NodeId, db: u32) {
         let aside = &mut self.fills_aside;

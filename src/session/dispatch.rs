@@ -222,14 +222,25 @@ impl Session {
 
     /// Whether a request that may join the run does. One for another node begins a run of its own.
     fn joins(&mut self, batch: &mut Batch<'_>, request: Request<'_>, cx: &Context<'_>) -> bool {
-        if self.joins_run(&mut batch.run, request, cx) {
+        let directions = &self.worker.directions;
+        let route = directions.route(request);
+        let node = directions.node(route);
+        let divided = directions.is_divided();
+        // The run of another node goes first.
+        if divided && batch.run.requests > 0 && batch.run.node != node {
+            self.flush_run(batch.input, &mut batch.run);
+            if self.front.closing {
+                return false;
+            }
+        }
+        if self.joins_run(&mut batch.run, request, (route, node), cx) {
             return true;
         }
-        let again = batch.run.requests > 0 && self.worker.directions.is_divided();
+        let again = divided && batch.run.requests > 0;
         if again {
             self.flush_run(batch.input, &mut batch.run);
         }
-        again && !self.front.closing && self.joins_run(&mut batch.run, request, cx)
+        again && !self.front.closing && self.joins_run(&mut batch.run, request, (route, node), cx)
     }
 
     /// Whether a request can simply follow the run to a shared link.

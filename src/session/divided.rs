@@ -14,19 +14,20 @@ impl Session {
     /// Whether a command is one of those.
     #[inline]
     pub(super) fn is_unserved(&self, request: Request<'_>) -> bool {
-        self.worker.directions.is_divided() && self.is_unserved_by_nodes(request)
+        request.handling() == Handling::Local(Local::Client)
+            && self.worker.directions.is_divided()
+            && leaves_state(request)
     }
 
     /// Tells the client so.
     pub(super) fn refuse_unserved(&mut self) -> Flow {
         self.refuse_with(UNSERVED)
     }
+}
 
-    #[cold]
-    fn is_unserved_by_nodes(&self, request: Request<'_>) -> bool {
-        // State in one connection says nothing to the other nodes.
-        let sub = request.args.get(1).unwrap_or_default();
-        request.handling() == Handling::Local(Local::Client)
-            && (sub.eq_ignore_ascii_case(b"TRACKING") || sub.eq_ignore_ascii_case(b"NO-TOUCH"))
-    }
+/// Whether a `CLIENT` command leaves state in one connection, which says nothing to the other nodes.
+#[cold]
+fn leaves_state(request: Request<'_>) -> bool {
+    let sub = request.args.get(1).unwrap_or_default();
+    sub.eq_ignore_ascii_case(b"TRACKING") || sub.eq_ignore_ascii_case(b"NO-TOUCH")
 }

@@ -55,6 +55,13 @@ impl Worker {
         fill.link.clone()
     }
 
+    /// The same link, if it is open.
+    pub(super) fn open_fill_link(&self, node: NodeId, db: u32) -> Option<FillLink> {
+        let links = self.fills.links.borrow();
+        let fill = links.get(&LinkKey::new(node, db, Proto::Resp3));
+        fill.map(|fill| fill.link.clone())
+    }
+
     /// Sends commands where this topology says from now on.
     pub(super) fn direct(&self, topology: Arc<Topology>) {
         self.directions.set(topology);

@@ -13,7 +13,7 @@
 //!   `queueing` is what happens between `MULTI` and `EXEC`, `queue` what is known of it, `broken` what comes after a refusal.
 //! - Behind a cluster `nodes` says which node a client needs a connection of its own to, `reach` opens it, `parked` are
 //!   those that keep state while others are used, and `turned_away` leads one to another node.
-//!   `subscribing` keeps subscriptions while nodes come and go, `wait` asks the nodes for their replicas.
+//!   `subscribing` keeps subscriptions while nodes come and go, `wait` asks the nodes for their replicas (`written`: which).
 //! - `read` answers reads of one key from the cache, `many` those of many, of which `gathers` wait for parts; `cached` says what
 //!   a command means to it, `coherence` what is known of one client for it, `fencing` holds replies back. `fill_links` are
 //!   the links that fetch for it, `fills` passes on what they bring. `caching` begins to use it and ends that.
@@ -110,3 +110,4 @@ pub mod users;
 mod wait;
 pub mod worker;
 pub mod worker_thread;
+mod written;

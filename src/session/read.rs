@@ -1,5 +1,6 @@
 //! How a read is answered: from the cache, by a fetch into it, or by the backing.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Context;
 use std::time::Instant;
@@ -11,9 +12,8 @@ use super::replies::Asks;
 use super::settings::Settings;
 use super::state::ReplyMode;
 use crate::cache::{Lookup, Query, Waiter};
-use crate::command::slot_of;
 use crate::resp::PLAIN_GET_MAX;
-use crate::upstream::{Fetch, Ticket};
+use crate::upstream::{Fetch, FillLink, Ticket};
 
 impl Session {
     /// Whether this session's `GET`s may be answered from the cache now.
@@ -91,12 +91,12 @@ impl Session {
                 if let (Lookup::Measure, Some(fill)) = (found, self.coherence.fill()) {
                     fill.measure(key);
                 }
-                if self.worker.directions.is_divided()
-                    && self.ways.several.holds(Some(slot_of(key)), &self.replies)
-                {
+                let directions = &self.worker.directions;
+                let route = directions.route_of_key(key);
+                if self.ways.several.holds(route.slot(), &self.replies) {
                     return Step::Wait;
                 }
-                let node = self.worker.directions.node_of_key(read.key);
+                let node = directions.node(route);
                 if run.requests > 0 && run.node != node {
                     self.flush_run(input, run);
                 }
@@ -137,10 +137,25 @@ impl Session {
             now,
             awaited,
         };
-        // Also for a hit: another worker's link may have brought it, and this one's is wanted next.
-        let node = worker.directions.node_of_key(read.key);
-        let fill = self.coherence.fill_from(node, db, worker);
-        let can_fill = || fill.can_fetch();
+        let sole = worker.directions.sole();
+        if let Some(node) = sole {
+            // Also for a hit: another worker's link may have brought it, and this one's is wanted next.
+            self.coherence.fill_from(node, db, worker);
+        }
+        // Behind a cluster only a miss asks which node has the key. Nothing is opened while the cache is locked.
+        let (coherence, to_open) = (RefCell::new(&mut self.coherence), Cell::new(None));
+        let can_fill = || {
+            let mut coherence = coherence.borrow_mut();
+            let fill = match sole {
+                Some(_) => coherence.fill(),
+                None => {
+                    let node = worker.directions.node_of_key(read.key);
+                    to_open.set(Some(node));
+                    coherence.open_fill(node, db, worker)
+                }
+            };
+            fill.is_some_and(FillLink::can_fetch)
+        };
         let waiter = || Waiter {
             worker: worker.index,
             session: self.state.entry.id,
@@ -149,7 +164,12 @@ impl Session {
             part: false,
         };
         let mut full_key = worker.full_key.borrow_mut();
-        (worker.cache).lookup(query, &mut full_key, out, &mut run.guard, can_fill, waiter)
+        let found =
+            (worker.cache).lookup(query, &mut full_key, out, &mut run.guard, can_fill, waiter);
+        if let Some(node) = to_open.get() {
+            self.coherence.fill_from(node, db, worker);
+        }
+        found
     }
 
     /// The fetch of a key that this client still waits for.

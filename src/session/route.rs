@@ -20,6 +20,7 @@ use super::links::{Lane, Needs};
 use super::replies::{NOBODY, Replies, Then};
 use super::request::Request;
 use super::several::Several;
+use super::written::Written;
 use crate::cache::{Guard, Mutant, is_active};
 use crate::command::{first_key, slot_of};
 use crate::resp::Args;
@@ -67,17 +68,6 @@ pub(super) struct Ways {
     /// The command at hand has several keys, and may be for a cluster.
     pub(super) has_several: bool,
 }
-
-/// Slots that a client has written to.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    slots: Vec<u16>,
-    /// They are more than are counted.
-    all: bool,
-}
-
-/// Slots of which is known that a client has written to them, and no others.
-const MOST_WRITTEN: usize = 64;
 
 /// Takes a reply that nobody wants.
 pub(super) struct Unheard;
@@ -169,13 +159,25 @@ impl Directions {
         key.map_or(Route::Any, |key| Route::Slot(slot_of(key)))
     }
 
+    /// The node that has all keys, if there is one.
+    #[inline]
+    pub(super) fn sole(&self) -> Option<NodeId> {
+        self.sole.get()
+    }
+
+    /// Where a command on a key goes.
+    #[inline]
+    pub(super) fn route_of_key(&self, key: &[u8]) -> Route {
+        match self.sole.get() {
+            Some(node) => Route::Node(node),
+            None => Route::Slot(slot_of(key)),
+        }
+    }
+
     /// The node that has a key.
     #[inline]
     pub(super) fn node_of_key(&self, key: &[u8]) -> NodeId {
-        match self.sole.get() {
-            Some(node) => node,
-            None => self.node(Route::Slot(slot_of(key))),
-        }
+        self.node(self.route_of_key(key))
     }
 
     /// The nodes that have these keys.
@@ -230,24 +232,17 @@ impl Default for Ways {
     }
 }
 
-impl Written {
+impl Ways {
     /// Notes a write that goes there.
-    pub(super) fn note(&mut self, route: Route) {
+    #[inline]
+    pub(super) fn note_written(&mut self, route: Route) {
         match route {
-            Route::Slot(slot) if self.slots.contains(&slot) => {}
-            Route::Slot(slot) if self.slots.len() < MOST_WRITTEN => self.slots.push(slot),
+            Route::Slot(slot) => self.written.note(slot),
             Route::Any => {}
-            _ => self.all = true,
+            Route::Node(_) | Route::Masters => self.written.note_all(),
         }
     }
 
-    /// The slots; none: any.
-    pub(super) fn slots(&self) -> Option<&[u16]> {
-        (!self.all).then_some(&self.slots)
-    }
-}
-
-impl Ways {
     /// Whether a request may be sent by the map of slots as it is now. Where slots have moved, requests that are on
     /// their way would be overtaken by those that go straight to the new node; so these wait.
     pub(super) fn may_follow(&mut self, directions: &Directions, replies: &Replies) -> bool {

@@ -19,7 +19,7 @@ impl Session {
         let directions = &self.worker.directions;
         let route = directions.route(request);
         if directions.is_divided() && may_write(request) {
-            self.ways.written.note(match Slots::of(request) {
+            self.ways.note_written(match Slots::of(request) {
                 Slots::Several => Route::Masters,
                 _ => route,
             });
@@ -39,17 +39,15 @@ impl Session {
         &mut self,
         run: &mut Run,
         request: Request<'_>,
+        (route, node): (Route, NodeId),
         cx: &Context<'_>,
     ) -> bool {
-        let directions = &self.worker.directions;
-        let route = directions.route(request);
-        let node = directions.node(route);
-        let divided = directions.is_divided();
+        let divided = self.worker.directions.is_divided();
         if divided && self.ways.several.holds(route.slot(), &self.replies) {
             return false;
         }
         if divided && may_write(request) {
-            self.ways.written.note(route);
+            self.ways.note_written(route);
         }
         let joins = if run.requests > 0 {
             run.node == node && (!run.only_reads || request.only_reads())

@@ -7,8 +7,8 @@ use super::client::Session;
 use super::dispatch::Flow;
 use super::hello::number;
 use super::request::Request;
-use super::route::Written;
 use super::settings::Settings;
+use super::written::Written;
 use crate::upstream::{HOME, NodeId, replicated};
 
 const NO_AOF: &str = "ERR WAITAOF is not available through Respite behind a cluster: a node counts for its own \

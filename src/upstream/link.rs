@@ -30,8 +30,8 @@ use std::time::{Duration, Instant};
 
 use self::demotion::{Demotion, may_be_refused};
 use self::done::Done;
-use self::redirect::may_redirect;
 pub use self::redirect::{Redirect, Redirected, is_redirect};
+use self::redirect::{may_hold_error, may_redirect};
 pub use self::sink::{Failure, ReplySink, SlowReply, Ticket};
 pub use self::wait::{Share, Weigh};
 use self::wait::{Slowest, Waits};
@@ -426,15 +426,15 @@ impl Inner {
                 self.deliver_whole(frames.take());
                 continue;
             }
-            if self.follows && !self.begun && may_be_refused(frames.seen()) {
+            let errs = self.follows && !self.begun && may_hold_error(frames.seen());
+            if errs && may_be_refused(frames.seen()) {
                 let replies = frames.seen().len() - if scanned < all { frames.begun() } else { 0 };
                 if self.is_demoted(&frames.seen()[..replies], scanned) {
                     frames.take_first(replies);
                     return self.hear_out(frames);
                 }
             }
-            if self.redirect.is_some() && !self.begun && scanned > 0 && may_redirect(frames.seen())
-            {
+            if errs && self.redirect.is_some() && scanned > 0 && may_redirect(frames.seen()) {
                 let replies = frames.seen().len() - if scanned < all { frames.begun() } else { 0 };
                 if let Some(taken) = self.send_on(&frames.seen()[..replies], scanned) {
                     frames.take_first(taken);

@@ -50,6 +50,12 @@ pub fn is_redirect(frame: &[u8]) -> bool {
     REDIRECTS.iter().any(|begin| frame.starts_with(begin))
 }
 
+/// Whether there may be an error among the replies in `data`. Most have no such byte, and that is found out fast.
+#[inline]
+pub(super) fn may_hold_error(data: &[u8]) -> bool {
+    memchr::memchr(b'-', data).is_some()
+}
+
 /// Whether there may be one among the replies in `data`.
 pub(super) fn may_redirect(data: &[u8]) -> bool {
     data.first() == Some(&b'-') || memchr::memmem::find(data, b"\r\n-").is_some()
