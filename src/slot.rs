@@ -56,18 +56,32 @@ fn crc16(bytes: &[u8]) -> u16 {
 /// What of a key decides.
 #[must_use]
 pub fn tag_of(key: &[u8]) -> &[u8] {
-    // Most keys are so short that looking for it is cheaper than finding out how to look fast.
-    let open = match key.len() {
-        0..32 => key.iter().position(|byte| *byte == b'{'),
-        _ => memchr::memchr(b'{', key),
-    };
-    let Some(open) = open else {
+    if !has_brace(key) {
+        return key;
+    }
+    let Some(open) = memchr::memchr(b'{', key) else {
         return key;
     };
     let inside = &key[open + 1..];
     match memchr::memchr(b'}', inside) {
         None | Some(0) => key,
         Some(close) => &inside[..close],
+    }
+}
+
+/// Whether there is a `{`. Most keys are so short, and without one, that eight bytes at a time are faster than to find
+/// out how to look fast.
+#[inline]
+fn has_brace(key: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // Exact for whether a byte is zero, if not for which one ("Bit Twiddling Hacks", haszero).
+    let is_in = |eight: &[u8; 8]| {
+        let zero = u64::from_ne_bytes(*eight) ^ (ONES * b'{' as u64);
+        zero.wrapping_sub(ONES) & !zero & (ONES << 7) != 0
+    };
+    match key.last_chunk() {
+        Some(last) => key.as_chunks().0.iter().any(is_in) || is_in(last),
+        None => key.contains(&b'{'),
     }
 }
 
@@ -88,6 +102,22 @@ mod tests {
             for len in 0..40 {
                 let some = &bytes[start..start + len];
                 assert_eq!(crc16(some), slowly(some), "{some:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_brace_is_found_wherever_it_is() {
+        for len in 0..40 {
+            // Neighbours of the brace, and what differs from it in the top bit.
+            for other in [b'z', b'|', 0xfb, 0, 1] {
+                let mut key = vec![other; len];
+                assert!(!has_brace(&key), "{key:?}");
+                for at in 0..len {
+                    key[at] = b'{';
+                    assert!(has_brace(&key), "{key:?}");
+                    key[at] = other;
+                }
             }
         }
     }

@@ -62,6 +62,16 @@ pub fn first_key<'a>(row: &Row, args: Args<'a>) -> Option<&'a [u8]> {
     }
 }
 
+/// Tells whether a command has one key, or none, whatever its arguments are.
+#[inline]
+#[must_use]
+pub fn has_one_key(row: &Row) -> bool {
+    match &row.keys {
+        Keys::Span(span) => i64::from(span.first) == i64::from(span.last),
+        _ => false,
+    }
+}
+
 /// Tells whether `XREAD` or `XREADGROUP` has a `BLOCK` option.
 #[must_use]
 pub fn has_block_option(args: Args<'_>) -> bool {

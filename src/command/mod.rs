@@ -50,7 +50,7 @@ pub use flags::{Categories, Flags};
 pub use info::{AboutRespite, InfoAnswer, InfoSource};
 pub use key_ref::Seen;
 pub use key_span::Permission;
-pub use keys::{each_key, first_key, has_block_option, keys};
+pub use keys::{each_key, first_key, has_block_option, has_one_key, keys};
 pub use less_time::with_less_time;
 pub use options::{other_database, sort_reads_others};
 pub use own::{ArgKind, OwnArg, OwnRow};

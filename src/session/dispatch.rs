@@ -259,7 +259,6 @@ impl Session {
             && self.monitoring.is_none()
             && self.worker.shared.pause.current().is_none()
             && self.may_forward(request, settings)
-            && !self.is_unserved(request)
             && !self.spreads(request)
             && self.has_room(run.requests as usize, request.asks(), settings)
             && self.may_pass_fetches(request)

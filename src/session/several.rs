@@ -4,7 +4,7 @@
 
 use super::replies::Replies;
 use super::request::Request;
-use crate::command::each_key;
+use crate::command::{each_key, has_one_key};
 use crate::upstream::Ticket;
 
 /// The slots of a client's commands with several keys that are under way.
@@ -43,7 +43,13 @@ impl Several {
 }
 
 /// Whether a command has more than one key.
+#[inline]
 pub(super) fn has_several_keys(request: Request<'_>) -> bool {
+    request.leaf().is_some_and(|row| !has_one_key(row)) && counts_several(request)
+}
+
+#[cold]
+fn counts_several(request: Request<'_>) -> bool {
     let mut keys = 0;
     if let Some(row) = request.leaf() {
         each_key(row, request.args, |_| keys += 1);

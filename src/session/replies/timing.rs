@@ -1,8 +1,7 @@
 //! Since when the client waits for its replies, and what that counts as.
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::asked::{Asked, Sent};
 use super::place::Place;
@@ -20,9 +19,6 @@ pub(super) struct Timing {
     at: Option<Instant>,
     /// Where it is counted.
     times: Option<Arc<Times>>,
-    /// How long it took from when to when, of what was counted last: what is asked together, and answered together,
-    /// has taken the same time.
-    last: Cell<Option<(Instant, Instant, Duration)>>,
     /// What took long and is not written yet.
     pub(super) slow: Vec<Slow>,
 }
@@ -34,12 +30,7 @@ impl Timing {
     #[inline]
     pub(super) fn count(&self, asked: Asked, now: Instant, n: u64) {
         if let (Some(kind), Some(times)) = (asked.kind, &self.times) {
-            let took = match self.last.get() {
-                Some((from, to, took)) if (from, to) == (asked.at, now) => took,
-                _ => now.duration_since(asked.at),
-            };
-            self.last.set(Some((asked.at, now, took)));
-            times.record(kind, took, n);
+            times.record(kind, now.duration_since(asked.at), n);
         }
     }
 
