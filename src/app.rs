@@ -383,6 +383,9 @@ impl App {
         });
         let workers_ended = ended.await;
         self.bus.close().await;
+        if embedded.is_some() {
+            self.shared.backing.leave();
+        }
         let ended = tokio::task::spawn_blocking(move || drop(embedded));
         if workers_ended.and(ended.await).is_err() {
             error!("could not stop everything");

@@ -12,30 +12,25 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Credentials};
 use super::connect::{Conn, ConnectOptions, connect};
-use super::error::{Sent, UpstreamError};
-use super::frame_reader::FrameReader;
+use super::error::UpstreamError;
 use super::intake::Intake;
+use super::link_key::LoginId;
 use super::open_conns::OpenConns;
 use super::reached::{Reached, ReachedNode, sleep_unless_reached};
 use super::served::Served;
 use super::server_hello::ServerHello;
 use super::topology::{HOME, NodeId, Topology};
-use super::write_buf::WriteBuf;
 use crate::backoff::Backoff;
 use crate::config::{Endpoint, Secret};
-use crate::stream::Stream;
 
 /// How long a connection may take to open until the configuration is known.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many answers to the monitor's `PING` say nothing of a command that was executed meanwhile: one may be on its way.
 const STALE_PINGS: u32 = 2;
-/// The reply to `COMMAND` is never longer than this.
-const COMMAND_REPLY_BYTES: usize = 16 * 1024 * 1024;
 
 /// What was learnt from the backing at the last successful connection.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +56,8 @@ pub struct Backing {
     pub(super) follows: bool,
     /// Keys are divided among several nodes.
     is_cluster: bool,
+    /// The servers behind are Respite's own and are stopped: that they go is no news.
+    leaving: AtomicBool,
     /// Held by whoever changes the nodes of a cluster.
     changes: Mutex<()>,
     /// Somebody has seen that the master is none any more.
@@ -128,6 +125,7 @@ impl Backing {
             on_switch: OnceLock::new(),
             follows,
             is_cluster: false,
+            leaving: AtomicBool::new(false),
             changes: Mutex::default(),
             doubted: Notify::new(),
             served: Served::default(),
@@ -171,14 +169,7 @@ impl Backing {
                 ..options
             };
             let tls = self.tls.load_full();
-            let user = match login.is_own() {
-                true => None,
-                false => Some(
-                    self.accounts
-                        .credentials(login)
-                        .ok_or(UpstreamError::LoggedOut)?,
-                ),
-            };
+            let user = self.credentials(login)?;
             let opened = tokio::select! {
                 opened = connect(&master, user.as_deref(), tls.as_deref(), options) => opened,
                 () = self.left(options.key.node, term) => continue,
@@ -203,6 +194,15 @@ impl Backing {
             }
             // The master has become another one meanwhile.
         }
+    }
+
+    /// What a user's connections log in with; none: Respite's own login.
+    fn credentials(&self, login: LoginId) -> Result<Option<Arc<Credentials>>, UpstreamError> {
+        if login.is_own() {
+            return Ok(None);
+        }
+        let credentials = self.accounts.credentials(login);
+        credentials.map(Some).ok_or(UpstreamError::LoggedOut)
     }
 
     /// The master of a node and the term that it is in, once there is one.
@@ -347,6 +347,16 @@ impl Backing {
         self.doubted.notified().await;
     }
 
+    /// The servers behind are about to be stopped, with Respite: nobody need hear that they are away.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether they are.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
     /// Whether the master is somebody else's to name, and a replica is none.
     pub fn follows(&self) -> bool {
         self.follows
@@ -440,72 +450,7 @@ impl Backing {
     }
 }
 
-impl Backing {
-    /// Asks on a connection that is opened for this one question: shared ones may be stuck behind a script.
-    ///
-    /// # Errors
-    /// When no connection can be opened, or no reply comes within `limit`; with it whether the command was sent.
-    pub async fn ask_apart(
-        &self,
-        options: ConnectOptions<'_>,
-        command: &[&[u8]],
-        limit: Duration,
-    ) -> Result<Vec<u8>, (UpstreamError, Sent)> {
-        let opened = self.connect_patiently(options).await;
-        let mut conn = opened.map_err(|error| (error, Sent::No))?;
-        let said = ask(&mut conn, command, limit).await;
-        said.map_err(|error| (error, Sent::Yes))
-    }
-
-    /// The same of a replica, which answers reads of what it has.
-    ///
-    /// # Errors
-    /// As those of [`Backing::ask_apart`].
-    pub async fn ask_replica(
-        &self,
-        replica: &Endpoint,
-        options: ConnectOptions<'_>,
-        command: &[&[u8]],
-        limit: Duration,
-    ) -> Result<Vec<u8>, (UpstreamError, Sent)> {
-        let tls = self.tls.load_full();
-        let opened = connect(replica, tls.as_deref(), options).await;
-        let (mut stream, _) = opened.map_err(|error| (error, Sent::No))?;
-        if self.is_cluster {
-            let said = exchange(&mut stream, &[b"READONLY"], limit).await;
-            said.map_err(|error| (error, Sent::No))?;
-        }
-        let said = exchange(&mut stream, command, limit).await;
-        said.map_err(|error| (error, Sent::Yes))
-    }
-}
-
-/// Asks on a connection of which nobody else makes use.
-pub(super) async fn ask(
-    conn: &mut Conn,
-    command: &[&[u8]],
-    limit: Duration,
-) -> Result<Vec<u8>, UpstreamError> {
-    exchange(&mut conn.stream, command, limit).await
-}
-
-async fn exchange(
-    stream: &mut Stream,
-    command: &[&[u8]],
-    limit: Duration,
-) -> Result<Vec<u8>, UpstreamError> {
-    let mut request = WriteBuf::default();
-    request.command(command);
-    let exchange = async {
-        request.send(stream).await?;
-        let mut reader = FrameReader::default();
-        reader.reply(stream, COMMAND_REPLY_BYTES).await
-    };
-    timeout(limit, exchange)
-        .await
-        .unwrap_or(Err(UpstreamError::ReplyTimeout))
-}
-
+pub(super) mod apart;
 mod nodes;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use super::backing::{Backing, ask};
+use super::backing::Backing;
+use super::backing::apart::ask;
 use super::connect::{Conn, ConnectOptions};
 use super::error::UpstreamError;
 use super::link_key::LinkKey;
@@ -43,7 +44,7 @@ impl Backing {
                         failures = 1;
                     }
                     // Of a cluster another node is asked; that one of them is away is told of elsewhere.
-                    if !told && failures >= self.monitors() {
+                    if !told && failures >= self.monitors() && !self.is_leaving() {
                         warn!(backing = self.address(), "backing not usable: {error}");
                         told = true;
                     }

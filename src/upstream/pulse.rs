@@ -8,7 +8,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::backing::{Backing, ask};
+use super::backing::Backing;
+use super::backing::apart::ask;
 use super::connect::ConnectOptions;
 use super::error::UpstreamError;
 use super::link_key::LinkKey;
@@ -70,7 +71,9 @@ impl Backing {
         loop {
             let Err(error) = self.ask_master(node, &mut backoff, &mut away).await;
             self.served.set(node, false);
-            away.failed(node, &self.topology(), &error);
+            if !self.is_leaving() {
+                away.failed(node, &self.topology(), &error);
+            }
             // Another one may have its slots.
             self.doubt();
             sleep(backoff.next()).await;

@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::backing::{Backing, ask};
+use super::backing::Backing;
+use super::backing::apart::ask;
 use super::connect::ConnectOptions;
 use super::error::UpstreamError;
 use super::link_key::LinkKey;

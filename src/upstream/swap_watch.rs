@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
-use super::backing::{Backing, ask};
+use super::backing::Backing;
+use super::backing::apart::ask;
 use super::connect::{Conn, ConnectOptions};
 use super::error::UpstreamError;
 use super::fill_link::Fence;

@@ -164,7 +164,7 @@ impl Follower {
             return Ok(());
         }
         let text = failed.to_string();
-        if self.told.as_ref() != Some(&text) {
+        if self.told.as_ref() != Some(&text) && !self.backing.is_leaving() {
             warn!("no node tells who has which slots, everything stays as it was: {text}");
             self.told = Some(text);
         }
