@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
@@ -54,12 +56,27 @@ pub(super) struct Listening {
 struct Open {
     wanted: ListenAddr,
     addr: SocketAddr,
+    /// Tells it to close by itself, if it can.
+    closing: Option<Arc<Listener>>,
     task: JoinHandle<()>,
 }
 
+/// How long a listener may take to serve those who have connected to it, when it is closed.
+const CLOSING: Duration = Duration::from_secs(1);
+
 impl Open {
     /// Closes the listener; its connections go on.
-    async fn close(self) {
+    async fn close(mut self) {
+        if let Some(closing) = self.closing.take() {
+            closing.close();
+            drop(closing);
+            // Else it is aborted.
+            let _ = timeout(CLOSING, &mut self.task).await;
+        }
+        if self.task.is_finished() {
+            info!("closed:   {}", self.addr);
+            return;
+        }
         self.task.abort();
         // It was ended on purpose.
         let _ = self.task.await;
@@ -196,6 +213,7 @@ impl Listening {
             self.pages = Some(Open {
                 wanted: wanted.clone(),
                 addr,
+                closing: None,
                 task: tokio::spawn(tasks::keep(Kind::Http, move || {
                     let (guard, sources) = (Arc::clone(&guard), sources.clone());
                     Arc::clone(&http).serve(guard, sources)
@@ -220,11 +238,17 @@ impl Listening {
         };
         info!("clients:  {scheme}://{addr}");
         let listener = Arc::new(listener);
+        let closing = Some(Arc::clone(&listener));
         let task = tokio::spawn(tasks::keep(Kind::Listener, move || {
             let (shared, tls) = (Arc::clone(&shared), Arc::clone(&tls));
             Arc::clone(&listener).accept(shared, tls)
         }));
-        self.clients.push(Open { wanted, addr, task });
+        self.clients.push(Open {
+            wanted,
+            addr,
+            closing,
+            task,
+        });
     }
 
     fn serve_requests(

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
@@ -34,6 +36,7 @@ const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 pub struct Listener {
     socket: TcpListener,
     addr: SocketAddr,
+    closing: Notify,
 }
 
 impl Listener {
@@ -47,7 +50,12 @@ impl Listener {
             match bind_one(addr) {
                 Ok(socket) => {
                     let addr = socket.local_addr()?;
-                    return Ok(Listener { socket, addr });
+                    let closing = Notify::new();
+                    return Ok(Listener {
+                        socket,
+                        addr,
+                        closing,
+                    });
                 }
                 Err(error) => last = error,
             }
@@ -60,7 +68,8 @@ impl Listener {
         self.addr
     }
 
-    /// Accepts clients, for ever; with TLS when there is an acceptor at that moment.
+    /// Accepts clients, with TLS when there is an acceptor at that moment, until it is told to close. Those who have
+    /// connected by then are served as well.
     pub async fn accept(
         self: Arc<Self>,
         shared: Arc<Shared>,
@@ -69,7 +78,11 @@ impl Listener {
         // `[::ffff:0.0.0.0]` is every address of IPv4.
         let everywhere = self.addr.ip().to_canonical().is_unspecified();
         loop {
-            match self.socket.accept().await {
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                () = self.closing.notified() => break,
+            };
+            match accepted {
                 Ok((socket, peer)) => {
                     let tls = tls.load_full();
                     admit(socket, peer, everywhere, &shared, tls.as_deref()).await;
@@ -81,6 +94,32 @@ impl Listener {
                 }
             }
         }
+        for (socket, peer) in self.waiting() {
+            let tls = tls.load_full();
+            admit(socket, peer, everywhere, &shared, tls.as_deref()).await;
+        }
+    }
+
+    /// Has it accept no more connections. The socket is closed when nobody has it any more.
+    pub fn close(&self) {
+        self.closing.notify_one();
+    }
+
+    /// Those who have connected and were not accepted.
+    fn waiting(&self) -> Vec<(TcpStream, SocketAddr)> {
+        let mut waiting = Vec::new();
+        let Ok(socket) = self.socket.as_fd().try_clone_to_owned() else {
+            return waiting;
+        };
+        let socket = std::net::TcpListener::from(socket);
+        // It does not block: an error is the end, or a client that has left.
+        while let Ok((client, peer)) = socket.accept() {
+            let client = client
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(client));
+            waiting.extend(client.ok().map(|client| (client, peer)));
+        }
+        waiting
     }
 }
 
@@ -194,4 +233,38 @@ pub fn acceptor(tls: &ServerTls) -> io::Result<TlsAcceptor> {
         .with_single_cert(chain, key)
         .map_err(|error| bad(&tls.cert, &error))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[tokio::test]
+    async fn whoever_has_connected_is_not_turned_away_by_closing() {
+        let any: ListenAddr = "127.0.0.1:0".parse().expect("an address");
+        let listener = Listener::bind(&any).await.expect("bound");
+        let addr = listener.addr();
+        let connect = || std::net::TcpStream::connect(addr);
+        let mut clients: Vec<_> = (0..3).map(|_| connect().expect("connected")).collect();
+        let waiting = listener.waiting();
+        drop(listener);
+        assert!(connect().is_err(), "it is closed");
+        let mut peers: Vec<_> = waiting.iter().map(|(_, peer)| *peer).collect();
+        peers.sort();
+        let own = clients
+            .iter()
+            .map(|client| client.local_addr().expect("one"));
+        let mut own: Vec<_> = own.collect();
+        own.sort();
+        assert_eq!(peers, own);
+        for (socket, _) in waiting {
+            socket.writable().await.expect("open");
+            assert_eq!(socket.try_write(b"x").expect("sent"), 1);
+        }
+        for client in &mut clients {
+            let mut byte = [0];
+            client.read_exact(&mut byte).expect("served");
+        }
+    }
 }
