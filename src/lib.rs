@@ -61,12 +61,12 @@ mod upstream;
 pub use access::hash_password as hash_of;
 pub use allocator::purge_at_once;
 pub use app::{check, serve};
-pub use cli::{Cli, Command, check_config, hash_password};
+pub use cli::{Cli, Command, LoginArgs, check_config, hash_password};
 pub use config::environment;
 
 /// What runs beside the server.
 pub mod beside {
-    pub use crate::agent::{join, worker};
+    pub use crate::agent::{difference, join, worker};
     pub use crate::upstream::embedded::guard;
 }
 

@@ -1,9 +1,11 @@
 //! Arguments → configuration → run → exit code.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use respite::{Cli, Command, beside};
+use respite::check_config::{self, Running};
+use respite::{Cli, Command, LoginArgs, beside};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -12,26 +14,7 @@ fn main() -> ExitCode {
     respite::purge_at_once();
     match Cli::parse().into_command() {
         Command::Serve(args) => respite::serve(&args.source()),
-        Command::CheckConfig { file, diff } => {
-            let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-            if let Some(running) = diff {
-                return respite::check_config::diff(
-                    &file,
-                    &running,
-                    respite::environment(),
-                    respite::check,
-                    &mut out,
-                    &mut err,
-                );
-            }
-            respite::check_config::run(
-                &file,
-                respite::environment(),
-                respite::check,
-                &mut out,
-                &mut err,
-            )
-        }
+        Command::CheckConfig { file, diff, login } => check_config(&file, diff, &login),
         Command::HashPassword => respite::hash_password::run(respite::hash_of),
         Command::Join(args) => beside::join::run(args),
         Command::Worker(args) => beside::worker::run(&args),
@@ -39,6 +22,21 @@ fn main() -> ExitCode {
             let error = beside::guard(&args);
             eprintln!("respite: cannot start the embedded server: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_config(file: &Path, diff: Option<Running>, login: &LoginArgs) -> ExitCode {
+    let env = respite::environment();
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    match diff {
+        None => check_config::run(file, env, respite::check, &mut out, &mut err),
+        Some(Running::File(running)) => {
+            check_config::diff(file, &running, env, respite::check, &mut out, &mut err)
+        }
+        Some(Running::Server(server)) => {
+            let ask = |text: &str| beside::difference::ask(&server, login, text);
+            check_config::diff_at(file, ask, &mut out, &mut err)
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::ServerArgs;
+use crate::cli::{LoginArgs, ServerArgs};
 use crate::config::{Endpoint, Secret};
 use crate::upstream::{Backing, ControlError, ControlLink, Sent, UpstreamError, client_connector};
 
@@ -38,27 +38,39 @@ pub(super) enum Failure {
 
 /// Makes a link to the Respite that the flags name; it connects when it is first used.
 pub(super) fn link(args: &ServerArgs) -> Result<Arc<ControlLink>, String> {
-    let url = if args.server.contains("://") {
-        args.server.clone()
-    } else {
-        format!("redis://{}", args.server)
-    };
-    let mut endpoint: Endpoint = url.parse().map_err(|error| format!("--server: {error}"))?;
-    if let Some(file) = &args.password_file {
-        let password = std::fs::read_to_string(file)
-            .map_err(|error| format!("--password-file: {}: {error}", file.display()))?;
-        let password = password.strip_suffix('\n').unwrap_or(&password);
-        endpoint.password = Some(Secret::new(password));
-    }
-    if args.user.is_some() {
-        endpoint.user.clone_from(&args.user);
-    }
-    let connector = endpoint.tls.then(|| client_connector(args.ca.as_deref()));
+    let endpoint = endpoint(&args.server, &args.login);
+    let endpoint = endpoint.map_err(|error| format!("--server: {error}"))?;
+    let ca = args.login.ca.as_deref();
+    let connector = endpoint.tls.then(|| client_connector(ca));
     let connector = connector
         .transpose()
         .map_err(|error| format!("--ca: {error}"))?;
     let server = Backing::new(endpoint, connector);
     Ok(ControlLink::new(server, CONNECT, REPLY))
+}
+
+/// An address for people: without a password.
+pub(super) fn shown(server: &str) -> &str {
+    server.rsplit_once('@').map_or(server, |(_, rest)| rest)
+}
+
+/// A Respite, HOST:PORT or a URL, and who logs in to it.
+fn endpoint(server: &str, login: &LoginArgs) -> Result<Endpoint, String> {
+    let url = match server.contains("://") {
+        true => server.to_owned(),
+        false => format!("redis://{server}"),
+    };
+    let mut endpoint: Endpoint = url.parse()?;
+    if let Some(file) = &login.password_file {
+        let password = std::fs::read_to_string(file)
+            .map_err(|error| format!("--password-file: {}: {error}", file.display()))?;
+        let password = password.strip_suffix('\n').unwrap_or(&password);
+        endpoint.password = Some(Secret::new(password));
+    }
+    if login.user.is_some() {
+        endpoint.user.clone_from(&login.user);
+    }
+    Ok(endpoint)
 }
 
 /// Judges an error reply or a failed connection.

@@ -41,9 +41,13 @@ const ROWS: &[OwnRow] = &[
     },
     OwnRow {
         name: "RESPITE.RELOAD",
-        arity: 1,
-        summary: "Loads the configuration again and puts it in force",
-        syntax: "RESPITE.RELOAD",
+        arity: -1,
+        summary: "Loads the configuration again and puts it in force, or tells what that would change",
+        arguments: &[OwnArg::new("diff", ArgKind::Block).optional().of(&[
+            OwnArg::new("diff-token", ArgKind::PureToken).token("DIFF"),
+            OwnArg::new("toml", ArgKind::String).optional(),
+        ])],
+        syntax: "RESPITE.RELOAD [DIFF [toml]]",
         ..FOR_ADMINS
     },
     OwnRow {
@@ -107,6 +111,8 @@ const ROWS: &[OwnRow] = &[
     },
 ];
 
+/// The longest text that is compared.
+const MOST_CONFIGURATION: usize = 1024 * 1024;
 /// A command that came before the server was whole.
 const STARTING: &str = "ERR the server is starting";
 
@@ -154,6 +160,42 @@ impl RespiteFamily {
             reply
         }))
     }
+
+    /// `RESPITE.RELOAD DIFF [toml]`
+    fn difference(&self, text: Option<String>, proto: Proto) -> Answer {
+        let reloader = Arc::clone(&self.reloader);
+        // Files are read there.
+        let comparing =
+            (self.control).spawn(async move { reloader.difference(text.as_deref()).await });
+        Answer::Later(Box::pin(async move {
+            let mut reply = Vec::new();
+            let mut writer = ReplyWriter::new(&mut reply, proto);
+            match comparing.await {
+                Ok(Ok(changes)) => {
+                    writer.array(changes.len());
+                    changes.iter().for_each(|change| writer.bulk(change));
+                }
+                Ok(Err(error)) => writer.error(format!("ERR {error}")),
+                Err(_) => writer.error("ERR the server is stopping"),
+            }
+            reply
+        }))
+    }
+}
+
+/// The text to compare with, if there is one.
+fn reload_text(args: Args<'_>) -> Result<Option<String>, &'static str> {
+    match (args.get(1), args.get(2)) {
+        (Some(word), text) if args.len() <= 3 && word.eq_ignore_ascii_case(b"DIFF") => {
+            if text.is_some_and(|text| text.len() > MOST_CONFIGURATION) {
+                return Err("ERR a configuration has at most 1 MiB");
+            }
+            let text = text.map(std::str::from_utf8).transpose();
+            let text = text.map_err(|_| "ERR the configuration is not UTF-8")?;
+            Ok(text.map(str::to_owned))
+        }
+        _ => Err("ERR syntax error"),
+    }
 }
 
 impl Family for RespiteFamily {
@@ -173,7 +215,11 @@ impl Family for RespiteFamily {
         let mut writer = ReplyWriter::new(reply, call.proto);
         match (row.name, self.reloader.server()) {
             ("RESPITE.HELP", _) => help(ROWS, reply),
-            ("RESPITE.RELOAD", _) => return self.reload(call.proto),
+            ("RESPITE.RELOAD", _) if args.len() == 1 => return self.reload(call.proto),
+            ("RESPITE.RELOAD", _) => match reload_text(args) {
+                Ok(text) => return self.difference(text, call.proto),
+                Err(error) => writer.error(error),
+            },
             ("RESPITE.LATENCY", Some(server)) => latency(&server.latency, args, &mut writer),
             ("RESPITE.DENIED", Some(server)) => {
                 denied(&server.settings().denials, call, &mut writer);

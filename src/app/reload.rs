@@ -16,7 +16,7 @@ use super::{control_patience, prepare, raise_descriptor_limit};
 use crate::access::{AccessList, Password, UserSpec};
 use crate::bus::Hub;
 use crate::command::Table;
-use crate::config::{Config, Source, Tls, UserPassword, UsersOf, environment, load};
+use crate::config::{Config, Source, Tls, UserPassword, UsersOf, environment, load, load_text};
 use crate::fleet::Fleet;
 use crate::gateway::{Connector, Gateway};
 use crate::http::Guard;
@@ -80,6 +80,7 @@ impl Reloader {
             return Err("the server is starting".to_owned());
         };
         let mut current = self.current.lock().await;
+        self.check_file()?;
         let config = load(&self.source, environment());
         // One line, however many problems there are: for the log and for an error reply.
         let config = config.map_err(|error| error.to_string().replace('\n', "; "))?;
@@ -90,7 +91,6 @@ impl Reloader {
             http: prepared.gateway.addresses(&self.source, &config),
             gateway: (config.gateway.threads, config.gateway.connections),
         };
-        telemetry::set_level(&config.log_level).map_err(|error| error.to_string())?;
         let mut listening = parts.listening.lock().await;
         let bound = listening.bind(&wanted).await.map_err(one_line)?;
         let before = Arc::clone(&parts.shared.settings().access);
@@ -99,6 +99,9 @@ impl Reloader {
             true => Arc::new(prepared.access.knowing(&before)),
             false => before,
         };
+        if let Err(error) = telemetry::set_level(&config.log_level) {
+            warn!("log_level stays what it was: {error}"); // it was judged with the rest
+        }
         raise_descriptor_limit(&config);
         parts.tls.store(prepared.acceptor.map(Arc::new));
         parts.guard.set_rules(http_rules(&config, &access));
@@ -141,6 +144,44 @@ impl Reloader {
         *current = config.waiting_for_restart(&current);
         info!("configuration reloaded");
         Ok(waiting)
+    }
+
+    /// Whether the file can be what its owner means. Defaults in the place of everything would open what is closed.
+    fn check_file(&self) -> Result<(), String> {
+        let Some(file) = &self.source.file else {
+            return Ok(());
+        };
+        let Ok(is) = std::fs::metadata(file) else {
+            return Ok(()); // reading it says why
+        };
+        let wrong = |why: &str| Err(format!("{}: {why}", file.display()));
+        match (is.is_file(), is.len()) {
+            (false, _) => wrong("only a file can be read again"),
+            (true, 0) => wrong("the file is empty: it may be about to be written"),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a reload would change, a line for each key; with `text` if that were what is in the file.
+    ///
+    /// # Errors
+    /// Says why a reload would change nothing.
+    pub(super) async fn difference(&self, text: Option<&str>) -> Result<Vec<String>, String> {
+        let current = self.current.lock().await;
+        if text.is_none() {
+            self.check_file()?;
+        }
+        let config = match text {
+            None => load(&self.source, environment()),
+            Some(_) if self.source.file.is_none() => {
+                return Err("this server runs without a file: a reload reads none".to_owned());
+            }
+            Some(text) => load_text(text, &self.source, environment()),
+        };
+        let config = config.map_err(|error| error.to_string().replace('\n', "; "))?;
+        prepare(&config).map_err(|error| error.to_string().replace('\n', "; "))?;
+        let changes = current.changes(&config);
+        Ok(changes.iter().map(ToString::to_string).collect())
     }
 
     /// The configuration in force.

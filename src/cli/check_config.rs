@@ -1,7 +1,12 @@
 //! `respite check-config FILE`: is it valid, and what does it amount to?
 
 use crate::config::{self, Config, Source};
-use std::{io::Write, path::Path, process::ExitCode};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+};
 
 /// The exit code for a configuration that is refused.
 const REFUSED: u8 = 2;
@@ -36,19 +41,71 @@ pub fn diff(
         }
     };
     let changes = running.changes(&new);
-    if changes.is_empty() {
+    print_changes(changes.iter().map(ToString::to_string), out);
+    ExitCode::SUCCESS
+}
+
+/// Prints what the Respite at an address says that a reload would change there if `file` were its file, and returns
+/// the exit code: 0 or 2. `ask` sends it the text.
+pub fn diff_at(
+    file: &Path,
+    ask: impl FnOnce(&str) -> Result<Vec<String>, String>,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> ExitCode {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| format!("cannot read {}: {error}", file.display()));
+    match text.and_then(|text| ask(&text)) {
+        Ok(changes) => {
+            print_changes(changes.into_iter(), out);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(err, "{error}");
+            ExitCode::from(REFUSED)
+        }
+    }
+}
+
+fn print_changes(changes: impl ExactSizeIterator<Item = String>, out: &mut impl Write) {
+    if changes.len() == 0 {
         let _ = writeln!(out, "nothing changes");
     }
     for change in changes {
-        let value = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-        let (before, now) = (value(change.before), value(change.now));
-        let when = match change.needs_restart {
-            true => "waits for a restart",
-            false => "at once",
-        };
-        let _ = writeln!(out, "{}: {before} -> {now} ({when})", change.key);
+        let _ = writeln!(out, "{change}");
     }
-    ExitCode::SUCCESS
+}
+
+/// What a configuration is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Running {
+    /// A file that a server runs with, or a copy of it.
+    File(PathBuf),
+    /// A Respite: HOST:PORT or a URL.
+    Server(String),
+}
+
+impl FromStr for Running {
+    type Err = String;
+
+    /// What is a file is one; HOST:PORT and URLs are addresses.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = match text.contains("://") {
+            true => text.to_owned(),
+            false => format!("redis://{text}"),
+        };
+        let is_address = text.contains("://")
+            || text
+                .rsplit_once(':')
+                .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        if Path::new(text).exists() || !is_address {
+            return Ok(Running::File(text.into()));
+        }
+        match url.parse::<config::Endpoint>() {
+            Ok(_) => Ok(Running::Server(text.to_owned())),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Prints the effective configuration to `out` or what is wrong with it to `err`, and returns the
@@ -140,6 +197,24 @@ mod tests {
         let (code, out, err) = diff("workers = -1");
         assert_eq!((code, out.as_str()), (ExitCode::from(2), ""));
         assert!(err.contains("workers"), "{err}");
+    }
+
+    #[test]
+    fn an_address_is_told_from_a_file() {
+        let parse = |text: &str| text.parse::<Running>();
+        for address in [
+            "h:1",
+            "[::1]:7379",
+            "rediss://u:p@h:1",
+            "unix:///run/respite.sock",
+        ] {
+            assert_eq!(parse(address), Ok(Running::Server(address.to_owned())));
+        }
+        for file in ["Cargo.toml", "no/such/file.toml", "file:old"] {
+            assert_eq!(parse(file), Ok(Running::File(file.into())));
+        }
+        let refused = parse("rediss://:hush@:1").expect_err("no host");
+        assert!(!refused.contains("hush"), "{refused}");
     }
 
     #[test]

@@ -39,6 +39,14 @@ pub struct ServerArgs {
     /// The Respite: HOST:PORT, or a redis://, rediss:// (TLS) or unix:// URL.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7379")]
     pub server: String,
+    /// Who logs in.
+    #[command(flatten)]
+    pub login: LoginArgs,
+}
+
+/// How a client of a Respite logs in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct LoginArgs {
     /// The user to log in as [default: that of the URL, or "default"].
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,

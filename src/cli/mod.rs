@@ -5,7 +5,8 @@ pub mod hash_password;
 mod join;
 mod worker;
 
-pub use join::{JoinArgs, ServerArgs};
+pub use check_config::Running;
+pub use join::{JoinArgs, LoginArgs, ServerArgs};
 pub use worker::WorkerArgs;
 
 use crate::config::Source;
@@ -44,10 +45,17 @@ pub enum Command {
         /// The TOML file.
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// The file that a server runs with, or a copy of it: print what a reload would change, and what would wait
-        /// for a restart.
+        /// A running Respite, or the file that it runs with: print what a reload would change, and what would wait for
+        /// a restart.
+        ///
+        /// A Respite is HOST:PORT, or a redis://, rediss:// (TLS) or unix:// URL. It is sent the text of the file, so
+        /// it must be one to be trusted with the secrets in there, and judges it with its own flags, environment and
+        /// files; who asks needs @admin.
         #[arg(long, value_name = "RUNNING", value_hint = ValueHint::FilePath)]
-        diff: Option<PathBuf>,
+        diff: Option<Running>,
+        /// Who logs in to it.
+        #[command(flatten)]
+        login: LoginArgs,
     },
     /// Hash a password for the password_hash of one of [[access.users]]; it is read from the standard input.
     HashPassword,
@@ -260,7 +268,11 @@ mod tests {
         let file = PathBuf::from("f.toml");
         assert_eq!(
             parse(&["check-config", "f.toml"]),
-            Ok(Command::CheckConfig { file, diff: None })
+            Ok(Command::CheckConfig {
+                file,
+                diff: None,
+                login: LoginArgs::default(),
+            })
         );
         assert_eq!(
             parse(&["check-config"]),

@@ -1,5 +1,7 @@
 //! What differs between two configurations, and when the new values are in force.
 
+use std::fmt;
+
 use toml::{Table, Value};
 
 use super::Config;
@@ -16,6 +18,31 @@ pub struct Change {
     pub now: Option<String>,
     /// Whether a reload does not put it in force.
     pub needs_restart: bool,
+}
+
+impl Change {
+    /// Whether its key is this one or one below it; `fleet.static` stands for all that says who is tracked.
+    fn is_about(&self, key: &str) -> bool {
+        let below = |rest: &str| rest.is_empty() || rest.starts_with('.');
+        match key {
+            "fleet.static" => self.key.starts_with("fleet."),
+            "upstream" => self.key == "upstream",
+            key => self.key.strip_prefix(key).is_some_and(below),
+        }
+    }
+}
+
+/// `limits.clients: 10000 -> 9 (at once)`
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        let (before, now) = (value(&self.before), value(&self.now));
+        let when = match self.needs_restart {
+            true => "waits for a restart",
+            false => "at once",
+        };
+        write!(f, "{}: {before} -> {now} ({when})", self.key)
+    }
 }
 
 impl Config {
@@ -41,19 +68,28 @@ impl Config {
                 changes.push(change);
             }
         }
-        for (key, differs) in [
+        // Of what is not shown, that it differs.
+        let secrets = [
             ("http.token", self.http.token != new.http.token),
             ("access.users", self.access.users != new.access.users),
-            ("credentials", self.credentials != new.credentials),
             ("upstream", self.upstream != new.upstream),
-        ] {
-            let is_shown = changes.iter().any(|change| change.key.starts_with(key));
-            if differs && !is_shown {
+            ("fleet.static", self.targets != new.targets),
+        ];
+        let secrets = secrets.into_iter().filter(|(_, differs)| *differs);
+        let mut hidden: Vec<String> = secrets.map(|(key, _)| key.to_owned()).collect();
+        for (name, before) in &self.credentials {
+            if new.credentials.get(name).is_some_and(|now| now != before) {
+                hidden.push(format!("credentials.{name}"));
+            }
+        }
+        for key in hidden {
+            let is_shown = changes.iter().any(|change| change.is_about(&key));
+            if !is_shown {
                 changes.push(Change {
-                    key: key.to_owned(),
+                    needs_restart: restart.contains(&key.as_str()),
+                    key,
                     before: Some(MASK.to_owned()),
                     now: Some(MASK.to_owned()),
-                    needs_restart: restart.contains(&key),
                 });
             }
         }
@@ -115,7 +151,28 @@ mod tests {
             ]
         );
         let secret = old.replace("hush", "other");
-        assert_eq!(changes(old, &secret), ["credentials *** *** false"]);
+        assert_eq!(changes(old, &secret), ["credentials.a *** *** false"]);
+        // A secret that changes beside what is shown of the same table.
+        let both = "upstream_on_loss = \"error\"\nupstream = \"redis://:hush@h\"\n[credentials.a]\npassword = \"x\"\n[credentials.b]\npassword = \"y\"\n\
+                    [[fleet.static]]\naddr = \"redis://:one@s:1\"\n";
+        let now = both
+            .replace("hush", "tell")
+            .replace("\"x\"", "\"z\"")
+            .replace("\"error\"", "\"close\"");
+        let now = now
+            .replace(":one@", ":two@")
+            .replace("[credentials.b]", "[credentials.c]");
+        assert_eq!(
+            changes(both, &now),
+            [
+                "credentials.c.password  \"***\" false",
+                "upstream_on_loss \"error\" \"close\" false",
+                "credentials.b.password \"***\"  false",
+                "upstream *** *** false",
+                "fleet.static *** *** false",
+                "credentials.a *** *** false",
+            ]
+        );
         assert!(changes(old, old).is_empty());
     }
 }

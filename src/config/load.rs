@@ -36,11 +36,33 @@ pub fn load(
     source: &Source,
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
+    let file = source.file.as_deref().map(read).transpose()?;
+    layered(file, source, env)
+}
+
+/// Loads and checks a configuration as [`load`] would if this were the text of the file.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(
+    text: &str,
+    source: &Source,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let name = source.file.as_deref().unwrap_or(Path::new("the text"));
+    layered(Some(parse(text, name)?), source, env)
+}
+
+fn layered(
+    file: Option<Table>,
+    source: &Source,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
     let defaults = defaults();
     let mut merged = defaults.clone();
     let mut problems = Problems::default();
-    if let Some(file) = &source.file {
-        let file = upstream::flatten(read(file)?, &mut problems);
+    if let Some(file) = file {
+        let file = upstream::flatten(file, &mut problems);
         merge::merge(&mut merged, file, &mut problems);
     }
     environment::apply(&defaults, &mut merged, env, &mut problems);
@@ -89,9 +111,13 @@ fn read(file: &Path) -> Result<Table, Problem> {
         file: file.to_owned(),
         reason: error.to_string(),
     })?;
+    parse(&text, file)
+}
+
+fn parse(text: &str, file: &Path) -> Result<Table, Problem> {
     text.parse::<Table>().map_err(|error| {
         // The error's own text quotes the line, which may hold a password.
-        let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
+        let (line, column) = position(text, error.span().map_or(0, |span| span.start));
         Problem::Syntax {
             file: file.to_owned(),
             line,

@@ -66,7 +66,7 @@ pub use gateway::GatewaySettings;
 pub use http::Http;
 pub use limits::{Limits, Timeouts};
 pub use listen::ListenAddr;
-pub use load::{Source, is_named, load};
+pub use load::{Source, is_named, load, load_text};
 pub use meant_for::{Meant, MeantFor};
 pub use model::{Config, LogFormat};
 pub use secret::Secret;

@@ -100,8 +100,16 @@ impl Config {
             true => self.upstream,
             false => before.upstream.clone(),
         };
+        let access = match before.access.users_of == self.access.users_of {
+            true => self.access,
+            false => Access {
+                protected_mode: self.access.protected_mode,
+                ..before.access.clone()
+            },
+        };
         Config {
             upstream,
+            access,
             workers: before.workers,
             data_dir: before.data_dir.clone(),
             log_format: before.log_format,

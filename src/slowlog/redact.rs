@@ -27,7 +27,7 @@ struct Rule {
 }
 
 /// What Redis itself hides, and what Respite's own commands have.
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     Rule {
         command: &["auth"],
         from: Some(1),
@@ -57,6 +57,12 @@ const RULES: [Rule; 9] = [
         // Headers may be logins, and a body anything.
         command: &["gateway.forward"],
         from: Some(3),
+        words: &[],
+    },
+    Rule {
+        // A configuration.
+        command: &["respite.reload", "diff"],
+        from: Some(2),
         words: &[],
     },
     Rule {
@@ -213,6 +219,10 @@ mod tests {
             (
                 "GATEWAY.FORWARD GET /a HEADERS 1 Authorization hush",
                 "GATEWAY.FORWARD GET /a (redacted) (redacted) (redacted) (redacted)",
+            ),
+            (
+                "respite.reload DIFF password=hush",
+                "respite.reload DIFF (redacted)",
             ),
             ("SET a redis://u:hush@h/1", "SET a (redacted)"),
             ("SET a http://h/x@y:z", "SET a http://h/x@y:z"),

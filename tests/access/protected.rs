@@ -66,7 +66,7 @@ fn users_an_explicit_address_or_the_switch_let_other_hosts_in() {
     let off = "access.protected_mode = false";
     let (mut respite, port) = listening(&redis, "0.0.0.0", off);
     assert_eq!(first_reply(own, port), b"+PONG\r\n");
-    respite.reload("");
+    respite.reload("# nothing");
     respite.expect_log("configuration reloaded");
     assert!(first_reply(own, port).starts_with(b"-DENIED "));
 }

@@ -155,7 +155,7 @@ fn a_difference_is_told_without_secrets() {
     for line in [
         "workers: 1 -> 2 (waits for a restart)",
         "limits.clients: 10000 -> 7 (at once)",
-        "credentials: *** -> *** (at once)",
+        "credentials.a: *** -> *** (at once)",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }

@@ -37,7 +37,7 @@ fn a_reload_changes_the_gateway() {
     two.release();
     assert_eq!(hanging.read("GET").expect("a response").text(), "released");
     // And none.
-    rig.respite.rewrite_config("");
+    rig.respite.rewrite_config("# nothing");
     client.call(&["RESPITE.RELOAD"]).assert_ok();
     assert!(client.call(&["GATEWAY.SERVICES"]).items().is_empty());
     assert!(std::net::TcpStream::connect(("127.0.0.1", moved.get())).is_err());

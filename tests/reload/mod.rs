@@ -1,8 +1,12 @@
 //! What changes while clients are at work: none of them has a failed command or a wrong reply.
 
 mod caching;
+mod certificates;
+mod difference;
+mod doors;
 mod load;
 mod logins;
+mod wrong;
 
 use self::load::Load;
 use crate::support::{RedisServer, Respite};

@@ -276,6 +276,14 @@ impl Respite {
         std::fs::write(file.path(), toml).expect("write the configuration");
     }
 
+    /// Puts another configuration file in the place of the one before, so that no part of it is ever seen alone.
+    #[track_caller]
+    pub(crate) fn replace_config(&self, toml: &str) {
+        let file = self.config.as_ref().expect("started with config()");
+        let new = config_file(toml);
+        new.persist(file.path()).expect("replace the configuration");
+    }
+
     /// Replaces the text of the configuration file and sends SIGHUP.
     #[track_caller]
     pub(crate) fn reload(&self, toml: &str) {
