@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::backing_login;
+use super::client_line::version;
 use super::cluster_command;
 use super::login_turn::{CROWDED, CROWDED_HASHES, LoginTurn};
 use super::refusals;
@@ -275,6 +276,15 @@ pub(super) fn answer(state: &mut ConnState, worker: &Worker, args: Args<'_>, out
     reply.raw(server.modules(state.proto));
 }
 
+/// What a stranger is told, in the words of the backing's version.
+fn stranger(settings: &Settings) -> String {
+    let version = version(settings.hello.as_deref());
+    match version.is_some_and(|version| version >= (7, 2)) {
+        true => NOAUTH_HELLO.replacen("HELLO AUTH", "HELLO <proto> AUTH", 1),
+        false => NOAUTH_HELLO.to_owned(),
+    }
+}
+
 fn apply(
     state: &mut ConnState,
     worker: &Worker,
@@ -286,7 +296,7 @@ fn apply(
         log_in(state, worker, b"HELLO", (user, password), settings)?;
     }
     if !settings.access.is_open() && state.user.is_none() {
-        return Err(NOAUTH_HELLO.into());
+        return Err(stranger(settings));
     }
     if let Some(name) = hello.name {
         let name = String::from_utf8_lossy(name).into_owned();

@@ -11,11 +11,12 @@ use std::time::Instant;
 
 use super::client::Session;
 use super::client_line::version;
+use super::key_read::KeyRead;
 use super::pinned::Pinned;
 use super::replies::Replies;
 use super::request::Request;
 use super::settings::Settings;
-use super::users::{BackingUser, Open, Rules};
+use super::users::{BackingUser, BackingUsers, Open, Rules};
 use super::worker::Worker;
 use crate::access::{AccessList, Asked, Denied, UserId};
 use crate::clock;
@@ -60,6 +61,8 @@ fn asked(request: Request<'_>) -> Asked<'_> {
 enum Judge {
     /// The backing alone.
     Backing,
+    /// The backing, but a read that it refuses is better not sent: what is sent voids what the cache has.
+    Reads,
     /// The backing, but what Respite keeps of a client depends on the answer (`MULTI`), so it is better known before.
     Both,
     /// Nobody but Respite, which answers it.
@@ -73,8 +76,15 @@ fn judge_of(request: Request<'_>, divided: bool) -> Judge {
         Handling::Pin(
             Pin::Multi | Pin::Exec | Pin::Discard | Pin::Watch | Pin::Unwatch | Pin::Wait,
         ) => Judge::Both,
+        Handling::Forward if is_cached(request) => Judge::Reads,
         Handling::Forward | Handling::Pin(_) => Judge::Backing,
     }
+}
+
+/// Whether a command is one that the cache may answer.
+fn is_cached(request: Request<'_>) -> bool {
+    let many = |row: &Row| row.readable?.many(request.args.len());
+    KeyRead::of(request).is_some() || request.row.and_then(many).is_some()
 }
 
 impl Session {
@@ -131,6 +141,7 @@ impl Session {
         }
         let judged = match judge_of(request, self.worker.directions.is_divided()) {
             Judge::Backing => Judged::Allowed,
+            Judge::Reads => self.judge_read(&account, request, cx),
             judge => self.judge_by_rules(&account, request, &judge, cx),
         };
         if !matches!(judged, Judged::Wait) {
@@ -171,6 +182,43 @@ impl Session {
         }
     }
 
+    /// Refuses a read that the node of its key would refuse, as far as that is known.
+    fn judge_read(
+        &mut self,
+        account: &Arc<BackingUser>,
+        request: Request<'_>,
+        cx: &Context<'_>,
+    ) -> Judged {
+        let known = account.known_at(self.ways.to, Instant::now());
+        match (self.worker.shared.users(), known) {
+            (Some(users), Some((list, asked))) => {
+                let users = Arc::clone(users);
+                self.judge_by_list(&users, account, (&list, asked), request, cx)
+            }
+            _ => Judged::Allowed,
+        }
+    }
+
+    fn judge_by_list(
+        &mut self,
+        users: &Arc<BackingUsers>,
+        account: &Arc<BackingUser>,
+        (list, asked): (&AccessList, Instant),
+        request: Request<'_>,
+        cx: &Context<'_>,
+    ) -> Judged {
+        let judged = self.worker.check(list, request);
+        // What was given to the user since then counts.
+        let since = self.state.denied_since.get_or_insert_with(Instant::now);
+        match judged.is_err() && asked < *since {
+            true => {
+                users.ask_again(account, cx.waker());
+                Judged::Wait
+            }
+            false => judged.into(),
+        }
+    }
+
     fn judge_by_rules(
         &mut self,
         account: &Arc<BackingUser>,
@@ -178,22 +226,12 @@ impl Session {
         judge: &Judge,
         cx: &Context<'_>,
     ) -> Judged {
-        let Some(users) = self.worker.shared.users() else {
+        let Some(users) = self.worker.shared.users().cloned() else {
             return Judged::Denied(Denied::NotAuthenticated);
         };
-        let Request { args, row, sub, .. } = request;
         match users.rules(account, HOME, cx.waker()) {
             Rules::Known(list, asked) => {
-                let judged = list.check(list.only_user(), row, &args[0], sub, args);
-                // What was given to the user since then counts.
-                let since = self.state.denied_since.get_or_insert_with(Instant::now);
-                match judged.is_err() && asked < *since {
-                    true => {
-                        users.ask_again(account, cx.waker());
-                        Judged::Wait
-                    }
-                    false => judged.into(),
-                }
+                self.judge_by_list(&users, account, (&list, asked), request, cx)
             }
             Rules::Asked => Judged::Wait,
             Rules::Unknown if matches!(judge, Judge::Both) => Judged::Allowed,
@@ -205,7 +243,8 @@ impl Session {
                 }
                 _ => {
                     let name = request.leaf().map(|row| row.name.clone());
-                    let name = name.unwrap_or_else(|| String::from_utf8_lossy(&args[0]).into());
+                    let name =
+                        name.unwrap_or_else(|| String::from_utf8_lossy(&request.args[0]).into());
                     Judged::Denied(Denied::Command(name))
                 }
             },
@@ -316,27 +355,33 @@ impl Worker {
         let Some(users) = self.shared.users() else {
             return false;
         };
-        let Request { args, row, sub, .. } = request;
         let now = clock::now();
         let allows = |node: NodeId| {
             let list = users.fresh(account, node, now);
-            list.is_some_and(|list| {
-                list.check(list.only_user(), row, &args[0], sub, args)
-                    .is_ok()
-            })
+            list.is_some_and(|list| self.check(&list, request).is_ok())
         };
         match self.directions.is_divided() {
             false => allows(HOME),
             // Of all keys, as a read of many has them.
             true => self
                 .directions
-                .nodes_of(args.tail(1))
+                .nodes_of(request.args.tail(1))
                 .into_iter()
                 .all(allows),
         }
     }
 
-    /// The same when the value has come.
+    /// What a user's rules say of a command.
+    fn check(&self, list: &AccessList, request: Request<'_>) -> Result<(), Denied> {
+        let Request { args, row, sub, .. } = request;
+        // Before 7.0 there are no rules for subcommands but by their names.
+        let version = version(self.settings().hello.as_deref());
+        let has_subs = version.is_none_or(|version| version >= (7, 0));
+        let sub = sub.filter(|_| has_subs);
+        list.check(list.only_user(), row, &args[0], sub, args)
+    }
+
+    /// As [`Worker::may_tell`], when the value has come.
     #[cold]
     pub(super) fn may_still_tell(&self, account: &Arc<BackingUser>, request: &[u8]) -> bool {
         let mut parser = RequestParser::default();

@@ -164,6 +164,18 @@ impl BackingUser {
         fresh.map(|known| Arc::clone(&known.access))
     }
 
+    /// The rules by a node, while they are young enough, and when it was asked for them.
+    pub(crate) fn known_at(
+        &self,
+        node: NodeId,
+        now: Instant,
+    ) -> Option<(Arc<AccessList>, Instant)> {
+        let known = self.known.load();
+        let mut of_node = known.iter().filter(|known| known.node == node);
+        let fresh = of_node.find(|known| known.is_fresh(now));
+        fresh.map(|known| (Arc::clone(&known.access), known.asked))
+    }
+
     #[inline]
     pub(super) fn reads_all(&self, node: NodeId, now: Instant) -> bool {
         let known = self.known.load();

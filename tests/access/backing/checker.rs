@@ -173,5 +173,6 @@ fn no_cached_byte_goes_to_whom_may_not_read_it_while_rights_change() {
         given.len()
     );
     let mut boss = log_in(&respite, "u0", "pw");
-    assert!(boss.call(&["CACHE.STATS"]).field("hits").int() > 1000);
+    let stats = boss.call(&["CACHE.STATS"]);
+    assert!(stats.field("hits").int() > 1000, "{stats:?}");
 }

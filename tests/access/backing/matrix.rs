@@ -335,6 +335,10 @@ fn a_stranger_is_told_what_the_backing_would_tell() {
         });
         let [ours, theirs] = &mut sides;
         for ((line, ours), theirs) in lines.iter().zip(ours).zip(theirs) {
+            // Before 7.0 it is not for strangers.
+            if RedisServer::version() < (7, 0, 0) && *line == "RESET" {
+                break;
+            }
             assert_eq!(ours, theirs, "{rules:?} {line}");
         }
     }

@@ -41,7 +41,14 @@ fn backing(rules: &[&str]) -> (RedisServer, String) {
 const ALL: &[&str] = &["~*", "&*", "+@all"];
 
 fn set_user(admin: &mut Client, name: &str, rules: &[&str]) {
-    let command = [&["ACL", "SETUSER", name], rules].concat();
+    let mut command = [&["ACL", "SETUSER", name], rules].concat();
+    // 6.2 gives new users all channels, and takes no other pattern beside.
+    let channel = command
+        .iter()
+        .position(|rule| rule.starts_with('&') && *rule != "&*");
+    if let Some(at) = channel {
+        command.insert(at, "resetchannels");
+    }
     admin.call(&command).assert_ok();
 }
 
