@@ -303,8 +303,9 @@ fn field_lives() {
     let mut scenario = scenario("field lives");
     scenario.setup = &[&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]];
     scenario.load = Load {
-        names: 2,
+        names: 1,
         typed: 2,
+        readers: [4, 1, 1],
         field_lives: true,
         ..scenario.load
     };

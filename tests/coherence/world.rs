@@ -75,7 +75,9 @@ impl World {
         let dbs = if load.cluster { [0; 2] } else { DBS };
         for owner in 0..load.writers {
             add(owner, "k", Kind::String, load.names, dbs);
-            for kind in Kind::OTHERS {
+            let only = load.field_lives.then_some(Kind::Hash);
+            let wanted = |kind: &Kind| only.is_none_or(|only| only == *kind);
+            for kind in Kind::OTHERS.into_iter().filter(wanted) {
                 add(owner, &format!("{kind:?}"), kind, load.typed, dbs);
             }
         }

@@ -51,7 +51,7 @@ pub(crate) struct Load {
     pub(crate) flush: Option<Flush>,
     /// Readers at each place of keys that are always written together; none: there are no such keys.
     pub(crate) together: [usize; 3],
-    /// Whether fields of hashes get lives of their own.
+    /// Whether fields of hashes get lives of their own; then what is no string is a hash.
     pub(crate) field_lives: bool,
     /// Whether one more writer has two databases of its own and swaps them.
     pub(crate) swaps: bool,
