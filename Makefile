@@ -51,6 +51,16 @@ deny: ## licences, sources and bans of what it is built from; advisories where t
 	cargo deny --locked check bans licenses sources
 	-cargo deny --locked check advisories
 
+deb: ## a Debian package, in target/debian
+	@sh scripts/setup.sh deb
+	cargo build --release --locked --bin respite
+	@mkdir -p $(TARGET)/packaged/man
+	$(TARGET)/release/respite man $(TARGET)/packaged/man
+	$(TARGET)/release/respite completions bash >$(TARGET)/packaged/respite.bash
+	$(TARGET)/release/respite completions zsh >$(TARGET)/packaged/_respite
+	$(TARGET)/release/respite completions fish >$(TARGET)/packaged/respite.fish
+	cargo deb --no-build --locked $(ARGS)
+
 check: ## formatting, lints and documentation, warnings refused
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings

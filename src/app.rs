@@ -6,10 +6,12 @@ mod behind;
 mod bound;
 mod certificates;
 mod denied;
+mod ending;
 mod family;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
 mod gateway;
+mod handover;
 mod listed;
 mod listening;
 mod nodes;
@@ -20,18 +22,19 @@ mod shards;
 mod users;
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::{error, info, warn};
 
 use self::behind::{Own, Way, learn_from_backing, reach, swap_watch};
+use self::ending::Signals;
 use self::family::RespiteFamily;
 use self::gateway::PreparedGateway;
 use self::listening::{Listening, Served, Wanted};
@@ -51,15 +54,11 @@ use crate::fleet::watcher::check_listed;
 use crate::fleet::{self, Fleet, ShardFamily};
 use crate::gateway::{Gateway, GatewayFamily};
 use crate::session::listener::acceptor;
-use crate::session::mailbox::ToWorker;
 use crate::session::shared::Shared;
 use crate::session::worker_thread;
 use crate::tasks::{self, Kind};
 use crate::telemetry;
 use crate::upstream::{Backing, ControlLink, client_connector};
-
-/// How often a drain looks whether the last client has gone.
-const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -188,34 +187,10 @@ pub fn check(config: &Config) -> Result<(), String> {
         .map_err(|failure| failure.to_string())
 }
 
-/// The signals that the server listens to.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(cannot("listen for signals"));
-        Ok(Signals {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for a signal to stop.
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// A server that is running.
 struct App {
+    /// The file that it was started from, where the next version will be.
+    program: PathBuf,
     shared: Arc<Shared>,
     reloader: Arc<Reloader>,
     workers: Vec<JoinHandle<()>>,
@@ -232,13 +207,10 @@ impl App {
             connector,
             gateway: prepared_gateway,
         } = prepared;
-        let wanted = Wanted {
-            clients: config.listen.clone(),
-            http: prepared_gateway.addresses(source, &config),
-            gateway: (config.gateway.threads, config.gateway.connections),
-        };
+        let program = handover::own_program().map_err(cannot("find its own program"))?;
+        let wanted = Wanted::new(&config, prepared_gateway.addresses(source, &config));
         // Ports first: nothing else is worth starting when they are taken.
-        let bound = bound::bind(&wanted.clients, &wanted.http).await?;
+        let (bound, mut inherited) = bound::bind_first(&wanted.clients, &wanted.http).await?;
         let Way {
             backing,
             own: embedded,
@@ -280,7 +252,6 @@ impl App {
         learn_from_backing(&shared, config.timeouts.connect).await;
 
         let workers = spawn_workers(&shared, threads)?;
-
         announce(&backing, embedded.is_some(), threads);
         if wanted.http.admin.is_none() {
             info!("http:     off");
@@ -319,7 +290,9 @@ impl App {
         let renews = Arc::clone(&reloader);
         let renew = move || certificates::watch(Arc::clone(&renews));
         tokio::spawn(tasks::keep(Kind::Upkeep, renew));
+        inherited.tell_ready();
         Ok(App {
+            program,
             shared,
             reloader,
             workers,
@@ -327,70 +300,6 @@ impl App {
             bus,
             embedded,
         })
-    }
-
-    async fn until_stopped(self, mut signals: Signals) -> Result<(), Failure> {
-        loop {
-            tokio::select! {
-                _ = signals.terminate.recv() => break,
-                _ = signals.interrupt.recv() => break,
-                _ = signals.hangup.recv() => {
-                    let reloaded = tasks::catch(Kind::Upkeep, self.reloader.reload()).await;
-                    if let Some(Err(error)) = reloaded {
-                        warn!("the old configuration stays in force: {error}");
-                    }
-                }
-            }
-        }
-        self.drain(signals).await;
-        Ok(())
-    }
-
-    /// Whether nobody is owed anything.
-    async fn is_idle(&self) -> bool {
-        self.shared.clients.is_empty() && self.listening.lock().await.connections() == 0
-    }
-
-    /// Stops accepting, lets clients finish, ends the workers, then the embedded server.
-    async fn drain(self, mut signals: Signals) {
-        self.listening.lock().await.drain().await;
-        let limit = self.shared.settings().timeouts.drain;
-        let clients = self.shared.clients.len();
-        info!(
-            clients,
-            "stopping: finishing what is in flight, at most {limit:?}"
-        );
-        self.shared.broadcast(|| ToWorker::Drain);
-        let end = Instant::now() + limit;
-        while !self.is_idle().await && Instant::now() < end {
-            tokio::select! {
-                () = tokio::time::sleep(DRAIN_LOOK) => {}
-                () = signals.stop() => break,
-            }
-        }
-        let left = self.shared.clients.len();
-        if left > 0 {
-            warn!(clients = left, "closing clients that are not done");
-        }
-        self.shared.broadcast(|| ToWorker::Stop);
-        let gateways = self.listening.lock().await.take_gateways();
-        let (workers, embedded) = (self.workers, self.embedded);
-        let ended = tokio::task::spawn_blocking(move || {
-            gateways.into_iter().for_each(gateway::end);
-            for worker in workers {
-                let _ = worker.join(); // a panic was logged
-            }
-        });
-        let workers_ended = ended.await;
-        self.bus.close().await;
-        if embedded.is_some() {
-            self.shared.backing.leave();
-        }
-        let ended = tokio::task::spawn_blocking(move || drop(embedded));
-        if workers_ended.and(ended.await).is_err() {
-            error!("could not stop everything");
-        }
-        info!("stopped");
     }
 }
 

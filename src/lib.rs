@@ -61,7 +61,7 @@ mod upstream;
 pub use access::hash_password as hash_of;
 pub use allocator::purge_at_once;
 pub use app::{check, serve};
-pub use cli::{Cli, Command, LoginArgs, check_config, hash_password};
+pub use cli::{Cli, Command, LoginArgs, check_config, documents, hash_password};
 pub use config::environment;
 
 /// What runs beside the server.

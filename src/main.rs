@@ -15,6 +15,14 @@ fn main() -> ExitCode {
     match Cli::parse().into_command() {
         Command::Serve(args) => respite::serve(&args.source()),
         Command::CheckConfig { file, diff, login } => check_config(&file, diff, &login),
+        Command::Completions { shell } => written(respite::documents::completions(
+            shell,
+            &mut std::io::stdout(),
+        )),
+        Command::Man { dir } => written(respite::documents::man(
+            dir.as_deref(),
+            &mut std::io::stdout(),
+        )),
         Command::HashPassword => respite::hash_password::run(respite::hash_of),
         Command::Join(args) => beside::join::run(args),
         Command::Worker(args) => beside::worker::run(&args),
@@ -37,6 +45,16 @@ fn check_config(file: &Path, diff: Option<Running>, login: &LoginArgs) -> ExitCo
         Some(Running::Server(server)) => {
             let ask = |text: &str| beside::difference::ask(&server, login, text);
             check_config::diff_at(file, ask, &mut out, &mut err)
+        }
+    }
+}
+
+fn written(result: std::io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("respite: cannot write: {error}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Everything that listens: bound before anything else starts.
 
 use super::gateway::HttpAddresses;
+use super::handover::Inherited;
 use super::{Failure, cannot};
 use crate::config::ListenAddr;
 use crate::gateway::GatewayListener;
@@ -17,28 +18,38 @@ pub(super) struct Bound {
     pub(super) requests: Option<GatewayListener>,
 }
 
-/// Binds every address.
+/// Binds every address, but those of which the socket was passed.
 pub(super) async fn bind(
     clients: &[ListenAddr],
     addresses: &HttpAddresses,
+    inherited: &mut Inherited,
 ) -> Result<Bound, Failure> {
     let mut listeners = Vec::new();
     for addr in clients {
-        let listener = Listener::bind(addr).await;
+        let listener = match inherited.listener(addr) {
+            Some(socket) => Listener::of(socket),
+            None => Listener::bind(addr).await,
+        };
         let listener = listener.map_err(cannot(format!("listen on {addr}")))?;
         listeners.push((addr.clone(), listener));
     }
     let http = match &addresses.admin {
         None => None,
         Some(addr) => {
-            let bound = HttpListener::bind(addr).await;
+            let bound = match inherited.listener(addr) {
+                Some(socket) => HttpListener::of(socket),
+                None => HttpListener::bind(addr).await,
+            };
             Some(bound.map_err(cannot(format!("listen on {addr} for HTTP")))?)
         }
     };
     let requests = match &addresses.gateway {
         None => None,
         Some(addr) => {
-            let bound = GatewayListener::bind(addr).await;
+            let bound = match inherited.listener(addr) {
+                Some(socket) => GatewayListener::of(socket),
+                None => GatewayListener::bind(addr).await,
+            };
             Some(bound.map_err(cannot(format!("listen on {addr} for the gateway")))?)
         }
     };
@@ -47,4 +58,15 @@ pub(super) async fn bind(
         http,
         requests,
     })
+}
+
+/// Binds what the server starts with; sockets that it was started with are used.
+pub(super) async fn bind_first(
+    clients: &[ListenAddr],
+    addresses: &HttpAddresses,
+) -> Result<(Bound, Inherited), Failure> {
+    let mut inherited = Inherited::take();
+    let bound = bind(clients, addresses, &mut inherited).await?;
+    inherited.close_others();
+    Ok((bound, inherited))
 }

@@ -1,6 +1,8 @@
 //! Everything that listens, while the server runs: a reload opens and closes.
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +14,9 @@ use tracing::{info, warn};
 
 use super::bound::{self, Bound};
 use super::gateway::HttpAddresses;
+use super::handover::Inherited;
 use super::{Failure, cannot, worker_threads};
-use crate::config::ListenAddr;
+use crate::config::{Config, ListenAddr};
 use crate::gateway::{Gateway, GatewayListener, Running};
 use crate::http::{Guard, Sources};
 use crate::session::listener::Listener;
@@ -41,6 +44,17 @@ pub(super) struct Wanted {
     pub(super) gateway: (usize, usize),
 }
 
+impl Wanted {
+    /// What a configuration wants; the HTTP side also has what the services file names.
+    pub(super) fn new(config: &Config, http: HttpAddresses) -> Self {
+        Wanted {
+            clients: config.listen.clone(),
+            http,
+            gateway: (config.gateway.threads, config.gateway.connections),
+        }
+    }
+}
+
 /// The open listeners.
 pub(super) struct Listening {
     served: Served,
@@ -59,6 +73,7 @@ struct Open {
     /// Tells it to close by itself, if it can.
     closing: Option<Arc<Listener>>,
     task: JoinHandle<()>,
+    socket: Arc<dyn AsFd + Send + Sync>,
 }
 
 /// How long a listener may take to serve those who have connected to it, when it is closed.
@@ -108,14 +123,14 @@ impl Listening {
     /// listens where it did.
     pub(super) async fn bind(&mut self, wanted: &Wanted) -> Result<Bound, Failure> {
         let missing = self.missing(wanted);
-        match bound::bind(&missing.clients, &missing.http).await {
+        match bound::bind(&missing.clients, &missing.http, &mut Inherited::default()).await {
             // An address may be taken by one that is to be closed: all of a host's, and one of them.
             Err(error) if error.is_taken() => {}
             bound => return bound,
         }
         let before = self.wanted.clone();
         self.close_all_but(wanted).await;
-        let bound = bound::bind(&missing.clients, &missing.http).await;
+        let bound = bound::bind(&missing.clients, &missing.http, &mut Inherited::default()).await;
         if bound.is_err() {
             self.restore(&before).await;
         }
@@ -133,10 +148,11 @@ impl Listening {
 
     async fn restore(&mut self, before: &Wanted) {
         let missing = self.missing(before);
-        let served = match bound::bind(&missing.clients, &missing.http).await {
-            Ok(bound) => self.serve(bound, before),
-            Err(error) => Err(error),
-        };
+        let served =
+            match bound::bind(&missing.clients, &missing.http, &mut Inherited::default()).await {
+                Ok(bound) => self.serve(bound, before),
+                Err(error) => Err(error),
+            };
         if let Err(error) = served {
             warn!("{error}: it was closed for another listener and is not open again");
         }
@@ -214,6 +230,7 @@ impl Listening {
                 wanted: wanted.clone(),
                 addr,
                 closing: None,
+                socket: Arc::clone(&http) as _,
                 task: tokio::spawn(tasks::keep(Kind::Http, move || {
                     let (guard, sources) = (Arc::clone(&guard), sources.clone());
                     Arc::clone(&http).serve(guard, sources)
@@ -239,6 +256,7 @@ impl Listening {
         info!("clients:  {scheme}://{addr}");
         let listener = Arc::new(listener);
         let closing = Some(Arc::clone(&listener));
+        let socket = Arc::clone(&listener) as _;
         let task = tokio::spawn(tasks::keep(Kind::Listener, move || {
             let (shared, tls) = (Arc::clone(&shared), Arc::clone(&tls));
             Arc::clone(&listener).accept(shared, tls)
@@ -248,6 +266,7 @@ impl Listening {
             addr,
             closing,
             task,
+            socket,
         });
     }
 
@@ -269,6 +288,27 @@ impl Listening {
         }
         if let Some(gateway) = &self.gateway {
             gateway.drain();
+        }
+    }
+
+    /// The listening sockets, for another process.
+    pub(super) fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        let open = self.clients.iter().chain(&self.pages);
+        let open = open.map(|open| open.socket.as_fd().try_clone_to_owned());
+        let gateway = self.gateway.as_ref().map(Running::descriptor);
+        let gateway = gateway.and_then(Result::transpose);
+        open.chain(gateway).collect()
+    }
+
+    /// Accepts nothing any more: another process does.
+    pub(super) async fn hand_over(&mut self) {
+        for open in self.clients.drain(..).chain(self.pages.take()) {
+            open.close().await;
+        }
+        if let Some(mut gateway) = self.gateway.take() {
+            gateway.close().await;
+            gateway.drain();
+            self.ending.push(gateway);
         }
     }
 

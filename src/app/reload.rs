@@ -86,11 +86,7 @@ impl Reloader {
         let config = config.map_err(|error| error.to_string().replace('\n', "; "))?;
         let one_line = |error: super::Failure| error.to_string().replace('\n', "; ");
         let prepared = prepare(&config).map_err(one_line)?;
-        let wanted = Wanted {
-            clients: config.listen.clone(),
-            http: prepared.gateway.addresses(&self.source, &config),
-            gateway: (config.gateway.threads, config.gateway.connections),
-        };
+        let wanted = Wanted::new(&config, prepared.gateway.addresses(&self.source, &config));
         let mut listening = parts.listening.lock().await;
         let bound = listening.bind(&wanted).await.map_err(one_line)?;
         let before = Arc::clone(&parts.shared.settings().access);

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, as types. What each command does is elsewhere.
 
 pub mod check_config;
+pub mod documents;
 pub mod hash_password;
 mod join;
 mod worker;
@@ -72,6 +73,17 @@ pub enum Command {
     /// reply. A command that exits with another code than 0 has failed: the code and the end of what it wrote to
     /// standard error are the caller's error. SIGTERM ends the worker when what it has in hand is done.
     Worker(WorkerArgs),
+    /// Print the completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all commands into a folder.
+    Man {
+        /// The folder.
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
     /// Run the embedded redis-server and end it when the parent is gone.
     #[command(hide = true)]
     EmbeddedGuard {

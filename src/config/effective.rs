@@ -53,6 +53,7 @@ fn raw(config: &Config) -> raw::Config {
             failover: Period(config.timeouts.failover),
             reply: period(config.timeouts.reply),
             drain: Period(config.timeouts.drain),
+            handover: Period(config.timeouts.handover),
             idle: period(config.timeouts.idle),
         },
         tls: tls(config),

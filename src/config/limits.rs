@@ -35,6 +35,8 @@ pub struct Timeouts {
     pub reply: Option<Duration>,
     /// For what is in flight to finish at a stop; zero does not wait.
     pub drain: Duration,
+    /// For clients to move over to a successor that has the listening sockets.
+    pub handover: Duration,
     /// Until a silent client is disconnected; without it, never.
     pub idle: Option<Duration>,
 }
@@ -112,6 +114,7 @@ impl Timeouts {
             failover: raw.failover.0,
             reply: unless_zero(raw.reply),
             drain: raw.drain.0,
+            handover: raw.handover.0,
             idle: unless_zero(raw.idle),
         }
     }

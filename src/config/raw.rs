@@ -64,6 +64,7 @@ pub(super) struct Timeouts {
     pub(super) failover: Period,
     pub(super) reply: Period,
     pub(super) drain: Period,
+    pub(super) handover: Period,
     pub(super) idle: Period,
 }
 

@@ -45,10 +45,8 @@ pub use commands::ShardFamily;
 pub use json::ShardFilter;
 pub use poller::PollStats;
 pub use shard::{Latest, Role, Shard, State, Status};
-#[cfg(test)]
-pub use snapshot::Snapshot;
 #[cfg(any(test, fuzzing))]
-pub use snapshot::Wanted;
+pub use snapshot::{Snapshot, Wanted};
 pub use table::{Shards, Table};
 pub use target::{Credentials, MAX_TARGETS, Target, check_id, parse_addr};
 

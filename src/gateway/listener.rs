@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct GatewayListener {
 pub struct Running {
     stage: watch::Sender<Stage>,
     accepting: JoinHandle<()>,
+    /// None once it is closed.
+    socket: Option<Arc<TcpListener>>,
     connections: Arc<Semaphore>,
     most: usize,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -41,6 +44,17 @@ impl GatewayListener {
     pub async fn bind(addr: &ListenAddr) -> io::Result<Self> {
         let socket = Arc::new(TcpListener::bind(addr.as_str()).await?);
         let addr = socket.local_addr()?;
+        Ok(GatewayListener { socket, addr })
+    }
+
+    /// One that listens already.
+    ///
+    /// # Errors
+    /// When the system does not know it.
+    pub fn of(socket: std::net::TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let addr = socket.local_addr()?;
+        let socket = Arc::new(TcpListener::from_std(socket)?);
         Ok(GatewayListener { socket, addr })
     }
 
@@ -65,13 +79,15 @@ impl GatewayListener {
         let most = gateway.settings().connections;
         let connections = Arc::new(Semaphore::new(most));
         let permits = Arc::clone(&connections);
+        let listens = Arc::clone(&self.socket);
         let accepting = move || {
-            let socket = Arc::clone(&self.socket);
+            let socket = Arc::clone(&listens);
             accept(socket, mailboxes.clone(), Arc::clone(&permits))
         };
         Ok(Running {
             stage,
             accepting: tokio::spawn(tasks::keep(Kind::Gateway, accepting)),
+            socket: Some(self.socket),
             connections,
             most,
             threads: handles,
@@ -82,9 +98,21 @@ impl GatewayListener {
 impl Running {
     /// Closes the listener, and returns when that is done.
     pub async fn close(&mut self) {
+        self.socket = None;
         self.accepting.abort();
         // It was ended on purpose.
         let _ = (&mut self.accepting).await;
+    }
+
+    /// Its listening socket, for another process; none once it is closed.
+    ///
+    /// # Errors
+    /// When the system gives no descriptor.
+    pub fn descriptor(&self) -> io::Result<Option<OwnedFd>> {
+        let socket = self.socket.as_ref();
+        socket
+            .map(|socket| socket.as_fd().try_clone_to_owned())
+            .transpose()
     }
 
     /// Accepts no more connections, and ends each after the request that it has.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,12 @@ pub struct HttpListener {
     addr: SocketAddr,
 }
 
+impl AsFd for HttpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl HttpListener {
     /// Binds an address.
     ///
@@ -44,6 +51,17 @@ impl HttpListener {
     pub async fn bind(addr: &ListenAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(addr.as_str()).await?;
         let addr = socket.local_addr()?;
+        Ok(HttpListener { socket, addr })
+    }
+
+    /// One that listens already.
+    ///
+    /// # Errors
+    /// When the system does not know it.
+    pub fn of(socket: std::net::TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let addr = socket.local_addr()?;
+        let socket = TcpListener::from_std(socket)?;
         Ok(HttpListener { socket, addr })
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,6 +39,12 @@ pub struct Listener {
     closing: Notify,
 }
 
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl Listener {
     /// Binds an address.
     ///
@@ -61,6 +67,22 @@ impl Listener {
             }
         }
         Err(last)
+    }
+
+    /// One that listens already.
+    ///
+    /// # Errors
+    /// When the system does not know it.
+    pub fn of(socket: std::net::TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let addr = socket.local_addr()?;
+        let socket = TcpListener::from_std(socket)?;
+        let closing = Notify::new();
+        Ok(Listener {
+            socket,
+            addr,
+            closing,
+        })
     }
 
     /// Where it listens.

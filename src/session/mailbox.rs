@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio_rustls::TlsAcceptor;
@@ -36,6 +36,8 @@ pub enum ToWorker {
     Filled(Waiter, Fetched),
     /// Close the clients that wait for a reply: it may be lost.
     CutOff,
+    /// Close the clients that are silent for so long, with nothing under way: they connect to this process's successor.
+    Leave(Duration),
     /// Finish what is in flight and close.
     Drain,
     /// Close at once and end.

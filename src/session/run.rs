@@ -389,10 +389,14 @@ impl Session {
     /// Ends what has taken too long.
     fn check_clock(&mut self) -> Option<End> {
         let settings = self.worker.settings();
-        let idle = settings.timeouts.idle;
+        // Who has left something open is not disturbed by another process that takes over.
+        let leaving = self.worker.leaving.get().filter(|_| self.pinned.is_none());
+        let idle = leaving.or(settings.timeouts.idle);
         let over = self.replies.is_over();
         let waits = self.pinned.is_some() || self.waits_here();
-        self.replies.watch_clock(waits || over || idle.is_some());
+        let leaving = self.worker.leaving.get().is_some();
+        self.replies
+            .watch_clock(waits || over || leaving || idle.is_some());
         let now = Instant::now();
         if self.replies.has_stalled(now) {
             return Some(End::SlowReader);

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::census::Census;
 use super::fill_links::Fills;
@@ -31,6 +32,8 @@ pub(crate) struct Worker {
     pub(crate) scratch: Scratch,
     /// Whether the server is stopping.
     pub(crate) draining: Cell<bool>,
+    /// How long a client may be silent while another process takes over.
+    pub(super) leaving: Cell<Option<Duration>>,
     /// The cache.
     pub(crate) cache: Arc<Cache>,
     /// Whether reads are served from it, and plain commands guarded for it. See [`caching`](super::caching).
@@ -61,6 +64,7 @@ impl Worker {
             pool: Rc::new(PinnedPool::new(Arc::clone(&shared.pinned))),
             scratch: Rc::new(RefCell::new(vec![0; READ_BYTES])),
             draining: Cell::new(false),
+            leaving: Cell::default(),
             cache: Arc::clone(&shared.cache),
             caching: Cell::new(!shared.cache.settings().is_off()),
             full_key: RefCell::default(),

@@ -117,6 +117,10 @@ impl Worker {
             }
             ToWorker::Filled(waiter, fetched) => self.deliver_fetched(waiter, &fetched),
             ToWorker::CutOff => self.cut_off(),
+            ToWorker::Leave(silent) => {
+                self.leaving.set(Some(silent));
+                self.wake_all();
+            }
             ToWorker::Drain => {
                 self.draining.set(true);
                 self.wake_all();

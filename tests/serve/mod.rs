@@ -1,7 +1,9 @@
 //! Running the server: what it starts, says, refuses, reloads and finishes.
 
 mod embedded;
+mod handover;
 mod http;
+mod packaging;
 mod reload;
 mod reloaded;
 mod start;
