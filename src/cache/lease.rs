@@ -4,6 +4,7 @@
 //! until δ after the last request that the backing answered was sent: that answer proves that every
 //! push caused before it has been applied.
 
+use std::cell::Cell;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,8 +17,21 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// Nanoseconds of the cache's time; what was before its beginning is at its beginning.
 #[inline]
 pub(super) fn ticks(at: Instant) -> u64 {
-    let since = at.saturating_duration_since(*START);
-    since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
+    // All that is done at once has one time.
+    TICKS.with(|last| match last.get() {
+        Some((of, ticks)) if of == at => ticks,
+        _ => {
+            let since = at.saturating_duration_since(*START);
+            let ticks = since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos());
+            last.set(Some((at, ticks)));
+            ticks
+        }
+    })
+}
+
+thread_local! {
+    /// The last time that was asked for.
+    static TICKS: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
 }
 
 /// What a lease says of an entry.

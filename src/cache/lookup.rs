@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::entry::{Read, Waiter};
 use super::flights::{Joined, NewFlight};
 use super::full_key::write_full_key;
@@ -40,10 +42,12 @@ pub struct Query<'a> {
 }
 
 /// What became of a query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
     /// The reply was appended.
     Hit,
+    /// The reply is this.
+    Large(Bytes),
     /// The key is to be fetched with this token; the waiter is noted.
     Lead(u64),
     /// Somebody fetches it already, with this token; the waiter is noted.
@@ -98,11 +102,11 @@ impl Cache {
         {
             match value.worth(ticks(query.now)) {
                 Worth::Good => {
-                    value.write(query.proto, out);
+                    let large = value.write(query.proto, out);
                     entry.hits.update(|hits| hits + 1);
                     segment.hits += 1;
                     segment.hot.hit(full_key);
-                    return Lookup::Hit;
+                    return large.map_or(Lookup::Hit, Lookup::Large);
                 }
                 worth => good = self.discard(segment, &asked, worth),
             }

@@ -163,8 +163,9 @@ impl Cache {
                 now,
             )?;
             let mut out = Vec::new();
-            (value.worth(now) == Worth::Good).then(|| value.write(query.proto, &mut out))?;
-            Some(out)
+            let large =
+                (value.worth(now) == Worth::Good).then(|| value.write(query.proto, &mut out))?;
+            Some(large.map_or(out, Into::into))
         };
         query.keys.iter().map(value).collect()
     }

@@ -1,15 +1,30 @@
 //! One reply that is kept, and when it may be served.
 
+use std::ops::Deref;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::lease::{Lease, Standing};
 use crate::resp::Proto;
 
-/// One reply, with all that decides whether it may be served. It owns exactly its own bytes.
+/// From this size on a reply is not copied for whoever is answered with it: several pieces of this size cost no
+/// more system calls than they need anyway.
+const SHARED_BYTES: usize = 32 * 1024;
+
+/// The bytes of a reply that is kept.
+#[derive(Debug, Clone)]
+pub(super) enum Reply {
+    Own(Box<[u8]>),
+    /// Outputs on their way to clients have the same bytes.
+    Shared(Arc<[u8]>),
+}
+
+/// One reply, with all that decides whether it may be served. It has exactly its own bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Value {
     /// The reply, `$3\r\nabc\r\n`; none for a `GET` of a key that does not exist.
-    pub(super) reply: Option<Box<[u8]>>,
+    pub(super) reply: Option<Reply>,
     /// Not served from then on, in ticks.
     pub(super) deadline: u64,
     /// Whether `deadline` comes from the key's expiry in Redis.
@@ -63,17 +78,45 @@ impl Value {
         }
     }
 
-    /// Appends the reply for a client of this version.
+    /// Appends the reply for a client of this version, or gives it when it is large.
     #[inline]
-    pub(super) fn write(&self, proto: Proto, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, proto: Proto, out: &mut Vec<u8>) -> Option<Bytes> {
         match &self.reply {
-            Some(reply) => out.extend_from_slice(reply),
+            Some(Reply::Own(reply)) => out.extend_from_slice(reply),
+            Some(Reply::Shared(reply)) => return Some(share(reply)),
             None => write_nil(proto, out),
         }
+        None
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.reply.as_ref().map_or(0, |reply| reply.len())
+    }
+}
+
+#[cold]
+fn share(reply: &Arc<[u8]>) -> Bytes {
+    Bytes::from_owner(Arc::clone(reply))
+}
+
+impl From<&[u8]> for Reply {
+    fn from(reply: &[u8]) -> Self {
+        match reply.len() < SHARED_BYTES {
+            true => Reply::Own(reply.into()),
+            false => Reply::Shared(reply.into()),
+        }
+    }
+}
+
+impl Deref for Reply {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Reply::Own(reply) => reply,
+            Reply::Shared(reply) => reply,
+        }
     }
 }
 

@@ -47,11 +47,47 @@ impl ShortName {
         bytes[..SHORT_MAX]
             .get_mut(..name.len())?
             .copy_from_slice(name);
-        bytes.make_ascii_lowercase();
-        // At most 15, and no letter. Keeps a name apart from itself with zero bytes behind it.
-        bytes[SHORT_MAX] = name.len().to_le_bytes()[0];
-        Some(Self(u128::from_le_bytes(bytes)))
+        Some(Self::lowered(u128::from_le_bytes(bytes), name.len()))
     }
+
+    /// As [`ShortName::of`], for the first bytes of these.
+    #[inline]
+    pub(super) fn at_front(bytes: &[u8; SHORT_MAX + 1], len: usize) -> Option<Self> {
+        let mask = MASKS.get(len)?;
+        Some(Self::lowered(u128::from_le_bytes(*bytes) & mask, len))
+    }
+
+    /// Of a name that has zero bytes behind it.
+    #[inline]
+    fn lowered(name: u128, len: usize) -> Self {
+        let (front, back) = (lower_eight(name as u64), lower_eight((name >> 64) as u64));
+        // At most 15, and no letter. Keeps a name apart from itself with zero bytes behind it.
+        let back = back | ((len as u64) << 56);
+        Self(u128::from(front) | (u128::from(back) << 64))
+    }
+}
+
+/// The bytes of names of each length.
+const MASKS: [u128; SHORT_MAX + 1] = {
+    let mut masks = [0; SHORT_MAX + 1];
+    let mut len = 0;
+    while len <= SHORT_MAX {
+        masks[len] = (1 << (8 * len)) - 1;
+        len += 1;
+    }
+    masks
+};
+
+/// Lower-cases eight bytes at once.
+#[inline]
+fn lower_eight(bytes: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // The upper bit of each byte: whether it is a letter, none of which has it itself.
+    let low = bytes & (0x7f * EACH);
+    let from_a = low + (0x80 - b'A' as u64) * EACH;
+    let behind_z = low + (0x7f - b'Z' as u64) * EACH;
+    let is_letter = from_a & !behind_z & !bytes & (0x80 * EACH);
+    bytes | (is_letter >> 2)
 }
 
 #[cfg(test)]
@@ -66,6 +102,18 @@ mod tests {
             assert_eq!(lower.as_bytes(), part.to_ascii_lowercase());
         }
         assert!(Lower::of(&[b'a'; 65]).is_none());
+    }
+
+    #[test]
+    fn eight_bytes_are_lowered_as_one_is() {
+        for byte in 0..=255_u8 {
+            for place in 0..8 {
+                let mut bytes = *b"aZ@[\0\x80\xc1z";
+                bytes[place] = byte;
+                let lowered = lower_eight(u64::from_le_bytes(bytes)).to_le_bytes();
+                assert_eq!(lowered[..], bytes.to_ascii_lowercase());
+            }
+        }
     }
 
     #[test]
@@ -85,7 +133,11 @@ mod tests {
             for b in names {
                 assert_eq!(upper == ShortName::of(b).expect("short enough"), a == b);
             }
+            let with_more = [a, b"XYZ of what is behind"].concat();
+            let front = with_more.first_chunk().expect("16 bytes");
+            assert_eq!(ShortName::at_front(front, a.len()), ShortName::of(a));
         }
+        assert!(ShortName::at_front(&[b'a'; 16], 16).is_none());
         assert!(ShortName::of(&[b'a'; 16]).is_none());
     }
 }

@@ -13,6 +13,9 @@ pub struct Readable {
     /// From this argument on, words are options, in any case.
     options_from: usize,
     shape: Shape,
+    keys: Keys,
+    /// Its last word makes the reply a pair, and its null an array's.
+    with_score: bool,
     /// What of a hash it tells, whose fields may have lives of their own.
     pub fields: Fields,
     /// Its reply is made from many elements, by its nature: a fetch costs the backing more than looking one up.
@@ -30,6 +33,17 @@ pub enum Fields {
     One(usize),
     /// All.
     All,
+}
+
+/// Which of its arguments are the keys that a command reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// The first.
+    One,
+    /// All, as [`Many::Values`].
+    Each,
+    /// The first alone, or several as [`Many::Existing`].
+    OneOrEach,
 }
 
 /// What a command reads of many keys at once.
@@ -60,8 +74,21 @@ const fn row(name: &'static str, options_from: usize, shape: Shape, fields: Fiel
         name,
         options_from,
         shape,
+        keys: Keys::One,
+        with_score: false,
         fields,
         dear: false,
+    }
+}
+
+const fn keys(keys: Keys, row: Readable) -> Readable {
+    Readable { keys, ..row }
+}
+
+const fn with_score(row: Readable) -> Readable {
+    Readable {
+        with_score: true,
+        ..row
     }
 }
 
@@ -78,7 +105,10 @@ const ROWS: &[Readable] = &[
     dear(row("bitcount", 4, PLAIN, Fields::None)),
     plain("bitfield_ro"),
     dear(row("bitpos", 5, PLAIN, Fields::None)),
-    row("exists", NO_OPTIONS, PLAIN, Fields::All),
+    keys(
+        Keys::OneOrEach,
+        row("exists", NO_OPTIONS, PLAIN, Fields::All),
+    ),
     row("geodist", 4, PLAIN, Fields::None),
     plain("geohash"),
     row("geopos", NO_OPTIONS, NULL_ARRAYS, Fields::None),
@@ -99,7 +129,7 @@ const ROWS: &[Readable] = &[
     plain("llen"),
     dear(row("lpos", 3, PLAIN, Fields::None)),
     dear(plain("lrange")),
-    plain("mget"),
+    keys(Keys::Each, plain("mget")),
     plain("scard"),
     plain("sismember"),
     dear(plain("smembers")),
@@ -117,11 +147,11 @@ const ROWS: &[Readable] = &[
     dear(row("zrange", 4, PAIRS, Fields::None)),
     dear(row("zrangebylex", 4, PAIRS, Fields::None)),
     dear(row("zrangebyscore", 4, PAIRS, Fields::None)),
-    row("zrank", 3, NULL_ARRAYS, Fields::None),
+    with_score(row("zrank", 3, NULL_ARRAYS, Fields::None)),
     dear(row("zrevrange", 4, PAIRS, Fields::None)),
     dear(row("zrevrangebylex", 4, PAIRS, Fields::None)),
     dear(row("zrevrangebyscore", 4, PAIRS, Fields::None)),
-    row("zrevrank", 3, NULL_ARRAYS, Fields::None),
+    with_score(row("zrevrank", 3, NULL_ARRAYS, Fields::None)),
     plain("zscore"),
 ];
 
@@ -140,19 +170,20 @@ impl Readable {
     }
 
     /// Whether so many arguments, which its command takes, are a read of one key.
+    #[inline]
     pub fn takes(&self, args: usize) -> bool {
-        match self.name {
-            "exists" => args == 2,
-            "mget" => false,
-            _ => true,
+        match self.keys {
+            Keys::One => true,
+            Keys::Each => false,
+            Keys::OneOrEach => args == 2,
         }
     }
 
     /// What so many arguments, which its command takes, read of many keys.
     pub fn many(&self, args: usize) -> Option<Many> {
-        match self.name {
-            "mget" if args >= 2 => Some(Many::Values),
-            "exists" if args > 2 => Some(Many::Existing),
+        match self.keys {
+            Keys::Each if args >= 2 => Some(Many::Values),
+            Keys::OneOrEach if args > 2 => Some(Many::Existing),
             _ => None,
         }
     }
@@ -163,24 +194,27 @@ impl Readable {
     }
 
     /// How the reply to these arguments differs between the versions of the protocol.
+    #[inline]
     pub fn shape_of(&self, args: usize) -> Shape {
-        // With `WITHSCORE` the reply is a pair, and its null an array's; without it a number.
-        if matches!(self.name, "zrank" | "zrevrank") && args == 3 {
-            return PLAIN;
+        match self.with_score && args == 3 {
+            true => PLAIN, // a number
+            false => self.shape,
         }
-        self.shape
     }
 
     /// Writes what tells this read from others of the same key: its name and its arguments but the key, each
-    /// with its length. Two spellings of one read are written alike if they differ in case only.
+    /// with its length in four bytes. Two spellings of one read are written alike if they differ in case only.
+    #[inline]
     pub fn write_variant(&self, args: Args<'_>, out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(self.name.as_bytes());
         for n in 2..args.len() {
             let arg = &args[n];
-            out.push(b' ');
-            out.extend_from_slice(itoa::Buffer::new().format(arg.len()).as_bytes());
-            out.push(b':');
+            if n == 2 {
+                out.push(b' ');
+            }
+            // A request is under 4 GiB.
+            out.extend_from_slice(&(arg.len() as u32).to_le_bytes());
             let from = out.len();
             out.extend_from_slice(arg);
             if n >= self.options_from {
@@ -224,8 +258,8 @@ mod tests {
 
     #[test]
     fn case_is_the_same_in_names_and_options_and_nowhere_else() {
-        assert_eq!(variant("HGET_k_Field"), "hget 5:Field");
-        assert_eq!(variant("hget_other_Field"), "hget 5:Field");
+        assert_eq!(variant("HGET_k_Field"), "hget \x05\0\0\0Field");
+        assert_eq!(variant("hget_other_Field"), variant("HGET_k_Field"));
         assert_eq!(
             variant("ZRANGE_k_0_-1_withScores"),
             variant("zrange_k_0_-1_WITHSCORES")
@@ -237,6 +271,6 @@ mod tests {
     #[test]
     fn other_arguments_are_another_variant() {
         assert_ne!(variant("HMGET_k_ab_c"), variant("HMGET_k_a_bc"));
-        assert_ne!(variant("HMGET_k_a 1:b"), variant("HMGET_k_a_b"));
+        assert_ne!(variant("HMGET_k_a\x01\0\0\0b"), variant("HMGET_k_a_b"));
     }
 }

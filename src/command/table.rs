@@ -16,7 +16,7 @@ use super::reply::EntryLen;
 use super::row::{Handling, Row};
 use super::settle::settle;
 use super::shipped;
-use crate::resp::Value;
+use crate::resp::{Args, Value};
 
 /// The commands that are known.
 #[derive(Clone, Debug)]
@@ -134,6 +134,19 @@ impl Table {
         match ShortName::of(name) {
             Some(name) => self.short.get(&name),
             None => self.long.get(Lower::of(name)?.as_bytes()),
+        }
+    }
+
+    /// Finds the command that a request names; there is one.
+    #[inline]
+    #[must_use]
+    pub fn named_by(&self, args: Args<'_>) -> Option<&Row> {
+        let name = args
+            .front()
+            .and_then(|(bytes, len)| ShortName::at_front(bytes, len));
+        match name {
+            Some(name) => self.short.get(&name),
+            None => self.get(&args[0]),
         }
     }
 

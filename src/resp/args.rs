@@ -43,6 +43,16 @@ impl<'a> Args<'a> {
         self.buf.get(start as usize..end as usize)
     }
 
+    /// Returns the bytes at which the first argument begins, and its length: it
+    /// may end before or behind them. None when there are not so many bytes.
+    #[inline]
+    #[must_use]
+    pub fn front(&self) -> Option<(&'a [u8; 16], usize)> {
+        let &(start, end) = self.ranges.first()?;
+        let front = self.buf.get(start as usize..)?.first_chunk()?;
+        Some((front, (end - start) as usize))
+    }
+
     /// Returns the arguments from number `from` on, none if there are fewer.
     #[must_use]
     pub fn tail(&self, from: usize) -> Self {

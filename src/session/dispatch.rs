@@ -133,12 +133,8 @@ impl Session {
         if !parser.is_between_requests() || batch.monitored {
             return None;
         }
-        let may = match batch.reads {
-            Some(may) => may,
-            None => self.may_read_plainly(&batch.run, batch.settings),
-        };
-        batch.reads = Some(may);
-        may.then(|| self.read(KeyRead::get(get.key(rest)), get.len, batch, cx))
+        self.reads_plainly(batch.reads, batch)
+            .then(|| self.read(KeyRead::get(get.key(rest)), get.len, batch, cx))
     }
 
     /// Handles the next request, whatever it is.
@@ -148,7 +144,7 @@ impl Session {
         batch: &mut Batch<'_>,
         cx: &mut Context<'_>,
     ) -> Step {
-        batch.reads = None;
+        let reads = batch.reads.take();
         if self.families.is_occupied(&self.state.entry) {
             return Step::Wait;
         }
@@ -165,7 +161,7 @@ impl Session {
             Ok(Parsed::Request { len }) => {
                 let raw = &rest[..len];
                 let request = Request::new(parser.args(raw), raw, &settings.table);
-                return self.step_request(request, len, batch, cx);
+                return self.step_request(request, len, reads, batch, cx);
             }
             Ok(Parsed::Inline { len, encoded }) => {
                 self.flush_run(input, &mut batch.run);
@@ -191,18 +187,19 @@ impl Session {
         flow.step(len)
     }
 
-    /// Handles a request of `len` bytes at the front of the batch.
+    /// Handles a request of `len` bytes at the front of the batch. `reads` is what is known of plain reads.
     fn step_request(
         &mut self,
         request: Request<'_>,
         len: usize,
+        reads: Option<bool>,
         batch: &mut Batch<'_>,
         cx: &mut Context<'_>,
     ) -> Step {
         let (input, settings) = (batch.input, batch.settings);
         let shown = batch.monitored && self.is_shown(request, settings);
         let in_multi = shown && self.is_in_multi();
-        let step = if let Some(read) = self.cacheable(request, &batch.run, settings) {
+        let step = if let Some(read) = self.cacheable(request, reads, batch) {
             self.read(read, len, batch, cx)
         } else if let Some(step) = self.read_many(request, len, batch) {
             step
@@ -297,17 +294,32 @@ impl Session {
     }
 
     /// What a request reads, if the cache may answer it now.
+    #[inline]
     fn cacheable<'a>(
         &mut self,
         request: Request<'a>,
-        run: &Run,
-        settings: &Settings,
+        reads: Option<bool>,
+        batch: &mut Batch<'_>,
     ) -> Option<KeyRead<'a>> {
         let read = KeyRead::of(request)?;
-        (request.raw.len() <= SHARED_BYTES
-            && self.may_use_cache(run)
-            && self.may_be_told(request, settings))
-        .then_some(read)
+        if request.raw.len() > SHARED_BYTES {
+            return None;
+        }
+        // What a user may read with `GET` says nothing of the other reads.
+        if batch.settings.access.is_unrestricted() && self.reads_plainly(reads, batch) {
+            return Some(read);
+        }
+        batch.reads = None;
+        (self.may_use_cache(&batch.run) && self.may_be_told(request, batch.settings))
+            .then_some(read)
+    }
+
+    /// Whether a plain read may use the cache, by what is known of it or by a look.
+    #[inline]
+    fn reads_plainly(&mut self, known: Option<bool>, batch: &mut Batch<'_>) -> bool {
+        let may = known.unwrap_or_else(|| self.may_read_plainly(&batch.run, batch.settings));
+        batch.reads = Some(may);
+        may
     }
 
     /// Keeps the cache true to a request that joins the run.

@@ -76,6 +76,12 @@ impl Session {
                     self.replies.reply(|out| out.append(&mut late));
                 }
             }
+            Lookup::Large(bytes) => {
+                batch.hits += 1;
+                self.coherence.count_hit();
+                self.flush_run(input, run);
+                self.replies.reply_shared(bytes);
+            }
             Lookup::Joined(token) => {
                 self.note_fetch(ticket, key, token);
                 self.fetch(None, ticket, input, run);
@@ -87,7 +93,7 @@ impl Session {
             Lookup::Wait => return Step::Wait,
             // Behind a fetch of this client's own, it might overtake it.
             Lookup::Busy if self.replies.later() > 0 => return Step::Wait,
-            Lookup::Busy | Lookup::Bypass | Lookup::Measure => {
+            found @ (Lookup::Busy | Lookup::Bypass | Lookup::Measure) => {
                 if let (Lookup::Measure, Some(fill)) = (found, self.coherence.fill()) {
                     fill.measure(key);
                 }

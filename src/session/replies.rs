@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
 
 pub(crate) use self::asked::Asked;
@@ -335,6 +336,20 @@ impl Replies {
                 result
             }
         }
+    }
+
+    /// A reply made here, in its turn, of bytes that others have as well.
+    #[cold]
+    pub(crate) fn reply_shared(&self, bytes: Bytes) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.ending {
+            return;
+        }
+        if inner.places.is_empty() {
+            return inner.out.append_shared(bytes);
+        }
+        inner.stored += bytes.len();
+        inner.push(Place::Shared(bytes));
     }
 
     /// Sends what answers no request (a message, an invalidation) as soon as the replies that came

@@ -19,7 +19,7 @@ pub(super) struct Request<'a> {
 impl<'a> Request<'a> {
     #[inline]
     pub(super) fn new(args: Args<'a>, raw: &'a [u8], table: &'a Table) -> Self {
-        let row = table.get(&args[0]);
+        let row = table.named_by(args);
         let sub = row
             .filter(|row| !row.subcommands.is_empty())
             .and_then(|row| row.subcommand(args.get(1)?));

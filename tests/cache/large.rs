@@ -57,6 +57,45 @@ fn clients_that_miss_a_large_value_cost_no_copy_each() {
     assert!(highest(&respite) < 150 * MIB, "{} bytes", highest(&respite));
 }
 
+/// Who is answered from memory reads the bytes that are kept, whatever becomes of the key meanwhile.
+#[test]
+fn clients_that_hit_a_large_value_share_its_bytes() {
+    const VALUE: usize = MIB - 100;
+    let (redis, respite, mut client) = start("");
+    redis.call(&["SETRANGE", "big", &(VALUE - 1).to_string(), "x"]);
+    redis.call(&["SET", "small", "s"]);
+    warm(&mut client, "big");
+    warm(&mut client, "small");
+    let (before, fetched) = (highest(&respite), calls(&gets(&redis)));
+    let mut clients: Vec<_> = (0..60).map(|_| respite.connect()).collect();
+    for client in &mut clients {
+        client.set_timeout(PATIENCE);
+        for _ in 0..2 {
+            for command in [&["GET", "big"][..], &["GET", "small"], &["STRLEN", "big"]] {
+                client.send(command);
+            }
+        }
+    }
+    let hits = 60 * 4;
+    crate::support::wait_until("all are answered from memory", PATIENCE, || {
+        super::stat(&mut client, "hits") >= hits
+    });
+    client.call(&["DEL", "big"]).assert_int(1);
+    let more = highest(&respite) - before;
+    assert!(more < 60 * MIB, "{more} bytes for {hits} replies");
+    for client in &mut clients {
+        for _ in 0..2 {
+            let big = client.read_reply_raw();
+            assert_eq!(big.len(), VALUE + "$1048476\r\n\r\n".len());
+            client.read_reply().assert_str("s");
+            client
+                .read_reply()
+                .assert_int(i64::try_from(VALUE).expect("small"));
+        }
+    }
+    assert!(calls(&gets(&redis)) <= fetched + 1, "read from the backing");
+}
+
 /// It is measured again when it has changed, and not brought for it.
 #[test]
 fn a_large_value_is_remembered_over_writes_until_it_is_small() {
