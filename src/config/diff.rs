@@ -148,6 +148,7 @@ mod tests {
                 "limits.clients 5 6 false",
                 "upstream \"embedded\" \"redis://h:6379/0\" true",
                 "workers 1 2 true",
+                "credentials.a *** *** false",
             ]
         );
         let secret = old.replace("hush", "other");
