@@ -293,35 +293,6 @@ impl Session {
             .is_some_and(|pinned| pinned.is_clogged())
     }
 
-    /// What a request reads, if the cache may answer it now.
-    #[inline]
-    fn cacheable<'a>(
-        &mut self,
-        request: Request<'a>,
-        reads: Option<bool>,
-        batch: &mut Batch<'_>,
-    ) -> Option<KeyRead<'a>> {
-        let read = KeyRead::of(request)?;
-        if request.raw.len() > SHARED_BYTES {
-            return None;
-        }
-        // What a user may read with `GET` says nothing of the other reads.
-        if batch.settings.access.is_unrestricted() && self.reads_plainly(reads, batch) {
-            return Some(read);
-        }
-        batch.reads = None;
-        (self.may_use_cache(&batch.run) && self.may_be_told(request, batch.settings))
-            .then_some(read)
-    }
-
-    /// Whether a plain read may use the cache, by what is known of it or by a look.
-    #[inline]
-    fn reads_plainly(&mut self, known: Option<bool>, batch: &mut Batch<'_>) -> bool {
-        let may = known.unwrap_or_else(|| self.may_read_plainly(&batch.run, batch.settings));
-        batch.reads = Some(may);
-        may
-    }
-
     /// Keeps the cache true to a request that joins the run.
     fn protect(&mut self, request: Request<'_>, run: &mut Run) {
         if !self.worker.caching.get() {

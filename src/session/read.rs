@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use super::batch::{Batch, Run, Step};
 use super::client::Session;
+use super::dispatch::SHARED_BYTES;
 use super::key_read::KeyRead;
 use super::replies::Asks;
+use super::request::Request;
 use super::settings::Settings;
 use super::state::ReplyMode;
 use crate::cache::{Lookup, Query, Waiter};
@@ -35,6 +37,35 @@ impl Session {
             && settings.limits.bulk_bytes >= PLAIN_GET_MAX
             && settings.limits.request_bytes >= PLAIN_GET_MAX
             && self.may_use_cache(run)
+    }
+
+    /// What a request reads, if the cache may answer it now.
+    #[inline]
+    pub(super) fn cacheable<'a>(
+        &mut self,
+        request: Request<'a>,
+        reads: Option<bool>,
+        batch: &mut Batch<'_>,
+    ) -> Option<KeyRead<'a>> {
+        let read = KeyRead::of(request)?;
+        if request.raw.len() > SHARED_BYTES {
+            return None;
+        }
+        // What a user may read with `GET` says nothing of the other reads.
+        if batch.settings.access.is_unrestricted() && self.reads_plainly(reads, batch) {
+            return Some(read);
+        }
+        batch.reads = None;
+        (self.may_use_cache(&batch.run) && self.may_be_told(request, batch.settings))
+            .then_some(read)
+    }
+
+    /// Whether a plain read may use the cache, by what is known of it or by a look.
+    #[inline]
+    pub(super) fn reads_plainly(&mut self, known: Option<bool>, batch: &mut Batch<'_>) -> bool {
+        let may = known.unwrap_or_else(|| self.may_read_plainly(&batch.run, batch.settings));
+        batch.reads = Some(may);
+        may
     }
 
     /// Answers a read of `len` bytes that the client may send, or sees to it that it is answered.

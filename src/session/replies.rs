@@ -430,27 +430,6 @@ impl Replies {
         inner.places.is_empty() && inner.out.unwritten() == 0 && !inner.unflushed
     }
 
-    /// Whether the client has to be cut off, and why.
-    pub(crate) fn cut(&self) -> Option<Cut> {
-        self.inner.borrow().cut
-    }
-
-    /// Cuts the client off; what it has not been sent is dropped.
-    pub(crate) fn cut_off(&self, why: Cut) {
-        let mut inner = self.inner.borrow_mut();
-        inner.cut = Some(why);
-        inner.out = Output::default();
-    }
-
-    /// Drops what is there and what is still to come: the client is gone.
-    pub(crate) fn close(&self) {
-        let mut inner = self.inner.borrow_mut();
-        inner.closed = true;
-        inner.out = Output::default();
-        inner.forget_stored();
-        inner.task = None;
-    }
-
     /// Wakes `cx` from now on when replies come.
     pub(crate) fn set_task(&self, cx: &Context<'_>) {
         let mut inner = self.inner.borrow_mut();

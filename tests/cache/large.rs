@@ -66,6 +66,12 @@ fn clients_that_hit_a_large_value_share_its_bytes() {
     redis.call(&["SET", "small", "s"]);
     warm(&mut client, "big");
     warm(&mut client, "small");
+    let hits = super::stat(&mut client, "hits");
+    crate::support::wait_until("the length is kept", PATIENCE, || {
+        client.call(&["STRLEN", "big"]);
+        super::stat(&mut client, "hits") > hits
+    });
+    let hits = super::stat(&mut client, "hits");
     let (before, fetched) = (highest(&respite), calls(&gets(&redis)));
     let mut clients: Vec<_> = (0..60).map(|_| respite.connect()).collect();
     for client in &mut clients {
@@ -76,7 +82,7 @@ fn clients_that_hit_a_large_value_share_its_bytes() {
             }
         }
     }
-    let hits = 60 * 4;
+    let hits = hits + 60 * 6;
     crate::support::wait_until("all are answered from memory", PATIENCE, || {
         super::stat(&mut client, "hits") >= hits
     });

@@ -110,6 +110,7 @@ fn libraries_and_workers_outlive_outages_of_the_backing() {
         .env("RESPITE_UPSTREAM_ON_LOSS", "close")
         .allow_log("link lost")
         .allow_log("backing not usable")
+        .allow_log("slots are not served")
         .start();
     outlive(&respite, &[], |outage| {
         redis.kill();
@@ -130,6 +131,7 @@ fn libraries_and_workers_outlive_failovers_of_a_cluster() {
         .env("RESPITE_UPSTREAM_ON_LOSS", "close")
         .allow_log("link lost")
         .allow_log("backing not usable")
+        .allow_log("slots are not served")
         .start();
     outlive(&respite, &CLUSTER, |outage| match outage {
         0 => (3..6).for_each(|replica| cluster.fail_over_to(replica)),

@@ -335,7 +335,7 @@ fn the_fleet_goes_on() {
 
 #[test]
 fn figures_and_reloads_go_on() {
-    let fragile = Fragile::with(|builder, _| builder.config(""));
+    let fragile = Fragile::with(|builder, _| builder.config("# the defaults\n"));
     for _ in 0..2 {
         fragile.survives("upkeep", "upkeep", |_| {});
     }

@@ -2,7 +2,7 @@
 //! before is still answered, then its own connection is closed, as Redis' would have been.
 
 use super::place::{Fate, Place, Source};
-use super::{Inner, Replies};
+use super::{Cut, Inner, Output, Replies};
 use crate::upstream::Ticket;
 
 impl Replies {
@@ -26,6 +26,27 @@ impl Replies {
     /// Closes the client in the place of a reply that will not come.
     pub(crate) fn end_at(&self, ticket: Ticket) {
         self.inner.borrow_mut().end_at(ticket);
+    }
+
+    /// Whether the client has to be cut off, and why.
+    pub(crate) fn cut(&self) -> Option<Cut> {
+        self.inner.borrow().cut
+    }
+
+    /// Cuts the client off; what it has not been sent is dropped.
+    pub(crate) fn cut_off(&self, why: Cut) {
+        let mut inner = self.inner.borrow_mut();
+        inner.cut = Some(why);
+        inner.out = Output::default();
+    }
+
+    /// Drops what is there and what is still to come: the client is gone.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.closed = true;
+        inner.out = Output::default();
+        inner.forget_stored();
+        inner.task = None;
     }
 
     /// Whether the client is closed as soon as it has what is owed to it.

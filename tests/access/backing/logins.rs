@@ -229,7 +229,7 @@ fn a_change_of_whose_users_they_are_waits_for_a_restart_and_opens_nothing() {
     for (before, after) in [
         (&theirs, &ours),
         (&ours, &theirs),
-        (&theirs, &String::new()),
+        (&theirs, &"# the defaults\n".to_owned()),
     ] {
         let respite = Respite::builder()
             .upstream(&url)
