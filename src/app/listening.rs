@@ -286,7 +286,7 @@ impl Listening {
             open.task.abort();
             let _ = open.task.await; // ended on purpose
         }
-        if let Some(gateway) = &self.gateway {
+        if let Some(gateway) = &mut self.gateway {
             gateway.drain();
         }
     }

@@ -116,7 +116,8 @@ impl Running {
     }
 
     /// Accepts no more connections, and ends each after the request that it has.
-    pub fn drain(&self) {
+    pub fn drain(&mut self) {
+        self.socket = None;
         self.accepting.abort();
         self.stage.send_replace(Stage::Draining);
     }

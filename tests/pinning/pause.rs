@@ -6,6 +6,7 @@ use crate::support::{Client, RedisServer, Respite, encode, escape};
 
 /// How long absence is looked for.
 const MOMENT: Duration = Duration::from_millis(60);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Each line is a packet of commands of a client of its own, the last of which is held or not.
 const PACKETS: &str = "
@@ -62,14 +63,14 @@ fn packet(line: &str) -> Vec<Vec<u8>> {
     line.split('|').map(command).collect()
 }
 
-/// The reply of the last command, or that it is held.
-fn outcome(client: &mut Client, line: &str) -> String {
+/// The reply of the last command, or that it is held for so long.
+fn outcome(client: &mut Client, line: &str, moment: Duration) -> String {
     let commands = packet(line);
     client.send_raw(&commands.concat());
     for _ in 1..commands.len() {
         client.read_reply_raw();
     }
-    if client.silent_for(MOMENT) {
+    if client.silent_for(moment) {
         return "held".to_owned();
     }
     let reply = escape(&client.read_reply_raw());
@@ -92,12 +93,19 @@ fn writes_are_held_as_redis_holds_them() {
             .assert_ok();
     }
     for line in PACKETS.lines().filter(|line| !line.is_empty()) {
-        let (mut theirs, mut ours) = (direct.connect(), respite.connect());
-        assert_eq!(
-            outcome(&mut ours, line),
-            outcome(&mut theirs, line),
-            "{line}"
-        );
+        let both = |moment| {
+            let (mut theirs, mut ours) = (direct.connect(), respite.connect());
+            (
+                outcome(&mut ours, line, moment),
+                outcome(&mut theirs, line, moment),
+            )
+        };
+        // On a busy machine an answer may take longer than a moment.
+        let (ours, theirs) = match both(MOMENT) {
+            (ours, theirs) if ours != theirs => both(PATIENCE),
+            same => same,
+        };
+        assert_eq!(ours, theirs, "{line}");
     }
 }
 
