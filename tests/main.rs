@@ -14,6 +14,7 @@ mod compare_measure;
 mod differential;
 mod discovery;
 mod effects;
+mod faults;
 mod fleet;
 mod gateway;
 mod http;

@@ -121,7 +121,7 @@ fn a_successor_takes_over_and_no_request_is_lost() {
     let requested = move || {
         HttpClient::connect(gateway_port)
             .call("GET", "/", &[("Host", "h")], b"")
-            .is_ok_and(|response| response.status == 200)
+            .is_ok_and(|response| response.status == 202)
     };
     wait_until("requests are forwarded", DEADLINE, requested);
 

@@ -202,6 +202,12 @@ impl RedisServer {
         }
     }
 
+    /// Its process id; it runs.
+    #[track_caller]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
     /// Whether it was not killed.
     pub(crate) fn is_running(&self) -> bool {
         self.child.is_some()

@@ -121,6 +121,11 @@ impl SentinelSet {
         self.relay(port).accept();
     }
 
+    /// What the servers are reached through.
+    pub(crate) fn relays(&self) -> &[Relay] {
+        &self.relays
+    }
+
     #[track_caller]
     fn relay(&self, port: u16) -> &Relay {
         let found = self.relays.iter().find(|relay| relay.port() == port);

@@ -5,8 +5,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::pipe::{Gate, Pipe};
+use super::pipe::{Gate, Pipe, Weather};
 use super::{Defaults, Direction};
 
 /// How much of what the connecting side sends is kept to recognise the connection by.
@@ -19,9 +20,10 @@ pub(crate) struct Connection(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     index: usize,
-    downstream: TcpStream,
-    /// None: a black hole.
-    upstream: Option<TcpStream>,
+    /// None: it was reset.
+    downstream: Mutex<Option<Arc<TcpStream>>>,
+    /// None: a black hole, or it was reset.
+    upstream: Mutex<Option<Arc<TcpStream>>>,
     pipes: [Pipe; 2],
     first_bytes: Mutex<Vec<u8>>,
     /// The rules that have been applied.
@@ -39,11 +41,11 @@ impl Connection {
         let pipes = defaults
             .gates
             .clone()
-            .map(|gate| Pipe::new(gate, defaults.split));
+            .map(|gate| Pipe::new(gate, defaults.split, defaults.weather));
         Self(Arc::new(Inner {
             index,
-            downstream,
-            upstream,
+            downstream: Mutex::new(Some(Arc::new(downstream))),
+            upstream: Mutex::new(upstream.map(Arc::new)),
             pipes,
             first_bytes: Mutex::default(),
             marks: Mutex::default(),
@@ -55,7 +57,7 @@ impl Connection {
     pub(super) fn run(self, seen: impl Fn(&Self) + Send + 'static) {
         let connection = self.clone();
         std::thread::spawn(move || connection.read_up(&seen));
-        if self.0.upstream.is_some() {
+        if self.upstream().is_some() {
             let connection = self.clone();
             std::thread::spawn(move || connection.read_down());
             let connection = self.clone();
@@ -124,9 +126,32 @@ impl Connection {
         for pipe in &self.0.pipes {
             pipe.cut();
         }
-        let _ = self.0.downstream.shutdown(Shutdown::Both); // may be closed already
-        if let Some(upstream) = &self.0.upstream {
-            let _ = upstream.shutdown(Shutdown::Both);
+        for side in [self.downstream(), self.upstream()].into_iter().flatten() {
+            let _ = side.shutdown(Shutdown::Both); // may be closed already
+        }
+    }
+
+    /// Resets both sides (RST) without a word before; what is held is lost.
+    pub(crate) fn reset(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        for pipe in &self.0.pipes {
+            pipe.cut();
+        }
+        for side in [&self.0.downstream, &self.0.upstream] {
+            let Some(stream) = side.lock().expect("stream lock").take() else {
+                continue;
+            };
+            // The last of the threads to end closes it, and that resets it.
+            let lingered = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+            lingered.expect("set_linger");
+            let _ = stream.shutdown(Shutdown::Read); // may be closed already
+        }
+    }
+
+    /// How slow it is from now on, both ways.
+    pub(crate) fn set_weather(&self, weather: Weather) {
+        for pipe in &self.0.pipes {
+            pipe.set_weather(weather);
         }
     }
 
@@ -160,9 +185,13 @@ impl Connection {
 
     fn read_up(&self, seen: &impl Fn(&Self)) {
         let pipe = self.pipe(Direction::Up);
-        self.read(&self.0.downstream, Direction::Up, |chunk| {
+        let Some(downstream) = self.downstream() else {
+            return;
+        };
+        let leads_on = self.upstream().is_some();
+        self.read(&downstream, Direction::Up, |chunk| {
             self.remember(chunk, seen);
-            if self.0.upstream.is_some() {
+            if leads_on {
                 return pipe.push(chunk);
             }
             pipe.swallow(chunk);
@@ -171,8 +200,8 @@ impl Connection {
     }
 
     fn read_down(&self) {
-        if let Some(upstream) = &self.0.upstream {
-            self.read(upstream, Direction::Down, |chunk| {
+        if let Some(upstream) = self.upstream() {
+            self.read(&upstream, Direction::Down, |chunk| {
                 self.pipe(Direction::Down).push(chunk)
             });
         }
@@ -213,17 +242,34 @@ impl Connection {
     }
 
     fn write(&self, direction: Direction) {
-        let mut target = match (direction, &self.0.upstream) {
-            (Direction::Down, _) => &self.0.downstream,
-            (Direction::Up, Some(upstream)) => upstream,
-            (Direction::Up, None) => return,
+        let target = match direction {
+            Direction::Down => self.downstream(),
+            Direction::Up => self.upstream(),
         };
-        while let Some(bytes) = self.pipe(direction).pull() {
-            if target.write_all(&bytes).is_err() {
+        let Some(target) = target else {
+            return;
+        };
+        let pipe = self.pipe(direction);
+        while let Some(bytes) = pipe.pull() {
+            if (&*target).write_all(&bytes).is_err() {
                 self.cut();
                 return;
             }
+            let pause = pipe.pause();
+            if !pause.is_zero() {
+                std::thread::sleep(pause);
+            }
         }
-        let _ = target.shutdown(Shutdown::Write); // pass the end on; it may be closed already
+        if !pipe.is_cut() {
+            let _ = target.shutdown(Shutdown::Write); // pass the end on; it may be closed already
+        }
+    }
+
+    fn downstream(&self) -> Option<Arc<TcpStream>> {
+        self.0.downstream.lock().expect("stream lock").clone()
+    }
+
+    fn upstream(&self) -> Option<Arc<TcpStream>> {
+        self.0.upstream.lock().expect("stream lock").clone()
     }
 }

@@ -1,7 +1,8 @@
 //! A TCP relay in front of an upstream: what a network can do to bytes, on command.
 //!
 //! Held bytes stay in order and are sent on `resume`. Nothing is timed: a test waits for
-//! [`Connection::wait_held`] and then knows that the bytes have arrived here and have gone no further.
+//! [`Connection::wait_held`] and then knows that the bytes have arrived here and have gone no further. Only a [`Weather`]
+//! takes time, for the tests of faults.
 //! It does not reorder, drop or alter bytes, because TCP doesn't.
 
 mod connection;
@@ -15,6 +16,7 @@ use std::thread::JoinHandle;
 
 pub(crate) use connection::Connection;
 use pipe::Gate;
+pub(crate) use pipe::Weather;
 
 use super::port::reusable_socket;
 use super::{DEADLINE, ReservedPort, wait_until};
@@ -42,6 +44,7 @@ struct Rule {
 struct Defaults {
     gates: [Gate; 2],
     split: Option<usize>,
+    weather: Weather,
     black_hole: bool,
 }
 
@@ -155,6 +158,15 @@ impl Relay {
         state.defaults.split = largest;
         for connection in &state.connections {
             connection.split(largest);
+        }
+    }
+
+    /// How slow the connections there are and will be are from now on, both ways.
+    pub(crate) fn set_weather(&self, weather: Weather) {
+        let mut state = self.shared.lock();
+        state.defaults.weather = weather;
+        for connection in &state.connections {
+            connection.set_weather(weather);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use super::super::{DEADLINE, Random};
 
@@ -31,9 +32,21 @@ struct State {
     pending: VecDeque<u8>,
     gate: Gate,
     split: Option<Splitter>,
+    weather: Weather,
+    /// When the last chunks of what is pending may pass, and how many bytes each is.
+    due: VecDeque<(Instant, usize)>,
     received: u64,
     forwarded: u64,
     end: End,
+}
+
+/// How slow a line is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Weather {
+    /// How long each byte is under way.
+    pub(crate) delay: Duration,
+    /// The pause after each chunk.
+    pub(crate) pause: Duration,
 }
 
 /// Whether more bytes come.
@@ -53,11 +66,13 @@ struct Splitter {
 }
 
 impl Pipe {
-    pub(super) fn new(gate: Gate, split: Option<usize>) -> Self {
+    pub(super) fn new(gate: Gate, split: Option<usize>, weather: Weather) -> Self {
         let state = State {
             pending: VecDeque::new(),
             gate,
             split: split.map(Splitter::new),
+            weather,
+            due: VecDeque::new(),
             received: 0,
             forwarded: 0,
             end: End::Running,
@@ -74,6 +89,20 @@ impl Pipe {
 
     pub(super) fn set_split(&self, largest: Option<usize>) {
         self.change(|state| state.split = largest.map(Splitter::new));
+    }
+
+    pub(super) fn set_weather(&self, weather: Weather) {
+        self.change(|state| {
+            state.weather = weather;
+            if weather.delay.is_zero() {
+                state.due.clear();
+            }
+        });
+    }
+
+    /// The pause after what was written.
+    pub(super) fn pause(&self) -> Duration {
+        self.lock().weather.pause
     }
 
     pub(super) fn received(&self) -> u64 {
@@ -93,6 +122,10 @@ impl Pipe {
             .expect("pipe lock");
         state.received += bytes.len() as u64;
         state.pending.extend(bytes);
+        if !state.weather.delay.is_zero() {
+            let due = (Instant::now() + state.weather.delay, bytes.len());
+            state.due.push_back(due);
+        }
         self.changed.notify_all();
         state.end != End::Cut
     }
@@ -114,6 +147,10 @@ impl Pipe {
         self.change(|state| state.end = End::Cut);
     }
 
+    pub(super) fn is_cut(&self) -> bool {
+        self.lock().end == End::Cut
+    }
+
     /// The next bytes to write, or `None` at the end. A held end of the stream is held like a byte.
     pub(super) fn pull(&self) -> Option<Vec<u8>> {
         let mut state = self.lock();
@@ -128,7 +165,14 @@ impl Pipe {
             if state.end == End::Eof && state.pending.is_empty() && state.gate != Gate::Held {
                 return None;
             }
-            state = self.changed.wait(state).expect("pipe lock");
+            state = match state.due.front() {
+                None => self.changed.wait(state).expect("pipe lock"),
+                Some((due, _)) => {
+                    let left = due.saturating_duration_since(Instant::now());
+                    let waited = self.changed.wait_timeout(state, left);
+                    waited.expect("pipe lock").0
+                }
+            };
         }
     }
 
@@ -171,12 +215,23 @@ impl Pipe {
 }
 
 impl State {
+    /// How many of the pending bytes have been under way for long enough.
+    fn arrived(&mut self) -> usize {
+        let now = Instant::now();
+        while self.due.front().is_some_and(|(due, _)| *due <= now) {
+            self.due.pop_front();
+        }
+        let waiting: usize = self.due.iter().map(|(_, count)| count).sum();
+        self.pending.len().saturating_sub(waiting)
+    }
+
     /// How many of the pending bytes may pass now.
     fn allowed(&mut self) -> usize {
+        let arrived = self.arrived();
         match &self.gate {
-            Gate::Open => self.pending.len(),
+            Gate::Open => arrived,
             Gate::Held => 0,
-            Gate::OpenFor(count) => self.pending.len().min(*count),
+            Gate::OpenFor(count) => arrived.min(*count),
             Gate::Before(pattern) => {
                 let pending = self.pending.make_contiguous();
                 match pending

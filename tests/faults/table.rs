@@ -1,0 +1,85 @@
+//! All faults on all backings, and the table in docs/reliability.md.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::fault::FAULTS;
+use super::run::{Seen, play};
+use crate::support::RedisServer;
+
+/// How long a fault lasts.
+const LONG: Duration = Duration::from_millis(2500);
+const BEGIN: &str = "<!-- faults: begin -->\n";
+const END: &str = "<!-- faults: end -->";
+
+/// `make faults`: FAULTS=write puts the table into the page, FAULTS=show prints it; `FAULTS_ONLY` picks by name.
+#[test]
+fn all_faults() {
+    let Ok(what) = std::env::var("FAULTS") else {
+        eprintln!("skipped: make faults");
+        return;
+    };
+    let only = std::env::var("FAULTS_ONLY").unwrap_or_default();
+    let (major, minor, patch) = RedisServer::version();
+    let mut text = format!(
+        "8 clients on Redis {major}.{minor}.{patch}, timeouts of 2 s for a reply and 1 s for a connection (10 s with Sentinel and Cluster):\n\n\
+         | fault | behind | served | errors | longest wait | back after |\n|---|---|---|---|---|---|\n"
+    );
+    for fault in FAULTS.iter().filter(|fault| fault.name.contains(&only)) {
+        for kind in fault.behind {
+            eprintln!("{}, {}", fault.name, kind.name());
+            let seen = play(fault, *kind, LONG);
+            let row = row(fault.name, kind.name(), &seen);
+            eprint!("{row}");
+            text.push_str(&row);
+        }
+    }
+    if what == "write" {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability.md");
+        let before = fs::read_to_string(&page).expect("the page");
+        let (head, rest) = before.split_once(BEGIN).expect("a place for the table");
+        let (_, tail) = rest.split_once(END).expect("its end");
+        fs::write(&page, format!("{head}{BEGIN}{text}{END}{tail}")).expect("written");
+    }
+}
+
+fn row(name: &str, behind: &str, seen: &Seen) -> String {
+    let errors: Vec<String> = seen
+        .told
+        .errors
+        .iter()
+        .map(|(kind, count)| format!("{} `{kind}`", thousands(*count)))
+        .collect();
+    let errors = if errors.is_empty() {
+        "none".to_owned()
+    } else {
+        errors.join(", ")
+    };
+    let mut row = String::new();
+    let _ = writeln!(
+        row,
+        "| {name} | {behind} | {} | {errors} | {} | {} |",
+        thousands(seen.told.served),
+        millis(seen.told.longest),
+        millis(seen.back_after)
+    );
+    row
+}
+
+fn millis(time: Duration) -> String {
+    format!("{} ms", thousands(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
