@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-versions coherence bus-faults check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-reads fuzz deny deb
+.PHONY: help setup run test test-versions coherence bus-faults faults check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-reads fuzz deny deb
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,11 @@ bus-faults: ## workers of the bus killed at random, a minute for each kind of me
 	BUS_FAULT_SECONDS=$${BUS_FAULT_SECONDS:-60} cargo test --locked --test respite \
 		bus::faults:: -- --nocapture --test-threads=1 $(ARGS)
 
+faults: ## what production does to a backing and a network, before clients that know every reply; writes docs/reliability.md; ARGS="name" shows some
+	@sh scripts/setup.sh test
+	FAULTS=$(if $(ARGS),show,write) FAULTS_ONLY="$(ARGS)" cargo test --locked --test respite \
+		faults::table -- --nocapture
+
 fuzz: ## everything that reads what others write, a minute each; ARGS="request reply", FUZZ_SECONDS=n
 	@sh scripts/setup.sh fuzz
 	@sh scripts/fuzz.sh $(ARGS)
@@ -60,6 +65,7 @@ deb: ## a Debian package, in target/debian
 	$(TARGET)/release/respite completions zsh >$(TARGET)/packaged/_respite
 	$(TARGET)/release/respite completions fish >$(TARGET)/packaged/respite.fish
 	cargo deb --no-build --locked $(ARGS)
+	@sh scripts/check-deb.sh
 
 check: ## formatting, lints and documentation, warnings refused
 	cargo fmt --check

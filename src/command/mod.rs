@@ -7,6 +7,7 @@
 //!
 //! Does no I/O and executes no command.
 
+mod block_time;
 mod builtin;
 mod channels;
 mod docs;
@@ -20,7 +21,6 @@ mod key_rules;
 mod key_span;
 mod key_spec;
 mod keys;
-mod less_time;
 mod lower;
 mod options;
 mod own;
@@ -41,6 +41,7 @@ mod table;
 mod testdata;
 
 pub use crate::slot::slot_of;
+pub use block_time::{block_time, with_less_time};
 pub use channels::{Channels, channels};
 pub use docs::{help, merge_docs};
 pub use effects::Effects;
@@ -51,7 +52,7 @@ pub use info::{AboutRespite, InfoAnswer, InfoSource};
 pub use key_ref::Seen;
 pub use key_span::Permission;
 pub use keys::{each_key, first_key, has_block_option, has_one_key, keys};
-pub use less_time::with_less_time;
+
 pub use options::{other_database, sort_reads_others};
 pub use own::{ArgKind, OwnArg, OwnRow};
 pub use permission::permission_by_options;

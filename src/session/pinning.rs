@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::shared::WorkerStats;
 use super::state::Broken;
 use crate::cache::{Mutant, is_active};
-use crate::command::{Handling, Local, Pin, arity_error, arity_ok, has_block_option};
+use crate::command::{Handling, Local, Pin, arity_error, arity_ok, block_time, has_block_option};
 use crate::resp::{Args, Proto};
 use crate::upstream::{ConnectOptions, HOME, PooledConn};
 
@@ -200,8 +200,8 @@ impl Session {
                 Expect::Watch(u32::try_from(names).unwrap_or(u32::MAX))
             }
             Pin::Unwatch => Expect::Unwatch,
-            Pin::Block => Expect::Blocking,
-            Pin::BlockIfOption if has_block_option(request.args) => Expect::Blocking,
+            Pin::Block => blocking(request),
+            Pin::BlockIfOption if has_block_option(request.args) => blocking(request),
             Pin::Subscribe(_) if names > 0 => Expect::Subscribe { left: names },
             Pin::Unsubscribe(kind) => {
                 let left = Some(names).filter(|names| *names > 0);
@@ -222,7 +222,7 @@ impl Session {
                         pinned.send_unseen(CATCH_UP);
                     }
                 });
-                Expect::Blocking
+                blocking(request)
             }
             Pin::Replication | Pin::Debugger => return self.refuse(request),
             _ => Expect::Plain,
@@ -257,7 +257,7 @@ impl Session {
                 self.coherence.note_selected(*db)
             }
             // Before the backing can show that it waits.
-            Expect::Blocking => self.state.entry.update(|facts| {
+            Expect::Blocking(_) => self.state.entry.update(|facts| {
                 facts.blocked = true;
                 facts.blocks += 1;
             }),
@@ -402,6 +402,12 @@ impl Session {
                 .for_each(|parked| parked.show_more(facts));
         });
     }
+}
+
+/// What the reply of a command is that waits at the backing.
+fn blocking(request: Request<'_>) -> Expect {
+    let name = request.leaf().map_or("", |row| &*row.name);
+    Expect::Blocking(block_time(name, request.args))
 }
 
 /// The database that `SELECT` names, when it is a number.

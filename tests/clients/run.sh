@@ -25,7 +25,7 @@ exec 9>"$cache/lock"
 flock 9
 
 case $name in
-redis_py | redis_cluster_py | bus | discovery_py | restart/redis_py | restart/rq_worker | restart/celery_worker)
+redis_py | redis_cluster_py | bus | discovery_py | restart/redis_py | restart/rq_worker | restart/celery_worker | kubernetes)
     stamp=$cache/venv/requirements.txt
     if ! cmp -s "$here/requirements.txt" "$stamp"; then
         command -v python3 >/dev/null || install python3 python3-venv
@@ -38,6 +38,8 @@ redis_py | redis_cluster_py | bus | discovery_py | restart/redis_py | restart/rq
         cp "$here/requirements.txt" "$stamp"
     fi
     flock -u 9
+    # run.sh kubernetes VERSION MANIFEST
+    [ "$name" != kubernetes ] || exec "$cache/venv/bin/kubernetes-validate" --strict -k "$2" "$3"
     exec "$cache/venv/bin/python" "$here/$name.py"
     ;;
 node_redis | ioredis | ioredis_cluster | restart/node_redis | restart/ioredis | restart/bullmq_worker)

@@ -43,7 +43,12 @@ pub(crate) struct Backing {
 impl Backing {
     /// Starts one; `networked`: Respite reaches it through relays.
     #[track_caller]
-    pub(crate) fn start(kind: Kind, networked: bool, args: &[String], program: Option<&str>) -> Self {
+    pub(crate) fn start(
+        kind: Kind,
+        networked: bool,
+        args: &[String],
+        program: Option<&str>,
+    ) -> Self {
         let mut relays = Vec::new();
         let servers = match kind {
             Kind::One => {
@@ -61,6 +66,14 @@ impl Backing {
             Kind::Sentinels => Servers::Sentinels(SentinelSet::start(1)),
             Kind::Cluster => {
                 let cluster = RedisCluster::start(3, 1);
+                let follows = |server: &RedisServer| {
+                    server.info("replication", "role") == "master"
+                        || server.info("replication", "master_link_status") == "up"
+                };
+                // Only one that has been in step can take over.
+                wait_until("replicas follow", DEADLINE, || {
+                    cluster.servers.iter().all(follows)
+                });
                 if networked {
                     relays = announce(&cluster);
                 }

@@ -55,7 +55,7 @@ pub(crate) struct Told {
     pub(crate) served: u64,
     /// How often which error, by its kind.
     pub(crate) errors: BTreeMap<String, u64>,
-    /// The longest time from a packet to its last reply.
+    /// The longest time from the reply before, or from the packet, to a reply.
     pub(crate) longest: Duration,
     /// When the first packet that was sent after all was whole again was served.
     pub(crate) back: Option<Instant>,
@@ -190,7 +190,7 @@ impl<'a> Player<'a> {
         // What is sent now and acknowledged is kept if nothing was lost in between.
         let epoch = self.world.kept_since();
         let healed = *self.world.healed.lock();
-        let begin = Instant::now();
+        let mut before = Instant::now();
         let mut clean = true;
         let client = self.client.as_mut().expect("connected");
         if client.try_send_raw(&packet).is_err() {
@@ -198,20 +198,18 @@ impl<'a> Player<'a> {
         }
         while let Some(one) = asked.front().cloned() {
             let client = self.client.as_mut().expect("connected");
-            match client.try_read_reply_raw() {
+            let read = client.try_read_reply_raw();
+            self.told.longest = self.told.longest.max(before.elapsed());
+            before = Instant::now();
+            match read {
                 Ok(raw) => clean &= self.judge(&one, &Reply::parse(&raw), epoch),
                 Err(why) if why.starts_with("closed") => {
-                    self.told.longest = self.told.longest.max(begin.elapsed());
                     return self.lost(&asked, "closed");
                 }
-                Err(why) => panic!(
-                    "{}: {one:?}: nothing for {PATIENCE:?} ({why})",
-                    self.name
-                ),
+                Err(why) => panic!("{}: {one:?}: nothing for {PATIENCE:?} ({why})", self.name),
             }
             asked.pop_front();
         }
-        self.told.longest = self.told.longest.max(begin.elapsed());
         if clean && healed.is_some() && self.told.back.is_none() {
             self.told.back = Some(Instant::now());
         }
@@ -318,7 +316,11 @@ impl<'a> Player<'a> {
             self.name, self.keys, self.counter
         );
         self.told.served += 1;
-        self.end(asked, Fate::Done, epoch.filter(|epoch| Some(*epoch) == self.world.kept_since()));
+        self.end(
+            asked,
+            Fate::Done,
+            epoch.filter(|epoch| Some(*epoch) == self.world.kept_since()),
+        );
         if let (Asked::Count, Reply::Int(now)) = (asked, reply) {
             let applied = now - self.counter.0 - 1;
             let open = (self.counter.1 - self.counter.0 - applied).max(0);
@@ -344,7 +346,9 @@ impl<'a> Player<'a> {
             (Asked::Push(_), Reply::Int(length)) => *length >= 1,
             (Asked::Pop, Reply::Null) => true,
             (Asked::Pop, Reply::Array(items)) => {
-                let number = items.get(1).and_then(|item| item.as_str().parse::<u64>().ok());
+                let number = items
+                    .get(1)
+                    .and_then(|item| item.as_str().parse::<u64>().ok());
                 items[0].as_str() == format!("{{{}}}:l", self.name)
                     && number.is_some_and(|number| number <= self.next)
             }
@@ -361,7 +365,9 @@ impl<'a> Player<'a> {
             Reply::Bulk(text) => {
                 let text = String::from_utf8_lossy(text);
                 let prefix = format!("{}:{key}:", self.name);
-                let Some(number) = text.strip_prefix(&prefix).and_then(|text| text.parse().ok())
+                let Some(number) = text
+                    .strip_prefix(&prefix)
+                    .and_then(|text| text.parse().ok())
                 else {
                     return false;
                 };
@@ -381,7 +387,10 @@ impl<'a> Player<'a> {
     /// What a command has done to what is known.
     fn end(&mut self, asked: &Asked, fate: Fate, epoch: Option<u64>) {
         match (asked, fate) {
-            (Asked::Set(key, number) | Asked::Queued(key, number) | Asked::Exec(key, number), _) => {
+            (
+                Asked::Set(key, number) | Asked::Queued(key, number) | Asked::Exec(key, number),
+                _,
+            ) => {
                 self.write(asked, *key, *number, fate, epoch);
             }
             (Asked::Count, Fate::Unknown) => self.counter.1 += 1,

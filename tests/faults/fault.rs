@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::backing::{Backing, Kind};
 use super::client::World;
-use crate::support::{Client, DEADLINE, Direction, Random, RedisServer, Reply, Weather, wait_until};
+use crate::support::{
+    Client, DEADLINE, Direction, Random, RedisServer, Reply, Weather, wait_until,
+};
 
 use Kind::{Cluster, One, Sentinels};
 
@@ -136,7 +138,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         allowed: &[UPSTREAM, ABORTED, "LOADING "],
         strike: |stage| {
             let redis = stage.backing.one();
-            redis.call(&["DEBUG", "POPULATE", "2000", "filler", "100"]).assert_ok();
+            redis
+                .call(&["DEBUG", "POPULATE", "2000", "filler", "100"])
+                .assert_ok();
             redis.call(&["SAVE"]).assert_ok();
             stage.hold();
             let redis = stage.backing.one();
@@ -260,7 +264,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         allowed: &[],
         strike: |stage| {
             let delay = Duration::from_millis(200);
-            stage.weather(Weather { delay, ..Weather::default() }, None);
+            stage.weather(
+                Weather {
+                    delay,
+                    ..Weather::default()
+                },
+                None,
+            );
         },
         short: false,
     },
@@ -272,7 +282,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         allowed: LOST,
         strike: |stage| {
             let delay = Duration::from_secs(2);
-            stage.weather(Weather { delay, ..Weather::default() }, None);
+            stage.weather(
+                Weather {
+                    delay,
+                    ..Weather::default()
+                },
+                None,
+            );
         },
         short: false,
     },
@@ -284,7 +300,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         allowed: LOST,
         strike: |stage| {
             let pause = Duration::from_millis(1);
-            stage.weather(Weather { pause, ..Weather::default() }, Some(3));
+            stage.weather(
+                Weather {
+                    pause,
+                    ..Weather::default()
+                },
+                Some(3),
+            );
         },
         short: true,
     },
@@ -357,10 +379,14 @@ pub(crate) const FAULTS: &[Fault] = &[
         strike: |stage| {
             let mut redis = stage.backing.one().connect();
             redis.call(&["AUTH", "old"]).assert_ok();
-            redis.call(&["CONFIG", "SET", "requirepass", "new"]).assert_ok();
+            redis
+                .call(&["CONFIG", "SET", "requirepass", "new"])
+                .assert_ok();
             redis.call(&["CLIENT", "KILL", "TYPE", "normal"]).int();
             stage.hold();
-            redis.call(&["CONFIG", "SET", "requirepass", "old"]).assert_ok();
+            redis
+                .call(&["CONFIG", "SET", "requirepass", "old"])
+                .assert_ok();
             stage.healed();
         },
         short: true,
@@ -374,7 +400,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         strike: |stage| {
             let millis = (2 * stage.hold).as_millis().to_string();
             for master in stage.backing.masters() {
-                master.call(&["CLIENT", "PAUSE", &millis, "ALL"]).assert_ok();
+                master
+                    .call(&["CLIENT", "PAUSE", &millis, "ALL"])
+                    .assert_ok();
             }
             stage.hold();
             stage.hold();
@@ -389,15 +417,23 @@ pub(crate) const FAULTS: &[Fault] = &[
         loses: false,
         allowed: LOST,
         strike: |stage| {
-            let mut masters: Vec<Client> =
-                stage.backing.masters().iter().map(|m| m.connect()).collect();
+            let mut masters: Vec<Client> = stage
+                .backing
+                .masters()
+                .iter()
+                .map(|m| m.connect())
+                .collect();
             for master in &mut masters {
-                master.call(&["CONFIG", "SET", "maxclients", "1"]).assert_ok();
+                master
+                    .call(&["CONFIG", "SET", "maxclients", "1"])
+                    .assert_ok();
                 master.call(&["CLIENT", "KILL", "TYPE", "normal"]).int();
             }
             stage.hold();
             for master in &mut masters {
-                master.call(&["CONFIG", "SET", "maxclients", "10000"]).assert_ok();
+                master
+                    .call(&["CONFIG", "SET", "maxclients", "10000"])
+                    .assert_ok();
             }
             stage.healed();
         },
@@ -436,7 +472,10 @@ pub(crate) const FAULTS: &[Fault] = &[
 /// It is mapped: the same file, the same bytes.
 pub(crate) fn write_in_place(file: &std::path::Path, bytes: &[u8]) {
     use std::os::unix::fs::FileExt;
-    let file = fs::OpenOptions::new().write(true).open(file).expect("it is there");
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(file)
+        .expect("it is there");
     file.write_all_at(bytes, 0).expect("written");
 }
 
@@ -455,7 +494,9 @@ fn misconf(stage: &mut Stage<'_>) {
         let file = redis.dir().join("dump.rdb");
         let _ = fs::remove_file(&file); // there may be none
         fs::create_dir_all(file.join("in-the-way")).expect("a folder");
-        redis.call(&["CONFIG", "SET", "save", "86400 1"]).assert_ok();
+        redis
+            .call(&["CONFIG", "SET", "save", "86400 1"])
+            .assert_ok();
         snapshot(redis, "err");
     }
     stage.hold();

@@ -15,17 +15,38 @@ mod table;
 use std::time::Duration;
 
 use backing::Kind;
+use fault::{FAULTS, Fault, Needs};
 
 /// How long a fault lasts in the short form.
 const SHORT: Duration = Duration::from_millis(1200);
 
-/// The faults that are part of the short form, on one server.
-#[test]
-fn one_server() {
-    for fault in fault::FAULTS.iter().filter(|fault| fault.short) {
-        if fault.behind.contains(&Kind::One) {
-            eprintln!("{}", fault.name);
-            run::play(fault, Kind::One, SHORT);
-        }
+/// Plays the faults of the short form that are of a kind, in front of one server.
+fn play_short(of_kind: impl Fn(&Fault) -> bool) {
+    let short = FAULTS.iter().filter(|fault| fault.short && of_kind(fault));
+    for fault in short {
+        eprintln!("{}", fault.name);
+        run::play(fault, Kind::One, SHORT);
     }
+}
+
+fn is_refusal(fault: &Fault) -> bool {
+    !fault
+        .allowed
+        .iter()
+        .any(|told| told.starts_with("UPSTREAM"))
+}
+
+#[test]
+fn a_network_that_fails() {
+    play_short(|fault| fault.needs == Needs::Relays && !is_refusal(fault));
+}
+
+#[test]
+fn a_server_that_fails() {
+    play_short(|fault| fault.needs != Needs::Relays && !is_refusal(fault));
+}
+
+#[test]
+fn a_server_that_refuses() {
+    play_short(is_refusal);
 }

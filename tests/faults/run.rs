@@ -65,11 +65,17 @@ pub(crate) fn play(fault: &Fault, kind: Kind, hold: Duration) -> Seen {
             .collect();
         let end = StopAtEnd(&world);
         let goes_on = |what: &str| {
-            let counts = || progress.iter().map(|(served, _)| served.load(Ordering::SeqCst));
+            let counts = || {
+                progress
+                    .iter()
+                    .map(|(served, _)| served.load(Ordering::SeqCst))
+            };
             let before: Vec<u64> = counts().collect();
             wait_until(what, DEADLINE, || {
                 players.iter().any(|player| player.is_finished())
-                    || counts().zip(&before).all(|(now, before)| now > before + CALM)
+                    || counts()
+                        .zip(&before)
+                        .all(|(now, before)| now > before + CALM)
             });
         };
         goes_on("all clients are served");
@@ -85,7 +91,9 @@ pub(crate) fn play(fault: &Fault, kind: Kind, hold: Duration) -> Seen {
         });
         wait_until("all clients are served again", DEADLINE, || {
             players.iter().any(|player| player.is_finished())
-                || progress.iter().all(|(_, back)| back.load(Ordering::SeqCst) == 1)
+                || progress
+                    .iter()
+                    .all(|(_, back)| back.load(Ordering::SeqCst) == 1)
         });
         if fault.loses {
             world.end_loss();
@@ -171,7 +179,9 @@ fn start(fault: &Fault, kind: Kind, folder: &Path) -> (Backing, Respite) {
     if fault.needs == Needs::Clock {
         let library = folder.join("clock.so").display().to_string();
         let file = folder.join("seconds").display().to_string();
-        builder = builder.env("LD_PRELOAD", &library).env("STEPPED_CLOCK", &file);
+        builder = builder
+            .env("LD_PRELOAD", &library)
+            .env("STEPPED_CLOCK", &file);
     }
     let respite = builder.start();
     (backing, respite)

@@ -120,6 +120,24 @@ fn the_manifest_fits_the_server() {
     assert_eq!(labels, &of_kind("Service")["spec"]["selector"]);
 }
 
+/// What the manifest says is what Kubernetes understands: a field of which it knows nothing fails.
+#[test]
+fn the_manifest_obeys_the_schema() {
+    for version in ["1.30", "1.37"] {
+        let checked = Command::new(root().join("tests/clients/run.sh"))
+            .args(["kubernetes", version])
+            .arg(root().join("deploy/kubernetes/respite.yaml"))
+            .env(
+                "RESPITE_CLIENTS_CACHE",
+                concat!(env!("CARGO_TARGET_TMPDIR"), "/clients"),
+            )
+            .output()
+            .expect("run.sh starts");
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{version}: {said}");
+    }
+}
+
 fn path(file: &Path) -> &str {
     file.to_str().expect("UTF-8")
 }

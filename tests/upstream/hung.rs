@@ -67,6 +67,37 @@ fn blocking_commands_have_their_own_time() {
     subscriber.read_reply().items()[2].assert_str("still there");
 }
 
+/// What a blocking command says that it waits, and then `timeouts.reply`: a backing that is silent for longer is lost.
+#[test]
+fn a_blocking_command_does_not_outlast_its_time_at_a_frozen_backing() {
+    let redis = RedisServer::start();
+    let respite = builder(&redis.url()).config(CONFIG).start();
+    let waiting: [&[&str]; 4] = [
+        &["BLPOP", "list", "0.2"],
+        &["XREAD", "BLOCK", "200", "STREAMS", "stream", "$"],
+        &["BZPOPMIN", "zset", "0.2"],
+        &["WAIT", "1", "200"],
+    ];
+    let mut clients: Vec<Client> = waiting.iter().map(|_| respite.connect()).collect();
+    for client in &mut clients {
+        // It has a connection of its own already.
+        client.call(&["WATCH", "k"]).assert_ok();
+    }
+    redis.freeze();
+    for (client, command) in clients.iter_mut().zip(waiting) {
+        client.send(command);
+    }
+    for client in &mut clients {
+        let reply = client.read_reply();
+        reply.assert_error("UPSTREAM no reply from the backing within timeouts.reply");
+        assert!(reply.error().ends_with(SENT), "{reply:?}");
+    }
+    redis.thaw();
+    for client in &mut clients {
+        wait_for_service(client);
+    }
+}
+
 #[test]
 fn a_backing_that_accepts_and_never_answers() {
     let redis = RedisServer::start();

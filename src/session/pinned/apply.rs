@@ -59,7 +59,7 @@ impl Pinned {
                 }
             }
             Expect::Plain
-            | Expect::Blocking
+            | Expect::Blocking(_)
             | Expect::Swallow
             | Expect::Ignore
             | Expect::Replayed { .. }

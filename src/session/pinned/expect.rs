@@ -1,5 +1,7 @@
 //! What a request on a pinned connection makes of its reply.
 
+use std::time::Duration;
+
 use super::super::monitors::Lines;
 use super::super::state::SameClient;
 use crate::command::{Channel, Local};
@@ -23,8 +25,8 @@ pub(crate) enum Expect {
     /// As plain, of a command that may have done anything to the connection, unless the backing says that it does
     /// not know it.
     Unknown,
-    /// As plain, of a command that may wait for ever.
-    Blocking,
+    /// As plain, of a command that waits at the backing: so long at most, or for ever.
+    Blocking(Option<Duration>),
     /// Of a command of our own: nobody sees it, but it must not be an error.
     Swallow,
     /// Of a command of our own: nobody sees it, whatever it is.

@@ -170,7 +170,7 @@ impl Pinned {
             Expect::Exec(..) | Expect::Discard => self.sent_multi = false,
             _ => {}
         }
-        let blocks = matches!(expect, Expect::Blocking);
+        let blocks = matches!(expect, Expect::Blocking(_));
         let ticket = to.expect_pinned(request, blocks, then, guard);
         if matches!(self.io, Io::Undecided(_)) {
             return self.answer_undecided(request, expect, ticket, to);
@@ -310,7 +310,7 @@ impl Pinned {
     fn streams_to(&self, data: &[u8]) -> Option<Ticket> {
         let Awaited { expect, ticket, .. } = self.expected.front()?;
         let plain = match expect {
-            Expect::Plain | Expect::Blocking => true,
+            Expect::Plain | Expect::Blocking(_) => true,
             Expect::Exec(lines, _) => lines.is_empty() && self.executes_only_plain(),
             _ => false,
         };

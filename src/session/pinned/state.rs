@@ -97,7 +97,7 @@ impl Pinned {
     /// Whether it waits for a reply that may never come.
     pub(crate) fn is_blocked(&self) -> bool {
         let front = self.expected.front().map(|awaited| &awaited.expect);
-        matches!(front, Some(Expect::Blocking))
+        matches!(front, Some(Expect::Blocking(_)))
     }
 
     /// Whether what is sent next is to be answered before anything else is sent.
@@ -124,7 +124,7 @@ impl Pinned {
         facts.blocked = self
             .expected
             .iter()
-            .any(|awaited| matches!(awaited.expect, Expect::Blocking));
+            .any(|awaited| matches!(awaited.expect, Expect::Blocking(_)));
         facts.tracking = self.tracking.is_some();
         facts.broadcast = self.tracking.is_some_and(|tracking| tracking.broadcast);
         facts.redirect = redirect.map(|redirect| redirect.own);
@@ -177,14 +177,16 @@ impl Pinned {
         }
     }
 
-    /// Whether the front's reply is overdue at `now`, given that it began to count at `since`.
+    /// From when on the backing owes the front's reply, which may be in the future.
     pub(crate) fn waits_since(&self) -> Option<Instant> {
         match self.expected.front().map(|awaited| &awaited.expect) {
             // Connecting has a limit of its own.
             _ if !matches!(self.io, Io::Open(_)) => None,
             None => None,
             // It may wait for ever to begin, but not in its middle.
-            Some(Expect::Blocking) if self.reader.is_empty() && !self.begun => None,
+            Some(Expect::Blocking(time)) if self.reader.is_empty() && !self.begun => {
+                time.and_then(|time| self.since.checked_add(time))
+            }
             Some(_) => Some(self.since),
         }
     }
