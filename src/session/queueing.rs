@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::client::Session;
 use super::dispatch::Flow;
 use super::paused::may_replicate;
-use super::pinned::{Expect, Pinned, Queued};
+use super::pinned::{ABORT, Expect, Pinned, Queued};
 use super::pinning::database;
 use super::queue::Queue;
 use super::request::Request;
@@ -153,10 +153,8 @@ impl Session {
 
     /// Ends the transaction; the client gets this for its `EXEC`.
     pub(super) fn discard_instead(&mut self, reply: Vec<u8>, cx: &mut Context<'_>) -> Flow {
-        let mut discard = Vec::new();
-        write_command(&mut discard, &[b"DISCARD"]);
         self.with_pinned(Pinned::leave_multi);
-        self.send(&discard, Expect::Instead(reply), cx)
+        self.send(ABORT, Expect::Aborted(reply), cx)
     }
 
     /// Why the client will not be allowed to run this when `EXEC` comes to it, although it is now:

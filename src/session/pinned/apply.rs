@@ -106,12 +106,13 @@ impl Pinned {
                 answers.replies.deliver(ticket, &shown, 1);
                 return;
             }
+            Expect::Aborted(text) => {
+                self.transaction = None;
+                self.watching = 0;
+                answers.replies.deliver(ticket, &text, 1);
+                return;
+            }
             Expect::Instead(text) => {
-                if ok {
-                    // What was replaced is a DISCARD.
-                    self.transaction = None;
-                    self.watching = 0;
-                }
                 answers.replies.deliver(ticket, &text, 1);
                 return;
             }

@@ -8,6 +8,10 @@ use crate::command::{Channel, Local};
 use crate::resp::ArgVec;
 use crate::upstream::Ticket;
 
+/// Ends a transaction without executing it, whatever its user may run: an `EXEC` that is refused discards it, and the
+/// number of its arguments is looked at before anybody's rules. A user need not be allowed to `DISCARD`.
+pub(crate) const ABORT: &[u8] = b"*2\r\n$4\r\nEXEC\r\n$5\r\nabort\r\n";
+
 /// Client-side caching state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tracking {
@@ -67,6 +71,8 @@ pub(crate) enum Expect {
     ShowsId,
     /// Whatever it says, the client gets this instead.
     Instead(Vec<u8>),
+    /// Of [`ABORT`]: the transaction is over, and the client gets this instead.
+    Aborted(Vec<u8>),
 }
 
 /// A request whose reply is to come.

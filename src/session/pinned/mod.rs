@@ -21,8 +21,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use self::exec::LocalAnswer;
+pub(crate) use self::expect::{ABORT, Expect, Queued, Tracking};
 use self::expect::{Awaited, Transaction};
-pub(crate) use self::expect::{Expect, Queued, Tracking};
 use self::replay::Replay;
 use super::replies::{Replies, Then};
 use super::shared::Shared;

@@ -14,9 +14,9 @@
 use std::time::{Duration, Instant};
 
 use super::channels::Channels;
-use super::expect::{Awaited, Transaction};
+use super::expect::{ABORT, Awaited, Transaction};
 use super::{Expect, Io, Opening, Pinned};
-use crate::resp::{ReplyWriter, write_command};
+use crate::resp::ReplyWriter;
 use crate::session::replies::Replies;
 use crate::upstream::{
     Failure, FrameReader, LinkKey, Place, ReplySink, Ticket, UpstreamError, WriteBuf, is_redirect,
@@ -199,13 +199,12 @@ impl Pinned {
         let Some(exec) = self.expected.iter_mut().find(executes) else {
             return false;
         };
-        let (mut nothing, mut discard) = (Vec::new(), Vec::new());
+        let mut nothing = Vec::new();
         ReplyWriter::new(&mut nothing, self.key.proto).null_array();
-        write_command(&mut discard, &[b"DISCARD"]);
-        exec.expect = Expect::Instead(nothing);
+        exec.expect = Expect::Aborted(nothing);
         if let (Some(replay), Some(request)) = (&mut self.replay, &mut exec.request) {
-            replay.bytes = replay.bytes - request.len() + discard.len();
-            *request = discard.into();
+            replay.bytes = replay.bytes - request.len() + ABORT.len();
+            *request = ABORT.into();
         }
         true
     }

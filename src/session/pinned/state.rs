@@ -9,7 +9,7 @@ use crate::session::registry::Facts;
 use crate::upstream::{LoginId, NodeId};
 
 impl Pinned {
-    /// Notes that a `DISCARD` of our own ends the transaction.
+    /// Notes that something of our own ends the transaction.
     pub(crate) fn leave_multi(&mut self) {
         self.sent_multi = false;
     }
@@ -214,7 +214,11 @@ impl Pinned {
             .iter()
             .fold(watched, |watched, awaited| match awaited.expect {
                 Expect::Watch(_) => true,
-                Expect::Exec(..) | Expect::Discard | Expect::Unwatch | Expect::Instead(_) => false,
+                Expect::Exec(..)
+                | Expect::Discard
+                | Expect::Unwatch
+                | Expect::Instead(_)
+                | Expect::Aborted(_) => false,
                 _ => watched,
             })
     }
