@@ -166,6 +166,17 @@ impl BackingUsers {
         self.renew(user);
     }
 
+    /// What a node said last by which values may be told, and has it asked again if need be.
+    #[inline]
+    pub(super) fn tells(
+        self: &Arc<Self>,
+        user: &Arc<BackingUser>,
+        node: NodeId,
+        now: Instant,
+    ) -> Option<Arc<AccessList>> {
+        self.fresh(user, node, now).filter(|_| user.tells(node))
+    }
+
     /// What a node of several said last that may be served yet, and has it asked again if need be.
     #[inline]
     pub(super) fn fresh(
@@ -243,10 +254,11 @@ impl BackingUsers {
                     Some(Answer::Nobody) => gone.push(node),
                     Some(Answer::User(acl)) => {
                         let accounts = self.backing.accounts();
-                        accounts.note_account(user.login, acl.on, &acl.passwords);
+                        let passwords = (!acl.nopass).then_some(&acl.passwords[..]);
+                        let is_same = accounts.note_account(user.login, acl.on, passwords);
                         let name = user.shown_name();
                         match access.of_acl_user(&name, &acl.rules, &acl.selectors) {
-                            Ok(list) => known.push(Known::new(node, since, list)),
+                            Ok(list) => known.push(Known::new(node, since, list, is_same)),
                             Err(error) => until = Some(self.note_unreadable(&error.to_string())),
                         }
                     }

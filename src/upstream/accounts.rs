@@ -76,13 +76,18 @@ impl Accounts {
     }
 
     /// Notes what the backing says of a user: whether anybody may log in as him, and the SHA-256 of his passwords in
-    /// hexadecimal.
-    pub fn note_account(&self, login: LoginId, on: bool, passwords: &[String]) {
-        if let Some(known) = self.inner.lock().open.get_mut(&login) {
-            let own = known.credentials.password.as_deref().map(Sha256::digest);
-            let fits = |hash: &String| own.is_none_or(|own| hex(&own).eq_ignore_ascii_case(hash));
-            known.fading = !on || !(passwords.is_empty() || passwords.iter().any(fits));
-        }
+    /// hexadecimal, none where any will do. Gives whether the password that is known is right.
+    pub fn note_account(&self, login: LoginId, on: bool, passwords: Option<&[String]>) -> bool {
+        let mut inner = self.inner.lock();
+        let Some(known) = inner.open.get_mut(&login) else {
+            return false;
+        };
+        let own = known.credentials.password.as_deref().map(Sha256::digest);
+        let own = own.map(|own| hex(&own));
+        let fits = |hash: &String| (own.as_ref()).is_some_and(|own| own.eq_ignore_ascii_case(hash));
+        let is_right = passwords.is_none_or(|passwords| passwords.iter().any(fits));
+        known.fading = !on || !is_right;
+        is_right
     }
 
     /// Whether no more connections can be opened with a login, as far as is known.
@@ -147,14 +152,22 @@ mod tests {
         let login = accounts.add(b"ann", Some(b"password"));
         let hash = "5E884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8".to_owned();
         let other = "0".repeat(64);
-        for (on, passwords, fades) in [
-            (true, vec![other.clone(), hash.clone()], false),
-            (false, vec![hash], true),
-            (true, vec![other], true),
-            (true, vec![], false), // nopass
+        let both = [other.clone(), hash.clone()];
+        let (hash, other) = ([hash], [other]);
+        for (on, passwords, is_right, fades) in [
+            (true, Some(&both[..]), true, false),
+            (false, Some(&hash), true, true),
+            (true, Some(&other), false, true),
+            (true, Some(&[]), false, true),
+            (true, None, true, false),
         ] {
-            accounts.note_account(login, on, &passwords);
-            assert_eq!(accounts.is_fading(login), fades, "{on} {passwords:?}");
+            let told = accounts.note_account(login, on, passwords);
+            let told = (told, accounts.is_fading(login));
+            assert_eq!(told, (is_right, fades), "{on} {passwords:?}");
         }
+        // Who has not logged in has no password that could be right.
+        let stranger = accounts.add(b"default", None);
+        assert!(accounts.note_account(stranger, true, None));
+        assert!(!accounts.note_account(stranger, true, Some(&other)));
     }
 }

@@ -17,25 +17,56 @@ pub(super) enum Answer {
 pub(super) struct AclUser {
     /// Whether one can log in as him.
     pub(super) on: bool,
+    /// Whether any password will do.
+    pub(super) nopass: bool,
     /// The hashes of his passwords.
     pub(super) passwords: Vec<String>,
     pub(super) rules: AclRules,
     pub(super) selectors: Vec<AclRules>,
 }
 
-/// Reads a reply; none when it is not understood, or lacks something.
+/// What is understood of a user, and of a selector: a field more may be a rule that takes something away.
+const FIELDS: [&str; 6] = [
+    "flags",
+    "passwords",
+    "commands",
+    "keys",
+    "channels",
+    "selectors",
+];
+const OF_A_SELECTOR: [&str; 3] = ["commands", "keys", "channels"];
+/// The flags that there are in 6.2 to 8.2. Those that allow something are in the rules again.
+const FLAGS: [&str; 8] = [
+    "on",
+    "off",
+    "nopass",
+    "allkeys",
+    "allchannels",
+    "allcommands",
+    "sanitize-payload",
+    "skip-sanitize-payload",
+];
+
+/// Reads a reply; none when it is not understood, lacks something, or has something of which nothing is known.
 pub(super) fn read_answer(reply: &Value) -> Option<Answer> {
     if matches!(reply, Value::Nil) {
         return Some(Answer::Nobody);
     }
     let flags = texts(field(reply, "flags")?)?;
+    let has = |wanted: &str| flags.iter().any(|flag| flag == wanted);
+    if !flags.iter().all(|flag| FLAGS.contains(&flag.as_str())) || !has_only(reply, &FIELDS) {
+        return None;
+    }
     let selectors = match field(reply, "selectors") {
-        Some(Value::Array(selectors)) => selectors.iter().map(rules).collect::<Option<_>>()?,
+        Some(Value::Array(selectors)) => { selectors.iter() }
+            .map(|selector| rules(selector).filter(|_| has_only(selector, &OF_A_SELECTOR)))
+            .collect::<Option<_>>()?,
         Some(_) => return None,
         None => Vec::new(),
     };
     Some(Answer::User(AclUser {
-        on: flags.iter().any(|flag| flag == "on"),
+        on: has("on"),
+        nopass: has("nopass"),
         passwords: texts(field(reply, "passwords")?)?,
         rules: rules(reply)?,
         selectors,
@@ -102,6 +133,19 @@ fn field<'a>(reply: &'a Value, name: &str) -> Option<&'a Value> {
             pairs.find(|[key, _]| is_named(key)).map(|[_, value]| value)
         }
         _ => None,
+    }
+}
+
+/// Whether all fields are among those that are known.
+fn has_only(reply: &Value, known: &[&str]) -> bool {
+    let is_known = |key: &Value| text(key).is_some_and(|key| known.contains(&key.as_str()));
+    match reply {
+        Value::Map(pairs) => pairs.iter().all(|(key, _)| is_known(key)),
+        Value::Array(flat) => {
+            let (pairs, rest) = flat.as_chunks::<2>();
+            rest.is_empty() && pairs.iter().all(|[key, _]| is_known(key))
+        }
+        _ => false,
     }
 }
 
@@ -175,6 +219,7 @@ mod tests {
                 user,
                 AclUser {
                     on: true,
+                    nopass: false,
                     passwords: strings(&["ab", "cd"]),
                     rules: AclRules {
                         commands: strings(&["+@all", "-config|set"]),
@@ -228,5 +273,33 @@ mod tests {
             None,
             "a pattern without a sign"
         );
+    }
+
+    #[test]
+    fn what_nothing_is_known_of_may_take_something_away() {
+        let selector = |more: &[(&str, Value)]| {
+            let fields = [("commands", bulk("+@all")), ("keys", bulk("~*"))];
+            let channels = [("channels", bulk("&*"))];
+            seven(&[&fields[..], &channels, more].concat(), false)
+        };
+        let user = |flag: &str, selector: Value, more: &[(&str, Value)]| {
+            let fields = [
+                ("flags", list(&["on", flag])),
+                ("passwords", list(&[])),
+                ("commands", bulk("+@all")),
+                ("keys", bulk("~*")),
+                ("channels", bulk("&*")),
+                ("selectors", Value::Array(vec![selector])),
+            ];
+            read_answer(&seven(&[&fields[..], more].concat(), false))
+        };
+        assert!(matches!(
+            user("nopass", selector(&[]), &[]),
+            Some(Answer::User(AclUser { nopass: true, .. }))
+        ));
+        let databases = ("databases", bulk("0"));
+        assert_eq!(user("nopass", selector(&[]), &[databases.clone()]), None);
+        assert_eq!(user("nopass", selector(&[databases]), &[]), None);
+        assert_eq!(user("weekdays", selector(&[]), &[]), None);
     }
 }

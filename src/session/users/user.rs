@@ -52,6 +52,9 @@ pub(super) struct Known {
     access: Arc<AccessList>,
     /// `GET` of any key is allowed.
     reads_all: bool,
+    /// The password that the connections are opened with is right. If it is not, the user may have been deleted, and
+    /// be another of the same name: the backing, which closes connections then, has to say.
+    is_same: bool,
 }
 
 /// What is known of a user's rules.
@@ -74,17 +77,19 @@ impl State {
 }
 
 impl Known {
-    pub(super) fn new(node: NodeId, asked: Instant, access: AccessList) -> Self {
-        let reads_all = access.may_read_all(Asked {
-            row: GET.as_ref(),
-            name: b"get",
-            sub: None,
-        });
+    pub(super) fn new(node: NodeId, asked: Instant, access: AccessList, is_same: bool) -> Self {
+        let reads_all = is_same
+            && access.may_read_all(Asked {
+                row: GET.as_ref(),
+                name: b"get",
+                sub: None,
+            });
         Known {
             node,
             asked,
             access: Arc::new(access),
             reads_all,
+            is_same,
         }
     }
 
@@ -162,6 +167,14 @@ impl BackingUser {
         let fresh = known.iter().find(|known| known.node == node);
         let fresh = fresh.filter(|known| known.is_fresh(now));
         fresh.map(|known| Arc::clone(&known.access))
+    }
+
+    /// Whether by what a node says values may be told without asking it.
+    #[inline]
+    pub(super) fn tells(&self, node: NodeId) -> bool {
+        let known = self.known.load();
+        let mut of_node = known.iter().filter(|known| known.node == node);
+        of_node.any(|known| known.is_same)
     }
 
     /// The rules by a node, while they are young enough, and when it was asked for them.

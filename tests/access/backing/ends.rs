@@ -110,6 +110,45 @@ fn a_changed_password_keeps_who_is_logged_in_until_a_connection_has_to_be_opened
 }
 
 #[test]
+fn one_who_was_deleted_and_made_again_at_once_with_another_password_is_told_nothing() {
+    let (redis, url) = backing(ALL);
+    let mut admin = admin(&redis);
+    set_user(&mut admin, "ann", ANN);
+    set_user(&mut admin, "bob", ANN);
+    let respite = builder(&url).workers(1).allow_log("link lost").start();
+    let mut bob = log_in(&respite, "bob", "pw");
+    bob.call(&["SET", "k", "v"]).assert_ok();
+    let mut ann = log_in(&respite, "ann", "pw");
+    let hits = |client: &mut Client| client.call(&["CACHE.STATS"]).field("hits").int();
+    let before = hits(&mut bob);
+    wait_until("the cache answers", DEADLINE, || {
+        ann.call(&["GET", "k"]).assert_str("v");
+        hits(&mut bob) > before
+    });
+    // Between two looks: nobody was away.
+    let replies = admin.pipeline(&[
+        &["MULTI"][..],
+        &["ACL", "DELUSER", "ann"],
+        &["ACL", "SETUSER", "ann", "on", ">new", "~*", "+@all"],
+        &["EXEC"],
+    ]);
+    assert_eq!(replies[3].items().len(), 2);
+    // Told from the cache for as long as rules are good, then by nobody.
+    wait_until("it is closed", DEADLINE, || {
+        ann.send(&["GET", "k"]);
+        match ann.try_read_reply_raw() {
+            Ok(reply) => {
+                let told = reply == b"$1\r\nv\r\n" || reply.starts_with(b"-UPSTREAM ");
+                assert!(told, "{}", crate::support::escape(&reply));
+                false
+            }
+            Err(_) => true,
+        }
+    });
+    bob.call(&["GET", "k"]).assert_str("v");
+}
+
+#[test]
 fn what_a_user_may_changes_while_he_is_logged_in() {
     let (redis, url) = backing(ALL);
     let mut admin = admin(&redis);
