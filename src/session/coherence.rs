@@ -41,6 +41,8 @@ pub(super) struct Coherence {
     fetching: Fetching,
     /// What the command at hand needs.
     pub(super) cover: Cover,
+    /// The command at hand will be refused: what it needs, it needs when its reply says otherwise.
+    pub(super) late: bool,
     /// The keys of the commands in the transaction at hand.
     queued: QueuedKeys,
     /// Databases that were asked for and not confirmed yet, those of a transaction included.

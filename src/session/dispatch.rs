@@ -449,7 +449,13 @@ impl Session {
             Handling::Forward if request.raw.len() > SHARED_BYTES => {
                 self.forward_alone(request, settings, cx)
             }
-            Handling::Forward => self.forward_to(request.only_reads(), request.raw, Then::Pass, cx),
+            Handling::Forward => {
+                let then = match self.coherence.late {
+                    true => self.cover_late(request),
+                    false => Then::Pass,
+                };
+                self.forward_to(request.only_reads(), request.raw, then, cx)
+            }
             Handling::Local(local) => self.local(local, request, settings, cx),
             Handling::Pin(pin) => self.pin(pin, request, settings, cx),
             Handling::Family(family) => self.family(family, request),
@@ -466,7 +472,9 @@ impl Session {
         self.coherence.wrote |= !request.effects().contains(Effects::READ_ONLY);
         let queueing = self.pinned.as_ref().is_some_and(|pinned| pinned.in_multi());
         let executes = handling == Handling::Pin(Pin::Exec);
-        if queueing && !executes {
+        if self.coherence.late {
+            // When the reply is in.
+        } else if queueing && !executes {
             self.coherence.note_queued(request, self.state.db);
         } else {
             let (db, node) = (self.state.db, self.ways.to);

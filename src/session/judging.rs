@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
+use super::cached::changes_every_key;
 use super::client::Session;
 use super::client_line::version;
 use super::key_read::KeyRead;
@@ -61,8 +62,9 @@ fn asked(request: Request<'_>) -> Asked<'_> {
 enum Judge {
     /// The backing alone.
     Backing,
-    /// The backing, but a read that it refuses is better not sent: what is sent voids what the cache has.
-    Reads,
+    /// The backing, but what it refuses is better known before: what is sent voids what the cache has. Reads, and what
+    /// may change every key.
+    Voids,
     /// The backing, but what Respite keeps of a client depends on the answer (`MULTI`), so it is better known before.
     Both,
     /// Nobody but Respite, which answers it.
@@ -76,7 +78,7 @@ fn judge_of(request: Request<'_>, divided: bool) -> Judge {
         Handling::Pin(
             Pin::Multi | Pin::Exec | Pin::Discard | Pin::Watch | Pin::Unwatch | Pin::Wait,
         ) => Judge::Both,
-        Handling::Forward if is_cached(request) => Judge::Reads,
+        Handling::Forward if is_cached(request) || changes_every_key(request) => Judge::Voids,
         Handling::Forward | Handling::Pin(_) => Judge::Backing,
     }
 }
@@ -95,6 +97,7 @@ impl Session {
         settings: &Settings,
         cx: &Context<'_>,
     ) -> Judged {
+        self.coherence.late = false;
         if self.is_judged_by_backing(settings) {
             return self.judge_by_backing(request, settings, cx);
         }
@@ -141,7 +144,7 @@ impl Session {
         }
         let judged = match judge_of(request, self.worker.directions.is_divided()) {
             Judge::Backing => Judged::Allowed,
-            Judge::Reads => self.judge_read(&account, request, cx),
+            Judge::Voids => self.judge_known(&account, request, cx),
             judge => self.judge_by_rules(&account, request, &judge, cx),
         };
         if !matches!(judged, Judged::Wait) {
@@ -182,8 +185,9 @@ impl Session {
         }
     }
 
-    /// Refuses a read that the node of its key would refuse, as far as that is known.
-    fn judge_read(
+    /// Sees to it that a command voids nothing in the cache that the node would refuse which it goes to, as far as that is
+    /// known.
+    fn judge_known(
         &mut self,
         account: &Arc<BackingUser>,
         request: Request<'_>,
@@ -191,6 +195,10 @@ impl Session {
     ) -> Judged {
         let known = account.known_at(self.ways.to, Instant::now());
         match (self.worker.shared.users(), known) {
+            (Some(_), Some((list, _))) if self.may_cover_late(request) => {
+                self.coherence.late = self.worker.check(&list, request).is_err();
+                Judged::Allowed
+            }
             (Some(users), Some((list, asked))) => {
                 let users = Arc::clone(users);
                 self.judge_by_list(&users, account, (&list, asked), request, cx)
@@ -291,7 +299,17 @@ impl Session {
         let Some(account) = &self.state.account else {
             return false;
         };
-        settings.access.denies(asked(request)).is_none() && self.worker.may_open_link(account.login)
+        settings.access.denies(asked(request)).is_none()
+            && self.worker.may_open_link(account.login)
+            && !(self.worker.caching.get() && self.is_refused_read(account, request))
+    }
+
+    /// Whether it is known that the node of its keys would refuse a read, which then is judged by itself.
+    fn is_refused_read(&self, account: &Arc<BackingUser>, request: Request<'_>) -> bool {
+        let directions = &self.worker.directions;
+        is_cached(request)
+            && (account.known_at(directions.node(directions.route(request)), clock::now()))
+                .is_some_and(|(list, _)| self.worker.check(&list, request).is_err())
     }
 
     /// Whether the client may be told what is in the cache for this read: only by rules that are known.
@@ -357,7 +375,7 @@ impl Worker {
         };
         let now = clock::now();
         let allows = |node: NodeId| {
-            let list = users.fresh(account, node, now);
+            let list = users.tells(account, node, now);
             list.is_some_and(|list| self.check(&list, request).is_ok())
         };
         match self.directions.is_divided() {

@@ -67,6 +67,7 @@ mod joined;
 mod judging;
 mod key_read;
 mod lanes;
+mod late_cover;
 mod links;
 pub mod listener;
 mod local;

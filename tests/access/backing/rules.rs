@@ -98,6 +98,83 @@ fn a_cached_value_is_given_to_whom_may_read_it_and_nobody_else() {
     }
 }
 
+#[test]
+fn who_may_get_gets_nothing_else_from_the_cache() {
+    let (redis, url) = backing(ALL);
+    let respite = builder(&url).start();
+    let mut boss = boss(&redis, &respite);
+    let mut root = admin(&redis);
+    for (name, rules) in [
+        ("get", &["~*", "-@all", "+get"][..]),
+        ("hget", &["~*", "-@all", "+hget"]),
+    ] {
+        set_user(&mut root, name, &[&["on", ">pw"], rules].concat());
+    }
+    boss.call(&["SET", "k", "v"]).assert_ok();
+    boss.call(&["HSET", "h", "f", "v"]);
+    let all = [&["HGET", "h", "f"][..], &["STRLEN", "k"], &["GET", "k"]];
+    for read in all {
+        wait_for_hits(&mut boss.clone_of(&respite), &mut boss, read);
+    }
+    // In one packet behind plain reads, which say of the next one that the cache may answer it.
+    let packet = [all, all, all].concat();
+    for (name, own) in [("get", "GET"), ("hget", "HGET")] {
+        let mut client = log_in(&respite, name, "pw");
+        wait_for_hits(
+            &mut client,
+            &mut boss,
+            all.iter().find(|read| read[0] == own).expect("its own"),
+        );
+        let before = stat(&mut boss, "hits");
+        for (read, said) in packet.iter().zip(client.pipeline(&packet)) {
+            match read[0] == own {
+                true => said.assert_str("v"),
+                false => said.assert_error("NOPERM"),
+            }
+        }
+        assert_eq!(stat(&mut boss, "hits") - before, 3, "{name}");
+    }
+}
+
+#[test]
+fn what_is_refused_empties_no_cache() {
+    let (redis, url) = backing(ALL);
+    let respite = builder(&url).start();
+    let mut boss = boss(&redis, &respite);
+    set_user(
+        &mut admin(&redis),
+        "few",
+        &["on", ">pw", "~*", "-@all", "+get", "+multi"],
+    );
+    boss.call(&["SET", "k", "v"]).assert_ok();
+    wait_for_hits(&mut boss.clone_of(&respite), &mut boss, &["GET", "k"]);
+    let mut few = log_in(&respite, "few", "pw");
+    // His rules are known by then.
+    wait_for_hits(&mut few, &mut boss, &["GET", "k"]);
+    let before = (stat(&mut boss, "flushes"), stat(&mut boss, "misses"));
+    for line in [
+        &["FLUSHALL"][..],
+        &["FLUSHDB"],
+        &["SWAPDB", "0", "1"],
+        &["CONFIG", "SET", "maxmemory", "0"],
+        &["REPLICAOF", "NO", "ONE"],
+        &["ACL", "SETUSER", "few", "+@all"],
+    ] {
+        few.call(line).assert_error("NOPERM");
+        boss.call(&["GET", "k"]).assert_str("v");
+    }
+    let replies = few.pipeline(&[&["MULTI"][..], &["FLUSHALL"], &["EXEC"]]);
+    replies[1].assert_error("NOPERM");
+    assert!(replies[2].is_error(), "{:?}", replies[2]);
+    boss.call(&["GET", "k"]).assert_str("v");
+    let after = (stat(&mut boss, "flushes"), stat(&mut boss, "misses"));
+    assert_eq!(before, after);
+    // What was given to him counts at once.
+    set_user(&mut admin(&redis), "few", &["+flushall"]);
+    few.call(&["FLUSHALL"]).assert_ok();
+    assert!(boss.call(&["GET", "k"]).is_null());
+}
+
 trait CloneOf {
     /// Another client of the same user.
     fn clone_of(&self, respite: &Respite) -> Client;
