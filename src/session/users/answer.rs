@@ -298,7 +298,10 @@ mod tests {
             Some(Answer::User(AclUser { nopass: true, .. }))
         ));
         let databases = ("databases", bulk("0"));
-        assert_eq!(user("nopass", selector(&[]), &[databases.clone()]), None);
+        assert_eq!(
+            user("nopass", selector(&[]), std::slice::from_ref(&databases)),
+            None
+        );
         assert_eq!(user("nopass", selector(&[databases]), &[]), None);
         assert_eq!(user("weekdays", selector(&[]), &[]), None);
     }
