@@ -377,7 +377,7 @@ impl Bodies {
         let clients = self.observer.shared.clients.all().into_iter().take(CLIENTS);
         let clients = clients.map(|entry| {
             let facts = entry.facts();
-            let subscribes = facts.subscriptions.iter().any(|n| *n > 0);
+            let subscribes = facts.is_subscriber();
             Client {
                 id: entry.id,
                 addr: entry.addr().to_owned(),

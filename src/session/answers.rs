@@ -61,7 +61,7 @@ impl Session {
             || facts.tracking
             || facts.monitor
             || facts.watching > 0
-            || facts.subscriptions.iter().any(|many| *many > 0)
+            || facts.is_subscriber()
             || self.waits_for_ever();
         !waits || !self.state.access.narrows(before, self.state.user_id())
     }

@@ -11,6 +11,7 @@ use super::queue::Queueing;
 use super::replies::Replies;
 use super::route::Ways;
 use super::state::ConnState;
+use super::subscriptions::Subscribed;
 use super::timing::Timing;
 use super::worker::Worker;
 
@@ -25,6 +26,8 @@ pub(super) struct Session {
     pub(super) pinned: Option<Box<Pinned>>,
     /// Those to nodes of a cluster that keep state for it, while it uses another one or none.
     pub(super) parked: Vec<Pinned>,
+    /// Its place among the subscribers of its worker.
+    pub(super) subscribed: Option<Box<Subscribed>>,
     /// What the cache has to know of it.
     pub(super) coherence: Coherence,
     /// Its transactions.

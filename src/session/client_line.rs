@@ -37,7 +37,7 @@ impl<'a> LineFormat<'a> {
     }
 
     fn write(&self, line: &mut String, client: &ClientEntry, facts: &Facts) -> std::fmt::Result {
-        let [channels, patterns, shard_channels] = facts.subscriptions;
+        let [channels, patterns, shard_channels] = facts.all_subscriptions();
         write!(
             line,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={channels} \
@@ -117,7 +117,7 @@ pub(super) fn version(hello: Option<&ServerHello>) -> Option<(u32, u32)> {
 fn flags(facts: &Facts) -> String {
     let all = [
         ('O', facts.monitor),
-        ('P', facts.subscriptions.iter().any(|n| *n > 0)),
+        ('P', facts.is_subscriber()),
         ('x', facts.multi.is_some()),
         ('b', facts.blocked || facts.blocked_here),
         ('t', facts.tracking),

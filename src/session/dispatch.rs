@@ -254,12 +254,14 @@ impl Session {
             && self.state.reply == ReplyMode::On
             && self.state.broken.is_none()
             && self.monitoring.is_none()
+            && !self.is_subscribing()
             && self.worker.shared.pause.current().is_none()
             && self.may_forward(request, settings)
             && !self.spreads(request)
             && self.has_room(run.requests as usize, request.asks(), settings)
             && self.may_pass_fetches(request)
             && !(self.worker.caching.get() && needs_care(request))
+            && !self.counts_subscribers(request)
     }
 
     /// Whether a command may go to the backing while replies are being fetched into the cache for
@@ -420,6 +422,9 @@ impl Session {
         if self.is_unserved(request) {
             return self.refuse_unserved();
         }
+        if let Some(flow) = self.route_subscribed(request, settings) {
+            return flow;
+        }
         self.note_script(request);
         self.changes_info |= request.effects().contains(Effects::TOLD_BY_INFO);
         self.prepare_cover(request);
@@ -439,6 +444,10 @@ impl Session {
                     backing.look_again();
                 };
                 self.forward(request.raw, Then::Rewrite(Box::new(learn)), cx)
+            }
+            Handling::Forward if self.counts_subscribers(request) => {
+                let then = self.with_subscribers(request).unwrap_or(Then::Pass);
+                self.forward_to(request.only_reads(), request.raw, then, cx)
             }
             Handling::Forward if self.asks_for_push(request) => {
                 self.forward_alone(request, settings, cx)

@@ -193,6 +193,7 @@ impl Session {
         }
         self.pinned = None;
         self.parked.clear();
+        self.subscribed = None;
         self.forget_pinned();
         self.ways.leave();
         self.coherence.leave_fill();

@@ -11,6 +11,8 @@
 //!   which of them carries a client's next commands.
 //! - `pinning` moves a session to a connection of its own and back; `pinned` is that connection.
 //!   `queueing` is what happens between `MULTI` and `EXEC`, `queue` what is known of it, `broken` what comes after a refusal.
+//! - `subscriptions` are the channels and patterns that the clients of a worker are subscribed to, on one connection that
+//!   `feed` looks after; `subscribed` is one client's place among them.
 //! - Behind a cluster `nodes` says which node a client needs a connection of its own to, `reach` opens it, `parked` are
 //!   those that keep state while others are used, and `turned_away` leads one to another node.
 //!   `subscribing` keeps subscriptions while nodes come and go, `wait` asks the nodes for their replicas (`written`: which).
@@ -52,6 +54,7 @@ mod dispatch;
 mod divided;
 mod families;
 mod family;
+mod feed;
 mod fencing;
 mod fetching;
 mod fill_links;
@@ -103,7 +106,9 @@ pub mod settings;
 mod several;
 pub mod shared;
 mod state;
+mod subscribed;
 mod subscribing;
+mod subscriptions;
 mod times;
 mod timing;
 mod turned_away;

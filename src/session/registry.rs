@@ -105,6 +105,8 @@ pub struct Facts {
     pub proto: Proto,
     /// Channels, patterns and shard channels.
     pub subscriptions: [u32; 3],
+    /// Channels and patterns on the connection that subscribers share.
+    pub shared: [u32; 2],
     /// In a transaction: the commands queued.
     pub multi: Option<u32>,
     /// Waits in a blocking command at the backing, sent or about to be.
@@ -154,6 +156,7 @@ impl Registry {
                 db,
                 proto: Proto::Resp2,
                 subscriptions: [0; 3],
+                shared: [0; 2],
                 multi: None,
                 blocked: false,
                 blocks: 0,
@@ -400,7 +403,7 @@ impl ClientEntry {
     /// Its kind, as `CLIENT LIST TYPE` names it.
     pub fn kind(&self) -> &'static str {
         let facts = self.facts.lock();
-        if facts.subscriptions.iter().any(|n| *n > 0) {
+        if facts.is_subscriber() {
             "pubsub"
         } else {
             "normal"
@@ -411,6 +414,17 @@ impl ClientEntry {
 // === impl Facts ===
 
 impl Facts {
+    /// Channels, patterns and shard channels, on whatever connection.
+    pub fn all_subscriptions(&self) -> [u32; 3] {
+        let [channels, patterns, shard] = self.subscriptions;
+        [channels + self.shared[0], patterns + self.shared[1], shard]
+    }
+
+    /// Whether there are any.
+    pub fn is_subscriber(&self) -> bool {
+        self.all_subscriptions() != [0; 3]
+    }
+
     /// Clears what a pinned connection had.
     pub(super) fn forget_pinned(&mut self) {
         self.subscriptions = [0; 3];

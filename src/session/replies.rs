@@ -11,6 +11,7 @@
 mod asked;
 mod ending;
 mod inner;
+mod message;
 mod noting;
 mod output;
 mod place;
@@ -32,6 +33,7 @@ use tokio::io::AsyncWrite;
 
 pub(crate) use self::asked::Asked;
 use self::asked::Sent;
+pub(crate) use self::message::Rest;
 use self::output::Output;
 use self::place::{Fate, Place, Shown, Source};
 pub(crate) use self::slow::Slow;
@@ -107,7 +109,9 @@ struct Inner {
     /// Those from [`Source::Fetch`].
     later: usize,
     held: usize,
-    /// Bytes in the places, of replies that are ready, kept back or still coming.
+    /// Messages that came in the middle of a reply.
+    messages: Vec<u8>,
+    /// Bytes in the places and of messages, of replies that are ready, kept back or still coming.
     stored: usize,
     task: Option<Waker>,
     limit: usize,
@@ -231,6 +235,7 @@ impl Replies {
             guard,
             asked,
             sent,
+            open: false,
         })
     }
 
@@ -254,6 +259,7 @@ impl Replies {
             guard: None,
             asked,
             sent: None,
+            open: false,
         })
     }
 

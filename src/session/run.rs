@@ -113,6 +113,7 @@ impl Session {
             ways: Ways::default(),
             pinned: None,
             parked: Vec::new(),
+            subscribed: None,
             coherence: Coherence::new(hits),
             queueing: Queueing::default(),
             monitoring: None,
@@ -128,6 +129,7 @@ impl Session {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let end = self.poll_turns(cx);
         self.front.held.tell(self.bytes());
+        self.show_proto();
         end
     }
 
@@ -139,6 +141,7 @@ impl Session {
             + self.replies.bytes()
             + self.coherence.bytes(&self.replies)
             + pinned
+            + self.subscription_bytes()
             + self.state.entry.name_bytes()
     }
 
@@ -390,7 +393,8 @@ impl Session {
     fn check_clock(&mut self) -> Option<End> {
         let settings = self.worker.settings();
         // Who has left something open is not disturbed by another process that takes over.
-        let leaving = self.worker.leaving.get().filter(|_| self.pinned.is_none());
+        let open = self.pinned.is_some() || self.is_subscriber();
+        let leaving = self.worker.leaving.get().filter(|_| !open);
         let idle = leaving.or(settings.timeouts.idle);
         let over = self.replies.is_over();
         let waits = self.pinned.is_some() || self.waits_here();
@@ -416,7 +420,8 @@ impl Session {
             return Some(End::Closed);
         }
         // As in Redis: not who is blocked, subscribed or monitors; but who left something open and went.
-        if waits || self.monitoring.is_some() || !self.replies.is_settled() {
+        if waits || self.is_subscriber() || self.monitoring.is_some() || !self.replies.is_settled()
+        {
             self.front.busy = now;
             return None;
         }
@@ -428,6 +433,7 @@ impl Session {
         // A pinned connection is dropped with its state: the backing forgets it with the socket.
         self.pinned = None;
         self.parked.clear();
+        self.subscribed = None;
         self.families.occupied = None;
         self.front.input = Input::default();
         self.replies.close();

@@ -17,6 +17,7 @@ use super::pause::Pause;
 use super::registry::Registry;
 use super::scripts::Scripts;
 use super::settings::Settings;
+use super::subscriptions::Audience;
 use super::users::BackingUsers;
 use crate::cache::{Cache, Guard};
 use crate::command::{Family, InfoSource, OwnRow, Table};
@@ -68,6 +69,8 @@ pub struct Shared {
     pub stats: Vec<WorkerStats>,
     /// Pushes on shared links that nobody asked for.
     pub dropped_pushes: Arc<AtomicU64>,
+    /// Subscribers that the backing does not know of.
+    pub(super) audience: Arc<Audience>,
     /// How long commands took.
     pub latency: Latency,
     /// Commands that took long.
@@ -118,6 +121,7 @@ impl Shared {
             info,
             stats: (0..workers).map(|_| WorkerStats::default()).collect(),
             dropped_pushes: Arc::default(),
+            audience: Arc::default(),
             latency,
             slowlog: SlowLog::new(settings.slowlog.slower_than, settings.slowlog.max_len),
             started: Instant::now(),

@@ -15,11 +15,13 @@ use super::replies::Replies;
 use super::route::Directions;
 use super::settings::Settings;
 use super::shared::{Shared, WorkerStats};
+use super::subscriptions::Subscriptions;
 use crate::cache::Cache;
 use crate::upstream::{PinnedPool, Scratch};
 
 /// All sessions of a worker read into one buffer of this size.
 const READ_BYTES: usize = 64 * 1024;
+
 /// What the sessions of one worker share. Lives on one thread.
 pub(crate) struct Worker {
     /// Its number, from 0.
@@ -50,6 +52,8 @@ pub(crate) struct Worker {
     pub(super) census: RefCell<Option<Rc<Census>>>,
     pub(super) settings: RefCell<Rc<Settings>>,
     pub(super) links: Links,
+    /// Channels and patterns that its clients are subscribed to.
+    pub(super) subscriptions: Rc<Subscriptions>,
     /// Requests that nodes of a cluster did not take.
     pub(super) redirects: Rc<Redirects>,
     pub(super) sessions: RefCell<HashMap<u64, Rc<Replies>>>,
@@ -75,6 +79,7 @@ impl Worker {
             census: RefCell::default(),
             settings: RefCell::new(Rc::new(Settings::clone(&shared.settings()))),
             links: Links::new(Arc::clone(&shared.dropped_pushes)),
+            subscriptions: Rc::new(Subscriptions::new(Arc::clone(&shared.audience))),
             redirects: Rc::default(),
             sessions: RefCell::default(),
             databases: RefCell::new(HashSet::from([shared.backing.first_db()])),

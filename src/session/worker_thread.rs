@@ -56,6 +56,8 @@ impl Worker {
         tokio::task::spawn_local(tasks::keep(Kind::Worker, move || {
             Rc::clone(&follows).follow()
         }));
+        let feeds = Rc::clone(&self);
+        tokio::task::spawn_local(tasks::keep(Kind::Worker, move || Rc::clone(&feeds).feed()));
         if self.shared.backing.is_cluster() {
             let sends = Rc::clone(&self);
             tokio::task::spawn_local(tasks::keep(Kind::Worker, move || {
@@ -193,6 +195,10 @@ impl Worker {
         self.pool.tick(now);
         self.tick_links(now);
         self.fills.tick(now);
+        let limit = self.settings().timeouts.reply;
+        if limit.is_some_and(|limit| self.subscriptions.is_overdue(limit, now)) {
+            self.subscriptions.wake();
+        }
         if self.index == 0 {
             self.shared.cache.sweep();
         }

@@ -10,6 +10,7 @@ mod pause;
 mod pool;
 mod refused;
 mod renamed;
+mod subscribers;
 mod tracking;
 mod transactions;
 mod unblock;
@@ -44,6 +45,7 @@ fn wait_for_shared_only(redis: &RedisServer) {
         " name=respite-fill ",
         " name=respite-control ",
         " name=respite-poller ",
+        " name=respite-subscriber ",
     ];
     let shared = |line: &String| names.iter().any(|name| line.contains(name));
     wait_until("only shared connections are left", DEADLINE, || {

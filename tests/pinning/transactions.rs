@@ -147,9 +147,12 @@ fn a_message_to_oneself_in_the_reply_is_passed_on_as_it_is() {
 
     let redis = RedisServer::start();
     let respite = Respite::in_front_of(&redis);
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 10] = [
         &["HELLO", "3"],
+        // On a connection of its own.
+        &["MULTI"],
         &["SUBSCRIBE", "c"],
+        &["EXEC"],
         &["MULTI"],
         &["PUBLISH", "c", "y"],
         &["CLIENT", "GETNAME"],

@@ -31,11 +31,13 @@ impl Inner {
             early,
             asked,
             sent,
+            open,
             ..
         } = &mut self.places[at]
         else {
             return;
         };
+        *open = replies == 0 && (*open || !bytes.is_empty());
         let asked = *asked;
         let sent = if replies > 0 { sent.take() } else { None };
         *left -= replies;
@@ -51,7 +53,12 @@ impl Inner {
             // A reply was broken off: anything more would look like the rest of it.
             _ if self.cut.is_some() => {}
             Fate::Drop => {}
-            Fate::Pass if at == 0 => self.out.extend(bytes),
+            Fate::Pass if at == 0 => {
+                self.out.extend(bytes);
+                if replies > 0 {
+                    self.show_messages();
+                }
+            }
             _ => {
                 self.stored += bytes.len();
                 early.extend_from_slice(bytes);
@@ -212,6 +219,7 @@ impl Inner {
                 }
             }
         }
+        self.messages = Vec::new();
         self.stored = 0;
     }
 }

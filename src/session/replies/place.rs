@@ -18,6 +18,8 @@ pub(super) enum Place {
         asked: Asked,
         /// What was sent on the client's own connection.
         sent: Option<Sent>,
+        /// A reply has come in part.
+        open: bool,
     },
     /// A reply that is in and may not be shown yet.
     Held {

@@ -284,3 +284,31 @@ fn what_is_behind_a_wait_on_purpose_begins_to_count_when_it_ends() {
     replies.deliver(blocked, b"x", 1);
     assert!(behind() > long_ago);
 }
+
+#[test]
+fn messages_come_between_replies() {
+    let replies = Replies::new(1000);
+    let message = |text: &'static [u8]| replies.message(b'>', &Rest::Small(text));
+    message(b"1 ");
+    let one = replies.expect(2, Then::Pass, None);
+    let two = replies.expect(1, Then::Pass, None);
+    message(b"2 ");
+    // The second reply comes in part before its turn.
+    replies.deliver(two, b"c", 0);
+    replies.deliver(one, b"a", 0);
+    message(b"3 ");
+    replies.message(b'*', &Rest::Large(Bytes::from_static(b"4 ")));
+    assert_eq!(out(&replies), ">1 >2 a");
+    replies.deliver(one, b"a ", 1);
+    assert_eq!(out(&replies), ">1 >2 aa >3 *4 ");
+    message(b"5 ");
+    replies.deliver(one, b"b ", 1);
+    assert_eq!(out(&replies), ">1 >2 aa >3 *4 >5 b c");
+    message(b"6 ");
+    replies.deliver(two, b"c ", 1);
+    assert_eq!(out(&replies), ">1 >2 aa >3 *4 >5 b cc >6 ");
+    assert_eq!(replies.bytes(), out(&replies).len());
+    // One that does not read is cut off, however it is with its replies.
+    replies.message(b'>', &Rest::Large(Bytes::from(vec![b'x'; 1000])));
+    assert_eq!((replies.cut(), replies.bytes()), (Some(Cut::SlowReader), 0));
+}

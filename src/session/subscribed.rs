@@ -1,0 +1,281 @@
+//! Subscriptions of a session on the connection that the clients of its worker share, and what a subscriber may do.
+//! Behind a cluster, for users of the backing, and for what only a connection of its own is told, a session subscribes
+//! on its own connection.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::client::Session;
+use super::client_line::version;
+use super::dispatch::Flow;
+use super::replies::Then;
+use super::request::Request;
+use super::settings::Settings;
+use super::subscriptions::{Audience, Naming, Subscribed, Subscriber};
+use crate::command::{Channel, Handling, Local, Pin, arity_error};
+use crate::resp::{Proto, ReplyWriter, Value, parse_reply};
+
+/// Redis tells these to one connection only.
+const OWN_CHANNELS: &[u8] = b"__redis__:";
+
+impl Session {
+    /// Whether what is subscribed to decides what becomes of the next command.
+    #[inline]
+    pub(super) fn is_subscribing(&self) -> bool {
+        match &self.subscribed {
+            None => false,
+            Some(subscribed) => self.is_held_by(&subscribed.who),
+        }
+    }
+
+    fn is_held_by(&self, who: &Subscriber) -> bool {
+        who.pending() > 0 || (self.state.proto == Proto::Resp2 && who.is_subscribed())
+    }
+
+    /// Whether it is told what others publish.
+    pub(super) fn is_subscriber(&self) -> bool {
+        let subscribed = self.subscribed.as_ref();
+        subscribed.is_some_and(|subscribed| subscribed.who.is_subscribed())
+    }
+
+    /// Bytes that are kept of its subscriptions.
+    pub(super) fn subscription_bytes(&self) -> usize {
+        let subscribed = self.subscribed.as_ref();
+        subscribed.map_or(0, |subscribed| subscribed.who.bytes())
+    }
+
+    /// Takes over the version of the protocol.
+    pub(super) fn show_proto(&self) {
+        if let Some(subscribed) = &self.subscribed {
+            subscribed.who.set_proto(self.state.proto);
+        }
+    }
+
+    /// Handles a command that changes subscriptions, or that a subscriber sends; none when it goes its usual way.
+    #[inline]
+    pub(super) fn route_subscribed(
+        &mut self,
+        request: Request<'_>,
+        settings: &Settings,
+    ) -> Option<Flow> {
+        if let Handling::Pin(pin @ (Pin::Subscribe(_) | Pin::Unsubscribe(_))) = request.handling()
+            && let Some(flow) = self.change_subscriptions(pin, request, settings)
+        {
+            return Some(flow);
+        }
+        match self.is_subscribing() {
+            true => self.route_subscriber(request, settings),
+            false => None,
+        }
+    }
+
+    #[cold]
+    fn change_subscriptions(
+        &mut self,
+        pin: Pin,
+        request: Request<'_>,
+        settings: &Settings,
+    ) -> Option<Flow> {
+        let (Pin::Subscribe(channel) | Pin::Unsubscribe(channel)) = pin else {
+            return None;
+        };
+        let naming = Naming::of(channel)?;
+        let own = settings.access.is_of_backing() || self.worker.directions.is_divided();
+        if own || !request.arity_ok() || self.subscribes_apart() {
+            return None;
+        }
+        let names: Vec<&[u8]> = request.args.iter().skip(1).collect();
+        if matches!(pin, Pin::Subscribe(_)) {
+            let for_one = names.iter().any(|name| name.starts_with(OWN_CHANNELS));
+            return (!for_one).then(|| self.begin_subscriptions(naming, &names, request));
+        }
+        Some(self.end_subscriptions(naming, &names))
+    }
+
+    /// Whether its own connection is subscribed, or queues commands.
+    fn subscribes_apart(&self) -> bool {
+        let pinned = self.pinned.as_ref();
+        pinned.is_some_and(|pinned| {
+            pinned.in_multi() || pinned.is_subscriber() || pinned.subscription_pending()
+        })
+    }
+
+    fn begin_subscriptions(
+        &mut self,
+        naming: Naming,
+        names: &[&[u8]],
+        request: Request<'_>,
+    ) -> Flow {
+        let pending = self.subscribed.as_ref().map_or(0, |it| it.who.pending());
+        let ending = self
+            .subscribed
+            .as_ref()
+            .is_some_and(|it| it.who.is_ending());
+        // What was sent before is executed before; what follows another one of its kind goes the same way.
+        if ending || self.replies.outstanding() > pending {
+            return Flow::Wait;
+        }
+        let subscribed = self.subscribed.get_or_insert_with(|| {
+            let (entry, replies) = (self.state.entry.clone(), Rc::clone(&self.replies));
+            Box::new(Subscribed {
+                hub: Rc::clone(&self.worker.subscriptions),
+                who: Rc::new(Subscriber::new(entry, replies, self.state.proto)),
+            })
+        });
+        // Confirmations are shown even to a client that wants no replies.
+        let ticket = self.replies.expect(1, Then::Pass, None);
+        let Subscribed { hub, who } = &**subscribed;
+        hub.begin(who, naming, names, request.raw, ticket);
+        Flow::Done
+    }
+
+    fn end_subscriptions(&mut self, naming: Naming, names: &[&[u8]]) -> Flow {
+        let Some(Subscribed { hub, who }) = self.subscribed.as_deref() else {
+            let (entry, replies) = (self.state.entry.clone(), Rc::clone(&self.replies));
+            let nobody = Subscriber::new(entry, replies, self.state.proto);
+            return self.answer_ended(&nobody, naming, names);
+        };
+        if who.pending() > 0 || self.replies.outstanding() > 0 {
+            return Flow::Wait;
+        }
+        if who.is_without(naming) {
+            return self.answer_ended(who, naming, names);
+        }
+        let ticket = self.replies.expect(1, Then::Pass, None);
+        hub.end(who, naming, names, ticket);
+        Flow::Done
+    }
+
+    /// There is nothing to end.
+    fn answer_ended(&self, who: &Subscriber, naming: Naming, names: &[&[u8]]) -> Flow {
+        self.replies.reply(|out| {
+            for name in names {
+                who.write_ended(naming, Some(name), out);
+            }
+            if names.is_empty() {
+                who.write_ended(naming, None, out);
+            }
+        });
+        Flow::Done
+    }
+
+    #[cold]
+    fn route_subscriber(&mut self, request: Request<'_>, settings: &Settings) -> Option<Flow> {
+        let who = &self.subscribed.as_ref()?.who;
+        if who.pending() > 0 {
+            return Some(Flow::Wait);
+        }
+        let row = request.leaf()?;
+        if !request.arity_ok() {
+            return Some(self.answer_error(arity_error(row)));
+        }
+        match request.handling() {
+            Handling::Local(Local::Quit | Local::Reset)
+            | Handling::Pin(
+                Pin::Subscribe(Channel::Shard | Channel::Exact | Channel::Pattern)
+                | Pin::Unsubscribe(_),
+            ) => None,
+            Handling::Local(Local::Ping) if request.args.len() <= 2 => {
+                self.answer(|reply| {
+                    reply.array(2);
+                    reply.bulk("pong");
+                    reply.bulk(request.args.get(1).unwrap_or_default());
+                });
+                Some(Flow::Done)
+            }
+            Handling::Local(Local::Ping) => None,
+            _ => {
+                let version = version(settings.hello.as_deref());
+                let of_shards = version.is_none_or(|version| version >= (7, 0));
+                let commands = match of_shards {
+                    true => "(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE",
+                    false => "(P)SUBSCRIBE / (P)UNSUBSCRIBE",
+                };
+                let name = &row.name;
+                Some(self.answer_error(format!(
+                    "ERR Can't execute '{name}': only {commands} / PING / QUIT / RESET are \
+                     allowed in this context"
+                )))
+            }
+        }
+    }
+
+    /// Whether the backing does not know of all that a command counts: clients that share a subscription.
+    #[inline]
+    pub(super) fn counts_subscribers(&self, request: Request<'_>) -> bool {
+        !self.worker.shared.audience.is_empty() && counted(request).is_some()
+    }
+
+    /// How the count of subscribers is corrected in a command's reply.
+    #[cold]
+    pub(super) fn with_subscribers(&self, request: Request<'_>) -> Option<Then> {
+        let counted = counted(request)?;
+        let audience = Arc::clone(&self.worker.shared.audience);
+        let names: Vec<Box<[u8]>> = match counted {
+            Counted::Publish => vec![request.args[1].into()],
+            Counted::Channels => request.args.iter().skip(2).map(Into::into).collect(),
+        };
+        Some(Then::Rewrite(Box::new(move |reply, out| {
+            let written = match counted {
+                Counted::Publish => write_published(reply, &audience, &names[0], out),
+                Counted::Channels => write_channels(reply, &audience, out),
+            };
+            if written.is_none() {
+                out.extend_from_slice(reply);
+            }
+        })))
+    }
+}
+
+/// What a command counts.
+#[derive(Clone, Copy)]
+enum Counted {
+    /// Who got a message.
+    Publish,
+    /// Who is subscribed to each channel.
+    Channels,
+}
+
+fn counted(request: Request<'_>) -> Option<Counted> {
+    let row = request.leaf()?;
+    match &*row.name {
+        "publish" if request.args.len() == 3 => Some(Counted::Publish),
+        "pubsub|numsub" => Some(Counted::Channels),
+        // Before 7.0 subcommands have no rows.
+        "pubsub" => {
+            let sub = request.args.get(1)?;
+            sub.eq_ignore_ascii_case(b"NUMSUB")
+                .then_some(Counted::Channels)
+        }
+        _ => None,
+    }
+}
+
+fn write_published(
+    reply: &[u8],
+    audience: &Audience,
+    channel: &[u8],
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    let Ok(Some((Value::Integer(count), _))) = parse_reply(reply) else {
+        return None;
+    };
+    let more = i64::try_from(audience.of_message(channel)).ok()?;
+    ReplyWriter::new(out, Proto::Resp2).integer(count + more);
+    Some(())
+}
+
+fn write_channels(reply: &[u8], audience: &Audience, out: &mut Vec<u8>) -> Option<()> {
+    let Ok(Some((Value::Array(parts), _))) = parse_reply(reply) else {
+        return None;
+    };
+    let mut writer = ReplyWriter::new(out, Proto::Resp2);
+    writer.array(parts.len());
+    for pair in parts.chunks(2) {
+        let channel = pair.first().and_then(Value::as_bytes)?;
+        let count = pair.get(1).and_then(Value::as_int)?;
+        writer.bulk(channel);
+        writer.integer(count + i64::try_from(audience.of_channel(channel)).ok()?);
+    }
+    Some(())
+}

@@ -1,0 +1,433 @@
+//! Subscribers share one connection of their worker to the backing, and notice nothing of it.
+
+use std::time::Duration;
+
+use super::backing_clients;
+use crate::support::{
+    Client, Connection, DEADLINE, Direction, RedisServer, Relay, Reply, Respite, wait_until,
+};
+
+/// The words of a message or a confirmation.
+fn words(reply: &Reply) -> Vec<String> {
+    reply.items().iter().map(shown).collect()
+}
+
+fn shown(reply: &Reply) -> String {
+    match reply {
+        Reply::Int(number) => number.to_string(),
+        Reply::Null => "nil".to_owned(),
+        text => text.as_str().to_owned(),
+    }
+}
+
+fn feeds(redis: &RedisServer) -> Vec<String> {
+    let lines = backing_clients(&mut redis.connect()).into_iter();
+    let feeds = lines.filter(|line| line.contains(" name=respite-subscriber "));
+    feeds.collect()
+}
+
+fn feed(relay: &Relay) -> Connection {
+    relay.find(|first| first.windows(18).any(|part| part == b"respite-subscriber"))
+}
+
+#[test]
+fn many_of_one_channel_are_one_at_the_backing() {
+    const MANY: usize = 200;
+    let redis = RedisServer::start();
+    let respite = Respite::builder()
+        .upstream(&redis.url())
+        .workers(2)
+        .config("[limits]\npinned = 1")
+        .start();
+    let mut clients: Vec<Client> = (0..MANY).map(|_| respite.connect()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        if n % 2 == 0 {
+            client.hello3();
+        }
+        let confirmed = client.call(&["SUBSCRIBE", "news", "more"]);
+        assert_eq!(words(&confirmed), ["subscribe", "news", "1"]);
+        assert_eq!(words(&client.read_reply()), ["subscribe", "more", "2"]);
+        let pattern = client.call(&["PSUBSCRIBE", "n*"]);
+        assert_eq!(words(&pattern), ["psubscribe", "n*", "3"]);
+    }
+    assert_eq!(feeds(&redis).len(), 2);
+    assert_eq!(redis.call(&["PUBSUB", "NUMPAT"]).int(), 1);
+    // The backing counts connections, Respite clients.
+    let many = i64::try_from(MANY).expect("small");
+    redis.call(&["PUBLISH", "news", "0"]).assert_int(4);
+    let mut through = respite.connect();
+    through.call(&["PUBLISH", "news", "1"]).assert_int(2 * many);
+    through.call(&["PUBLISH", "none", "1"]).assert_int(many);
+    through.call(&["PUBLISH", "of nobody", "1"]).assert_int(0);
+    let counted = through.call(&["PUBSUB", "NUMSUB", "news", "none", "more"]);
+    let many = MANY.to_string();
+    assert_eq!(words(&counted), ["news", &many, "none", "0", "more", &many]);
+    for client in &mut clients {
+        for n in ["0", "1"] {
+            assert_eq!(words(&client.read_reply()), ["message", "news", n]);
+            assert_eq!(words(&client.read_reply()), ["pmessage", "n*", "news", n]);
+        }
+        assert_eq!(words(&client.read_reply()), ["pmessage", "n*", "none", "1"]);
+    }
+    // Who goes is not counted any more, and the last one ends the subscription at the backing.
+    drop(clients.split_off(1));
+    wait_until("the others are gone", DEADLINE, || {
+        through.call(&["PUBLISH", "news", "2"]).int() == 2
+    });
+    drop(clients);
+    wait_until("nobody is subscribed", DEADLINE, || {
+        redis.call(&["PUBSUB", "CHANNELS"]).items().is_empty()
+            && redis.call(&["PUBSUB", "NUMPAT"]).int() == 0
+    });
+}
+
+/// What a client sends, after which all that it, and the other one, have got is compared.
+const SESSIONS: &[&[&str]] = &[
+    &[
+        "UNSUBSCRIBE",
+        "PUNSUBSCRIBE",
+        "UNSUBSCRIBE a b",
+        "PUNSUBSCRIBE a",
+    ],
+    &[
+        "SUBSCRIBE a",
+        "SUBSCRIBE a a b",
+        "PSUBSCRIBE a* b",
+        "PUBLISH a 1",
+        "UNSUBSCRIBE a",
+        "PUBLISH a 2",
+        "PUBLISH b 3",
+        "UNSUBSCRIBE c b c",
+        "PUBLISH b 4",
+        "PUNSUBSCRIBE",
+        "PUBLISH ab 5",
+        "GET k",
+    ],
+    &[
+        "SUBSCRIBE a",
+        "PING",
+        "PING hello",
+        "PING a b",
+        "GET k",
+        "SET k",
+        "NO.SUCH x",
+        "ECHO x",
+    ],
+    &[
+        "SUBSCRIBE a",
+        "MULTI",
+        "HELLO 3",
+        "CLIENT ID",
+        "UNSUBSCRIBE",
+        "GET k",
+        "PING",
+    ],
+    &[
+        "SUBSCRIBE a",
+        "PSUBSCRIBE b",
+        "RESET",
+        "PUBLISH a 1",
+        "PUBLISH b 1",
+        "GET k",
+    ],
+    &[
+        "SUBSCRIBE",
+        "PSUBSCRIBE",
+        "SUBSCRIBE a",
+        "SUBSCRIBE",
+        "PUBLISH a 1",
+    ],
+    &["PSUBSCRIBE z* a* m* a", "PUNSUBSCRIBE", "PUBLISH a 1"],
+    &[
+        "SUBSCRIBE a",
+        "CLIENT REPLY OFF",
+        "SUBSCRIBE b",
+        "CLIENT REPLY ON",
+        "PUBLISH b 2",
+        "PING",
+    ],
+    &[
+        "CLIENT REPLY OFF",
+        "SUBSCRIBE b",
+        "CLIENT REPLY ON",
+        "UNSUBSCRIBE b",
+        "PING",
+    ],
+];
+
+/// All frames that a client gets for a session of commands; `PUBLISH` is sent by somebody else.
+fn play(port: u16, hello: &str, session: &[&str]) -> Vec<Vec<String>> {
+    let (mut client, mut other) = (Client::connect(port), Client::connect(port));
+    let [mut first, mut heard]: [Vec<String>; 2] = Default::default();
+    if hello == "3" {
+        client.hello3();
+    }
+    for line in session {
+        let command: Vec<&str> = line.split(' ').collect();
+        match command[0] {
+            "PUBLISH" => first.push(shown(&other.call(&command))),
+            _ => client.send(&command),
+        }
+    }
+    client.send(&["SUBSCRIBE", "the end"]);
+    loop {
+        let raw = client.read_reply_raw();
+        let text = String::from_utf8_lossy(&raw).into_owned();
+        let ends = text.contains("the end");
+        heard.push(text);
+        if ends {
+            return vec![first, heard];
+        }
+    }
+}
+
+#[test]
+fn what_a_subscriber_gets_is_what_redis_sends() {
+    let (direct, behind) = (RedisServer::start(), RedisServer::start());
+    let respite = Respite::in_front_of(&behind);
+    for session in SESSIONS {
+        // In a transaction, or past a refusal, RESP3 clients are told the same by other tests.
+        for hello in ["2", "3"] {
+            let asks = |line: &&str| line.starts_with("CLIENT ID") || line.starts_with("HELLO");
+            if hello == "3" && session.iter().any(asks) {
+                continue;
+            }
+            // One after the other, so that a command is done before the next is sent.
+            let both = |patience| {
+                [direct.port(), respite.port()]
+                    .map(|port| play_slowly(port, hello, session, patience))
+            };
+            let [mut theirs, mut ours] = both(Duration::from_millis(30));
+            if ours != theirs {
+                // On a busy machine an answer may take longer.
+                [theirs, ours] = both(Duration::from_secs(1));
+            }
+            assert_eq!(ours, theirs, "RESP{hello} {session:?}");
+            let pipelined =
+                |session: &&[&str]| !session.iter().any(|line| line.starts_with("PUBLISH"));
+            if pipelined(session) {
+                let theirs = play(direct.port(), hello, session);
+                assert_eq!(
+                    play(respite.port(), hello, session),
+                    theirs,
+                    "RESP{hello} {session:?}"
+                );
+            }
+        }
+    }
+}
+
+/// The same, but for each command what has come until an answer to a question behind it.
+fn play_slowly(port: u16, hello: &str, session: &[&str], patience: Duration) -> Vec<Vec<String>> {
+    let (mut client, mut other) = (Client::connect(port), Client::connect(port));
+    if hello == "3" {
+        client.hello3();
+    }
+    let mut all = Vec::new();
+    for line in session {
+        let command: Vec<&str> = line.split(' ').collect();
+        let mut heard = Vec::new();
+        match command[0] {
+            "PUBLISH" => heard.push(shown(&other.call(&command))),
+            _ => client.send(&command),
+        }
+        while !client.silent_for(patience) {
+            heard.push(String::from_utf8_lossy(&client.read_reply_raw()).into_owned());
+        }
+        all.push(heard);
+    }
+    all
+}
+
+#[test]
+fn what_was_published_before_is_not_heard_and_what_came_before_the_end_is() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.port());
+    let respite = Respite::builder().upstream(&relay.url()).workers(1).start();
+    let [mut early, mut late, mut leaving] = [(); 3].map(|()| respite.connect());
+    early.call(&["SUBSCRIBE", "c"]);
+    leaving.call(&["SUBSCRIBE", "c"]);
+    let feed = feed(&relay);
+    feed.pause(Direction::Down);
+    redis.call(&["PUBLISH", "c", "old"]).assert_int(1);
+    let up = feed.forwarded(Direction::Up);
+    late.send(&["SUBSCRIBE", "c"]);
+    leaving.send(&["UNSUBSCRIBE", "c"]);
+    wait_until("both were sent", DEADLINE, || {
+        feed.forwarded(Direction::Up) >= up + 40
+    });
+    redis.call(&["PUBLISH", "c", "new"]).assert_int(1);
+    feed.resume(Direction::Down);
+    assert_eq!(words(&early.read_reply()), ["message", "c", "old"]);
+    assert_eq!(words(&early.read_reply()), ["message", "c", "new"]);
+    assert_eq!(words(&late.read_reply()), ["subscribe", "c", "1"]);
+    assert_eq!(words(&late.read_reply()), ["message", "c", "new"]);
+    assert_eq!(words(&leaving.read_reply()), ["message", "c", "old"]);
+    assert_eq!(words(&leaving.read_reply()), ["unsubscribe", "c", "0"]);
+    leaving.call(&["PING"]).assert_str("PONG");
+}
+
+#[test]
+fn a_clients_own_commands_keep_their_order_around_subscriptions() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.port());
+    let respite = Respite::builder().upstream(&relay.url()).workers(1).start();
+    let mut client = respite.connect();
+    client.hello3();
+    // The message comes after the confirmation, whichever connections they take.
+    client.send(&["PUBLISH", "c", "too early"]);
+    client.send(&["SUBSCRIBE", "c"]);
+    client.send(&["PUBLISH", "c", "heard"]);
+    client.read_reply().assert_int(0);
+    assert_eq!(words(&client.read_reply()), ["subscribe", "c", "1"]);
+    let mut rest = [client.read_reply(), client.read_reply()];
+    rest.sort_by_key(|reply| matches!(reply, Reply::Int(_)));
+    assert_eq!(words(&rest[0]), ["message", "c", "heard"]);
+    rest[1].assert_int(1);
+}
+
+#[test]
+fn a_message_comes_between_replies_and_not_in_one() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.port());
+    let respite = Respite::builder()
+        .upstream(&relay.url())
+        .workers(1)
+        .config("[cache]\nmode = \"off\"")
+        .start();
+    let value = "v".repeat(8 * 1024 * 1024);
+    redis.call(&["SET", "big", &value]).assert_ok();
+    let mut client = respite.connect();
+    client.hello3();
+    client.call(&["SUBSCRIBE", "c"]);
+    client.call(&["PING"]).assert_str("PONG");
+    for connection in relay.connections() {
+        if connection.index() != feed(&relay).index() {
+            connection.hold_after(Direction::Down, 4 * 1024 * 1024);
+        }
+    }
+    client.send(&["GET", "big"]);
+    client.wait_for_bytes(1024 * 1024);
+    for n in 0..3 {
+        redis.call(&["PUBLISH", "c", &n.to_string()]).assert_int(1);
+    }
+    // Another subscriber has got them: they have come.
+    relay.resume(Direction::Down);
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        let reply = client.read_reply();
+        seen.push(match &reply {
+            Reply::Bulk(bytes) => {
+                assert!(*bytes == value.as_bytes(), "another value");
+                "value".to_owned()
+            }
+            message => words(message).join(" "),
+        });
+    }
+    seen.sort();
+    let messages = ["message c 0", "message c 1", "message c 2", "value"];
+    assert_eq!(seen, messages);
+}
+
+#[test]
+fn who_does_not_read_is_cut_off_alone() {
+    let redis = RedisServer::start();
+    let respite = Respite::builder()
+        .upstream(&redis.url())
+        .workers(1)
+        .config("[limits]\nclient_output_bytes = \"8MB\"")
+        .allow_log("it does not read what waits for it")
+        .start();
+    let [mut reads, mut sleeps] = [(); 2].map(|()| respite.connect());
+    reads.call(&["SUBSCRIBE", "c"]);
+    sleeps.call(&["SUBSCRIBE", "c"]);
+    let payload = "x".repeat(256 * 1024);
+    let mut through = respite.connect();
+    wait_until("who sleeps is cut off", DEADLINE, || {
+        let count = through.call(&["PUBLISH", "c", &payload]).int();
+        assert_eq!(reads.read_reply().items()[2].as_str().len(), payload.len());
+        count == 1
+    });
+    through.call(&["PUBLISH", "c", "more"]).assert_int(1);
+    reads.read_reply().items()[2].assert_str("more");
+}
+
+#[test]
+fn when_the_connection_is_lost_its_subscribers_begin_anew() {
+    let redis = RedisServer::start();
+    let respite = Respite::builder().upstream(&redis.url()).workers(1).start();
+    let [mut subscriber, mut resp3, mut plain, mut left] = [(); 4].map(|()| respite.connect());
+    subscriber.call(&["SUBSCRIBE", "c"]);
+    resp3.hello3();
+    resp3.call(&["PSUBSCRIBE", "c*"]);
+    left.call(&["SUBSCRIBE", "c"]);
+    left.call(&["UNSUBSCRIBE", "c"]);
+    let line = feeds(&redis).remove(0);
+    let id = line.split([' ', '=']).nth(1).expect("an id");
+    redis.call(&["CLIENT", "KILL", "ID", id]).assert_int(1);
+    assert!(subscriber.closed() && resp3.closed());
+    // Who is subscribed to nothing has lost nothing.
+    for client in [&mut plain, &mut left] {
+        client.call(&["PING"]).assert_str("PONG");
+        assert_eq!(
+            words(&client.call(&["SUBSCRIBE", "c"])),
+            ["subscribe", "c", "1"]
+        );
+    }
+    redis.call(&["PUBLISH", "c", "m"]).assert_int(1);
+    for client in [&mut plain, &mut left] {
+        assert_eq!(words(&client.read_reply()), ["message", "c", "m"]);
+    }
+}
+
+#[test]
+fn what_the_backing_refuses_is_refused() {
+    let redis = RedisServer::start();
+    let rules = ["on", ">pw", "~*", "resetchannels", "&ok:*", "+@all"];
+    let command = [&["ACL", "SETUSER", "respite"][..], &rules].concat();
+    redis.call(&command).assert_ok();
+    let url = redis.url().replace("redis://", "redis://respite:pw@");
+    let respite = Respite::builder().upstream(&url).workers(1).start();
+    let mut client = respite.connect();
+    client
+        .call(&["SUBSCRIBE", "ok:1", "no"])
+        .assert_error("NOPERM");
+    let mut other = respite.connect();
+    assert_eq!(
+        words(&other.call(&["SUBSCRIBE", "ok:1"])),
+        ["subscribe", "ok:1", "1"]
+    );
+    // It is in no subscription, so it may do everything.
+    client.call(&["SET", "k", "v"]).assert_ok();
+    redis.call(&["PUBLISH", "ok:1", "m"]).assert_int(1);
+    assert_eq!(words(&other.read_reply()), ["message", "ok:1", "m"]);
+    client.call(&["GET", "k"]).assert_str("v");
+}
+
+#[test]
+fn a_backing_that_is_away_is_told_as_it_is_for_other_commands() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.port());
+    let respite = Respite::builder()
+        .upstream(&relay.url())
+        .workers(1)
+        .config("upstream_on_loss = \"error\"\n[timeouts]\nconnect = \"200ms\"\nreply = \"500ms\"")
+        .allow_log("link lost")
+        .allow_log("backing not usable")
+        .start();
+    let mut client = respite.connect();
+    client.call(&["SUBSCRIBE", "c"]);
+    client.call(&["UNSUBSCRIBE", "c"]);
+    // It is there, and says nothing.
+    feed(&relay).pause(Direction::Down);
+    client.call(&["SUBSCRIBE", "c"]).assert_error("UPSTREAM");
+    relay.refuse();
+    relay.cut_all();
+    client.call(&["SUBSCRIBE", "c"]).assert_error("UPSTREAM");
+    relay.accept();
+    wait_until("it is subscribed", DEADLINE, || {
+        !matches!(client.call(&["SUBSCRIBE", "c"]), Reply::Error(_))
+    });
+    redis.call(&["PUBLISH", "c", "m"]);
+    assert_eq!(words(&client.read_reply()), ["message", "c", "m"]);
+}
