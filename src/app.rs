@@ -196,6 +196,7 @@ struct App {
     workers: Vec<JoinHandle<()>>,
     listening: Arc<tokio::sync::Mutex<Listening>>,
     bus: Arc<Hub>,
+    fleet: Arc<Fleet>,
     embedded: Option<Own>,
 }
 
@@ -277,7 +278,7 @@ impl App {
         let listening = Arc::new(tokio::sync::Mutex::new(listening));
         reloader.attach(Parts {
             shared: Arc::clone(&shared),
-            fleet,
+            fleet: Arc::clone(&fleet),
             bus: Arc::clone(&bus),
             gateway,
             services,
@@ -298,6 +299,7 @@ impl App {
             workers,
             listening,
             bus,
+            fleet,
             embedded,
         })
     }

@@ -135,6 +135,7 @@ impl App {
         });
         let workers_ended = ended.await;
         self.bus.close().await;
+        self.fleet.leave().await;
         if embedded.is_some() {
             self.shared.backing.leave();
         }

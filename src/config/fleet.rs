@@ -44,6 +44,8 @@ pub struct FleetSettings {
     pub max_added: usize,
     /// What a bare `INFO` shows.
     pub info: InfoMode,
+    /// Whether the Respites of one backing divide the shards among themselves.
+    pub share: bool,
 }
 
 impl InfoMode {
@@ -102,6 +104,7 @@ pub(super) fn validate(raw: &raw::Fleet, problems: &mut Problems) -> FleetSettin
         max_concurrent_polls: usize::try_from(max_concurrent_polls).unwrap_or(MAX_POLLS),
         max_added: usize::try_from(max_added).unwrap_or(MAX_ADDED),
         info,
+        share: raw.share,
     }
 }
 
@@ -120,6 +123,7 @@ pub(super) fn to_raw(fleet: &FleetSettings, targets: &FleetTargets) -> raw::Flee
         max_concurrent_polls: integer(fleet.max_concurrent_polls as u64),
         max_added: integer(fleet.max_added as u64),
         info: fleet.info.name().to_owned(),
+        share: fleet.share,
         listed: sources.listed,
         file: sources.file,
         local: sources.local,

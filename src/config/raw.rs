@@ -117,6 +117,7 @@ pub(super) struct Fleet {
     pub(super) max_concurrent_polls: i64,
     pub(super) max_added: i64,
     pub(super) info: String,
+    pub(super) share: bool,
     #[serde(rename = "static")]
     pub(super) listed: Vec<StaticTarget>,
     pub(super) file: FleetFile,

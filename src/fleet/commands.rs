@@ -81,7 +81,8 @@ impl ShardFamily {
 
     fn watchers(&self, reply: &mut ReplyWriter<'_>) {
         let integer = |n: u128| i64::try_from(n).unwrap_or(i64::MAX);
-        let reports = self.fleet.watchers();
+        let mut reports = self.fleet.watchers();
+        reports.extend(self.fleet.pollers());
         reply.array(reports.len());
         for report in reports {
             reply.map(5);

@@ -137,6 +137,9 @@ impl Fleet {
                 status.id,
                 status.state.name()
             );
+            if whole && let Some(poller) = &status.poller {
+                let _ = write!(text, "shard_poller:{poller}\r\n");
+            }
         }
         if whole {
             let mut put = |name: &'static str, value: &dyn Display| {
@@ -176,9 +179,30 @@ impl Fleet {
         }
     }
 
+    /// Who polls what, for those who ask for the section by its name.
+    fn share_fields(&self, put: &mut dyn FnMut(&'static str, &dyn Display)) {
+        let Some(overview) = self.share.overview() else {
+            return;
+        };
+        let counters = self.share.counters();
+        put("fleet_member", &self.share.name());
+        put("fleet_members", &overview.members.len());
+        put("fleet_shards_polled_here", &overview.held);
+        put("fleet_shards_polled_elsewhere", &overview.elsewhere);
+        put("fleet_shards_polled_by_nobody", &overview.nobody);
+        put(
+            "fleet_share_error",
+            &overview.error.as_deref().unwrap_or(""),
+        );
+        put("fleet_moves_here", &counters.acquired.get());
+        put("fleet_moves_away", &counters.released.get());
+        put("fleet_orphan_polls", &self.share.orphans());
+    }
+
     /// What the poller does, for those who ask for the section by its name.
     fn poll_fields(&self, put: &mut dyn FnMut(&'static str, &dyn Display)) {
         let stats = self.poll_stats();
+        self.share_fields(put);
         put("fleet_shards", &self.shards().sorted().len());
         put("fleet_polls", &stats.polls);
         put("fleet_poll_failures", &stats.failures);

@@ -67,7 +67,8 @@ impl Fleet {
     /// A JSON array of the watchers, as `SHARD.WATCHERS` tells them.
     #[must_use]
     pub fn watchers_json(&self) -> String {
-        let reports = self.watchers().into_iter().map(|report| {
+        let reports = self.watchers().into_iter().chain(self.pollers());
+        let reports = reports.map(|report| {
             serde_json::json!({
                 "name": &*report.name,
                 "kind": report.kind,

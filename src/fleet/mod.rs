@@ -8,6 +8,7 @@
 //!
 //! - `target`: a server to be tracked, as a watcher names it; [`watcher`]: where targets come from.
 //! - `shard`: a tracked server, how it is and what it said last; `table`: all of them.
+//! - `share`: dividing the shards among the Respites of one backing.
 //! - `snapshot`: one INFO text with its index; `interval`: how often to ask; `poller`: asks.
 //! - `info`: the text of `INFO`; `commands`: `SHARD.*`, with `list` and `fields`; `rows` declares them.
 //! - `json` and `metrics`: the same for the pages of the admin listener.
@@ -27,6 +28,7 @@ mod metrics;
 mod poller;
 mod rows;
 mod shard;
+mod share;
 mod snapshot;
 mod standing;
 mod table;
@@ -55,6 +57,7 @@ use crate::config::{Config, FleetSettings};
 use crate::tasks::{self, Kind};
 use crate::upstream::{Backing, ControlLink, Dialer};
 use poller::Poller;
+use share::Share;
 use watcher::{
     Added, BackingWatcher, ConfiguredWatchers, NodeSource, Supervisor, Watcher, WatcherReport,
 };
@@ -71,6 +74,7 @@ pub struct Fleet {
     backing: Arc<Backing>,
     configured: ConfiguredWatchers,
     added: Arc<Added>,
+    share: Arc<Share>,
     about: OnceLock<Weak<dyn AboutRespite>>,
     /// When a command was last answered that changes what INFO of the backing tells.
     changed: Mutex<Option<Instant>>,
@@ -88,7 +92,15 @@ impl Fleet {
         let settings: Settings = Arc::new(ArcSwap::from_pointee(config.fleet.clone()));
         let table = Arc::new(Table::default());
         let dialer = Arc::new(Dialer::new(config.tls.upstream_ca.clone()));
-        let poller = Poller::new(Arc::clone(&table), Arc::clone(&settings), dialer);
+        let (turns, share) = Share::new(
+            Arc::clone(&control),
+            Arc::clone(&table),
+            Arc::clone(&settings),
+        );
+        let poller = Poller::new(Arc::clone(&table), Arc::clone(&settings), dialer, turns);
+        let moved = Arc::clone(&poller);
+        let share = share(Box::new(move |moves| moved.moved(moves)));
+        share.apply();
         let on_change = {
             let (table, settings) = (Arc::clone(&table), Arc::clone(&settings));
             let poller = Arc::clone(&poller);
@@ -100,6 +112,7 @@ impl Fleet {
             backing: Arc::clone(control.backing()),
             configured: ConfiguredWatchers::new(nodes),
             added: Arc::new(Added::new(control, credentials, Arc::clone(&settings))),
+            share,
             settings,
             table,
             poller: Arc::clone(&poller),
@@ -124,6 +137,12 @@ impl Fleet {
         let dialer = Dialer::new(config.tls.upstream_ca.clone());
         self.poller.set_dialer(Arc::new(dialer));
         self.watch(config);
+        self.share.apply();
+    }
+
+    /// Leaves shared shards to other Respites, which are told.
+    pub async fn leave(&self) {
+        self.share.leave().await;
     }
 
     fn watch(&self, config: &Config) {
@@ -170,6 +189,15 @@ impl Fleet {
     #[must_use]
     pub fn watchers(&self) -> Vec<WatcherReport> {
         self.supervisor.reports()
+    }
+
+    /// The Respites that poll shards which are tracked here, in the form of [`Fleet::watchers`]; none when nothing is
+    /// shared.
+    #[must_use]
+    pub fn pollers(&self) -> Vec<WatcherReport> {
+        self.share
+            .overview()
+            .map_or_else(Vec::new, |overview| overview.reports(self.share.name()))
     }
 
     /// What the poller has done since the start.

@@ -140,6 +140,12 @@ impl Snapshot {
         })
     }
 
+    /// The whole text, as the server wrote it.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// The value of a field: the first of that name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {

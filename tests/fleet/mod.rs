@@ -6,6 +6,7 @@ mod discovered;
 mod info;
 mod polling;
 mod shards;
+mod share;
 mod states;
 mod watchers;
 

@@ -30,6 +30,7 @@ fn status(state: State, info: &str) -> Status {
         error: None,
         latest: Some(Arc::new(latest)),
         age: Some(Duration::from_millis(1500)),
+        poller: None,
     }
 }
 

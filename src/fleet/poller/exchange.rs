@@ -10,12 +10,6 @@ use crate::config::Endpoint;
 use crate::resp::{Value, parse_reply};
 use crate::upstream::{Dialer, DirectConn, UpstreamError};
 
-/// The longest INFO that is taken of a server that the configuration names. One of a server with a
-/// thousand databases and every command in its statistics has a tenth of it.
-const INFO_BYTES: usize = 8 * 1024 * 1024;
-/// The longest that is taken of one that was found: there may be thousands, and who names them can be
-/// somebody else.
-const FOUND_INFO_BYTES: usize = 1024 * 1024;
 /// What most servers answer fits.
 const LIKELY_BYTES: usize = 8 * 1024;
 /// What the servers' `CLIENT LIST` shows.
@@ -55,10 +49,7 @@ pub(super) async fn poll(
     known: Option<Box<PollConn>>,
 ) -> Outcome {
     let endpoint = found.target.endpoint.clone();
-    let most = match found.is_configured() {
-        true => INFO_BYTES,
-        false => FOUND_INFO_BYTES,
-    };
+    let most = found.most_info();
     let known = known.filter(|known| known.endpoint == endpoint);
     if let Some(mut known) = known {
         match known.info(most).await {

@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::super::Settings;
 use super::super::shard::{News, Shard, Trouble};
+use super::super::share::{Move, Turns};
 use super::super::table::{Changes, Table};
 use super::exchange::{Outcome, PollConn, poll};
 use super::lateness::Lateness;
@@ -36,6 +37,7 @@ pub(in super::super) struct Poller {
     table: Arc<Table>,
     settings: Settings,
     dialer: ArcSwap<Dialer>,
+    turns: Arc<Turns>,
     /// What others want; each shard is in it once.
     orders: Mutex<Orders>,
     ordered: Notify,
@@ -52,6 +54,8 @@ struct Orders {
     /// Shards to be polled at once: somebody has seen that they have changed.
     now: HashMap<Arc<str>, Arc<Shard>>,
     gone: HashMap<Arc<str>, Arc<Shard>>,
+    /// Shards that are this Respite's to poll from then on, or another's.
+    moved: HashMap<Arc<str>, Move>,
 }
 
 #[derive(Debug)]
@@ -87,6 +91,8 @@ struct Known {
     /// When its last poll began.
     began: Option<Instant>,
     polling: bool,
+    /// It is to be polled whoever polls it else: somebody here has asked for that.
+    wanted: bool,
     /// It is to be polled once more as soon as it may be.
     again: Option<Again>,
 }
@@ -105,11 +111,13 @@ impl Poller {
         table: Arc<Table>,
         settings: Settings,
         dialer: Arc<Dialer>,
+        turns: Arc<Turns>,
     ) -> Arc<Self> {
         Arc::new(Poller {
             table,
             settings,
             dialer: ArcSwap::new(dialer),
+            turns,
             orders: Mutex::default(),
             ordered: Notify::new(),
             counters: Counters {
@@ -137,6 +145,17 @@ impl Poller {
         for shard in changes.ask {
             orders.gone.remove(shard.id());
             orders.ask.insert(Arc::clone(shard.id()), shard);
+        }
+        drop(orders);
+        self.ordered.notify_one();
+    }
+
+    /// Takes notice of shards that another Respite polls from now on, or polled until now.
+    pub(in super::super) fn moved(&self, moves: Vec<Move>) {
+        let mut orders = self.orders.lock();
+        for moved in moves {
+            let (Move::Take(shard, _) | Move::Leave(shard)) = &moved;
+            orders.moved.insert(Arc::clone(shard.id()), moved);
         }
         drop(orders);
         self.ordered.notify_one();
@@ -275,8 +294,17 @@ impl Scheduler {
                 self.queue.put(shard, now + spread.mul_f64(fastrand::f64()));
             }
         }
+        for (id, moved) in orders.moved {
+            let known = self.known.entry(id).or_default();
+            match moved {
+                Move::Take(shard, due) if !known.polling => self.queue.put(shard, due),
+                Move::Take(..) => {}
+                Move::Leave(_) => known.conn = None,
+            }
+        }
         for (id, shard) in orders.now {
             let known = self.known.entry(id).or_default();
+            known.wanted = true;
             if !known.polling {
                 self.queue.put(shard, now);
             } else if known.again != Some(Again::Anew) {
@@ -288,7 +316,9 @@ impl Scheduler {
             if known.polling {
                 known.again.get_or_insert(Again::Refresh);
             } else {
-                let due = known.began.map_or(now, |began| began + shortest);
+                known.wanted = true;
+                let last = known.began.max(shard.tried());
+                let due = last.map_or(now, |began| began + shortest);
                 self.queue.put(shard, due.max(now));
             }
         }
@@ -303,13 +333,22 @@ impl Scheduler {
             return;
         }
         let now = Instant::now();
-        self.poller.counters.lateness.lock().record(due, now);
-
+        let settings = self.poller.settings.load();
         let known = self.known.entry(Arc::clone(shard.id())).or_default();
+        if std::mem::take(&mut known.wanted) {
+            shard.begin(now);
+        } else if let Some(later) = self.poller.turns.begin(&shard, now, &settings) {
+            if !shard.is_held() {
+                known.conn = None;
+            }
+            self.queue.put(shard, later);
+            return;
+        }
+        self.poller.counters.lateness.lock().record(due, now);
         known.began = Some(now);
         known.polling = true;
         let conn = known.conn.take();
-        let limit = self.poller.settings.load().timeout;
+        let limit = settings.timeout;
         let dialer = self.poller.dialer.load_full();
         self.polls.spawn(async move {
             let found = shard.found();
@@ -368,7 +407,9 @@ impl Scheduler {
             }
         };
         shard.polled(began);
+        self.poller.turns.polled(shard);
         let mut due = wait.max(Instant::now());
+        known.wanted = matches!(again, Some(Again::Refresh | Again::Now));
         if again == Some(Again::Refresh) {
             due = due.min(began + settings.interval_min);
         }
@@ -401,74 +442,4 @@ fn tell(shard: &Shard, news: News, settings: &crate::config::FleetSettings) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-    use crate::fleet::{Target, watcher::Found};
-
-    /// A scheduler whose one shard is at an address where nobody is, and that shard.
-    fn scheduler() -> (Scheduler, Arc<Shard>) {
-        let settings: Settings = Arc::new(arc_swap::ArcSwap::from_pointee(Config::default().fleet));
-        let table = Arc::<Table>::default();
-        let target = Target {
-            id: "x".to_owned(),
-            endpoint: "unix:///nowhere/at/all".parse().expect("a URL"),
-            labels: Default::default(),
-        };
-        let found = Found {
-            target: Arc::new(target),
-            source: "test".into(),
-        };
-        table.apply(vec![found], &settings.load());
-        let shard = table.get("x").expect("just applied");
-        let poller = Poller::new(table, settings, Arc::default());
-        (Scheduler::new(poller), shard)
-    }
-
-    #[tokio::test]
-    async fn a_poll_that_panics_is_counted_and_made_again() {
-        let (mut scheduler, shard) = scheduler();
-        scheduler.finish(&shard, None);
-        let stats = scheduler.poller.stats();
-        assert_eq!((stats.polls, stats.failures, stats.panics), (1, 1, 1));
-        assert!(scheduler.queue.next_due().is_some());
-        let status = shard.status(&scheduler.poller.settings.load());
-        assert_eq!(status.error.as_deref(), Some("the poll panicked"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn failures_are_waited_for_longer_and_longer() {
-        let (mut scheduler, shard) = scheduler();
-        scheduler.take_orders();
-        for failures in 1..=5 {
-            scheduler.start_next();
-            let done = scheduler.polls.join_next().await.expect("it was started");
-            let began = Instant::now();
-            let (polled, outcome) = done.expect("panics are caught inside");
-            scheduler.finish(&polled, outcome);
-            assert_eq!(
-                shard.status(&scheduler.poller.settings.load()).failures,
-                failures
-            );
-            let wait = scheduler.queue.next_due().expect("it is queued") - began;
-            let longest = super::super::super::interval::backoff(failures);
-            let jitter = longest.mul_f64(1.0 - JITTER)..=longest + Duration::from_millis(500);
-            assert!(jitter.contains(&wait), "{wait:?} after {failures} failures");
-        }
-    }
-
-    #[tokio::test]
-    async fn who_is_gone_is_polled_no_more() {
-        let (mut scheduler, shard) = scheduler();
-        scheduler.take_orders();
-        let settings = scheduler.poller.settings.load_full();
-        let changes = scheduler.poller.table.apply(Vec::new(), &settings);
-        scheduler.poller.adopt(changes);
-        scheduler.take_orders();
-        scheduler.start_next();
-        assert!(scheduler.polls.is_empty() && scheduler.known.is_empty());
-        assert!(scheduler.sweep.is_some());
-        scheduler.finish(&shard, None);
-        assert!(scheduler.queue.next_due().is_none());
-    }
-}
+mod tests;

@@ -23,7 +23,26 @@ pub struct Found {
     pub source: Arc<str>,
 }
 
+/// The longest INFO that is taken of a server that the configuration names. One of a server with a
+/// thousand databases and every command in its statistics has a tenth of it.
+const INFO_BYTES: usize = 8 * 1024 * 1024;
+/// The longest that is taken of one that was found: there may be thousands, and who names them can be
+/// somebody else.
+const FOUND_INFO_BYTES: usize = 1024 * 1024;
+
 impl Found {
+    /// The longest INFO that is taken of any server, in bytes.
+    pub(in super::super) const MOST_INFO: usize = INFO_BYTES;
+
+    /// The longest INFO that is taken of it, in bytes.
+    #[must_use]
+    pub fn most_info(&self) -> usize {
+        match self.is_configured() {
+            true => INFO_BYTES,
+            false => FOUND_INFO_BYTES,
+        }
+    }
+
     /// Whether the configuration itself names it: it was not found at run time.
     #[must_use]
     pub fn is_configured(&self) -> bool {

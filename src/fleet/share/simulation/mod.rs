@@ -1,0 +1,72 @@
+//! Fleets that never were: many memberships, one model of the backing, and time that passes when nothing is left to do.
+//!
+//! Checked at every step: no two living Respites hold one shard; nobody polls a shard again before its interval has
+//! passed, unless whoever polled it before was lost; nobody leaves it for its interval and two seconds.
+
+mod model;
+mod world;
+
+use world::World;
+
+const SECOND: u64 = 1_000_000;
+
+/// A life of a fleet, with everything that may happen to it.
+fn live(respites: usize, shards: usize, seed: u64) -> Vec<String> {
+    let mut world = World::new(shards, seed);
+    let mut lines = Vec::new();
+    let mut tell = |line: String| lines.push(line);
+    for _ in 0..respites {
+        world.join();
+    }
+    tell(world.phase("the start", 6 * SECOND));
+    tell(world.phase("nothing happens", 30 * SECOND));
+    world.kill(0);
+    tell(world.phase("one is killed", 12 * SECOND));
+    world.join();
+    tell(world.phase("one comes", 12 * SECOND));
+    world.leave(1);
+    tell(world.phase("one leaves", 12 * SECOND));
+    world.stop(2, 5 * SECOND);
+    tell(world.phase("one stands still for 5 s", 17 * SECOND));
+    for _ in 0..respites / 10 {
+        world.kill_any();
+    }
+    tell(world.phase("a tenth are killed at once", 12 * SECOND));
+    for _ in 0..respites / 10 {
+        world.join();
+    }
+    tell(world.phase("a tenth come at once", 12 * SECOND));
+    world.backing(false);
+    tell(world.phase("the backing is away for 10 s", 10 * SECOND));
+    world.backing(true);
+    tell(world.phase("it is back, and empty", 12 * SECOND));
+    lines
+}
+
+#[test]
+fn no_shard_is_polled_twice_or_left_alone() {
+    for seed in 1..=5 {
+        for line in live(10, 300, seed) {
+            eprintln!("{line}");
+        }
+    }
+    live(1, 50, 6);
+    live(3, 50, 7);
+}
+
+/// The numbers of docs/fleet.md: `cargo test --release --lib share::simulation -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes long without optimisation"]
+fn a_hundred_respites_and_ten_thousand_shards() {
+    for line in live(100, 10_000, 1) {
+        println!("{line}");
+    }
+}
+
+#[test]
+fn the_model_costs_what_records_cost() {
+    let sizes = world::record_sizes();
+    let mean = sizes.iter().sum::<usize>() / sizes.len();
+    println!("{mean} bytes a record");
+    assert!((500..3500).contains(&mean), "{mean}");
+}
