@@ -23,6 +23,8 @@ const DECLINE: Duration = Duration::from_secs(300);
 /// So often a set that the backing ought to have is asked for, before its member counts as one that can poll nothing.
 const TRIES: u32 = 5;
 
+/// How long a close look at the backing's clock is better than a later one that is not as close.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// The beats in a row without an answer after which the backing counts as away.
 const AWAY: u32 = 2;
 
@@ -55,6 +57,8 @@ pub(super) struct Membership {
     since: u64,
     standing: Standing,
     clock: Option<BackingClock>,
+    /// The next one takes its place, however well it is known.
+    clock_is_old: bool,
     /// Until then nobody takes over what this Respite holds.
     lease_end: Option<Instant>,
     /// Beats in a row without an answer.
@@ -80,6 +84,12 @@ pub(super) struct Terms {
 }
 
 impl BackingClock {
+    /// Whether it is known more closely, or the other one was looked at too long ago.
+    fn is_better_than(&self, known: &BackingClock) -> bool {
+        let width = |clock: &BackingClock| clock.received - clock.sent;
+        width(self) <= width(known) || self.received - known.received > LOOK_AGAIN
+    }
+
     /// A moment as the backing's clock had it, or a little earlier: an age is never told too small.
     pub(super) fn micros(&self, at: Instant) -> u64 {
         match at.checked_duration_since(self.received) {
@@ -126,6 +136,7 @@ impl Membership {
                 complete: false,
             },
             clock: None,
+            clock_is_old: false,
             lease_end: None,
             missed: 0,
             isolated: false,
@@ -216,8 +227,9 @@ impl Membership {
     /// While it is, nobody can take over what this Respite holds, so that goes on. Not so when the lease had ended before
     /// the first of these beats: the process has stood still, and others may have taken over long ago.
     pub(super) fn miss(&mut self, sent: Instant, took: Duration) -> bool {
-        // It may be another backing that answers next.
+        // It may be another backing that answers next, with another clock.
         self.rev = 0;
+        self.clock_is_old = true;
         if took >= 2 * LEASE {
             self.missed = 0;
             return false;
@@ -252,11 +264,16 @@ impl Membership {
         told: &Told,
         (sent, received): (Instant, Instant),
     ) -> Vec<SetDigest> {
-        self.clock = Some(BackingClock {
+        let clock = BackingClock {
             micros: told.now,
             sent,
             received,
-        });
+        };
+        let old = std::mem::take(&mut self.clock_is_old);
+        let better = |known: &BackingClock| old || clock.is_better_than(known);
+        if self.clock.as_ref().is_none_or(better) {
+            self.clock = Some(clock);
+        }
         self.lease_end = Some(sent + LEASE);
         self.missed = 0;
         self.standing = Standing {

@@ -64,6 +64,9 @@ impl Task {
     pub(super) async fn run(mut self) {
         // What a former run held that has panicked.
         self.release_all();
+        // The connection is made by this, not by the first beat, which has to know the backing's clock closely.
+        let time = redis::cmd("TIME");
+        let _ = timeout(LEASE, self.share.control.command_at(KEYS[0], &time)).await; // the beat tells what is wrong
         loop {
             let share = Arc::clone(&self.share);
             if share.leaving.load(Ordering::Acquire) {

@@ -90,11 +90,14 @@ fn nothing_is_shared_unless_that_is_wanted() {
         let info = client.call(&["INFO", "respite"]);
         info.as_str().contains("fleet_shards_polled_here:11")
     });
+    wait_polled(&fakes, 1);
+    wait_until("it has told", DEADLINE, || {
+        client.call(&["HLEN", &key("info")]).int() == 11
+    });
     for name in KEYS {
         assert_eq!(client.call(&["EXISTS", &key(name)]).int(), 1, "{name}");
         assert!(client.call(&["PTTL", &key(name)]).int() > 0, "{name}");
     }
-    wait_polled(&fakes, 1);
     respite.reload(&alone);
     wait_until("it does not", DEADLINE, || {
         let info = client.call(&["INFO", "respite"]);

@@ -27,6 +27,7 @@ local MOST_MEMBERS = 1000   -- view.rs
 local MOST_ROW = 1184       -- view.rs: LONGEST_ROW
 local MOST_SETS = 2000      -- more than members: one that is on its way besides the one before
 local SWEEP = 100           -- leases and records removed by one call
+local RETURN = 3000000      -- after an outage members come back one by one: until then nobody takes over from another
 local AHEAD = 10000000      -- a number so far ahead was written by another clock, or by somebody else
 
 local t = redis.call('TIME')
@@ -62,7 +63,7 @@ if not leaves then
   if joined then
     local there = redis.call('ZCARD', L)
     if there >= MOST_MEMBERS then return {err = 'ERR fleet.share: ' .. there .. ' Respites share this fleet already'} end
-    if there == 0 then redis.call('HSET', S, 'born', text(now)) end
+    if there == 0 then redis.call('HSET', S, 'born', text(ARGV[3] == '0' and now or now + RETURN)) end
     changed = true
   end
   redis.call('ZADD', L, text(now + lease), me)

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::super::heartbeat::{Beat, MOST_BYTES, MOST_RECORDS, Told};
 use super::super::identity::ShardKey;
-use super::super::view::{KeySet, SetDigest};
+use super::super::view::SetDigest;
 
 /// What a reply has besides rows and records, and a request besides its arguments, in bytes.
 const AROUND: usize = 150;
+
+/// As in the script.
+const RETURN: u64 = 3_000_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Model {
@@ -47,6 +50,11 @@ impl Model {
             self.rows.remove(&name);
             changed = true;
         }
+        for end in self.leases.values_mut() {
+            if *end > now + 2 * lease {
+                *end = now + lease;
+            }
+        }
         let joined = !self.leases.contains_key(&beat.member);
         let mut wants_set = false;
         if beat.leaves {
@@ -58,7 +66,8 @@ impl Model {
         } else {
             if joined {
                 if self.leases.is_empty() {
-                    self.born = now;
+                    let returns = if beat.acked == 0 { 0 } else { RETURN };
+                    self.born = now + returns;
                 }
                 changed = true;
             }
@@ -174,11 +183,5 @@ impl Model {
             cost: self.cost,
             ..Model::default()
         };
-    }
-
-    /// What the set is called that these shards are.
-    pub(super) fn digest(keys: &[ShardKey]) -> (String, Vec<u8>) {
-        let set = KeySet::new(keys.to_vec()).encode();
-        (SetDigest::of(&set).to_string(), set)
     }
 }

@@ -291,11 +291,8 @@ impl World {
             let gap = self.now - at;
             // Of one that is lost nobody knows whether it has made its last poll.
             let lost = !self.respites[who].alive || self.respites[who].stopped_until > at;
-            let least = if lost && who != n {
-                ALONE
-            } else {
-                INTERVAL - JITTER - 3 * WAY
-            };
+            let least = if lost && who != n { ALONE } else { INTERVAL };
+            let least = least - JITTER - 3 * WAY;
             assert!(
                 gap >= least,
                 "polled after {gap} µs by {n}, before by {who}"

@@ -1,0 +1,124 @@
+//! The model of the backing beside the script at a real server: they say the same to the same beats.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+
+use super::super::heartbeat::{Beat, KEYS, Told};
+use super::super::identity::ShardKey;
+use super::super::view::{KeySet, Member, SetDigest, mix};
+use super::model::Model;
+
+/// How long the server may take to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server on a socket in a folder of its own.
+struct Server {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = std::env::var_os("RESPITE_TEST_REDIS").unwrap_or("redis-server".into());
+        let child = Command::new(program)
+            .args(["--port", "0", "--save", "", "--unixsocket"])
+            .arg(folder.path().join("s"))
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("a redis-server on the path");
+        Server { child, folder }
+    }
+
+    async fn connect(&self) -> MultiplexedConnection {
+        let url = format!("unix://{}", self.folder.path().join("s").display());
+        let client = redis::Client::open(url).expect("a URL");
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match client.get_multiplexed_async_connection().await {
+                Ok(connection) => return connection,
+                Err(error) => assert!(Instant::now() < end, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.wait();
+    }
+}
+
+/// What the script says to a beat.
+async fn beat(connection: &mut MultiplexedConnection, beat: &Beat) -> Told {
+    let mut command = redis::cmd("EVAL");
+    command.arg(include_str!("../scripts/heartbeat.lua"));
+    command.arg(KEYS.len()).arg(&KEYS).arg(beat.args());
+    let reply: redis::Value = command.query_async(connection).await.expect("a reply");
+    Told::parse(reply, beat.rev).expect("what it always says")
+}
+
+#[tokio::test]
+async fn the_script_and_the_model_say_the_same() {
+    let server = Server::start();
+    let mut connection = server.connect().await;
+    for seed in 1..=20 {
+        let _: () = redis::cmd("FLUSHALL")
+            .query_async(&mut connection)
+            .await
+            .expect("emptied");
+        compare(&mut connection, seed).await;
+    }
+}
+
+async fn compare(connection: &mut MultiplexedConnection, seed: u64) {
+    let mut state = mix(seed);
+    let mut random = |below: u64| {
+        state = mix(state.wrapping_add(1));
+        state % below
+    };
+    let mut model = Model::default();
+    let set = |n: u64| KeySet::new((0..=n).map(|n| ShardKey(mix(n))).collect()).encode();
+    let mut last: [Option<Told>; 4] = [const { None }; 4];
+    for step in 0..150 {
+        let who = random(4) as usize;
+        let known = last[who].as_ref();
+        let set = set(random(2));
+        let declined: Vec<_> = (0..random(3)).map(ShardKey).collect();
+        let record = |n: u64| (ShardKey(mix(n)), vec![n as u8; 8 + n as usize]);
+        let said = Beat {
+            member: format!("member-{who}"),
+            // One that ends before the next beat, or not at all.
+            lease: match random(4) {
+                0 => Duration::from_micros(1),
+                _ => Duration::from_secs(600),
+            },
+            acked: known.map_or(0, |told| told.view * random(2)),
+            digest: SetDigest::of(&set).to_string(),
+            declined: Member::declined_text(&declined),
+            set: (random(2) == 0).then_some(set),
+            rev: known.map_or(0, |told| told.rev * random(2)),
+            since: known.map_or(0, |told| told.upto),
+            longest: 1000,
+            keep: Duration::from_secs(600),
+            leaves: random(10) == 0,
+            records: (0..random(4)).map(|_| record(random(20))).collect(),
+        };
+        let mut told = beat(connection, &said).await;
+        // Theirs is the order in which leases end.
+        if let Some(rows) = &mut told.rows {
+            rows.sort();
+        }
+        let mut modelled = model.beat(&said, told.now, <[u8]>::len);
+        if said.leaves {
+            modelled.rows.clone_from(&told.rows); // nobody looks at them
+        }
+        assert_eq!(told, modelled, "seed {seed}, step {step}: {said:?}");
+        last[who] = Some(told);
+    }
+}
