@@ -237,7 +237,7 @@ impl App {
         let (gateway, services) = prepared_gateway.build(&config, nodes);
         let (about, observed) = RespiteFamily::new(Arc::clone(&reloader));
         let families = families(about, &cache, &fleet, &discovery, &bus, &gateway);
-        let swaps = swap_watch(&backing, &cache);
+        let swaps = swap_watch(&config, &backing, &cache);
         let settings = first_settings(&config, access, &guard, embedded.is_some());
         let shared = Arc::new(Shared::new(
             Arc::clone(&backing),

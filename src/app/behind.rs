@@ -9,13 +9,13 @@ use tokio_rustls::TlsConnector;
 
 use super::Failure;
 use crate::cache::Cache;
-use crate::config::{ClusterSeeds, Config, Endpoint, Upstream};
+use crate::config::{ClusterSeeds, Config, Endpoint, Upstream, UsersOf};
 use crate::session::announced::Announced;
 use crate::session::shared::Shared;
 use crate::tasks::{self, Kind};
 use crate::upstream::embedded::Embedded;
 use crate::upstream::embedded_cluster::EmbeddedCluster;
-use crate::upstream::{Backing, Dialer, SwapWatch, cluster, sentinel};
+use crate::upstream::{Backing, Dialer, Logins, SwapWatch, cluster, sentinel};
 
 /// The servers behind that are Respite's own. Dropping it stops them.
 #[expect(dead_code, reason = "held until the end")]
@@ -177,9 +177,13 @@ pub(super) fn announced(config: &Config) -> Option<Arc<Announced>> {
 }
 
 /// Empties the cache when a script has exchanged databases.
-pub(super) fn swap_watch(backing: &Arc<Backing>, cache: &Arc<Cache>) -> SwapWatch {
+pub(super) fn swap_watch(config: &Config, backing: &Arc<Backing>, cache: &Arc<Cache>) -> SwapWatch {
+    let logins = match config.access.users_of {
+        UsersOf::Respite => Logins::Own,
+        UsersOf::Backing => Logins::Users,
+    };
     let (backing, cache) = (Arc::clone(backing), Arc::clone(cache));
-    SwapWatch::start(backing, move || {
+    SwapWatch::start(backing, logins, move || {
         cache.flush();
     })
 }

@@ -193,18 +193,27 @@ impl Session {
         request: Request<'_>,
         cx: &Context<'_>,
     ) -> Judged {
-        let known = account.known_at(self.ways.to, Instant::now());
-        match (self.worker.shared.users(), known) {
-            (Some(_), Some((list, _))) if self.may_cover_late(request) => {
-                self.coherence.late = self.worker.check(&list, request).is_err();
-                Judged::Allowed
-            }
-            (Some(users), Some((list, asked))) => {
-                let users = Arc::clone(users);
-                self.judge_by_list(&users, account, (&list, asked), request, cx)
-            }
-            _ => Judged::Allowed,
+        let Some(users) = self.worker.shared.users().cloned() else {
+            return Judged::Denied(Denied::NotAuthenticated);
+        };
+        let node = self.ways.to;
+        let known = match changes_every_key(request) {
+            // Worth waiting for: whoever may not would empty the cache whenever nobody has asked for a second.
+            true => match users.rules(account, node, cx.waker()) {
+                Rules::Known(list, asked) => Some((list, asked)),
+                Rules::Asked => return Judged::Wait,
+                Rules::Unknown => None,
+            },
+            false => account.known_at(node, Instant::now()),
+        };
+        let Some((list, asked)) = known else {
+            return Judged::Allowed;
+        };
+        if self.may_cover_late(request) {
+            self.coherence.late = self.worker.check(&list, request).is_err();
+            return Judged::Allowed;
         }
+        self.judge_by_list(&users, account, (&list, asked), request, cx)
     }
 
     fn judge_by_list(

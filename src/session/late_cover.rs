@@ -66,7 +66,9 @@ impl Session {
             late.keys.push((db, key.into()));
         });
         Then::Rewrite(Box::new(move |reply, out| {
-            late.refused = reply.starts_with(b"-NOPERM ");
+            // Whether a server lets anybody `DEBUG` it says before it asks for rights.
+            let refusals = [&b"-NOPERM "[..], b"-ERR DEBUG command not allowed"];
+            late.refused = refusals.iter().any(|text| reply.starts_with(text));
             drop(late);
             out.extend_from_slice(reply);
         }))

@@ -59,7 +59,7 @@ pub use pool::{PinnedCount, PinnedPool, Place, PooledConn};
 pub use replicas::replicated;
 pub use server_hello::ServerHello;
 pub use slot_keys::SlotKeys;
-pub use swap_watch::SwapWatch;
+pub use swap_watch::{Logins, SwapWatch};
 pub use tls::client_connector;
 pub use topology::{HOME, LAST_SLOT, NodeId, Topology};
 pub(crate) use write_buf::WriteBuf;

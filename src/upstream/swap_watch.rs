@@ -39,11 +39,20 @@ pub struct SwapWatch {
     requests: UnboundedSender<Option<Fence>>,
 }
 
+/// Whose commands reach the backing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logins {
+    /// Those of Respite's own login alone.
+    Own,
+    /// Those of the backing's users as well, who may do what Respite may not.
+    Users,
+}
+
 /// What the server has counted.
 #[derive(Debug, PartialEq, Eq)]
 struct Count {
-    /// The line about `SWAPDB`, empty before the first.
-    swaps: Vec<u8>,
+    /// The executions of `SWAPDB`; what was refused is none.
+    swaps: u64,
     /// The executions of `INFO`: fewer than before show that somebody has reset the counters.
     infos: u64,
 }
@@ -56,7 +65,7 @@ struct Counter {
 
 enum Seen {
     Count(Count),
-    /// The login may not exchange databases, so nobody behind it does.
+    /// The login may not exchange databases, so nobody does: there is no other.
     Forbidden,
     /// It cannot be known.
     Blind,
@@ -66,15 +75,19 @@ enum Seen {
 
 impl SwapWatch {
     /// Starts the watch, which connects when it is first needed. `swapped` is called before the
-    /// fence is dropped of whom it may concern.
-    pub fn start(backing: Arc<Backing>, swapped: impl Fn() + Send + Sync + 'static) -> Self {
+    /// fence is dropped of whom it may concern. `logins`: whose commands there are.
+    pub fn start(
+        backing: Arc<Backing>,
+        logins: Logins,
+        swapped: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
         let (requests, queue) = unbounded_channel();
         let (queue, swapped) = (Arc::new(tokio::sync::Mutex::new(queue)), Arc::new(swapped));
         tokio::spawn(tasks::keep(Kind::Backing, move || {
             let (queue, swapped) = (Arc::clone(&queue), Arc::clone(&swapped));
             let backing = Arc::clone(&backing);
             // Nobody else takes from the queue: it is locked for the whole time.
-            async move { run(&mut *queue.lock().await, backing, &*swapped).await }
+            async move { run(&mut *queue.lock().await, backing, logins, &*swapped).await }
         }));
         SwapWatch { requests }
     }
@@ -94,6 +107,7 @@ impl SwapWatch {
 async fn run(
     queue: &mut UnboundedReceiver<Option<Fence>>,
     backing: Arc<Backing>,
+    logins: Logins,
     swapped: &(impl Fn() + Send + Sync),
 ) {
     let mut counter: Option<Counter> = None;
@@ -148,7 +162,7 @@ async fn run(
             && tried.is_none_or(|tried| tried.elapsed() >= RETRY_AFTER)
         {
             tried = Some(Instant::now());
-            let open = open(Arc::clone(&backing));
+            let open = open(Arc::clone(&backing), logins);
             opening = Some(tokio::spawn(tasks::named(Kind::Backing, open)));
         }
         drop(fences);
@@ -166,7 +180,7 @@ impl<F: Fn()> Drop for Unknown<'_, F> {
     }
 }
 
-async fn open(backing: Arc<Backing>) -> Result<Counter, UpstreamError> {
+async fn open(backing: Arc<Backing>, logins: Logins) -> Result<Counter, UpstreamError> {
     let connect = backing.connect_timeout();
     let options = ConnectOptions {
         key: LinkKey::new(HOME, backing.first_db(), Proto::Resp3),
@@ -189,7 +203,7 @@ async fn open(backing: Arc<Backing>) -> Result<Counter, UpstreamError> {
             // Harmless: these are no databases. Rights are looked at first.
             let probe: &[&[u8]] = &[b"SWAPDB", b"respite", b"respite"];
             let said = ask(&mut conn, probe, connect).await?;
-            if said.starts_with(b"-NOPERM") {
+            if said.starts_with(b"-NOPERM") && logins == Logins::Own {
                 Seen::Forbidden
             } else {
                 if !TOLD.swap(true, Ordering::Relaxed) {
@@ -238,12 +252,17 @@ impl Count {
             let end = memchr::memchr(b'\r', line).unwrap_or(line.len());
             Some(&line[..end])
         };
-        let infos = line(b"cmdstat_info:calls=")?;
-        let digits = infos.strip_prefix(b"cmdstat_info:calls=")?;
-        let digits = digits.split(|byte| *byte == b',').next()?;
+        let calls = |line: &[u8]| {
+            let at = memchr::memmem::find(line, b"calls=")? + b"calls=".len();
+            let digits = line[at..].split(|byte| *byte == b',').next()?;
+            std::str::from_utf8(digits).ok()?.parse::<u64>().ok()
+        };
         Some(Count {
-            swaps: line(b"cmdstat_swapdb:").unwrap_or_default().to_vec(),
-            infos: std::str::from_utf8(digits).ok()?.parse().ok()?,
+            swaps: match line(b"cmdstat_swapdb:") {
+                Some(line) => calls(line)?,
+                None => 0,
+            },
+            infos: calls(line(b"cmdstat_info:calls=")?)?,
         })
     }
 }
@@ -269,10 +288,12 @@ mod tests {
         let info = b"$99\r\n# Commandstats\r\ncmdstat_info:calls=7,usec=90,failed_calls=0\r\n\
             cmdstat_swapdb:calls=2,usec=5\r\ncmdstat_get:calls=1\r\n\r\n";
         let count = Count::read(info).expect("a count");
-        assert_eq!(count.swaps, b"cmdstat_swapdb:calls=2,usec=5");
-        assert_eq!(count.infos, 7);
+        assert_eq!((count.swaps, count.infos), (2, 7));
+        let info = b"$99\r\ncmdstat_info:calls=7,usec=90\r\n\
+            cmdstat_swapdb:calls=2,usec=5,usec_per_call=2.50,rejected_calls=9,failed_calls=0\r\n";
+        assert_eq!(Count::read(info), Some(count));
         let none = Count::read(b"$9\r\n# Commandstats\r\ncmdstat_info:calls=1,usec=1\r\n");
-        assert_eq!(none.expect("a count").swaps, b"");
+        assert_eq!(none.expect("a count").swaps, 0);
         for refused in [&b"-NOPERM no\r\n"[..], b"_\r\n", b"$0\r\n\r\n"] {
             assert_eq!(Count::read(refused), None);
         }

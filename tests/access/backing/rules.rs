@@ -149,8 +149,6 @@ fn what_is_refused_empties_no_cache() {
     boss.call(&["SET", "k", "v"]).assert_ok();
     wait_for_hits(&mut boss.clone_of(&respite), &mut boss, &["GET", "k"]);
     let mut few = log_in(&respite, "few", "pw");
-    // His rules are known by then.
-    wait_for_hits(&mut few, &mut boss, &["GET", "k"]);
     let before = (stat(&mut boss, "flushes"), stat(&mut boss, "misses"));
     for line in [
         &["FLUSHALL"][..],
@@ -163,6 +161,14 @@ fn what_is_refused_empties_no_cache() {
         few.call(line).assert_error("NOPERM");
         boss.call(&["GET", "k"]).assert_str("v");
     }
+    assert!(few.call(&["DEBUG", "RELOAD"]).is_error());
+    few.call(&["NO.SUCH"]).assert_error("ERR unknown command");
+    let log = admin(&redis).call(&["ACL", "LOG"]);
+    let logged = |name: &str| {
+        let mut entries = log.items().iter();
+        entries.any(|entry| entry.field("object").as_str() == name)
+    };
+    assert!(logged("flushall") && logged("swapdb"), "{log:?}");
     let replies = few.pipeline(&[&["MULTI"][..], &["FLUSHALL"], &["EXEC"]]);
     replies[1].assert_error("NOPERM");
     assert!(replies[2].is_error(), "{:?}", replies[2]);
@@ -226,6 +232,28 @@ fn without_leave_to_ask_for_rules_the_backing_judges_and_the_cache_is_passed_by(
     ann.send(&["SET", "a:1", "w"]);
     while ann.try_read_reply_raw().is_ok() {}
     root.call(&["GET", "a:1"]).assert_str("v");
+}
+
+#[test]
+fn a_user_may_exchange_databases_although_respite_may_not() {
+    let (redis, url) = backing(&["~*", "&*", "+@all", "-info", "-swapdb"]);
+    let mut respite = builder(&url).start();
+    let mut root = admin(&redis);
+    set_user(&mut root, "boss", &["on", ">pw", "~*", "&*", "+@all"]);
+    root.call(&["SET", "k", "zero"]).assert_ok();
+    root.call(&["SELECT", "1"]).assert_ok();
+    root.call(&["SET", "k", "one"]).assert_ok();
+    let (mut one, mut other) = (
+        log_in(&respite, "boss", "pw"),
+        log_in(&respite, "boss", "pw"),
+    );
+    wait_for_hits(&mut one, &mut other, &["GET", "k"]);
+    let swap = "return redis.call('SWAPDB', 0, 1)";
+    assert!(!other.call(&["EVAL", swap, "0"]).is_error());
+    for client in [&mut one, &mut other] {
+        client.call(&["GET", "k"]).assert_str("one");
+    }
+    respite.expect_log("whether scripts exchange databases cannot be told");
 }
 
 #[test]
