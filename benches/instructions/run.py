@@ -28,12 +28,21 @@ CASES = [
     ("`SET`, forwarded", "tracking", 16, ["SET", "k", VALUE]),
     ("`GET`, forwarded", "off", 1, ["GET", "k"]),
     ("`GET`, forwarded", "off", 16, ["GET", "k"]),
+    ("`GET`, a hit, a user of the backing", "users", 1, ["GET", "k"]),
+    ("`GET`, a hit, a user of the backing", "users", 16, ["GET", "k"]),
+    ("`SET`, forwarded, a user of the backing", "users", 1, ["SET", "k", VALUE]),
+    ("`SET`, forwarded, a user of the backing", "users", 16, ["SET", "k", VALUE]),
+    ("`GET`, a hit, one with key patterns", "users", 16, ["GET", "app:k"]),
+    ("`SET`, forwarded, one with key patterns", "users", 16, ["SET", "app:k", VALUE]),
     ("`GET`, a hit, a cluster behind", "cluster", 1, ["-r", "100", "GET", "k:__rand_int__"]),
     ("`GET`, a hit, a cluster behind", "cluster", 16, ["-r", "100", "GET", "k:__rand_int__"]),
     ("`SET`, forwarded, a cluster behind", "cluster", 1, ["-r", "100", "SET", "k:__rand_int__", VALUE]),
     ("`SET`, forwarded, a cluster behind", "cluster", 16, ["-r", "100", "SET", "k:__rand_int__", VALUE]),
 ]
 MASTERS = 3
+# Users of the backing: one who may do everything, one with rules.
+PASSWORD = "pw"
+USERS = {"all": ["~*", "&*", "+@all"], "app": ["~app:*", "+@all", "-@dangerous"]}
 BEGIN, END = "<!-- instructions: begin -->", "<!-- instructions: end -->"
 
 
@@ -67,9 +76,10 @@ def wait_for(port, seconds=60):
     raise TimeoutError(port)
 
 
-def benchmark(port, depth, count, command):
+def benchmark(port, depth, count, command, user=None):
+    login = ["--user", user, "-a", PASSWORD] if user else []
     subprocess.run(
-        ["redis-benchmark", "-p", str(port), "-c", str(CLIENTS), "-P", str(depth), "-n", str(count), *command],
+        ["redis-benchmark", "-p", str(port), "-c", str(CLIENTS), "-P", str(depth), "-n", str(count), *login, *command],
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -111,14 +121,18 @@ def main():
         while any("cluster_state:ok" not in cli(node, "CLUSTER", "INFO") for node in nodes):
             time.sleep(0.1)
         fill = ["HSET", "h", *(word for n in range(5) for word in (f"field{n}", VALUE))]
-        for command in (["SET", "k", VALUE], fill):
+        for name, rules in USERS.items():
+            cli(backing, "ACL", "SETUSER", name, "on", f">{PASSWORD}", *rules)
+        for command in (["SET", "k", VALUE], ["SET", "app:k", VALUE], fill):
             cli(backing, *command)
         for n in range(100):
             cli(nodes[0], "-c", "SET", f"k:{n:012d}", VALUE)
-        for mode in ("tracking", "off", "cluster"):
+        for mode in ("tracking", "off", "users", "cluster"):
             port = free_port()
             cached = "off" if mode == "off" else "tracking"
-            (config := folder / f"{mode}.toml").write_text(f'[cache]\nmode = "{cached}"\n')
+            (config := folder / f"{mode}.toml").write_text(
+                f'[access]\nusers_of = "{"backing" if mode == "users" else "respite"}"\n[cache]\nmode = "{cached}"\n'
+            )
             upstream = f"redis://127.0.0.1:{backing}"
             if mode == "cluster":
                 upstream = "cluster://" + ",".join(addresses)
@@ -134,9 +148,10 @@ def main():
             for title, of, depth, command in CASES:
                 if of != mode:
                     continue
-                benchmark(port, depth, 2_000, command)
+                user = ("app" if command[1] == "app:k" else "all") if mode == "users" else None
+                benchmark(port, depth, 2_000, command, user)
                 total(folder, process.pid)
-                benchmark(port, depth, COUNT, command)
+                benchmark(port, depth, COUNT, command, user)
                 each = total(folder, process.pid) / COUNT
                 rows.append(f"| {title} | {depth} | {each:,.0f} |")
                 print(rows[-1], flush=True)
