@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::loss::{is_retryable, unanswered};
+use super::loss::{LastWrites, is_retryable, unanswered};
 use super::{Failure, Inner, Pending, ReplySink, Retryable, Ticket, What};
 use crate::resp::ReplyScanner;
 use crate::upstream::error::{Sent, UpstreamError};
@@ -116,7 +116,7 @@ impl Inner {
     }
 
     /// Queues what was asked of that server once more, or what became of it.
-    pub(super) fn requeue_demoted(&mut self, error: &UpstreamError) {
+    pub(super) fn requeue_demoted(&mut self, error: &UpstreamError, writes: &mut LastWrites) {
         let Some(demotion) = self.demotion.take() else {
             return;
         };
@@ -130,7 +130,10 @@ impl Inner {
                 {
                     self.requests(&bytes, again || sent == Sent::Yes)
                 }
-                Fate::Request { sent, .. } => What::Failed(Failure::new(error, sent)),
+                Fate::Request { sent, .. } => {
+                    writes.insert(asked.sink.identity(), self.pending.len());
+                    What::Failed(Failure::new(error, sent))
+                }
             };
             self.queue((asked.sink, asked.ticket), 1, asked.at, what);
         }

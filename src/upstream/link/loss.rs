@@ -1,7 +1,7 @@
 //! What becomes of requests when there is no connection: which are sent again, which fail, and in
 //! which order those who asked hear of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -10,6 +10,9 @@ use super::{Failure, Inner, Link, LinkState, Pending, ReplySink, Retryable, What
 use crate::resp::{Parsed, RequestLimits, RequestParser};
 use crate::upstream::error::{Sent, UpstreamError};
 use crate::upstream::frame_reader::FrameReader;
+
+/// Where among what is pending the last request of each client stands that failed and may have been executed.
+pub(super) type LastWrites = HashMap<*const (), usize>;
 
 impl Link {
     /// Nobody knows what was done last: everything that is asked for here fails, and the next command begins anew.
@@ -81,8 +84,9 @@ impl Inner {
         }
     }
 
-    /// The connection is gone: reads that were not answered and requests that did not leave are
-    /// queued for the next one; the rest fails, each in its turn.
+    /// The connection is gone: requests that did not leave are queued for the next one, and so are reads that were not
+    /// answered, unless their client has asked for something behind them that may have been executed; the rest fails,
+    /// each in its turn.
     pub(in crate::upstream) fn lose(&mut self, error: &UpstreamError) {
         let lost = std::mem::take(&mut self.out);
         let mut pending = std::mem::take(&mut self.pending);
@@ -99,7 +103,8 @@ impl Inner {
             error: None,
         };
         let mut begun = std::mem::take(&mut self.begun);
-        self.requeue_demoted(error);
+        let mut writes = LastWrites::new();
+        self.requeue_demoted(error, &mut writes);
         for old in pending {
             match &old.what {
                 What::Answered(reply) => {
@@ -116,10 +121,11 @@ impl Inner {
                     }
                     let bytes = lost.bytes(*start, (end - start) as usize);
                     let written = lost.written().saturating_sub(*start) as usize;
-                    self.requeue(&old, bytes, written, error);
+                    self.requeue(&old, bytes, written, error, &mut writes);
                 }
             }
         }
+        self.fail_overtaken(error, &writes);
         self.withdraw_ended(error, HashSet::new());
         self.settle_failed_anywhere();
         self.wake_waiting();
@@ -157,10 +163,32 @@ impl Inner {
                 _ => {}
             }
         }
-        if !any {
-            return;
+        if any {
+            self.close_up();
         }
-        // The bytes of what is left, closed up.
+    }
+
+    /// Fails the reads behind which the same client has asked for something that may have been executed: asked again,
+    /// they would show what came after them.
+    fn fail_overtaken(&mut self, error: &UpstreamError, writes: &LastWrites) {
+        let mut any = false;
+        for (at, pending) in self.pending.iter_mut().enumerate() {
+            let last = writes.get(&pending.sink.identity());
+            if matches!(pending.what, What::Requests { again: true, .. })
+                && last.is_some_and(|last| *last > at)
+            {
+                pending.what = What::Failed(Failure::new(error, Sent::Yes));
+                self.failures += 1;
+                any = true;
+            }
+        }
+        if any {
+            self.close_up();
+        }
+    }
+
+    /// Keeps the bytes of what is still to be sent.
+    fn close_up(&mut self) {
         let old = std::mem::take(&mut self.out);
         for pending in &mut self.pending {
             if let What::Requests { start, end, .. } = &mut pending.what {
@@ -178,14 +206,24 @@ impl Inner {
 
     /// Queues the unanswered requests of `old` once more: those that may be sent again as
     /// requests, the others as failures. Of their `bytes`, the first `written` have left.
-    fn requeue(&mut self, old: &Pending, bytes: &[u8], written: usize, error: &UpstreamError) {
+    fn requeue(
+        &mut self,
+        old: &Pending,
+        bytes: &[u8],
+        written: usize,
+        error: &UpstreamError,
+        writes: &mut LastWrites,
+    ) {
         let again = matches!(old.what, What::Requests { again: true, .. });
         let retryable = Rc::clone(&self.retryable);
         for (request, sent) in unanswered(bytes, written, old.delivered) {
             let may = sent == Sent::No || (!again && is_retryable(request, &*retryable));
             let what = match may {
                 true => self.requests(request, again || sent == Sent::Yes),
-                false => What::Failed(Failure::new(error, sent)),
+                false => {
+                    writes.insert(old.sink.identity(), self.pending.len());
+                    What::Failed(Failure::new(error, sent))
+                }
             };
             self.queue((Rc::clone(&old.sink), old.ticket), 1, old.at, what);
         }

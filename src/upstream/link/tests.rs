@@ -75,6 +75,8 @@ fn each_request_of_a_batch_that_left_in_part_has_its_own_fate() {
     let failed = "-UPSTREAM the connection to the backing was lost: closed by the backing; the \
                   command was sent and may have been executed\r\n";
     for written in 0..=batch.len() {
+        // The read is asked again unless a write behind it was sent.
+        let overtaken = written >= read + 2 * write;
         let (link, sink) = (link(), Rc::new(Collected::default()));
         link.push(&batch, 4, Rc::clone(&sink) as Rc<dyn ReplySink>, Ticket(0));
         let again = lose_after(&link, written);
@@ -82,11 +84,51 @@ fn each_request_of_a_batch_that_left_in_part_has_its_own_fate() {
         let [first, third, fourth] = sent.map(|sent| if sent { failed } else { "+ok\r\n" });
         assert_eq!(
             sink.take(),
-            format!("{first}+ok\r\n{third}{fourth}"),
+            format!(
+                "{first}{}{third}{fourth}",
+                if overtaken { failed } else { "+ok\r\n" }
+            ),
             "{written} bytes sent"
         );
         let unsent = sent.iter().filter(|sent| !**sent).count();
+        let read = if overtaken { 0 } else { read };
         assert_eq!(again, read + unsent * write, "{written} bytes sent");
+    }
+}
+
+/// Asked again, a read would show what the write behind it has done.
+#[test]
+fn a_read_in_front_of_a_write_that_may_have_been_executed_is_not_asked_again() {
+    let batch = [READ, READ, WRITE, READ].concat();
+    let (read, write) = (READ.len(), WRITE.len());
+    let lost = "-UPSTREAM the connection to the backing was lost: closed by the backing; the \
+                command was sent and may have been executed\r\n";
+    for split in [0, 1, 2] {
+        for (written, wanted, again) in [
+            (2 * read, "+ok\r\n".repeat(4), 3 * read + write),
+            (2 * read + write, format!("{}+ok\r\n", lost.repeat(3)), read),
+        ] {
+            // Another client's read in front of it is no business of this one.
+            let (link, sink) = (link(), Rc::new(Collected::default()));
+            let other = Rc::new(Collected::default());
+            let to = |sink: &Rc<Collected>| Rc::clone(sink) as Rc<dyn ReplySink>;
+            link.push(READ, 1, to(&other), Ticket(0));
+            let (first, rest) = batch.split_at(split * read);
+            if split > 0 {
+                let count = u32::try_from(split).expect("few");
+                link.push(first, count, to(&sink), Ticket(0));
+            }
+            link.push(
+                rest,
+                4 - u32::try_from(split).expect("few"),
+                to(&sink),
+                Ticket(1),
+            );
+            let sent_again = lose_after(&link, read + written);
+            assert_eq!(other.take(), "+ok\r\n");
+            assert_eq!(sink.take(), wanted, "{written} bytes sent");
+            assert_eq!(sent_again, read + again, "{written} bytes sent");
+        }
     }
 }
 
@@ -210,7 +252,7 @@ fn nobody_waits_for_the_requests_of_others_while_there_is_no_connection() {
     let link = link();
     let (reader, writer) = (Rc::new(Collected::default()), Rc::new(Collected::default()));
     link.push(READ, 1, Rc::clone(&reader) as Rc<dyn ReplySink>, Ticket(0));
-    link.push(WRITE, 1, Rc::clone(&reader) as Rc<dyn ReplySink>, Ticket(0));
+    link.push(READ, 1, Rc::clone(&reader) as Rc<dyn ReplySink>, Ticket(0));
     link.push(WRITE, 1, Rc::clone(&writer) as Rc<dyn ReplySink>, Ticket(0));
     let mut inner = link.inner.borrow_mut();
     let all = inner.out.held();
