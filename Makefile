@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-versions coherence bus-faults faults check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-reads fuzz deny deb
+.PHONY: help setup run test test-versions coherence bus-faults faults soak load check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-reads fuzz deny deb
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,16 @@ faults: ## what production does to a backing and a network, before clients that 
 	@sh scripts/setup.sh test
 	FAULTS=$(if $(ARGS),show,write) FAULTS_ONLY="$(ARGS)" cargo test --locked --test respite \
 		faults::table -- --nocapture
+
+soak: ## everything at once with a fault every few seconds, ten minutes; SOAK_SECONDS=n; ARGS=--write puts it into docs/reliability.md
+	@sh scripts/setup.sh test
+	SOAK=$(if $(ARGS),write,show) SOAK_SECONDS=$${SOAK_SECONDS:-600} cargo test --locked --test respite \
+		faults::soak -- --nocapture
+
+load: ## what crowds, floods and gluttons cost others; ARGS="--write" puts it into docs/reliability.md
+	@sh scripts/setup.sh bench
+	cargo build --release --locked --bin respite
+	@python3 benches/load/run.py $(TARGET)/release/respite $(ARGS)
 
 fuzz: ## everything that reads what others write, a minute each; ARGS="request reply", FUZZ_SECONDS=n
 	@sh scripts/setup.sh fuzz

@@ -67,6 +67,7 @@ metrics! {
     MAP_REFRESHES Counter "respite_upstream_map_refreshes_total" "Times that a node of a cluster told who has which slots."
     REDIRECTS Counter "respite_upstream_redirects_total" "Requests that a node of a cluster said were not for it, or not now, by what it said."
     PANICS Counter "respite_panics_total" "Panics, by the kind of task; each was caught, and is a fault of Respite's."
+    TASKS Gauge "respite_tasks" "Tasks that there are, by kind, those within others included."
     CLIENTS Gauge "respite_connected_clients" "Redis clients that are connected."
     CONNECTIONS Counter "respite_connections_received_total" "Redis clients that were accepted."
     REJECTED Counter "respite_connections_rejected_total" "Redis clients that were turned away."

@@ -62,6 +62,7 @@ kinds! {
     Embedded "embedded" "The threads that keep embedded servers running."
 }
 
+static ALIVE: [AtomicU64; Kind::ALL.len()] = [const { AtomicU64::new(0) }; Kind::ALL.len()];
 static CAUGHT: [AtomicU64; Kind::ALL.len()] = [const { AtomicU64::new(0) }; Kind::ALL.len()];
 
 thread_local! {
@@ -108,6 +109,28 @@ pub fn total() -> u64 {
     caught().map(|(_, count)| count).sum()
 }
 
+/// How many tasks of each kind there are, those within others included.
+pub fn alive() -> impl Iterator<Item = (&'static str, u64)> {
+    let count = |kind: &Kind| ALIVE[*kind as usize].load(Ordering::Relaxed);
+    Kind::ALL.iter().map(move |kind| (kind.name(), count(kind)))
+}
+
+/// Counts a task for as long as it is there.
+struct Alive(Kind);
+
+impl Alive {
+    fn begin(kind: Kind) -> Self {
+        ALIVE[kind as usize].fetch_add(1, Ordering::Relaxed);
+        Alive(kind)
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        ALIVE[self.0 as usize].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Waits until something that many clients of this thread depend on has panicked.
 pub async fn hurt() {
     let hurt = HURT.with(Rc::clone);
@@ -131,6 +154,7 @@ impl Drop for Running {
 
 /// A task of this kind. A panic goes on to whoever runs it: tokio ends the task and goes on.
 pub async fn named<T>(kind: Kind, task: impl Future<Output = T>) -> T {
+    let _alive = Alive::begin(kind);
     let mut task = pin!(task);
     poll_fn(|cx| {
         let _running = Running::begin(kind);
@@ -142,6 +166,7 @@ pub async fn named<T>(kind: Kind, task: impl Future<Output = T>) -> T {
 
 /// What the task comes to; none when it panicked.
 pub async fn catch<T>(kind: Kind, task: impl Future<Output = T>) -> Option<T> {
+    let _alive = Alive::begin(kind);
     let mut task = pin!(task);
     poll_fn(|cx| {
         // A task that panicked is not polled again; what it shares has to be looked after by whoever calls this.
@@ -253,6 +278,20 @@ mod tests {
             }
         });
         assert_eq!(made.await, 3);
+    }
+
+    #[tokio::test]
+    async fn tasks_are_counted_while_they_are_there() {
+        // A kind that no other test of this process has.
+        let count = || ALIVE[Kind::Embedded as usize].load(Ordering::Relaxed);
+        let task = tokio::spawn(named(Kind::Embedded, std::future::pending::<()>()));
+        let caught = tokio::spawn(catch(Kind::Embedded, async { panic!("on purpose") }));
+        assert_eq!(caught.await.expect("caught"), None::<()>);
+        tokio::task::yield_now().await;
+        assert_eq!(count(), 1);
+        task.abort();
+        assert!(task.await.expect_err("aborted").is_cancelled());
+        assert_eq!(count(), 0);
     }
 
     #[tokio::test]

@@ -25,6 +25,10 @@ impl Shared {
         for (task, count) in tasks::caught() {
             panics.sample(&[("task", task)], count);
         }
+        let mut alive = out.metric(&metrics::TASKS);
+        for (task, count) in tasks::alive() {
+            alive.sample(&[("task", task)], count);
+        }
         out.value(&metrics::CLIENTS, self.clients.len());
         out.value(&metrics::CONNECTIONS, self.clients.total_connections());
         out.value(&metrics::REJECTED, self.clients.total_rejected());

@@ -216,6 +216,8 @@ impl Backing {
             let from = cluster.owner(slot);
             let to = masters.iter().find(|to| **to != from).expect("three");
             cluster.move_slot(slot, *to, || {});
+            // Moved in too quick a succession, nodes of Redis may send each other's clients to and fro for ever.
+            cluster.wait_until_agreed();
         }
     }
 }

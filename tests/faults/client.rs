@@ -3,6 +3,7 @@
 //! Every reply names its request (a token, a key, a number of its own), so that one that belongs to another cannot pass.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,14 @@ impl World {
         epoch.is_multiple_of(2).then_some(epoch)
     }
 
+    /// A moment as a number, never 0.
+    pub(crate) fn moment(at: Instant) -> u64 {
+        static BEGIN: OnceLock<Instant> = OnceLock::new();
+        let begin = BEGIN.get_or_init(|| at);
+        let micros = at.saturating_duration_since(*begin).as_micros();
+        u64::try_from(micros).expect("not that long") + 1
+    }
+
     pub(crate) fn running(&self) -> bool {
         !self.stop.load(Ordering::SeqCst)
     }
@@ -57,8 +66,8 @@ pub(crate) struct Told {
     pub(crate) errors: BTreeMap<String, u64>,
     /// The longest time from the reply before, or from the packet, to a reply.
     pub(crate) longest: Duration,
-    /// When the first packet that was sent after all was whole again was served.
-    pub(crate) back: Option<Instant>,
+    /// When all was whole again, and when the first packet that was sent then was served; of the last fault.
+    pub(crate) back: Option<(Instant, Instant)>,
 }
 
 impl Told {
@@ -210,8 +219,10 @@ impl<'a> Player<'a> {
             }
             asked.pop_front();
         }
-        if clean && healed.is_some() && self.told.back.is_none() {
-            self.told.back = Some(Instant::now());
+        if let Some(healed) = healed.filter(|_| clean)
+            && self.told.back.is_none_or(|(of, _)| of != healed)
+        {
+            self.told.back = Some((healed, Instant::now()));
         }
     }
 
@@ -419,7 +430,7 @@ impl<'a> Player<'a> {
 }
 
 /// What kind of error this is: its first word, and whether it says that the command was sent.
-fn kind(text: &str) -> String {
+pub(crate) fn kind(text: &str) -> String {
     let word = text.split(' ').next().unwrap_or(text);
     match text.rsplit("; ").next() {
         Some("the command was not sent") => format!("{word}, not sent"),

@@ -3,13 +3,16 @@
 //!
 //! - [`client`] asks and judges, [`backing`] is what is behind, [`fault`] the table of what goes wrong, [`run`] plays one.
 //! - [`table`] plays all of them for longer and writes what came of it into docs/reliability.md (`make faults`).
+//! - [`soak`] goes on for long, with everything else that clients do ([`habits`]) at the same time (`make soak`).
 //!
 //! `RESPITE_SEED=n` repeats what clients ask and where connections break, not the timing.
 
 mod backing;
 mod client;
 mod fault;
+mod habits;
 mod run;
+mod soak;
 mod table;
 
 use std::time::Duration;

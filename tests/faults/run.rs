@@ -28,7 +28,7 @@ pub(crate) struct Seen {
 }
 
 /// What stops the clients when the fault fails, so that the test ends.
-struct StopAtEnd<'a>(&'a World);
+pub(crate) struct StopAtEnd<'a>(pub(crate) &'a World);
 
 impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
@@ -104,10 +104,9 @@ pub(crate) fn play(fault: &Fault, kind: Kind, hold: Duration) -> Seen {
             told.add(&player.join().expect("no wrong reply"));
         }
     });
-    nothing_old_is_kept(&backing, &respite);
-    let healed = world.healed.lock().expect("it was healed");
+    nothing_old_is_kept(&backing, &respite, CLIENTS);
     Seen {
-        back_after: told.back.map_or(Duration::ZERO, |back| {
+        back_after: told.back.map_or(Duration::ZERO, |(healed, back)| {
             back.saturating_duration_since(healed)
         }),
         told,
@@ -116,9 +115,9 @@ pub(crate) fn play(fault: &Fault, kind: Kind, hold: Duration) -> Seen {
 
 /// What Respite replies is what the backing has.
 #[track_caller]
-fn nothing_old_is_kept(backing: &Backing, respite: &Respite) {
+pub(crate) fn nothing_old_is_kept(backing: &Backing, respite: &Respite, clients: usize) {
     let mut client = respite.connect();
-    for number in 0..CLIENTS {
+    for number in 0..clients {
         for key in (0..KEYS).map(|at| key(number, at)) {
             let mut last = None;
             let end = Instant::now() + Duration::from_secs(5);

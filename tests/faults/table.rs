@@ -12,8 +12,6 @@ use crate::support::RedisServer;
 
 /// How long a fault lasts.
 const LONG: Duration = Duration::from_millis(2500);
-const BEGIN: &str = "<!-- faults: begin -->\n";
-const END: &str = "<!-- faults: end -->";
 
 /// `make faults`: FAULTS=write puts the table into the page, FAULTS=show prints it; `FAULTS_ONLY` picks by name.
 #[test]
@@ -45,12 +43,21 @@ fn all_faults() {
     }
     assert!(failed.is_empty(), "{failed:#?}");
     if what == "write" {
-        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability.md");
-        let before = fs::read_to_string(&page).expect("the page");
-        let (head, rest) = before.split_once(BEGIN).expect("a place for the table");
-        let (_, tail) = rest.split_once(END).expect("its end");
-        fs::write(&page, format!("{head}{BEGIN}{text}{END}{tail}")).expect("written");
+        put_into_page("faults", &text);
     }
+}
+
+/// Puts a text into docs/reliability.md, where its name is.
+pub(crate) fn put_into_page(name: &str, text: &str) {
+    let (begin, end) = (
+        format!("<!-- {name}: begin -->\n"),
+        format!("<!-- {name}: end -->"),
+    );
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability.md");
+    let before = fs::read_to_string(&page).expect("the page");
+    let (head, rest) = before.split_once(&begin).expect("a place for it");
+    let (_, tail) = rest.split_once(&end).expect("its end");
+    fs::write(&page, format!("{head}{begin}{text}{end}{tail}")).expect("written");
 }
 
 fn row(name: &str, behind: &str, seen: &Seen) -> String {
@@ -83,7 +90,7 @@ fn millis(time: Duration) -> String {
     )
 }
 
-fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ struct Inner {
     /// The rules that have been applied.
     marks: Mutex<HashSet<usize>>,
     closed: AtomicBool,
+    /// Directions that are over.
+    over: AtomicU8,
 }
 
 impl Connection {
@@ -50,6 +52,7 @@ impl Connection {
             first_bytes: Mutex::default(),
             marks: Mutex::default(),
             closed: AtomicBool::new(false),
+            over: AtomicU8::new(0),
         }))
     }
 
@@ -129,6 +132,7 @@ impl Connection {
         for side in [self.downstream(), self.upstream()].into_iter().flatten() {
             let _ = side.shutdown(Shutdown::Both); // may be closed already
         }
+        self.forget_streams();
     }
 
     /// Resets both sides (RST) without a word before; what is held is lost.
@@ -227,6 +231,9 @@ impl Connection {
         }
         self.0.closed.store(true, Ordering::SeqCst);
         self.pipe(direction).finish();
+        if self.upstream().is_none() {
+            self.forget_streams();
+        }
     }
 
     fn remember(&self, chunk: &[u8], seen: &impl Fn(&Self)) {
@@ -241,7 +248,21 @@ impl Connection {
         seen(self);
     }
 
+    /// The handle may be kept for long; the sockets go when the last thread is done with them.
+    fn forget_streams(&self) {
+        for side in [&self.0.downstream, &self.0.upstream] {
+            side.lock().expect("stream lock").take();
+        }
+    }
+
     fn write(&self, direction: Direction) {
+        self.write_all(direction);
+        if self.0.over.fetch_add(1, Ordering::SeqCst) == 1 {
+            self.forget_streams();
+        }
+    }
+
+    fn write_all(&self, direction: Direction) {
         let target = match direction {
             Direction::Down => self.downstream(),
             Direction::Up => self.upstream(),
