@@ -72,13 +72,10 @@ fn playable(fault: &Fault) -> bool {
     here && matches!(fault.needs, Needs::Nothing | Needs::Relays | Needs::File)
 }
 
-/// `make soak`: `SOAK_SECONDS`, 6 unless told; SOAK=write puts the table into the page.
-#[test]
-fn nothing_grows() {
-    let seconds = std::env::var("SOAK_SECONDS").ok();
-    let seconds: f64 = seconds.map_or(6.0, |text| text.parse().expect("SOAK_SECONDS is a number"));
+/// A server with a file behind a relay, Respite in front of it, and a method of a bus.
+fn start() -> (Backing, Respite) {
     let args = ["--appendonly", "yes", "--appendfsync", "no"].map(str::to_owned);
-    let mut backing = Backing::start(Kind::One, true, &args, None);
+    let backing = Backing::start(Kind::One, true, &args, None);
     let respite = Respite::builder()
         .upstream(&backing.url())
         .http()
@@ -96,6 +93,31 @@ fn nothing_grows() {
     ];
     let registered = respite.call(&register);
     assert!(!registered.is_error(), "{registered:?}");
+    (backing, respite)
+}
+
+/// Requests that were served, and errors by their kind.
+#[derive(Default)]
+struct Sum {
+    served: u64,
+    errors: BTreeMap<String, u64>,
+}
+
+impl Sum {
+    fn add(&mut self, served: u64, errors: BTreeMap<String, u64>) {
+        self.served += served;
+        for (kind, count) in errors {
+            *self.errors.entry(kind).or_default() += count;
+        }
+    }
+}
+
+/// `make soak`: `SOAK_SECONDS`, 6 unless told; SOAK=write puts the table into the page.
+#[test]
+fn nothing_grows() {
+    let seconds = std::env::var("SOAK_SECONDS").ok();
+    let seconds: f64 = seconds.map_or(6.0, |text| text.parse().expect("SOAK_SECONDS is a number"));
+    let (mut backing, respite) = start();
     let ports = Ports {
         redis: respite.port(),
         http: respite.http_port(),
@@ -103,7 +125,7 @@ fn nothing_grows() {
     let world = World::default();
     let mut random = Random::from_env();
     let progress: Vec<(AtomicU64, AtomicU64)> = (0..PLAYERS).map(|_| Default::default()).collect();
-    let (mut served, mut errors) = (0, BTreeMap::<String, u64>::new());
+    let mut sum = Sum::default();
     let (mut samples, mut played) = (Vec::new(), 0);
     let folder = TempDir::new().expect("a folder");
     std::thread::scope(|scope| {
@@ -159,49 +181,40 @@ fn nothing_grows() {
         drop(end);
         for player in players {
             let told = player.join().expect("no wrong reply");
-            served += told.served;
-            for (kind, count) in told.errors {
-                *errors.entry(kind).or_default() += count;
-            }
+            sum.add(told.served, told.errors);
         }
         for (habit, done) in HABITS.iter().zip(habits) {
             let came = done.join().expect("no wrong reply");
             eprintln!("{}: {came:?}", habit.name);
             assert!(came.served > 0, "{}: never served", habit.name);
-            served += came.served;
-            for (kind, count) in came.errors {
-                *errors.entry(kind).or_default() += count;
-            }
+            sum.add(came.served, came.errors);
         }
     });
     nothing_old_is_kept(&backing, &respite, PLAYERS);
     let info = respite.call(&["INFO", "respite"]);
     assert!(info.as_str().contains("\r\npanics:0\r\n"), "{info:?}");
-    let text = judge(&samples, served, played, seconds, &errors);
+    let text = judge(&samples, played, seconds, &sum);
     eprintln!("{text}");
     if std::env::var("SOAK").is_ok_and(|what| what == "write") {
         put_into_page("soak", &text);
     }
 }
 
+/// One number of a sample.
+type Pick = fn(&Sample) -> f64;
+
 /// Compares the first half of the run, when everything had been used once, with its end.
-fn judge(
-    samples: &[Sample],
-    served: u64,
-    played: u64,
-    seconds: f64,
-    errors: &BTreeMap<String, u64>,
-) -> String {
+fn judge(samples: &[Sample], played: u64, seconds: f64, sum: &Sum) -> String {
     let eighth = (samples.len() / 8).max(1);
     let first = samples.len().min(2 * eighth);
     let early = &samples[first.saturating_sub(eighth)..first];
     let late = &samples[samples.len() - eighth..];
-    let median = |samples: &[Sample], pick: fn(&Sample) -> f64| {
+    let median = |samples: &[Sample], pick: Pick| {
         let mut values: Vec<f64> = samples.iter().map(pick).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let told: Vec<String> = errors
+    let told: Vec<String> = (sum.errors)
         .iter()
         .map(|(kind, count)| format!("{} `{kind}`", thousands(*count)))
         .collect();
@@ -209,10 +222,10 @@ fn judge(
         "{} minutes, {played} faults, {} requests served, errors: {}.\n\n\
          | | after an eighth of the time | at the end | at most |\n|---|---|---|---|\n",
         (seconds / 60.0).round(),
-        thousands(served),
+        thousands(sum.served),
         told.join(", ")
     );
-    let rows: [(&str, fn(&Sample) -> f64, f64); 5] = [
+    let rows: [(&str, Pick, f64); 5] = [
         ("resident memory, MiB", |one| one.mib, SLACK_MIB),
         ("open descriptors", |one| one.descriptors, SLACK_COUNT),
         ("tasks", |one| one.tasks, SLACK_COUNT),

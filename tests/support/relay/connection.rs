@@ -126,10 +126,12 @@ impl Connection {
     /// Closes both sides; what is held is lost.
     pub(crate) fn cut(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
+        // Before the writers see the end and let go of them.
+        let sides = [self.downstream(), self.upstream()];
         for pipe in &self.0.pipes {
             pipe.cut();
         }
-        for side in [self.downstream(), self.upstream()].into_iter().flatten() {
+        for side in sides.into_iter().flatten() {
             let _ = side.shutdown(Shutdown::Both); // may be closed already
         }
         self.forget_streams();
@@ -138,16 +140,17 @@ impl Connection {
     /// Resets both sides (RST) without a word before; what is held is lost.
     pub(crate) fn reset(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
+        let sides = [self.downstream(), self.upstream()];
+        self.forget_streams();
+        for stream in sides.iter().flatten() {
+            // The last of the threads to end closes it, and that resets it.
+            let lingered = socket2::SockRef::from(&**stream).set_linger(Some(Duration::ZERO));
+            lingered.expect("set_linger");
+        }
         for pipe in &self.0.pipes {
             pipe.cut();
         }
-        for side in [&self.0.downstream, &self.0.upstream] {
-            let Some(stream) = side.lock().expect("stream lock").take() else {
-                continue;
-            };
-            // The last of the threads to end closes it, and that resets it.
-            let lingered = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
-            lingered.expect("set_linger");
+        for stream in sides.iter().flatten() {
             let _ = stream.shutdown(Shutdown::Read); // may be closed already
         }
     }
