@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use super::lane::Lane;
 use super::lease::Lease;
 use super::name::key_prefix;
 use super::order::{Kind, Order};
+use super::remote::{Peers, Post};
 use super::registry::{MOST_METHODS, Registry, any_matches};
 use super::slot::{Park, Parked, Slot};
 use super::store::{Failure, Task};
@@ -59,8 +60,11 @@ pub(super) struct Bus {
     pub(super) touched: TouchedWorkers,
     /// Whether the calls that wait here are before those of the backing.
     turn: AtomicBool,
-    /// Whether no other Respite had workers that wait, when it was looked at last.
-    alone: AtomicBool,
+    /// How many other Respites had workers that wait, when it was looked at last.
+    others: AtomicI64,
+    pub(super) peers: Peers,
+    /// What other Respites are to be told.
+    pub(super) post: Post,
     /// What is to be told with the next orders: callers have their outcome, workers are lost.
     pub(super) taken: Mutex<Vec<Order>>,
     /// When it was used last, and when it is to be tended next, in milliseconds of the hub's life.
@@ -108,7 +112,9 @@ impl Bus {
             candidates: Mutex::default(),
             workers: Mutex::default(),
             turn: AtomicBool::new(false),
-            alone: AtomicBool::new(false),
+            others: AtomicI64::new(i64::MAX),
+            peers: Peers::default(),
+            post: Post::default(),
             taken: Mutex::default(),
             used: AtomicU64::new(0),
             due: AtomicU64::new(0),
@@ -198,14 +204,17 @@ impl Bus {
 
     /// The registry changes: no call begins here any more with what was known of it, and those that wait for a
     /// worker go through the backing.
-    pub(super) fn let_go(&self) {
+    pub(super) fn let_go(self: &Arc<Self>) {
         let waiting = {
             let mut direct = self.direct.lock();
             self.lease.let_go();
             direct.drain()
         };
-        for number in waiting {
-            self.waiting.lock().forget(&number);
+        for call in waiting {
+            match call.origin {
+                None => self.waiting.lock().forget(&call.number),
+                Some((method, origin)) => self.give_back(&call.number, &method.name, &origin),
+            }
         }
     }
 
@@ -227,12 +236,17 @@ impl Bus {
 
     /// Other Respites have workers that wait, so many.
     pub(super) fn note_others(&self, count: i64) {
-        self.alone.store(count == 0, Ordering::Relaxed);
+        self.others.store(count, Ordering::Relaxed);
+    }
+
+    /// Other Respites that had workers that wait, when it was looked at last.
+    pub(super) fn others(&self) -> i64 {
+        self.others.load(Ordering::Relaxed)
     }
 
     /// Whether a call may wait here for a worker, as no other Respite has one for it and this one has.
     pub(super) fn may_wait_here(&self, method: &str) -> bool {
-        self.alone.load(Ordering::Relaxed) && self.hub.hears() && self.is_served_here(method)
+        self.others() == 0 && self.hub.hears() && self.is_served_here(method)
     }
 
     /// A worker that may serve a method; empty when none is known.

@@ -37,6 +37,8 @@ enum Sent {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sending {
     First,
+    /// It is counted already.
+    Returned,
     /// It waited here for a worker, is counted, and goes on waiting there.
     Again,
     /// Nobody waits for it.
@@ -66,6 +68,7 @@ pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, Strin
         Direct::Over(outcome) => return outcome,
         Direct::Stored(place, id) => return wait(&bus, place, &id, deadline).await,
         Direct::Refused => Sending::First,
+        Direct::Returned => Sending::Returned,
         Direct::Withdrawn => Sending::Again,
     };
     let waited = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -4,6 +4,10 @@
 //! A caller of another Respite, a method with `IDEMPOTENT`, `MAXPENDING` or a cache template, and a cast need the
 //! backing from the beginning; whoever else is lost with this Respite had both its ends here.
 
+mod remote;
+
+pub(super) use remote::Standing as RemoteStanding;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +18,7 @@ use super::body::Body;
 use super::id::{direct_id, method_of};
 use super::method::Method;
 use super::queues::Queues;
+use super::remote::{Recent, Recently};
 use super::slot::{Delivered, Slot};
 use crate::random;
 
@@ -42,13 +47,33 @@ pub(super) struct DirectCalls {
     queues: Queues,
     /// The bytes of those that wait.
     bytes: usize,
+    /// What became of those whose callers are elsewhere.
+    recent: Recent,
+}
+
+/// When a call began, and how long it may take.
+#[derive(Debug, Clone)]
+pub(super) struct Begun {
+    pub(super) at: Instant,
+    pub(super) timeout_ms: u64,
+    /// The Respite of the caller, if it is another one.
+    pub(super) origin: Option<Arc<str>>,
+    /// When it was sent from there, at the earliest.
+    pub(super) sent: Option<Instant>,
+}
+
+/// A call that waited and does not any more.
+#[derive(Debug)]
+pub(super) struct Drained {
+    pub(super) number: String,
+    /// Its method and the Respite of its caller, if that is another one.
+    pub(super) origin: Option<(Arc<Method>, Arc<str>)>,
 }
 
 #[derive(Debug)]
 struct Call {
     method: Arc<Method>,
-    timeout_ms: u64,
-    begun: Instant,
+    begun: Begun,
     deadline: Instant,
     state: State,
     /// The backing was told of it and did not answer.
@@ -94,7 +119,12 @@ pub(super) enum Look {
 #[derive(Debug)]
 pub(super) enum Ended {
     /// It is over. A worker had it so long; the backing may have heard of it.
-    Here { worked: Duration, unsure: bool },
+    Here {
+        worked: Duration,
+        unsure: bool,
+        /// The Respite of the caller, if it is another one.
+        origin: Option<Arc<str>>,
+    },
     /// That was over before.
     TooLate,
     /// It may be in the backing in a moment.
@@ -131,6 +161,8 @@ pub(super) struct Kept {
     pub(super) token: String,
     pub(super) worker: String,
     pub(super) timeout_ms: u64,
+    /// The Respite of the caller, if it is another one.
+    pub(super) origin: Option<Arc<str>>,
     pub(super) left: Duration,
     /// Since when it waits, since when the worker has it.
     pub(super) begun: Duration,
@@ -160,10 +192,10 @@ impl DirectCalls {
         &mut self,
         number: &str,
         (method, body): (&Arc<Method>, Body),
-        (timeout_ms, begun): (u64, Instant),
+        begun: Begun,
         worker: &str,
     ) -> Delivered {
-        let mut call = Call::new(method, timeout_ms, begun, State::Queued(Body::default()));
+        let mut call = Call::new(method, begun, State::Queued(Body::default()));
         let delivered = call.hand(number, body, worker, 0);
         self.calls.insert(number.to_owned(), call);
         delivered
@@ -174,12 +206,12 @@ impl DirectCalls {
         &mut self,
         number: &str,
         (method, body): (&Arc<Method>, Body),
-        (timeout_ms, begun): (u64, Instant),
+        begun: Begun,
     ) {
         self.bytes += body.len();
-        let call = Call::new(method, timeout_ms, begun, State::Queued(body));
+        self.queues.push(&method.name, number, begun.at);
+        let call = Call::new(method, begun, State::Queued(body));
         self.calls.insert(number.to_owned(), call);
-        self.queues.push(&method.name, number, begun);
     }
 
     /// How many wait, by method.
@@ -238,22 +270,37 @@ impl DirectCalls {
         taken
     }
 
-    /// Takes out all calls that wait; gives their numbers.
-    pub(super) fn drain(&mut self) -> Vec<String> {
-        let numbers = self.queues.drain();
-        for number in &numbers {
-            self.forget(number);
-        }
+    /// Takes out all calls that wait; says whom to tell.
+    pub(super) fn drain(&mut self) -> Vec<Drained> {
+        let numbers = self.queues.drain().into_iter();
         numbers
+            .map(|number| {
+                let method = self.calls.get(&number).map(|call| Arc::clone(&call.method));
+                let origin = self.forget(&number);
+                Drained {
+                    number,
+                    origin: method.zip(origin),
+                }
+            })
+            .collect()
     }
 
-    /// Removes a call that waited.
-    fn forget(&mut self, number: &str) {
-        if let Some(call) = self.calls.remove(number)
-            && let State::Queued(body) = call.state
-        {
+    /// Removes a call that waited; gives the Respite of its caller, if it is another one.
+    fn forget(&mut self, number: &str) -> Option<Arc<str>> {
+        let call = self.take_out(number, Recently::Returned)?;
+        if let State::Queued(body) = call.state {
             self.bytes -= body.len();
         }
+        call.begun.origin
+    }
+
+    /// Removes a call. What became of it is remembered for a caller that is elsewhere.
+    fn take_out(&mut self, number: &str, what: Recently) -> Option<Call> {
+        let call = self.calls.remove(number)?;
+        if call.begun.origin.is_some() {
+            self.recent.note(number, what);
+        }
+        Some(call)
     }
 
     /// A worker has gone before it saw the call.
@@ -269,11 +316,11 @@ impl DirectCalls {
                 self.bytes += call.body.len();
                 known.state = State::Queued(call.body);
                 let method = Arc::clone(&known.method);
-                self.queues.push_front(&method.name, number, known.begun);
+                self.queues.push_front(&method.name, number, known.begun.at);
                 PutBack::Queued(method)
             }
             State::Cancelled { token, .. } if *token == call.token => {
-                self.calls.remove(number);
+                self.take_out(number, Recently::Ending);
                 PutBack::Over
             }
             _ => PutBack::Over,
@@ -300,9 +347,16 @@ impl DirectCalls {
 
     /// The caller does not wait any more.
     pub(super) fn cancel(&mut self, number: &str) -> Ended {
-        let (worked, unsure) = (Duration::ZERO, false);
+        let worked = Duration::ZERO;
+        let known = self.calls.get(number);
+        let origin = known.and_then(|call| call.begun.origin.clone());
         if self.look(number, true) == Look::Withdrawn {
-            return Ended::Here { worked, unsure };
+            let unsure = false;
+            return Ended::Here {
+                worked,
+                unsure,
+                origin,
+            };
         }
         let Some(call) = self.calls.get_mut(number) else {
             return Ended::Unknown;
@@ -320,7 +374,11 @@ impl DirectCalls {
             worker: std::mem::take(&mut handed.worker),
             over: Instant::now() + visibility.min(REMEMBERED),
         };
-        Ended::Here { worked, unsure }
+        Ended::Here {
+            worked,
+            unsure,
+            origin,
+        }
     }
 
     /// A worker has an outcome, or is lost. `at_any_rate`: also if the backing may have ended it.
@@ -337,11 +395,16 @@ impl DirectCalls {
                     return Ended::Unsure;
                 }
                 let (worked, unsure) = (handed.at.elapsed(), call.unsure);
-                self.calls.remove(number);
-                Ended::Here { worked, unsure }
+                let call = self.take_out(number, Recently::Ending);
+                let origin = call.and_then(|call| call.begun.origin);
+                Ended::Here {
+                    worked,
+                    unsure,
+                    origin,
+                }
             }
             State::Cancelled { token: own, .. } if own == token => {
-                self.calls.remove(number);
+                self.take_out(number, Recently::Ending);
                 Ended::TooLate
             }
             _ => Ended::TooLate,
@@ -390,9 +453,10 @@ impl DirectCalls {
             method: Arc::clone(&call.method),
             token: handed.token.clone(),
             worker: handed.worker.clone(),
-            timeout_ms: call.timeout_ms,
+            timeout_ms: call.begun.timeout_ms,
+            origin: call.begun.origin.clone(),
             left: call.deadline.saturating_duration_since(now),
-            begun: now.saturating_duration_since(call.begun),
+            begun: now.saturating_duration_since(call.begun.at),
             handed: now.saturating_duration_since(handed.at),
         };
         Keep::Begin(kept, over)
@@ -400,7 +464,7 @@ impl DirectCalls {
 
     /// The backing has the call, or there is no such method any more.
     pub(super) fn remove(&mut self, number: &str) {
-        self.calls.remove(number);
+        self.take_out(number, Recently::Stored);
     }
 
     /// The backing did not say that it has the call.
@@ -411,12 +475,6 @@ impl DirectCalls {
             handed.keeping = None;
             call.unsure = true;
         }
-    }
-
-    /// Forgets what nobody asks about any more.
-    pub(super) fn prune(&mut self, now: Instant) {
-        self.calls
-            .retain(|_, call| !matches!(call.state, State::Cancelled { over, .. } if over <= now));
     }
 }
 
@@ -431,12 +489,11 @@ impl Handed {
 }
 
 impl Call {
-    fn new(method: &Arc<Method>, timeout_ms: u64, begun: Instant, state: State) -> Self {
+    fn new(method: &Arc<Method>, begun: Begun, state: State) -> Self {
         Call {
             method: Arc::clone(method),
-            timeout_ms,
+            deadline: begun.at + Duration::from_millis(begun.timeout_ms),
             begun,
-            deadline: begun + Duration::from_millis(timeout_ms),
             state,
             unsure: false,
         }
@@ -452,7 +509,7 @@ impl Call {
             keeping: None,
         });
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-        let queued = now.saturating_duration_since(self.begun);
+        let queued = now.saturating_duration_since(self.begun.at);
         Delivered {
             id: direct_id(number, &self.method.name),
             method: self.method.name.clone(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use redis::Value;
 use tokio::time::{sleep_until, timeout};
 
 use super::arguments::{Caching, CallArgs};
@@ -11,14 +12,16 @@ use super::body::Body;
 use super::bus::Bus;
 use super::calling::{DEADLINE, fits};
 use super::direct::{
-    Ended, Keep, Keeping, Kept, Look, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
+    Begun, Ended, Keep, Keeping, Kept, Look, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
 };
 use super::id::{direct_id, method_of, parse_direct};
 use super::lane::letter;
+use super::lease::Granted;
 use super::method::Method;
-use super::order::{Kind, Order, words};
+use super::order::{Done, Kind, Order};
 use super::slot::{Delivered, Delivery, Slot};
-use super::store::{Failure, text};
+use super::remote::{self, Secret};
+use super::store::{Failure, bytes, list, next, number as whole, text};
 use super::waiting::{Outcome, Place, Role};
 use super::working::Work;
 
@@ -36,17 +39,21 @@ pub(super) enum Direct {
     /// It is to go through the backing from the beginning.
     Refused,
     /// As `Refused`, and it was counted.
+    Returned,
+    /// As `Returned`, and a worker that serves it was alive.
     Withdrawn,
 }
 
 /// What became of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Offer {
+pub(super) enum Offer {
     Accepted,
     /// There are too many.
     Full,
     /// The lease has ended.
     Lapsed,
+    /// It was here before, or may have been.
+    Known,
 }
 
 /// A caller that waits. Dropped, it gives the call up.
@@ -108,7 +115,12 @@ pub(super) async fn call(
             return Ok(Direct::Refused);
         };
         let shares = method.options.cache.is_some() && args.caching != Caching::Never;
-        if shares || !may_be_direct(&method) || !bus.has_worker_for(&method.name) {
+        if shares || !may_be_direct(&method) {
+            return Ok(Direct::Refused);
+        }
+        let here = bus.has_worker_for(&method.name);
+        let peer = bus.better_peer(&method.name, here);
+        if !here && peer.is_none() {
             return Ok(Direct::Refused);
         }
         bus.lease.want();
@@ -127,6 +139,22 @@ pub(super) async fn call(
         if Instant::now() >= deadline {
             return Ok(Direct::Over(Err(DEADLINE.to_owned())));
         }
+        let when = Begun {
+            at: begun,
+            timeout_ms: args.timeout_ms,
+            origin: None,
+            sent: None,
+        };
+        if let Some(peer) = peer
+            && bound.body.len() <= remote::MOST_BODY
+            && let Some(clock) = bus.lease.clock(&registry.stamp)
+        {
+            let bound = (&*method, registry.stamp.as_str(), bound.body);
+            return Ok(remote::call(bus, &peer, bound, (&when, clock)).await);
+        }
+        if !here {
+            return Ok(Direct::Refused);
+        }
         let number = bus.hub.new_number();
         let mut waits = Waits {
             bus,
@@ -134,7 +162,6 @@ pub(super) async fn call(
             number,
             method: &method.name,
         };
-        let when = (args.timeout_ms, begun);
         let offered = (&method, bound.body);
         match bus.offer(&waits.number, offered, when, &registry.stamp) {
             Offer::Accepted => {
@@ -145,7 +172,7 @@ pub(super) async fn call(
                 waits.place = None;
                 return Ok(Direct::Refused);
             }
-            Offer::Lapsed => waits.place = None,
+            Offer::Lapsed | Offer::Known => waits.place = None,
         }
         registry = bus.registry();
     }
@@ -233,26 +260,52 @@ async fn ended_at_last(waits: &mut Waits<'_>) -> Option<Direct> {
     ))
 }
 
+impl Granted {
+    /// Reads the answer to [`Order::lease`].
+    pub(super) fn read(answer: Value) -> Self {
+        let mut words = list(answer).into_iter();
+        Granted {
+            stamp: text(next(&mut words)),
+            now_us: u64::try_from(whole(&next(&mut words))).unwrap_or(0),
+            secret: Secret::new(bytes(next(&mut words))),
+        }
+    }
+}
+
 impl Bus {
+    /// Another Respite where a call is likely to get a worker sooner than here.
+    fn better_peer(&self, method: &str, here: bool) -> Option<remote::Choice> {
+        if !self.hub.hears() || (here && self.parked.lock().wants(method)) {
+            return None;
+        }
+        let peer = self.peers.choose(method)?;
+        let waiting = || self.direct.lock().queued_of(method);
+        (!here || peer.is_idle || peer.waiting < waiting()).then_some(peer)
+    }
+
     /// Whether a call of this method might get a worker here. Others must be able to ask for it then.
-    fn has_worker_for(&self, method: &str) -> bool {
+    pub(super) fn has_worker_for(&self, method: &str) -> bool {
         self.hub.hears() && (self.parked.lock().wants(method) || self.is_served_here(method))
     }
 
     /// Takes the lease on the registry; gives its state.
-    async fn take_lease(self: &Arc<Self>) -> Result<String, Failure> {
-        let term = self.lease.ask();
-        let stamp = text(self.ask(Kind::Lease, words(&["H"])).await?);
-        self.lease.take(&term, stamp.clone());
+    pub(super) async fn take_lease(self: &Arc<Self>) -> Result<String, Failure> {
+        let order = Order::lease(self.lease.ask());
+        let Done::Lease(term) = order.done else {
+            return Ok(String::new());
+        };
+        let granted = Granted::read(self.ask(Kind::Lease, order.words).await?);
+        let stamp = granted.stamp.clone();
+        self.lease.take(&term, granted);
         Ok(stamp)
     }
 
     /// Offers a call to the workers here, if the registry that it was made with is still the one.
-    fn offer(
+    pub(super) fn offer(
         self: &Arc<Self>,
         number: &str,
         (method, body): (&Arc<Method>, Body),
-        when: (u64, Instant),
+        when: Begun,
         stamp: &str,
     ) -> Offer {
         let mut parked = self.parked.lock();
@@ -260,6 +313,9 @@ impl Bus {
         // Looked at under the lock that letting go takes as well.
         if !self.lease.holds(stamp) {
             return Offer::Lapsed;
+        }
+        if when.origin.is_some() && !direct.is_new(number, when.sent) {
+            return Offer::Known;
         }
         if direct.is_full() {
             return Offer::Full;
@@ -315,17 +371,20 @@ impl Bus {
     }
 
     /// Tells the backing that a call is over which it may have heard of.
-    fn void_if(self: &Arc<Self>, unsure: bool, number: &str, method: &str) {
+    pub(super) fn void_if(self: &Arc<Self>, unsure: bool, number: &str, method: &str) {
         if unsure {
             self.submit_from_anywhere(vec![Order::void(&direct_id(number, method))]);
         }
     }
 
-    fn complete_direct(&self, id: &str, outcome: Outcome) {
+    fn complete_direct(self: &Arc<Self>, id: &str, outcome: Outcome, origin: Option<Arc<str>>) {
         if let Outcome::Failed(error) = &outcome {
             self.tally(method_of(id), |tally| tally.error(error));
         }
-        self.complete(id, &outcome, false);
+        match origin {
+            None => self.complete(id, &outcome, false),
+            Some(origin) => self.complete_remote(id, outcome, &origin),
+        }
     }
 
     /// Ends a direct call of this Respite with a worker's outcome; whether that was in time. None if the call is
@@ -350,11 +409,15 @@ impl Bus {
                 }
                 Ended::Unknown => return None,
                 Ended::TooLate => return Some(false),
-                Ended::Here { worked, unsure } => {
+                Ended::Here {
+                    worked,
+                    unsure,
+                    origin,
+                } => {
                     let us = i64::try_from(worked.as_micros()).unwrap_or(i64::MAX);
                     self.tally(method_of(id), |tally| tally.worked(us));
                     self.void_if(unsure, number, method_of(id));
-                    self.complete_direct(id, work.outcome());
+                    self.complete_direct(id, work.outcome(), origin);
                     return Some(true);
                 }
             }
@@ -370,10 +433,10 @@ impl Bus {
         match ended {
             Ended::Unknown => return false,
             Ended::TooLate | Ended::Unsure => {}
-            Ended::Here { unsure, .. } => {
+            Ended::Here { unsure, origin, .. } => {
                 self.void_if(unsure, number, method_of(id));
                 let error = format!("WORKERLOST the worker {worker} was lost");
-                self.complete_direct(id, Outcome::Failed(error.into()));
+                self.complete_direct(id, Outcome::Failed(error.into()), origin);
             }
             Ended::Keeping(mut over) => {
                 let (own, id) = (Arc::clone(self), id.to_owned());
@@ -452,7 +515,8 @@ impl Bus {
 async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
     let method = &kept.method;
     let id = direct_id(number, &method.name);
-    let home = bus.hub.store.instance();
+    let origin = kept.origin;
+    let home = origin.as_deref().unwrap_or(bus.hub.store.instance());
     let meta = method
         .options
         .meta(number, kept.timeout_ms, Some(home), b"");
@@ -472,11 +536,14 @@ async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
             // In this order, so that whoever does not find it in one place finds it in the other.
             bus.waiting.lock().set_id(&id);
             bus.direct.lock().remove(number);
+            if let Some(origin) = origin {
+                bus.tell_stored(&id, &origin);
+            }
         }
         Some(b'M') => {
             bus.direct.lock().remove(number);
             let error = "NOMETHOD the method was unregistered";
-            bus.complete_direct(&id, Outcome::Failed(error.into()));
+            bus.complete_direct(&id, Outcome::Failed(error.into()), origin);
         }
         _ => bus.direct.lock().not_kept(number),
     }

@@ -118,6 +118,9 @@ fn hear_question(hub: &Arc<Hub>, (kind, bus): (&str, &str), id: &str, asking: Op
 }
 
 fn hear(hub: &Arc<Hub>, message: &[u8]) {
+    if let Some(frame) = message.strip_prefix(b"s\n") {
+        return super::remote::receive(hub, frame);
+    }
     let Ok(text) = std::str::from_utf8(message) else {
         return;
     };

@@ -56,6 +56,8 @@ pub struct Hub {
     /// Whether hints come; none until the first attempt to listen has ended.
     hints: watch::Sender<Option<bool>>,
     next_number: AtomicU64,
+    /// The frames that were sealed for other Respites.
+    next_frame: AtomicU64,
     /// Tasks of [`Hub::spawn`] that have not ended.
     pending: AtomicUsize,
     /// Those who wait until another Respite has a direct call kept in the backing.
@@ -124,6 +126,7 @@ impl Hub {
             started: AtomicBool::new(false),
             hints: watch::Sender::new(None),
             next_number: AtomicU64::new(0),
+            next_frame: AtomicU64::new(0),
             pending: AtomicUsize::new(0),
             asked: Mutex::default(),
             born: Instant::now(),
@@ -234,6 +237,17 @@ impl Hub {
     pub(super) fn new_number(&self) -> String {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         format!("{}-{number:x}", self.store.instance())
+    }
+
+    /// A number for a call whose worker is at another Respite.
+    pub(super) fn new_number_at(&self, peer: &str) -> String {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        format!("{peer}-{}-{number:x}", self.store.instance())
+    }
+
+    /// A number for a frame, which this process gives to no other one.
+    pub(super) fn new_frame(&self) -> u64 {
+        self.next_frame.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn age_ms(&self) -> u64 {

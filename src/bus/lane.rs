@@ -10,6 +10,7 @@ use redis::Value;
 
 use super::bus::{Bus, Worker};
 use super::id::method_of;
+use super::lease::Granted;
 use super::order::{Done, Kind, Order};
 use super::registry::Registry;
 use super::slot::{Delivery, Slot};
@@ -280,6 +281,7 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
                 next(&mut words);
                 let delivery = Delivery::read(bus, next(&mut words));
                 bus.note_stored(&slot);
+                bus.offer_to_callers(delivery.calls());
                 for call in delivery.calls() {
                     let queued = news
                         .queued
@@ -311,9 +313,9 @@ fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
             }
         },
         Done::Lease(term) => {
-            let stamp = text(answer);
-            if stamp == bus.registry().stamp {
-                bus.lease.take(&term, stamp);
+            let granted = Granted::read(answer);
+            if granted.stamp == bus.registry().stamp {
+                bus.lease.take(&term, granted);
             } else {
                 bus.let_go();
                 let (own, hub) = (Arc::clone(bus), Arc::clone(&bus.hub));

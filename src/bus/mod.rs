@@ -39,6 +39,7 @@ mod name;
 mod order;
 mod queues;
 mod registry;
+mod remote;
 mod rows;
 mod shapes;
 mod slot;

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::lease::Term;
 use super::slot::Slot;
 use super::store::Failure;
+use crate::random;
 
 /// An order and what becomes of its answer.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) enum Kind {
     Keep,
     /// A direct call is over of which the backing may have heard.
     Void,
+    /// The outcome of a direct call whose Respite could not be told.
+    Outcome,
     /// A worker's outcome.
     Reply,
     /// Somebody's leaving.
@@ -94,7 +97,9 @@ impl Order {
 
     /// The lease on the registry is wanted.
     pub(super) fn lease(term: Term) -> Self {
-        Order::new(Kind::Lease, words(&["H"]), Done::Lease(term))
+        // The secret, if the bus has none yet.
+        let words = words(&["H", &random::password()]);
+        Order::new(Kind::Lease, words, Done::Lease(term))
     }
 
     /// A worker's connection is gone; `unseen`: before the worker saw the call.

@@ -10,7 +10,7 @@ use super::name::key_prefix;
 use redis::Value;
 
 use crate::random;
-use crate::upstream::{ControlError, ControlLink, ControlScript};
+use crate::upstream::{ControlError, ControlLink, ControlScript, Sent};
 
 /// A script by what it does.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,16 @@ pub(super) struct Store {
     /// This Respite among those that share the backing.
     instance: String,
     scripts: [ControlScript; 11],
+}
+
+/// What became of something that was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Published {
+    Heard,
+    /// Nobody has heard it, and nobody will.
+    Unheard,
+    /// Nobody knows.
+    Unsure,
 }
 
 /// Why an order was not carried out; the text is the error reply.
@@ -110,6 +120,20 @@ impl Store {
         let channel = channel_of(home);
         publish.arg(&channel).arg(words.join("\n"));
         self.count(&channel, &publish).await
+    }
+
+    /// Publishes a frame for another Respite.
+    pub(super) async fn publish(&self, home: &str, frame: &[u8]) -> Published {
+        let mut publish = redis::cmd("PUBLISH");
+        let channel = channel_of(home);
+        publish.arg(&channel).arg(frame);
+        match self.link.command_at(&channel, &publish).await {
+            Ok(Value::Int(1..)) => Published::Heard,
+            Ok(_) | Err(ControlError::Server(_) | ControlError::Upstream(_, Sent::No)) => {
+                Published::Unheard
+            }
+            Err(ControlError::Upstream(_, Sent::Yes)) => Published::Unsure,
+        }
     }
 
     /// Answers another Respite: the answer is a key of the bus, which those who may not touch it cannot make,

@@ -151,6 +151,16 @@ impl TouchedWorkers {
         holds.then_some(quiet.news)
     }
 
+    /// How many workers serve a method, as far as a look at a few tells.
+    pub(super) fn count_serving(&self, method: &str) -> usize {
+        let workers = self.workers.lock();
+        let few = workers.values().take(MOST_LOOKED_AT);
+        let serves = |known: &&Touched| {
+            known.at.elapsed() < self.ttl.get() && any_matches(&known.noted, method)
+        };
+        few.filter(serves).count()
+    }
+
     /// A worker that serves a method, as far as a look at a few tells: this one, or another.
     pub(super) fn serving(&self, method: &str, candidate: &str) -> Option<String> {
         let workers = self.workers.lock();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -28,6 +29,8 @@ pub(super) struct Waiting {
 struct Waiters {
     /// The whole id, once the backing knows the call.
     id: Option<String>,
+    /// When another Respite said last that it has the call.
+    heard: Option<Instant>,
     all: Vec<Waiter>,
 }
 
@@ -112,6 +115,18 @@ impl Waiting {
         if let Some(waiters) = self.calls.get_mut(number_of(id)) {
             waiters.id = Some(id.to_owned());
         }
+    }
+
+    /// Another Respite says that it has the call.
+    pub(super) fn note_heard(&mut self, number: &str) {
+        if let Some(waiters) = self.calls.get_mut(number) {
+            waiters.heard = Some(Instant::now());
+        }
+    }
+
+    /// When another Respite said last that it has the call.
+    pub(super) fn heard(&self, number: &str) -> Option<Instant> {
+        self.calls.get(number)?.heard
     }
 
     /// The id of a call that the backing has.

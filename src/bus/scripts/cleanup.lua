@@ -28,7 +28,7 @@ else
   for _, key in ipairs({ 'm', 'g' }) do
     -- The keys of more methods than there can be are left to their expiry.
     local there = redis.pcall('HLEN', P .. key)
-    local names = type(there) == 'number' and there <= MOST_METHODS + 1 and call('HKEYS', P .. key) or {}
+    local names = type(there) == 'number' and there <= MOST_METHODS + 2 and call('HKEYS', P .. key) or {}
     for _, method in ipairs(names) do methods[method] = true end
   end
   for method in pairs(methods) do

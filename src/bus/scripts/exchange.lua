@@ -1,6 +1,6 @@
 -- What happens to calls, many at a time: a Respite sends all that has come together as one list of orders.
 -- ARGV: Respite, bus, worker ttl, stamp of the registry that it knows, how many due calls to look at, then the
--- orders, each a letter and its words, in this order: D V R E L X Y C T B W I Q H F.
+-- orders, each a letter and its words, in this order: D V O R E L X Y C T B W I Q H F.
 -- Gives: an answer per order, calls ended for this Respite, failures, methods with queued calls, workers
 -- alive (if a call found none), and if it was to look at due calls: the time until the next one is due, how many other
 -- Respites have fetches that wait.
@@ -327,14 +327,17 @@ while at <= words do
     at = at + 2
 
   elseif order == 'H' then
-    -- This Respite wants to be asked before the registry changes.
-    answer = stamp_of('') or '0'
-    if answer ~= '0' then
+    -- This Respite wants to be asked before the registry changes. It also gets the time, and the secret of the bus.
+    local stamp, secret = stamp_of('') or '0', ''
+    if stamp ~= '0' then
       -- Without methods there is nothing to lease, and something in the way must not end all else.
       local added = redis.pcall('ZADD', P .. 'x', now + LEASE, ME)
-      if type(added) == 'table' then answer = '' else lease(P .. 'x', LEASE) end
+      if type(added) == 'table' then stamp = '' else lease(P .. 'x', LEASE) end
+      call('HSETNX', P .. 'g', SECRET, ARGV[at + 1])
+      secret = sub(call('HGET', P .. 'g', SECRET), 1, LONGEST_STAMP)
     end
-    at = at + 1
+    answer = { stamp, string.format('%.0f', now_us), secret }
+    at = at + 2
 
   elseif order == 'B' then
     local worker, extend, all = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
@@ -362,6 +365,9 @@ while at <= words do
     elseif order == 'V' then
       answer = rare.V(ARGV[at + 1])
       at = at + 2
+    elseif order == 'O' then
+      answer = rare.O(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+      at = at + 4
     else
       answer = rare.L(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
       at = at + 4

@@ -180,6 +180,18 @@ function orders.V(id)
   return 0
 end
 
+-- O: a direct call has ended, and the Respite of its caller could not be told.
+function orders.O(id, home, outcome)
+  local number = match(id, '^[^.]+')
+  if call('EXISTS', P .. 'r:' .. number) == 1 then return { 'K' } end
+  call('SET', P .. 'r:' .. number, outcome, 'PX', TAKEN)
+  look_again(id, now + TAKEN)
+  local ids = homes[home] or {}
+  ids[#ids + 1] = id
+  homes[home] = ids
+  return { 'K' }
+end
+
 -- L: a worker's connection is gone ('1': before the worker saw the call).
 function orders.L(id, token, unseen)
   local c = load(id)

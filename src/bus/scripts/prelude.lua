@@ -1,7 +1,8 @@
 -- What every script of the bus begins with: its keys and its clock.
 --
 -- KEYS[1] is the registry, `PREFIX .. 'm'`; all other keys of the bus have the same hash tag:
---   m  method -> options             g  method -> stamp; '' -> stamp of the whole registry
+--   m  method -> options             g  method -> stamp; '' -> stamp of the whole registry; a line break -> the secret
+--             that messages between Respites are sealed with
 --   q:METHOD  the queue: a stream with one group, in which calls stay until they end. Fields of an entry:
 --             m what is known of the call, a its arguments and payload
 --   o  call -> its delivery          s  methods that may have queued calls
@@ -41,6 +42,7 @@ local LONGEST_OPTIONS = 65536   -- of a method: three texts of 16 KiB
 local LONGEST_PATTERNS = 32768  -- of a worker: 64 names
 local MOST_WORKERS = 10000      -- that one reply tells of
 local LONGEST_STAMP = 64
+local SECRET = '\n'             -- no method has such a name
 local MOST_HOLDERS = 1000       -- Respites on one backing
 local MOST_COUNTERS = 4096      -- of a method: buckets of two histograms and a few more
 local LONGEST_COUNTER = 4096    -- a number, or the last error

@@ -1,0 +1,280 @@
+//! The side of the caller: a call is sent to a Respite that has workers, and its outcome comes from there.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep_until, timeout};
+
+use super::message::{Message, RemoteCall};
+use super::peers::Choice;
+use crate::bus::body::Body;
+use crate::bus::bus::Bus;
+use crate::bus::calling::DEADLINE;
+use crate::bus::direct::{Begun, PATIENCE, SHORT_PATIENCE};
+use crate::bus::handing::Direct;
+use crate::bus::id::{direct_id, number_of};
+use crate::bus::lane::{letter, outcome};
+use crate::bus::lease::BackingClock;
+use crate::bus::method::Method;
+use crate::bus::order::{Kind, Order, words};
+use crate::bus::waiting::{Outcome, Place, Role};
+
+/// How often a call that takes long is asked about.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How often is looked whether it should come back.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long an answer is waited for when the time is up, or the backing is asked.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+const LOST: &str = "WORKERLOST the worker, or its Respite, was lost";
+const GONE: &str = "CANCELLED the caller is gone";
+
+/// A caller that waits. Dropped, it gives the call up.
+struct RemoteWait<'a> {
+    bus: &'a Arc<Bus>,
+    peer: &'a Arc<str>,
+    number: String,
+    method: &'a str,
+    place: Option<Place>,
+    sent: Instant,
+    is_answered: bool,
+}
+
+impl Drop for RemoteWait<'_> {
+    fn drop(&mut self) {
+        let (bus, number) = (self.bus, &self.number);
+        bus.peers.over(self.peer, self.method, self.is_answered);
+        let Some(mut place) = self.place.take() else {
+            return;
+        };
+        let stored = bus.waiting.lock().id(number);
+        if place.leave() {
+            bus.tally(self.method, |tally| tally.error(GONE));
+            match stored {
+                Some(id) => bus.submit_from_anywhere(vec![Order::gone(&id)]),
+                None => self.cancel(false),
+            }
+        }
+    }
+}
+
+impl RemoteWait<'_> {
+    fn cancel(&self, is_late: bool) {
+        let id = self.id();
+        self.bus.send(self.peer, Message::Cancel { id, is_late });
+    }
+
+    fn id(&self) -> String {
+        direct_id(&self.number, self.method)
+    }
+
+    /// Whether the call may go on waiting where it is, as no other Respite has idle workers.
+    fn may_wait_there(&self) -> bool {
+        self.bus.others() <= 1 && !self.bus.parked.lock().wants(self.method)
+    }
+}
+
+/// Sends a call to a Respite with workers, and waits for what becomes of it.
+///
+/// # Cancel safety
+/// Dropping the future gives the call up.
+pub(in crate::bus) async fn call(
+    bus: &Arc<Bus>,
+    peer: &Choice,
+    (method, stamp, body): (&Method, &str, Body),
+    (when, clock): (&Begun, BackingClock),
+) -> Direct {
+    let deadline = when.at + Duration::from_millis(when.timeout_ms);
+    let number = bus.hub.new_number_at(&peer.name);
+    let place = Place::take(bus, &number, Role::Only);
+    let sent = Instant::now();
+    let sent_us = clock.earliest_us(sent);
+    let left = deadline.saturating_duration_since(sent).as_micros();
+    let call = RemoteCall {
+        number: number.clone(),
+        method: method.name.clone(),
+        stamp: stamp.to_owned(),
+        sent_us,
+        deadline_us: sent_us.saturating_add(u64::try_from(left).unwrap_or(u64::MAX)),
+        timeout_ms: when.timeout_ms,
+        body: body.into_bytes(),
+    };
+    bus.peers.sent(&peer.name, &method.name);
+    let mut wait = RemoteWait {
+        bus,
+        peer: &peer.name,
+        number,
+        method: &method.name,
+        place: Some(place),
+        sent,
+        is_answered: false,
+    };
+    if !bus.send(&peer.name, Message::Call(call)) {
+        wait.place = None;
+        return Direct::Refused;
+    }
+    bus.tally(&method.name, |tally| tally.call());
+    let visibility = Duration::from_millis(method.options.visibility_ms);
+    wait_for(wait, deadline, visibility).await
+}
+
+async fn wait_for(mut wait: RemoteWait<'_>, deadline: Instant, visibility: Duration) -> Direct {
+    let bus = wait.bus;
+    let (mut asked, mut withdraw) = (None, false);
+    let patience = if wait.may_wait_there() {
+        PATIENCE
+    } else {
+        SHORT_PATIENCE
+    };
+    let mut look = wait.sent + patience;
+    while let Some(place) = &mut wait.place {
+        tokio::select! {
+            biased;
+            outcome = &mut place.outcome => {
+                wait.place = None;
+                let Ok(outcome) = outcome else {
+                    // It has come back, without being asked for: there are no workers any more.
+                    if !withdraw {
+                        bus.peers.disbelieve(wait.peer, wait.method);
+                    }
+                    return Direct::Returned;
+                };
+                wait.is_answered = true;
+                return over(bus, wait.method, outcome);
+            }
+            () = sleep_until(look.min(deadline).into()) => {}
+        }
+        let stored = bus.waiting.lock().id(&wait.number);
+        if let Some(id) = stored
+            && let Some(mut place) = wait.place.take()
+        {
+            place.issued(&id);
+            return Direct::Stored(place, id);
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return at_the_deadline(wait).await;
+        }
+        look = now + LOOK_EVERY;
+        let was_withdraw = std::mem::replace(&mut withdraw, !wait.may_wait_there());
+        if asked.is_some_and(|at| at + ASK_EVERY > now) && was_withdraw == withdraw {
+            continue;
+        }
+        let heard = bus.waiting.lock().heard(&wait.number);
+        if asked.is_some_and(|at| heard.is_none_or(|heard| heard < at)) {
+            // Its Respite does not answer. It may have had time to tell the backing.
+            if let Some(found) = look_in_backing(&mut wait).await {
+                return found;
+            }
+            let silent = now.duration_since(heard.unwrap_or(wait.sent));
+            if silent >= visibility {
+                wait.place = None;
+                return over(bus, wait.method, Outcome::Failed(LOST.into()));
+            }
+        }
+        asked = Some(Instant::now());
+        let age = wait.sent.elapsed().as_millis();
+        let message = Message::Ask {
+            id: wait.id(),
+            age_ms: u64::try_from(age).unwrap_or(u64::MAX).saturating_add(1),
+            withdraw,
+        };
+        bus.send(wait.peer, message);
+    }
+    Direct::Refused
+}
+
+/// An outcome that was not counted elsewhere is counted here.
+fn over(bus: &Bus, method: &str, outcome: Outcome) -> Direct {
+    if outcome == Outcome::Failed(LOST.into()) {
+        bus.tally(method, |tally| tally.error(LOST));
+    }
+    Direct::Over(Ok(outcome))
+}
+
+/// The call's time is up; its worker may have been told that it was in time.
+async fn at_the_deadline(mut wait: RemoteWait<'_>) -> Direct {
+    wait.cancel(true);
+    let bus = wait.bus;
+    let Some(place) = &mut wait.place else {
+        return Direct::Refused;
+    };
+    let told = timeout(LAST_MOMENT, &mut place.outcome).await;
+    if let Ok(Ok(outcome)) = told {
+        wait.place = None;
+        return Direct::Over(Ok(outcome));
+    }
+    let stored = bus.waiting.lock().id(&wait.number);
+    if let Some(mut place) = wait.place.take()
+        && let Some(id) = stored
+    {
+        place.issued(&id);
+        return Direct::Stored(place, id);
+    }
+    bus.tally(wait.method, |tally| tally.error(DEADLINE));
+    Direct::Over(Err(DEADLINE.to_owned()))
+}
+
+/// Looks whether the backing has been told of the call, or of its outcome.
+async fn look_in_backing(wait: &mut RemoteWait<'_>) -> Option<Direct> {
+    let (bus, id) = (wait.bus, wait.id());
+    let asked = bus.ask(Kind::Look, words(&["T", &id, "look"]));
+    let answer = timeout(LAST_MOMENT, asked).await.ok()?.ok()?;
+    let kind = letter(&answer);
+    if kind == Some(b'p') {
+        let mut place = wait.place.take()?;
+        place.issued(&id);
+        return Some(Direct::Stored(place, id));
+    }
+    let found = outcome(answer)?;
+    wait.place = None;
+    if kind != Some(b'x') {
+        bus.taken.lock().push(Order::taken(&id));
+    }
+    Some(Direct::Over(Ok(found)))
+}
+
+impl Bus {
+    /// A call was heard by nobody.
+    pub(super) fn not_taken(&self, to: &str, call: &RemoteCall) {
+        self.peers.disbelieve(to, &call.method);
+        self.waiting.lock().forget(&call.number);
+    }
+
+    /// Another Respite says something about its workers, or a call that it got.
+    pub(super) fn hear_of_call(self: &Arc<Self>, from: &Arc<str>, message: Message) {
+        let id = match &message {
+            Message::Offer { method, workers } => {
+                let workers = usize::try_from(*workers).unwrap_or(1).min(10_000);
+                return self.peers.offer(from, method, workers);
+            }
+            Message::Outcome { id, .. }
+            | Message::Returned { id }
+            | Message::Stored { id }
+            | Message::Held { id }
+            | Message::Lost { id } => id,
+            _ => return,
+        };
+        // Nobody else can say it.
+        let rest = id.strip_prefix(&**from);
+        if !rest.is_some_and(|rest| rest.starts_with('-')) {
+            return;
+        }
+        let number = number_of(id);
+        match &message {
+            Message::Outcome { outcome, .. } => self.complete(id, outcome, false),
+            Message::Returned { .. } => self.waiting.lock().forget(number),
+            Message::Lost { .. } => {
+                self.complete(id, &Outcome::Failed(LOST.into()), false);
+            }
+            Message::Held { .. } => self.waiting.lock().note_heard(number),
+            _ => {
+                let mut waiting = self.waiting.lock();
+                if waiting.has(id) {
+                    waiting.set_id(id);
+                    drop(waiting);
+                    self.submit(Order::look(id));
+                }
+            }
+        }
+    }
+}

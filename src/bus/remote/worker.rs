@@ -1,0 +1,272 @@
+//! The side of the worker: a call of another Respite is treated like a direct one of this one, and its outcome is sent
+//! there.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::message::{Message, RemoteCall};
+use super::{MOST_BODY, Recently};
+use crate::bus::body::Body;
+use crate::bus::bus::Bus;
+use crate::bus::calling::DEADLINE;
+use crate::bus::direct::{Begun, Ended, PATIENCE, RemoteStanding, may_be_direct};
+use crate::bus::handing::Offer;
+use crate::bus::id::{HOME_LEN, direct_id, method_of, number_of};
+use crate::bus::lease::BackingClock;
+use crate::bus::order::{Kind, Order};
+use crate::bus::slot::Delivered;
+use crate::bus::waiting::Outcome;
+
+/// How long a call may be on its way. It is remembered for longer.
+const FRESH: Duration = Duration::from_secs(2);
+/// How often an outcome is brought to the backing in vain, a second apart.
+const TRIES: usize = 60;
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Bus {
+    /// Tells the Respites where calls came from that there are workers here.
+    pub(in crate::bus) fn offer_to_callers(self: &Arc<Self>, calls: &[Delivered]) {
+        if !self.hub.hears() {
+            return;
+        }
+        let registry = self.registry();
+        for call in calls {
+            let home = number_of(&call.id).split('-').next().unwrap_or_default();
+            let is_other = home.len() == HOME_LEN && home != self.hub.store.instance();
+            let method = registry.get(&call.method);
+            if is_other
+                && method.is_some_and(|method| may_be_direct(method))
+                && self.peers.is_to_be_told(home, &call.method)
+            {
+                let workers = self.touched.count_serving(&call.method).max(1);
+                let method = call.method.clone();
+                let workers = u64::try_from(workers).unwrap_or(1);
+                self.send(&home.into(), Message::Offer { method, workers });
+            }
+        }
+    }
+
+    /// Whether a number is one of those that another Respite gives to calls for this one.
+    fn is_number_of(&self, number: &str, from: &str) -> bool {
+        let rest = number.strip_prefix(self.hub.store.instance());
+        let rest = rest.and_then(|rest| rest.strip_prefix('-')?.strip_prefix(from));
+        let rest = rest.and_then(|rest| rest.strip_prefix('-'));
+        rest.is_some_and(|rest| rest.len() <= 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
+
+    /// Another Respite sends a call.
+    pub(super) fn take_call(self: &Arc<Self>, from: &Arc<str>, call: RemoteCall) {
+        if !self.is_number_of(&call.number, from) {
+            return;
+        }
+        self.lease.want();
+        if let Some(clock) = self.lease.clock(&call.stamp) {
+            return self.accept(from, call, clock);
+        }
+        let (own, from) = (Arc::clone(self), Arc::clone(from));
+        self.hub.spawn(async move {
+            let known = own.registry().stamp.clone();
+            if own.take_lease().await.is_ok_and(|stamp| stamp != known) {
+                drop(own.reload().await);
+            }
+            match own.lease.clock(&call.stamp) {
+                Some(clock) => own.accept(&from, call, clock),
+                None => own.give_back(&call.number, &call.method, &from),
+            }
+        });
+    }
+
+    fn accept(self: &Arc<Self>, from: &Arc<str>, call: RemoteCall, clock: BackingClock) {
+        let now = Instant::now();
+        let now_us = clock.latest_us(now);
+        let age = Duration::from_micros(now_us.saturating_sub(call.sent_us));
+        let left = Duration::from_micros(call.deadline_us.saturating_sub(now_us));
+        let registry = self.registry();
+        let method = registry.get(&call.method);
+        let method = method.filter(|_| registry.stamp == call.stamp);
+        let timeout = Duration::from_millis(call.timeout_ms);
+        let begun = now + left.min(timeout);
+        let (Some(method), Some(at), false, false) = (
+            method.filter(|method| may_be_direct(method) && self.has_worker_for(&method.name)),
+            begun.checked_sub(timeout),
+            age > FRESH,
+            left.is_zero(),
+        ) else {
+            return self.give_back(&call.number, &call.method, from);
+        };
+        let begun = Begun {
+            at,
+            timeout_ms: call.timeout_ms,
+            origin: Some(Arc::clone(from)),
+            sent: now.checked_sub(age),
+        };
+        let offered = (method, Body::read(call.body));
+        match self.offer(&call.number, offered, begun, &registry.stamp) {
+            Offer::Accepted | Offer::Known => {}
+            Offer::Full | Offer::Lapsed => self.give_back(&call.number, &call.method, from),
+        }
+    }
+
+    /// Tells the Respite of a call that no worker here has had it.
+    pub(in crate::bus) fn give_back(
+        self: &Arc<Self>,
+        number: &str,
+        method: &str,
+        origin: &Arc<str>,
+    ) {
+        self.direct.lock().refuse(number);
+        let id = direct_id(number, method);
+        self.send(origin, Message::Returned { id });
+    }
+
+    /// Tells the Respite of a call that the backing has it, or its outcome.
+    pub(in crate::bus) fn tell_stored(self: &Arc<Self>, id: &str, origin: &Arc<str>) {
+        let id = id.to_owned();
+        self.send(origin, Message::Stored { id });
+    }
+
+    /// Tells the Respite of a call how it has ended.
+    pub(in crate::bus) fn complete_remote(
+        self: &Arc<Self>,
+        id: &str,
+        outcome: Outcome,
+        origin: &Arc<str>,
+    ) {
+        let size = match &outcome {
+            Outcome::Done(payload) => payload.len(),
+            Outcome::Failed(error) => error.len(),
+        };
+        if size > MOST_BODY {
+            return self.store_outcome(id.to_owned(), outcome, Arc::clone(origin));
+        }
+        self.direct.lock().note_outcome(number_of(id), &outcome);
+        let message = Message::Outcome {
+            id: id.to_owned(),
+            outcome: outcome.clone(),
+        };
+        if !self.send(origin, message) {
+            self.store_outcome(id.to_owned(), outcome, Arc::clone(origin));
+        }
+    }
+
+    /// Has the outcome of a call kept in the backing, where its Respite looks for it.
+    pub(super) fn store_outcome(self: &Arc<Self>, id: String, outcome: Outcome, origin: Arc<str>) {
+        let own = Arc::clone(self);
+        self.hub.spawn(async move {
+            let order_words = |outcome: &Outcome| {
+                let (kind, value) = match outcome {
+                    Outcome::Done(payload) => (b'd', &payload[..]),
+                    Outcome::Failed(error) => (b'e', error.as_bytes()),
+                };
+                let mut stored = vec![kind];
+                stored.extend_from_slice(value);
+                let id = id.as_bytes().to_vec();
+                vec![b"O".to_vec(), id, origin.as_bytes().to_vec(), stored]
+            };
+            for _ in 0..TRIES {
+                match own.ask(Kind::Outcome, order_words(&outcome)).await {
+                    Ok(_) => {
+                        own.direct.lock().note_stored(number_of(&id));
+                        own.tell_stored(&id, &origin);
+                        return;
+                    }
+                    Err(failure) if failure.is_outage() => tokio::time::sleep(RETRY).await,
+                    Err(_) => return,
+                }
+            }
+        });
+    }
+
+    /// The Respite of a call asks what became of it.
+    pub(super) fn answer_about(
+        self: &Arc<Self>,
+        from: &Arc<str>,
+        id: &str,
+        age_ms: u64,
+        withdraw: bool,
+    ) {
+        let number = number_of(id);
+        if !self.is_number_of(number, from) {
+            return;
+        }
+        let sent = Instant::now().checked_sub(Duration::from_millis(age_ms));
+        let standing = self.direct.lock().asked(number, from, sent, withdraw);
+        let id = id.to_owned();
+        let answer = match standing {
+            RemoteStanding::Handed(since) => {
+                if since.elapsed() >= PATIENCE {
+                    drop(self.store(number));
+                }
+                Message::Held { id }
+            }
+            RemoteStanding::Queued | RemoteStanding::Recently(Recently::Ending) => {
+                Message::Held { id }
+            }
+            RemoteStanding::Recently(Recently::Stored) => Message::Stored { id },
+            RemoteStanding::Recently(Recently::Returned) | RemoteStanding::Absent => {
+                Message::Returned { id }
+            }
+            RemoteStanding::Recently(Recently::Ended(outcome)) => Message::Outcome { id, outcome },
+            RemoteStanding::Cancelled => late(id),
+            RemoteStanding::Unknown => Message::Lost { id },
+        };
+        self.send(from, answer);
+    }
+
+    /// The Respite of a call says that nobody waits for it any more.
+    pub(super) fn cancel_for(self: &Arc<Self>, from: &Arc<str>, id: &str, is_late: bool) {
+        let number = number_of(id);
+        if !self.is_number_of(number, from) {
+            return;
+        }
+        let (ended, known) = {
+            let mut direct = self.direct.lock();
+            let ended = direct.cancel(number);
+            let known = direct.recently(number);
+            if matches!(ended, Ended::Unknown) && known.is_none() {
+                // It has not come yet.
+                direct.refuse(number);
+            }
+            (ended, known)
+        };
+        let id = id.to_owned();
+        match (ended, known) {
+            (Ended::Keeping(mut over), _) => {
+                let (own, from) = (Arc::clone(self), Arc::clone(from));
+                self.hub.spawn(async move {
+                    let _ = over.changed().await;
+                    own.cancel_for(&from, &id, is_late);
+                });
+                return;
+            }
+            (Ended::Here { unsure, .. }, _) => self.void_if(unsure, number, method_of(&id)),
+            (_, Some(Recently::Stored)) => {
+                self.cancel_stored(&id, is_late);
+                return;
+            }
+            (_, Some(Recently::Ended(outcome))) => {
+                if is_late {
+                    self.send(from, Message::Outcome { id, outcome });
+                }
+                return;
+            }
+            // Its outcome is about to be sent.
+            (_, Some(Recently::Ending)) => return,
+            _ => {}
+        }
+        if is_late {
+            self.send(from, late(id));
+        }
+    }
+
+    /// Nobody waits any more for a call that the backing may have.
+    pub(super) fn cancel_stored(self: &Arc<Self>, id: &str, is_late: bool) {
+        let why = if is_late { "d" } else { "g" };
+        self.submit_from_anywhere(vec![Order::given_up(id, why)]);
+    }
+}
+
+fn late(id: String) -> Message {
+    let outcome = Outcome::Failed(DEADLINE.into());
+    Message::Outcome { id, outcome }
+}
