@@ -8,6 +8,7 @@ mod faults;
 mod limits;
 mod outage;
 mod races;
+mod remote;
 mod revival;
 mod session;
 mod sharing;

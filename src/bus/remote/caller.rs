@@ -201,6 +201,9 @@ async fn at_the_deadline(mut wait: RemoteWait<'_>) -> Direct {
     let told = timeout(LAST_MOMENT, &mut place.outcome).await;
     if let Ok(Ok(outcome)) = told {
         wait.place = None;
+        if outcome == Outcome::Failed(DEADLINE.into()) {
+            bus.tally(wait.method, |tally| tally.error(DEADLINE));
+        }
         return Direct::Over(Ok(outcome));
     }
     let stored = bus.waiting.lock().id(&wait.number);

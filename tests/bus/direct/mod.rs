@@ -18,7 +18,7 @@ fn waiting(world: &World, worker: &str, pattern: &str) -> Client {
 }
 
 /// How often the backing has carried out a command.
-fn executed(world: &World, command: &str) -> usize {
+pub(super) fn executed(world: &World, command: &str) -> usize {
     let info = world.redis.call(&["INFO", "commandstats"]);
     let name = format!("cmdstat_{command}:calls=");
     let line = info
