@@ -4,8 +4,10 @@
 //! A caller of another Respite, a method with `IDEMPOTENT`, `MAXPENDING` or a cache template, and a cast need the
 //! backing from the beginning; whoever else is lost with this Respite had both its ends here.
 
+mod kept;
 mod remote;
 
+pub(super) use kept::{Keep, Kept};
 pub(super) use remote::Standing as RemoteStanding;
 
 use std::collections::HashMap;
@@ -152,32 +154,6 @@ pub(super) enum Standing {
     /// It is the worker's.
     Held,
     Cancelled,
-}
-
-/// What the backing is told of a call that a worker has.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) method: Arc<Method>,
-    pub(super) token: String,
-    pub(super) worker: String,
-    pub(super) timeout_ms: u64,
-    /// The Respite of the caller, if it is another one.
-    pub(super) origin: Option<Arc<str>>,
-    pub(super) left: Duration,
-    /// Since when it waits, since when the worker has it.
-    pub(super) begun: Duration,
-    pub(super) handed: Duration,
-}
-
-/// The way to have a call kept.
-#[derive(Debug)]
-pub(super) enum Keep {
-    /// It is to be done now; dropping the sender says that it is over.
-    Begin(Kept, watch::Sender<()>),
-    /// Somebody does it.
-    Wait(Keeping),
-    /// There is nothing to keep.
-    Not,
 }
 
 /// Whether calls of this method can be direct.
@@ -435,46 +411,9 @@ impl DirectCalls {
             .collect()
     }
 
-    /// Begins to have a call kept in the backing.
-    pub(super) fn keep(&mut self, number: &str) -> Keep {
-        let Some(call) = self.calls.get_mut(number) else {
-            return Keep::Not;
-        };
-        let State::Handed(handed) = &mut call.state else {
-            return Keep::Not;
-        };
-        if let Some(keeping) = handed.keeping() {
-            return Keep::Wait(keeping);
-        }
-        let (over, keeping) = watch::channel(());
-        handed.keeping = Some(keeping);
-        let now = Instant::now();
-        let kept = Kept {
-            method: Arc::clone(&call.method),
-            token: handed.token.clone(),
-            worker: handed.worker.clone(),
-            timeout_ms: call.begun.timeout_ms,
-            origin: call.begun.origin.clone(),
-            left: call.deadline.saturating_duration_since(now),
-            begun: now.saturating_duration_since(call.begun.at),
-            handed: now.saturating_duration_since(handed.at),
-        };
-        Keep::Begin(kept, over)
-    }
-
-    /// The backing has the call, or there is no such method any more.
-    pub(super) fn remove(&mut self, number: &str) {
-        self.take_out(number, Recently::Stored);
-    }
-
-    /// The backing did not say that it has the call.
-    pub(super) fn not_kept(&mut self, number: &str) {
-        if let Some(call) = self.calls.get_mut(number)
-            && let State::Handed(handed) = &mut call.state
-        {
-            handed.keeping = None;
-            call.unsure = true;
-        }
+    /// The Respite of the caller, if it is another one.
+    pub(super) fn origin(&self, number: &str) -> Option<Arc<str>> {
+        self.calls.get(number)?.begun.origin.clone()
     }
 }
 

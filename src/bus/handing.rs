@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
-use redis::Value;
 use tokio::time::{sleep_until, timeout};
 
 use super::arguments::{Caching, CallArgs};
@@ -12,16 +10,16 @@ use super::body::Body;
 use super::bus::Bus;
 use super::calling::{DEADLINE, fits};
 use super::direct::{
-    Begun, Ended, Keep, Keeping, Kept, Look, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
+    Begun, Ended, Look, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
 };
 use super::id::{direct_id, method_of, parse_direct};
-use super::lane::letter;
+
 use super::lease::Granted;
 use super::method::Method;
 use super::order::{Done, Kind, Order};
+use super::remote;
 use super::slot::{Delivered, Delivery, Slot};
-use super::remote::{self, Secret};
-use super::store::{Failure, bytes, list, next, number as whole, text};
+use super::store::Failure;
 use super::waiting::{Outcome, Place, Role};
 use super::working::Work;
 
@@ -260,18 +258,6 @@ async fn ended_at_last(waits: &mut Waits<'_>) -> Option<Direct> {
     ))
 }
 
-impl Granted {
-    /// Reads the answer to [`Order::lease`].
-    pub(super) fn read(answer: Value) -> Self {
-        let mut words = list(answer).into_iter();
-        Granted {
-            stamp: text(next(&mut words)),
-            now_us: u64::try_from(whole(&next(&mut words))).unwrap_or(0),
-            secret: Secret::new(bytes(next(&mut words))),
-        }
-    }
-}
-
 impl Bus {
     /// Another Respite where a call is likely to get a worker sooner than here.
     fn better_peer(&self, method: &str, here: bool) -> Option<remote::Choice> {
@@ -355,6 +341,11 @@ impl Bus {
         };
         let back = self.direct.lock().put_back(number, call);
         match back {
+            // The method may be another one by now, which whoever let go of it could not see in this call.
+            PutBack::Queued(method) if !self.is_current(&method) => {
+                self.return_queued(number, &method);
+                true
+            }
             PutBack::Queued(method) => {
                 let mut parked = self.parked.lock();
                 let news = parked.news();
@@ -370,6 +361,27 @@ impl Bus {
         }
     }
 
+    /// Whether the registry has a method as it is here, until further notice.
+    fn is_current(&self, method: &Method) -> bool {
+        let registry = self.registry();
+        let known = registry.get(&method.name);
+        known.is_some_and(|known| known.stamp == method.stamp) && self.lease.holds(&registry.stamp)
+    }
+
+    /// Has a call that no worker has begin anew.
+    fn return_queued(self: &Arc<Self>, number: &str, method: &Method) {
+        let (look, origin) = {
+            let mut direct = self.direct.lock();
+            let origin = direct.origin(number);
+            (direct.look(number, true), origin)
+        };
+        match origin {
+            _ if look != Look::Withdrawn => {}
+            None => self.waiting.lock().forget(number),
+            Some(origin) => self.give_back(number, &method.name, &origin),
+        }
+    }
+
     /// Tells the backing that a call is over which it may have heard of.
     pub(super) fn void_if(self: &Arc<Self>, unsure: bool, number: &str, method: &str) {
         if unsure {
@@ -377,7 +389,12 @@ impl Bus {
         }
     }
 
-    fn complete_direct(self: &Arc<Self>, id: &str, outcome: Outcome, origin: Option<Arc<str>>) {
+    pub(super) fn complete_direct(
+        self: &Arc<Self>,
+        id: &str,
+        outcome: Outcome,
+        origin: Option<Arc<str>>,
+    ) {
         if let Outcome::Failed(error) = &outcome {
             self.tally(method_of(id), |tally| tally.error(error));
         }
@@ -456,95 +473,5 @@ impl Bus {
     pub(super) fn standing(&self, id: &str, worker: &str) -> Option<Standing> {
         let number = self.own_direct(id)?;
         self.direct.lock().standing(number, worker)
-    }
-
-    /// Has a direct call kept in the backing; the receiver ends when that is over.
-    pub(super) fn store(self: &Arc<Self>, number: &str) -> Option<Keeping> {
-        let keep = self.direct.lock().keep(number);
-        match keep {
-            Keep::Not => None,
-            Keep::Wait(over) => Some(over),
-            Keep::Begin(kept, sender) => {
-                let over = sender.subscribe();
-                let (bus, number) = (Arc::clone(self), number.to_owned());
-                self.hub.spawn(async move {
-                    tell(&bus, &number, kept).await;
-                    drop(sender);
-                });
-                Some(over)
-            }
-        }
-    }
-
-    /// Has all direct calls that workers have kept in the backing.
-    pub(super) async fn store_all(self: &Arc<Self>) {
-        let numbers = self.direct.lock().handed();
-        let over: Vec<_> = numbers
-            .iter()
-            .filter_map(|number| self.store(number))
-            .collect();
-        for mut over in over {
-            let _ = over.changed().await;
-        }
-    }
-
-    /// Has direct calls kept in the backing that it does not know yet, wherever they began.
-    ///
-    /// # Errors
-    /// When a Respite where one began does not answer.
-    pub(super) async fn bring(self: &Arc<Self>, ids: &[&str]) -> Result<(), Failure> {
-        let all = join_all(ids.iter().map(|id| self.bring_one(id))).await;
-        all.into_iter().collect()
-    }
-
-    async fn bring_one(self: &Arc<Self>, id: &str) -> Result<(), Failure> {
-        let Some((number, home)) = parse_direct(id) else {
-            return Ok(());
-        };
-        if home != self.hub.store.instance() {
-            return self.hub.ask_home(&self.name, home, id).await;
-        }
-        if let Some(mut over) = self.store(number) {
-            let _ = over.changed().await;
-        }
-        Ok(())
-    }
-}
-
-/// Tells the backing of a direct call.
-async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
-    let method = &kept.method;
-    let id = direct_id(number, &method.name);
-    let origin = kept.origin;
-    let home = origin.as_deref().unwrap_or(bus.hub.store.instance());
-    let meta = method
-        .options
-        .meta(number, kept.timeout_ms, Some(home), b"");
-    let words = vec![
-        b"D".to_vec(),
-        id.as_bytes().to_vec(),
-        kept.token.into_bytes(),
-        kept.worker.into_bytes(),
-        kept.left.as_millis().to_string().into_bytes(),
-        kept.handed.as_millis().to_string().into_bytes(),
-        kept.begun.as_micros().to_string().into_bytes(),
-        meta,
-    ];
-    let answer = bus.ask(Kind::Keep, words).await;
-    match answer.ok().as_ref().and_then(letter) {
-        Some(b'K') => {
-            // In this order, so that whoever does not find it in one place finds it in the other.
-            bus.waiting.lock().set_id(&id);
-            bus.direct.lock().remove(number);
-            if let Some(origin) = origin {
-                bus.tell_stored(&id, &origin);
-            }
-        }
-        Some(b'M') => {
-            bus.direct.lock().remove(number);
-            let error = "NOMETHOD the method was unregistered";
-            bus.complete_direct(&id, Outcome::Failed(error.into()), origin);
-        }
-        _ => bus.direct.lock().not_kept(number),
     }
 }

@@ -8,8 +8,10 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use redis::Value;
 
 use super::remote::{Keys, Secret};
+use super::store::{bytes, list, next, number as whole, text};
 
 /// How long it lasts at the backing. The scripts have the same number.
 pub(super) const LASTS: Duration = Duration::from_secs(3);
@@ -71,6 +73,18 @@ pub(super) struct Term {
     let_go: u64,
 }
 
+impl Granted {
+    /// Reads the answer to the operation that asks for a lease.
+    pub(super) fn read(answer: Value) -> Self {
+        let mut words = list(answer).into_iter();
+        Granted {
+            stamp: text(next(&mut words)),
+            now_us: u64::try_from(whole(&next(&mut words))).unwrap_or(0),
+            secret: Secret::new(bytes(next(&mut words))),
+        }
+    }
+}
+
 impl BackingClock {
     /// It is not earlier there.
     pub(super) fn earliest_us(&self, now: Instant) -> u64 {
@@ -116,7 +130,9 @@ impl Lease {
     /// Whether the secret is to be asked for, for a message that could not be opened.
     pub(super) fn may_ask_for_secret(&self) -> bool {
         let mut state = self.state.lock();
-        let may = state.secret_asked.is_none_or(|at| at.elapsed() >= SECRET_EVERY);
+        let may = state
+            .secret_asked
+            .is_none_or(|at| at.elapsed() >= SECRET_EVERY);
         if may {
             state.secret_asked = Some(Instant::now());
         }

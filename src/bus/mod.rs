@@ -31,6 +31,7 @@ mod homes;
 mod hub;
 mod id;
 mod json;
+mod keeping;
 mod lane;
 mod lease;
 mod method;

@@ -51,7 +51,8 @@ impl Pair {
 
     /// Sends a call; what its worker gets.
     fn begin(&mut self, payload: &str) -> Fetched {
-        self.caller.send(&["BUS.CALL", "b", "m", "PAYLOAD", payload]);
+        self.caller
+            .send(&["BUS.CALL", "b", "m", "PAYLOAD", payload]);
         self.next()
     }
 
@@ -124,7 +125,11 @@ fn a_call_for_a_worker_elsewhere_leaves_nothing_in_the_backing() {
     pair.nothing_is_left();
     let is_new = |key: &String| !before.0.contains(key);
     let new: Vec<String> = pair.world.keys().into_iter().filter(is_new).collect();
-    let is_usual = |key: &String| ["}:h:m", "}:l", "}:x", "}:i"].iter().any(|end| key.ends_with(end));
+    let is_usual = |key: &String| {
+        ["}:h:m", "}:l", "}:x", "}:i"]
+            .iter()
+            .any(|end| key.ends_with(end))
+    };
     assert!(new.iter().all(is_usual), "{new:?}");
     wait_until("all are counted", DEADLINE, || {
         pair.world.stat("m", "calls").int() >= 51
@@ -200,7 +205,8 @@ fn a_worker_is_told_when_the_caller_has_gone_or_waits_no_more() {
     let mut pair = Pair::new(&["VISIBILITY", "600000"]);
     for (wait, goes) in [(false, true), (true, true), (false, false), (true, false)] {
         let timeout = if goes { "600000" } else { "400" };
-        pair.caller.send(&["BUS.CALL", "b", "m", "TIMEOUT", timeout]);
+        pair.caller
+            .send(&["BUS.CALL", "b", "m", "TIMEOUT", timeout]);
         let call = pair.next();
         if wait {
             pair.wait_until_kept();
@@ -274,7 +280,8 @@ fn without_workers_there_the_caller_is_told_at_once() {
         .send(&["BUS.CALL", "b", "m", "TIMEOUT", "3000", "PAYLOAD", "x"]);
     let told = pair.caller.read_reply();
     assert!(
-        told.is_error() && (told.error().starts_with("NOWORKER") || told.error().starts_with("DEADLINE")),
+        told.is_error()
+            && (told.error().starts_with("NOWORKER") || told.error().starts_with("DEADLINE")),
         "{told:?}"
     );
 }
@@ -325,7 +332,10 @@ fn the_outcome_of_a_call_whose_respite_died_is_not_kept_for_long() {
     pair.world.respites.remove(0).kill();
     // Nobody said that the caller is gone: the reply is in time.
     assert_eq!(reply(&mut pair.worker, &call, "done"), 1);
-    let key = World::key(&format!("r:{}", call.id.split('.').next().expect("a number")));
+    let key = World::key(&format!(
+        "r:{}",
+        call.id.split('.').next().expect("a number")
+    ));
     wait_until("it is kept for whoever looks", DEADLINE, || {
         pair.world.redis.call(&["EXISTS", &key]).int() == 1
     });
@@ -388,7 +398,10 @@ fn no_worker_gets_a_call_whose_time_passed_on_its_way() {
 #[test]
 fn messages_that_others_publish_are_not_believed() {
     let mut pair = Pair::new(&[]);
-    let channels = pair.world.redis.call(&["PUBSUB", "CHANNELS", "respite:b:*"]);
+    let channels = pair
+        .world
+        .redis
+        .call(&["PUBSUB", "CHANNELS", "respite:b:*"]);
     let channels: Vec<String> = channels.strings().into_iter().map(str::to_owned).collect();
     assert_eq!(channels.len(), 2);
     let mut spy = pair.world.redis.connect();
@@ -423,8 +436,16 @@ fn messages_that_others_publish_are_not_believed() {
                 publisher.call(&[b"PUBLISH", to.as_bytes(), said]).int();
             }
         }
-        publisher.call(&[b"PUBLISH", channel.as_bytes(), b"s\nb\n"]).int();
-        publisher.call(&[b"PUBLISH", channel.as_bytes(), b"s\nb\n0123456789abcdef\n1\nx"]).int();
+        publisher
+            .call(&[b"PUBLISH", channel.as_bytes(), b"s\nb\n"])
+            .int();
+        publisher
+            .call(&[
+                b"PUBLISH",
+                channel.as_bytes(),
+                b"s\nb\n0123456789abcdef\n1\nx",
+            ])
+            .int();
     }
     let nothing = pair.caller.call(&["BUS.STATS", "b", "m"]);
     nothing.items()[0].field("in_flight").assert_int(0);

@@ -97,9 +97,7 @@ impl DirectCalls {
                 State::Handed(handed) => {
                     call.begun.origin.is_some() && now > handed.at + visibility + LINGERS
                 }
-                State::Queued(_) => {
-                    call.begun.origin.is_some() && now > call.deadline + LINGERS
-                }
+                State::Queued(_) => call.begun.origin.is_some() && now > call.deadline + LINGERS,
             }
         };
         let calls = self.calls.iter();
@@ -109,7 +107,9 @@ impl DirectCalls {
             .collect();
         for (number, method) in over {
             if self.look(&number, true) != Look::Withdrawn {
-                let lost = Outcome::Failed(format!("WORKERLOST a worker of '{}' was lost", method.name).into());
+                let lost = Outcome::Failed(
+                    format!("WORKERLOST a worker of '{}' was lost", method.name).into(),
+                );
                 self.take_out(&number, Recently::Ended(lost));
             }
         }

@@ -138,18 +138,10 @@ impl Message {
                 id: reader.text()?,
                 outcome: Outcome::Failed(reader.text()?.into()),
             },
-            b'R' => Message::Returned {
-                id: reader.text()?,
-            },
-            b'S' => Message::Stored {
-                id: reader.text()?,
-            },
-            b'H' => Message::Held {
-                id: reader.text()?,
-            },
-            b'L' => Message::Lost {
-                id: reader.text()?,
-            },
+            b'R' => Message::Returned { id: reader.text()? },
+            b'S' => Message::Stored { id: reader.text()? },
+            b'H' => Message::Held { id: reader.text()? },
+            b'L' => Message::Lost { id: reader.text()? },
             b'A' => Message::Ask {
                 id: reader.text()?,
                 age_ms: reader.whole()?,

@@ -135,7 +135,10 @@ mod tests {
         assert!(!frame.ends_with(b"words") && frame.starts_with(b"head:"));
         let body = &frame[5..];
         let mut same = body.to_vec();
-        assert_eq!(own.open(at, &mut same).map(|opened| opened.to_vec()), Some(b"words".to_vec()));
+        assert_eq!(
+            own.open(at, &mut same).map(|opened| opened.to_vec()),
+            Some(b"words".to_vec())
+        );
         let refused = |keys: &Keys, at: Address<'_>, mut body: Vec<u8>| {
             assert!(keys.open(at, &mut body).is_none(), "{at:?}");
         };

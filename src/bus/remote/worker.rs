@@ -29,20 +29,36 @@ impl Bus {
         if !self.hub.hears() {
             return;
         }
-        let registry = self.registry();
         for call in calls {
             let home = number_of(&call.id).split('-').next().unwrap_or_default();
             let is_other = home.len() == HOME_LEN && home != self.hub.store.instance();
-            let method = registry.get(&call.method);
-            if is_other
-                && method.is_some_and(|method| may_be_direct(method))
-                && self.peers.is_to_be_told(home, &call.method)
-            {
-                let workers = self.touched.count_serving(&call.method).max(1);
-                let method = call.method.clone();
-                let workers = u64::try_from(workers).unwrap_or(1);
-                self.send(&home.into(), Message::Offer { method, workers });
+            if !is_other || !self.peers.is_to_be_told(home, &call.method) {
+                continue;
             }
+            let (home, method): (Arc<str>, _) = (home.into(), call.method.clone());
+            if self.registry().get(&method).is_some() {
+                self.offer_to(&home, method);
+                continue;
+            }
+            // Who fetches by name needs no registry.
+            let own = Arc::clone(self);
+            self.hub.spawn(async move {
+                if own.reload().await.is_ok() {
+                    own.offer_to(&home, method);
+                }
+            });
+        }
+    }
+
+    fn offer_to(self: &Arc<Self>, home: &Arc<str>, method: String) {
+        let registry = self.registry();
+        if registry
+            .get(&method)
+            .is_some_and(|known| may_be_direct(known))
+        {
+            let workers = self.touched.count_serving(&method).max(1);
+            let workers = u64::try_from(workers).unwrap_or(1);
+            self.send(home, Message::Offer { method, workers });
         }
     }
 

@@ -1,0 +1,105 @@
+//! Direct calls that the backing is told of: because they take long, or because somebody asks for them.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::bus::Bus;
+use super::direct::{Keep, Keeping, Kept};
+use super::id::{direct_id, parse_direct};
+use super::lane::letter;
+use super::order::Kind;
+use super::store::Failure;
+use super::waiting::Outcome;
+
+impl Bus {
+    /// Has a direct call kept in the backing; the receiver ends when that is over.
+    pub(super) fn store(self: &Arc<Self>, number: &str) -> Option<Keeping> {
+        let keep = self.direct.lock().keep(number);
+        match keep {
+            Keep::Not => None,
+            Keep::Wait(over) => Some(over),
+            Keep::Begin(kept, sender) => {
+                let over = sender.subscribe();
+                let (bus, number) = (Arc::clone(self), number.to_owned());
+                self.hub.spawn(async move {
+                    tell(&bus, &number, kept).await;
+                    drop(sender);
+                });
+                Some(over)
+            }
+        }
+    }
+
+    /// Has all direct calls that workers have kept in the backing.
+    pub(super) async fn store_all(self: &Arc<Self>) {
+        let numbers = self.direct.lock().handed();
+        let over: Vec<_> = numbers
+            .iter()
+            .filter_map(|number| self.store(number))
+            .collect();
+        for mut over in over {
+            let _ = over.changed().await;
+        }
+    }
+
+    /// Has direct calls kept in the backing that it does not know yet, wherever they began.
+    ///
+    /// # Errors
+    /// When a Respite where one began does not answer.
+    pub(super) async fn bring(self: &Arc<Self>, ids: &[&str]) -> Result<(), Failure> {
+        let all = join_all(ids.iter().map(|id| self.bring_one(id))).await;
+        all.into_iter().collect()
+    }
+
+    async fn bring_one(self: &Arc<Self>, id: &str) -> Result<(), Failure> {
+        let Some((number, home)) = parse_direct(id) else {
+            return Ok(());
+        };
+        if home != self.hub.store.instance() {
+            return self.hub.ask_home(&self.name, home, id).await;
+        }
+        if let Some(mut over) = self.store(number) {
+            let _ = over.changed().await;
+        }
+        Ok(())
+    }
+}
+
+/// Tells the backing of a direct call.
+async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
+    let method = &kept.method;
+    let id = direct_id(number, &method.name);
+    let origin = kept.origin;
+    let home = origin.as_deref().unwrap_or(bus.hub.store.instance());
+    let meta = method
+        .options
+        .meta(number, kept.timeout_ms, Some(home), b"");
+    let words = vec![
+        b"D".to_vec(),
+        id.as_bytes().to_vec(),
+        kept.token.into_bytes(),
+        kept.worker.into_bytes(),
+        kept.left.as_millis().to_string().into_bytes(),
+        kept.handed.as_millis().to_string().into_bytes(),
+        kept.begun.as_micros().to_string().into_bytes(),
+        meta,
+    ];
+    let answer = bus.ask(Kind::Keep, words).await;
+    match answer.ok().as_ref().and_then(letter) {
+        Some(b'K') => {
+            // In this order, so that whoever does not find it in one place finds it in the other.
+            bus.waiting.lock().set_id(&id);
+            bus.direct.lock().remove(number);
+            if let Some(origin) = origin {
+                bus.tell_stored(&id, &origin);
+            }
+        }
+        Some(b'M') => {
+            bus.direct.lock().remove(number);
+            let error = "NOMETHOD the method was unregistered";
+            bus.complete_direct(&id, Outcome::Failed(error.into()), origin);
+        }
+        _ => bus.direct.lock().not_kept(number),
+    }
+}
