@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, warn};
 
 use super::hub::Hub;
@@ -24,7 +24,7 @@ pub(super) async fn listen(hub: Arc<Hub>) {
     loop {
         let node = hub.store.link().node_of(&channel);
         match hub.store.link().listen("respite-bus", &channel).await {
-            Ok(mut hints) => {
+            Ok(hints) => {
                 // What was seen to be empty may not be any more.
                 for bus in hub.used_buses() {
                     bus.touched.forget(Instant::now());
@@ -33,18 +33,27 @@ pub(super) async fn listen(hub: Arc<Hub>) {
                 backoff.reset();
                 refused = None;
                 look_at_everything(&hub);
-                let mut messages = hints.on_message();
+                let (mut sink, mut messages) = hints.split();
                 let leaves = async {
                     match node {
                         Some(node) => hub.store.link().leaves(&channel, node).await,
                         None => std::future::pending().await,
                     }
                 };
-                let mut leaves = pin!(leaves);
+                let (mut leaves, mut stops) = (pin!(leaves), pin!(hub.stops()));
                 // Others count those who listen where the channel is: so that is where to listen.
                 while let Some(message) = tokio::select! {
                     message = messages.next() => message,
                     () = &mut leaves => None,
+                    () = &mut stops => {
+                        // From the answer on nobody counts this Respite as one that hears.
+                        let _ = sink.unsubscribe(&channel).await;
+                        while let Some(Some(message)) = messages.next().now_or_never() {
+                            hear(&hub, message.get_payload_bytes());
+                        }
+                        hub.has_heard_all();
+                        return std::future::pending().await;
+                    }
                 } {
                     hear(&hub, message.get_payload_bytes());
                 }

@@ -55,6 +55,8 @@ pub struct Hub {
     started: AtomicBool,
     /// Whether hints come; none until the first attempt to listen has ended.
     hints: watch::Sender<Option<bool>>,
+    /// Whether this Respite stops, and has heard all that others said to it.
+    ending: watch::Sender<Ending>,
     next_number: AtomicU64,
     /// The frames that were sealed for other Respites.
     next_frame: AtomicU64,
@@ -63,6 +65,14 @@ pub struct Hub {
     /// Those who wait until another Respite has a direct call kept in the backing.
     pub(super) asked: Mutex<Asked>,
     born: Instant,
+}
+
+/// How far listening is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    No,
+    Wanted,
+    Over,
 }
 
 /// Sees to it that there is a place for one more bus, which a client of this address has named first.
@@ -125,6 +135,7 @@ impl Hub {
             control: Handle::current(),
             started: AtomicBool::new(false),
             hints: watch::Sender::new(None),
+            ending: watch::Sender::new(Ending::No),
             next_number: AtomicU64::new(0),
             next_frame: AtomicU64::new(0),
             pending: AtomicUsize::new(0),
@@ -151,6 +162,7 @@ impl Hub {
     /// Waits, for a moment, until what clients left behind has been told to the backing.
     pub async fn close(&self) {
         let end = Instant::now() + CLOSE_WAIT;
+        self.stop_listening(end).await;
         // Nobody need ask this Respite any more before a registry changes.
         self.set_hints(false);
         let buses = self.buses();
@@ -160,6 +172,28 @@ impl Hub {
         while self.pending.load(Ordering::Acquire) > 0 && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Has the others know that nobody hears them any more, and hears what they said before.
+    async fn stop_listening(&self, end: Instant) {
+        if !self.hears() {
+            return;
+        }
+        self.ending.send_replace(Ending::Wanted);
+        let mut ending = self.ending.subscribe();
+        let over = ending.wait_for(|ending| *ending == Ending::Over);
+        let _ = tokio::time::timeout_at(end.into(), over).await;
+    }
+
+    /// Waits until this Respite stops.
+    pub(super) async fn stops(&self) {
+        let mut ending = self.ending.subscribe();
+        let _ = ending.wait_for(|ending| *ending != Ending::No).await;
+    }
+
+    /// All that others said was heard.
+    pub(super) fn has_heard_all(&self) {
+        self.ending.send_replace(Ending::Over);
     }
 
     /// The key that stands for a bus in key rules.

@@ -8,11 +8,14 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use super::{Fetched, World, wait_for_worker};
-use crate::support::{Client, DEADLINE, Random, Reply, wait_until};
+use crate::support::{Client, DEADLINE, Random, Reply, Respite, wait_until};
 
 const WORKERS: usize = 4;
 const CALLERS: usize = 8;
@@ -125,6 +128,72 @@ fn run(world: &World, random: &mut Random, log: &Path) -> HashMap<usize, Reply> 
     })
 }
 
+/// What callers were told while Respites are killed and stopped, too. A call whose caller lost its connection was told nothing.
+fn run_among_respites(world: &mut World, random: &mut Random, log: &Path) -> Vec<(usize, Reply)> {
+    let seconds = std::env::var("BUS_FAULT_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let end = Instant::now() + Duration::from_secs_f64(seconds.unwrap_or(5.0));
+    let ports = Mutex::new([0, 1].map(|n: usize| world.respites[n].port()));
+    let port = |number: usize| ports.lock().expect("no panic")[number % 2];
+    let mut workers: Vec<Worker> = (0..WORKERS).map(|n| Worker::start(port(n), log)).collect();
+    wait_for_worker(world, &format!("w{}", workers[0].0.id()));
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|caller| {
+                let (next, stop, port) = (&next, &stop, &port);
+                scope.spawn(move || {
+                    let mut told = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        let Ok(mut client) = Client::try_connect(port(caller)) else {
+                            continue;
+                        };
+                        while !stop.load(Ordering::Relaxed) {
+                            let number = next.fetch_add(1, Ordering::Relaxed);
+                            let text = number.to_string();
+                            client.send(&["BUS.CALL", "b", "m", "TIMEOUT", "9000", "ARGS", &text]);
+                            match client.try_read_reply_raw() {
+                                Ok(raw) => told.push((number, Reply::parse(&raw))),
+                                Err(_) => break,
+                            }
+                        }
+                    }
+                    told
+                })
+            })
+            .collect();
+        let (mut kills, mut respites) = (0, 0);
+        while Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(random.between(20, 100) as u64));
+            let victim = random.below(WORKERS);
+            workers[victim] = Worker::start(port(random.below(2)), log);
+            kills += 1;
+            if kills % 8 == 0 {
+                let place = random.below(2);
+                let again = Respite::in_front_of(&world.redis);
+                ports.lock().expect("no panic")[place] = again.port();
+                let old = std::mem::replace(&mut world.respites[place], again);
+                if random.below(2) == 0 {
+                    old.kill();
+                } else {
+                    old.signal(Signal::SIGTERM);
+                    old.ended();
+                }
+                respites += 1;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        let told: Vec<(usize, Reply)> = callers
+            .into_iter()
+            .flat_map(|caller| caller.join().expect("no panic"))
+            .collect();
+        let count = told.len();
+        eprintln!("{count} calls, {kills} workers and {respites} Respites killed or stopped");
+        told
+    })
+}
+
 /// How often each call was begun.
 fn executions(log: &Path) -> HashMap<usize, usize> {
     let mut counts = HashMap::new();
@@ -182,6 +251,40 @@ fn at_most_once_whoever_is_killed() {
         }
     }
     eprintln!("{lost} lost");
+    assert!(told.len() > 20, "only {} calls", told.len());
+    nothing_leaks(&world, &before, 0);
+}
+
+#[test]
+fn at_most_once_whatever_respite_is_killed() {
+    let (mut world, before, log) = start(&["VISIBILITY", "2000"]);
+    let log_path: PathBuf = log.path().to_owned();
+    let told = run_among_respites(&mut world, &mut Random::from_env(), &log_path);
+    let executed = executions(&log_path);
+    for (number, times) in &executed {
+        assert!(*times <= 1, "call {number} was executed {times} times");
+    }
+    let mut ends: HashMap<String, usize> = HashMap::new();
+    for (number, reply) in &told {
+        if let Reply::Bulk(payload) = reply {
+            assert_eq!(payload, number.to_string().as_bytes());
+            assert!(executed.contains_key(number), "call {number} was answered");
+        } else {
+            let code = reply
+                .error()
+                .split(' ')
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            *ends.entry(code).or_default() += 1;
+        }
+    }
+    eprintln!("{ends:?}");
+    let allowed = ["WORKERLOST", "NOWORKER", "DEADLINE"];
+    assert!(
+        ends.keys().all(|code| allowed.contains(&code.as_str())),
+        "{ends:?}"
+    );
     assert!(told.len() > 20, "only {} calls", told.len());
     nothing_leaks(&world, &before, 0);
 }

@@ -71,7 +71,7 @@ def session(r):
 
 
 def main():
-    services = [start("rng.py"), start("simple_math.py")]
+    services = [start("rng.py"), start("simple_math.py"), start("worker_asyncio.py")]
     try:
         for protocol in (2, 3):
             r = redis.Redis(HOST, PORT, protocol=protocol, socket_timeout=20, decode_responses=True)
@@ -81,12 +81,17 @@ def main():
         caller = [sys.executable, EXAMPLES / "caller.py", "--host", HOST, "--port", str(PORT)]
         output = subprocess.run(caller, capture_output=True, text=True, check=True).stdout
         check("sum(1, 2)    3" in output, output)
+        wait_for_workers(r, "text")
+        words = [f"word-{number}" for number in range(50)]
+        caller = [sys.executable, EXAMPLES / "caller_asyncio.py", "--host", HOST, "--port", str(PORT), *words]
+        output = subprocess.run(caller, capture_output=True, text=True, check=True).stdout
+        equal(output.split(), [word.upper() for word in words], "many calls at a time")
     finally:
         for service in services:
             service.terminate()
     for service in services:
         equal(service.wait(timeout=20), 0, "a service ends")
-    for bus in ("rng", "simple_math"):
+    for bus in ("rng", "simple_math", "text"):
         check(r.execute_command("BUS.CLEANUP", bus) > 0, f"cleanup of {bus}")
     equal(r.keys("*"), [], "keys that are left")
     print(f"bus with redis-py {redis.__version__}: {checks} checks")

@@ -22,6 +22,11 @@ fn bus() {
 }
 
 #[test]
+fn bus_node() {
+    run("bus_node");
+}
+
+#[test]
 fn discovery_py() {
     run("discovery_py");
 }

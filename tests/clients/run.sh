@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs one client script against RESPITE_HOST:RESPITE_PORT: run.sh redis_py|redis_cluster_py|bus|discovery_py|node_redis|ioredis|ioredis_cluster, or one of
+# Runs one client script against RESPITE_HOST:RESPITE_PORT: run.sh redis_py|redis_cluster_py|bus|bus_node|discovery_py|node_redis|ioredis|ioredis_cluster, or one of
 # restart/, run.sh restart/rq_worker
 # Sets up what is missing: python3 and node by the package manager, the client libraries in a cache
 # directory (RESPITE_CLIENTS_CACHE, target/clients by default).
@@ -42,7 +42,7 @@ redis_py | redis_cluster_py | bus | discovery_py | restart/redis_py | restart/rq
     [ "$name" != kubernetes ] || exec "$cache/venv/bin/kubernetes-validate" --strict -k "$2" "$3"
     exec "$cache/venv/bin/python" "$here/$name.py"
     ;;
-node_redis | ioredis | ioredis_cluster | restart/node_redis | restart/ioredis | restart/bullmq_worker)
+bus_node | node_redis | ioredis | ioredis_cluster | restart/node_redis | restart/ioredis | restart/bullmq_worker)
     stamp=$cache/node/installed.json
     if ! cmp -s "$here/package-lock.json" "$stamp"; then
         command -v node >/dev/null && command -v npm >/dev/null || install nodejs npm
@@ -52,9 +52,12 @@ node_redis | ioredis | ioredis_cluster | restart/node_redis | restart/ioredis | 
         cp "$here/package-lock.json" "$stamp"
     fi
     # node looks for libraries beside the script
-    mkdir -p "$cache/node/restart"
-    for script in "$here"/*.mjs "$here"/restart/*.mjs; do
-        copy=$cache/node/${script#"$here"/}
+    mkdir -p "$cache/node/restart" "$cache/node/examples"
+    for script in "$here"/*.mjs "$here"/restart/*.mjs "$here"/../../examples/bus/*.mjs; do
+        case $script in
+        "$here"/../*) copy=$cache/node/examples/${script##*/} ;;
+        *) copy=$cache/node/${script#"$here"/} ;;
+        esac
         # another script may be reading it
         cmp -s "$script" "$copy" || { cp "$script" "$copy.new" && mv "$copy.new" "$copy"; }
     done

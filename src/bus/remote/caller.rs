@@ -67,9 +67,9 @@ impl RemoteWait<'_> {
         direct_id(&self.number, self.method)
     }
 
-    /// Whether the call may go on waiting where it is, as no other Respite has idle workers.
-    fn may_wait_there(&self) -> bool {
-        self.bus.others() <= 1 && !self.bus.parked.lock().wants(self.method)
+    /// Whether a worker waits here that could have the call.
+    fn is_wanted_here(&self) -> bool {
+        self.bus.parked.lock().wants(self.method)
     }
 }
 
@@ -120,10 +120,10 @@ pub(in crate::bus) async fn call(
 async fn wait_for(mut wait: RemoteWait<'_>, deadline: Instant, visibility: Duration) -> Direct {
     let bus = wait.bus;
     let (mut asked, mut withdraw) = (None, false);
-    let patience = if wait.may_wait_there() {
-        PATIENCE
-    } else {
-        SHORT_PATIENCE
+    // Where several Respites have workers, one of another may be idle.
+    let patience = match bus.others() {
+        ..=1 => PATIENCE,
+        _ => SHORT_PATIENCE,
     };
     let mut look = wait.sent + patience;
     while let Some(place) = &mut wait.place {
@@ -155,7 +155,7 @@ async fn wait_for(mut wait: RemoteWait<'_>, deadline: Instant, visibility: Durat
             return at_the_deadline(wait).await;
         }
         look = now + LOOK_EVERY;
-        let was_withdraw = std::mem::replace(&mut withdraw, !wait.may_wait_there());
+        let was_withdraw = std::mem::replace(&mut withdraw, wait.is_wanted_here());
         if asked.is_some_and(|at| at + ASK_EVERY > now) && was_withdraw == withdraw {
             continue;
         }
@@ -177,6 +177,7 @@ async fn wait_for(mut wait: RemoteWait<'_>, deadline: Instant, visibility: Durat
             id: wait.id(),
             age_ms: u64::try_from(age).unwrap_or(u64::MAX).saturating_add(1),
             withdraw,
+            has_workers: !bus.parked.lock().is_empty(),
         };
         bus.send(wait.peer, message);
     }

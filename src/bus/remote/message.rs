@@ -19,11 +19,14 @@ pub(super) enum Message {
     Held { id: String },
     /// Nothing is known of the call: a worker may have had it.
     Lost { id: String },
-    /// What became of the call, which was sent at most so long ago? `withdraw`: if no worker has it yet, it is wanted back.
+    /// What became of the call, which was sent at most so long ago?
     Ask {
         id: String,
         age_ms: u64,
+        /// If no worker has it yet, it is wanted back.
         withdraw: bool,
+        /// Whether workers wait at the Respite that asks.
+        has_workers: bool,
     },
     /// The caller does not wait any more: its time is up, or it is gone.
     Cancel { id: String, is_late: bool },
@@ -97,10 +100,11 @@ impl Message {
                 id,
                 age_ms,
                 withdraw,
+                has_workers,
             } => {
                 named(out, b'A', id);
                 whole(out, *age_ms);
-                out.push(u8::from(*withdraw));
+                out.extend([u8::from(*withdraw), u8::from(*has_workers)]);
             }
             Message::Cancel { id, is_late } => {
                 named(out, b'G', id);
@@ -146,6 +150,7 @@ impl Message {
                 id: reader.text()?,
                 age_ms: reader.whole()?,
                 withdraw: reader.byte()? == 1,
+                has_workers: reader.byte()? == 1,
             },
             b'G' => Message::Cancel {
                 id: reader.text()?,
@@ -233,6 +238,7 @@ mod tests {
                 id: id(),
                 age_ms: 50,
                 withdraw: true,
+                has_workers: false,
             },
             Message::Cancel {
                 id: id(),

@@ -1,9 +1,10 @@
 //! Messages on their way to other Respites: gathered while others are on their way, sealed, published; and received.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -38,23 +39,30 @@ struct Frame {
     messages: Vec<Message>,
 }
 
-/// Lets the next message begin anew if the work breaks off.
-struct Working<'a>(&'a Bus, bool);
+/// Has what was not sent sent by another task if this one breaks off.
+struct Working {
+    bus: Arc<Bus>,
+    frames: VecDeque<Frame>,
+    over: bool,
+}
 
-impl Drop for Working<'_> {
+impl Drop for Working {
     fn drop(&mut self) {
-        if !self.1 {
-            self.0.post.0.lock().working = false;
+        if !self.over {
+            let (bus, frames) = (Arc::clone(&self.bus), std::mem::take(&mut self.frames));
+            // The thread may be about to end. What arrives twice is taken once.
+            let hub = Arc::clone(&bus.hub);
+            hub.spawn(work(bus, frames));
         }
     }
 }
 
 impl Post {
     /// Takes all that waits; none when there is nothing left to do.
-    fn take(&self) -> Option<Vec<Frame>> {
+    fn take(&self) -> Option<VecDeque<Frame>> {
         let mut waiting = self.0.lock();
         waiting.bytes = 0;
-        let mut frames: Vec<Frame> = Vec::new();
+        let mut frames: VecDeque<Frame> = VecDeque::new();
         for (to, messages) in waiting.messages.drain() {
             let mut bytes = usize::MAX;
             for message in messages {
@@ -63,10 +71,10 @@ impl Post {
                 if bytes > MOST_FRAME || frames.is_empty() {
                     let to = Arc::clone(&to);
                     let messages = Vec::new();
-                    frames.push(Frame { to, messages });
+                    frames.push_back(Frame { to, messages });
                     bytes = size;
                 }
-                if let Some(frame) = frames.last_mut() {
+                if let Some(frame) = frames.back_mut() {
                     frame.messages.push(message);
                 }
             }
@@ -92,46 +100,55 @@ impl Bus {
         if begins {
             let own = Arc::clone(self);
             if Handle::try_current().is_ok() {
-                tokio::spawn(tasks::keep(Kind::Bus, move || work(Arc::clone(&own))));
+                tokio::spawn(tasks::named(Kind::Bus, work(own, VecDeque::new())));
             } else {
-                self.hub.spawn(async move { work(own).await });
+                self.hub.spawn(work(own, VecDeque::new()));
             }
         }
         true
     }
 }
 
-/// Sends what has gathered until nothing is left.
-async fn work(bus: Arc<Bus>) {
-    let mut working = Working(&bus, false);
-    while let Some(frames) = bus.post.take() {
-        // Those that go to one Respite arrive in their order: there is mostly one of them.
-        let mut one_after_another: HashMap<Arc<str>, Vec<Frame>> = HashMap::new();
-        for frame in frames {
-            let to = Arc::clone(&frame.to);
-            one_after_another.entry(to).or_default().push(frame);
-        }
-        let sent = one_after_another.into_values().map(async |frames| {
-            for frame in frames {
-                deliver(&bus, frame).await;
+/// Sends these frames, and then what has gathered, until nothing is left. Those that go to one Respite arrive in their order.
+fn work(bus: Arc<Bus>, frames: VecDeque<Frame>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let begun = Working {
+        bus,
+        frames,
+        over: false,
+    };
+    Box::pin(async move {
+        let mut working = begun;
+        loop {
+            while let Some(frame) = working.frames.front() {
+                let published = publish(&working.bus, frame).await;
+                if let Some(frame) = working.frames.pop_front() {
+                    settle(&working.bus, frame, published);
+                }
             }
-        });
-        join_all(sent).await;
-    }
-    working.1 = true;
+            match working.bus.post.take() {
+                Some(frames) => working.frames = frames,
+                None => break,
+            }
+        }
+        working.over = true;
+    })
 }
 
-async fn deliver(bus: &Arc<Bus>, frame: Frame) {
-    let mut sealed = seal(bus, &frame);
+async fn publish(bus: &Arc<Bus>, frame: &Frame) -> Published {
+    let mut sealed = seal(bus, frame);
     if sealed.is_none() {
         // The secret comes with the lease.
         drop(bus.take_lease().await);
-        sealed = seal(bus, &frame);
+        sealed = seal(bus, frame);
     }
-    let published = match sealed {
+    match sealed {
         Some(sealed) => bus.hub.store.publish(&frame.to, &sealed).await,
         None => Published::Unheard,
-    };
+    }
+}
+
+/// Goes on without the messages that were not heard, or perhaps not.
+fn settle(bus: &Arc<Bus>, frame: Frame, published: Published) {
     if published == Published::Heard {
         return;
     }
@@ -226,7 +243,11 @@ fn take(bus: &Arc<Bus>, from: &str, messages: Vec<Message>) {
                 id,
                 age_ms,
                 withdraw,
-            } => bus.answer_about(&from, &id, age_ms, withdraw),
+                has_workers,
+            } => {
+                let withdraw = withdraw || !bus.may_stay(&id, has_workers);
+                bus.answer_about(&from, &id, age_ms, withdraw);
+            }
             Message::Cancel { id, is_late } => bus.cancel_for(&from, &id, is_late),
         }
     }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use crate::bus::waiting::Outcome;
 
 /// How long a call is remembered.
-const REMEMBERED: Duration = Duration::from_secs(5);
+const REMEMBERED: Duration = Duration::from_secs(4);
 /// How many, at most, and how many bytes of outcomes.
-const MOST: usize = 20_000;
+const MOST: usize = 50_000;
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// What became of a call.

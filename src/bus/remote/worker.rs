@@ -193,6 +193,11 @@ impl Bus {
         });
     }
 
+    /// Whether a call may go on waiting here for a worker, as none waits elsewhere but perhaps at the Respite that asks.
+    pub(super) fn may_stay(&self, id: &str, has_workers: bool) -> bool {
+        self.others() <= i64::from(has_workers) && self.has_worker_for(method_of(id))
+    }
+
     /// The Respite of a call asks what became of it.
     pub(super) fn answer_about(
         self: &Arc<Self>,
@@ -210,9 +215,7 @@ impl Bus {
         let id = id.to_owned();
         let answer = match standing {
             RemoteStanding::Handed(since) => {
-                if since.elapsed() >= PATIENCE {
-                    drop(self.store(number));
-                }
+                self.store_in_time(number, since);
                 Message::Held { id }
             }
             RemoteStanding::Queued | RemoteStanding::Recently(Recently::Ending) => {
@@ -227,6 +230,20 @@ impl Bus {
             RemoteStanding::Unknown => Message::Lost { id },
         };
         self.send(from, answer);
+    }
+
+    /// Has a call kept in the backing when a worker has had it for a while.
+    fn store_in_time(self: &Arc<Self>, number: &str, handed: Instant) {
+        let left = PATIENCE.saturating_sub(handed.elapsed());
+        if left.is_zero() {
+            drop(self.store(number));
+            return;
+        }
+        let (own, number) = (Arc::clone(self), number.to_owned());
+        self.hub.spawn(async move {
+            tokio::time::sleep(left).await;
+            drop(own.store(&number));
+        });
     }
 
     /// The Respite of a call says that nobody waits for it any more.
