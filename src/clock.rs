@@ -8,6 +8,11 @@ thread_local! {
     static HELD: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
+#[cfg(test)]
+thread_local! {
+    static SIMULATED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
 /// As long as it lives, [`now`] stands still on this thread.
 #[derive(Debug)]
 pub struct Hold {
@@ -31,6 +36,22 @@ pub fn hold() -> (Instant, Hold) {
 #[inline]
 pub fn now() -> Instant {
     HELD.with(Cell::get).unwrap_or_else(Instant::now)
+}
+
+/// The time now, whatever is held; that of a simulation while one runs on this thread.
+#[inline]
+pub(crate) fn precise() -> Instant {
+    #[cfg(test)]
+    if let Some(now) = SIMULATED.with(Cell::get) {
+        return now;
+    }
+    Instant::now()
+}
+
+/// Has [`precise`] say that it is then, on this thread.
+#[cfg(test)]
+pub(crate) fn simulate(now: Option<Instant>) {
+    SIMULATED.with(|simulated| simulated.set(now));
 }
 
 impl Drop for Hold {

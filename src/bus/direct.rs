@@ -22,7 +22,7 @@ use super::method::Method;
 use super::queues::Queues;
 use super::remote::{Recent, Recently};
 use super::slot::{Delivered, Slot};
-use crate::random;
+use crate::{clock, random};
 
 /// How long a worker has before the backing is told of a call.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
@@ -224,7 +224,7 @@ impl DirectCalls {
         if self.queues.is_empty() {
             return taken;
         }
-        let (now, mut bytes) = (Instant::now(), 0);
+        let (now, mut bytes) = (clock::precise(), 0);
         for pattern in &slot.patterns {
             while taken.len() < slot.count
                 && bytes < MOST_FETCHED
@@ -348,7 +348,7 @@ impl DirectCalls {
         call.state = State::Cancelled {
             token: std::mem::take(&mut handed.token),
             worker: std::mem::take(&mut handed.worker),
-            over: Instant::now() + visibility.min(REMEMBERED),
+            over: clock::precise() + visibility.min(REMEMBERED),
         };
         Ended::Here {
             worked,
@@ -370,7 +370,10 @@ impl DirectCalls {
                 if call.unsure && !at_any_rate {
                     return Ended::Unsure;
                 }
-                let (worked, unsure) = (handed.at.elapsed(), call.unsure);
+                let (worked, unsure) = (
+                    clock::precise().saturating_duration_since(handed.at),
+                    call.unsure,
+                );
                 let call = self.take_out(number, Recently::Ending);
                 let origin = call.and_then(|call| call.begun.origin);
                 Ended::Here {
@@ -439,7 +442,7 @@ impl Call {
     }
 
     fn hand(&mut self, number: &str, body: Body, worker: &str, nth: usize) -> Delivered {
-        let now = Instant::now();
+        let now = clock::precise();
         let token = format!("{}-{nth}", random::word());
         self.state = State::Handed(Handed {
             token: token.clone(),

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::super::method::Method;
 use super::super::remote::Recently;
 use super::{DirectCalls, Keeping, State};
+use crate::clock;
 
 /// What the backing is told of a call that a worker has.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl DirectCalls {
         }
         let (over, keeping) = watch::channel(());
         handed.keeping = Some(keeping);
-        let now = Instant::now();
+        let now = clock::precise();
         let kept = Kept {
             method: Arc::clone(&call.method),
             token: handed.token.clone(),

@@ -7,6 +7,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::message::{Message, RemoteCall};
 use super::peers::Choice;
+use super::watch::{Due, Watch};
 use crate::bus::body::Body;
 use crate::bus::bus::Bus;
 use crate::bus::calling::DEADLINE;
@@ -19,8 +20,6 @@ use crate::bus::method::Method;
 use crate::bus::order::{Kind, Order, words};
 use crate::bus::waiting::{Outcome, Place, Role};
 
-/// How often a call that takes long is asked about.
-const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked whether it should come back.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long an answer is waited for when the time is up, or the backing is asked.
@@ -35,7 +34,6 @@ struct RemoteWait<'a> {
     number: String,
     method: &'a str,
     place: Option<Place>,
-    sent: Instant,
     is_answered: bool,
 }
 
@@ -105,7 +103,6 @@ pub(in crate::bus) async fn call(
         number,
         method: &method.name,
         place: Some(place),
-        sent,
         is_answered: false,
     };
     if !bus.send(&peer.name, Message::Call(call)) {
@@ -114,18 +111,17 @@ pub(in crate::bus) async fn call(
     }
     bus.tally(&method.name, |tally| tally.call());
     let visibility = Duration::from_millis(method.options.visibility_ms);
-    wait_for(wait, deadline, visibility).await
+    wait_for(wait, Watch::new(sent, deadline, visibility)).await
 }
 
-async fn wait_for(mut wait: RemoteWait<'_>, deadline: Instant, visibility: Duration) -> Direct {
+async fn wait_for(mut wait: RemoteWait<'_>, mut watch: Watch) -> Direct {
     let bus = wait.bus;
-    let (mut asked, mut withdraw) = (None, false);
     // Where several Respites have workers, one of another may be idle.
     let patience = match bus.others() {
         ..=1 => PATIENCE,
         _ => SHORT_PATIENCE,
     };
-    let mut look = wait.sent + patience;
+    let mut look = Instant::now() + patience;
     while let Some(place) = &mut wait.place {
         tokio::select! {
             biased;
@@ -133,7 +129,7 @@ async fn wait_for(mut wait: RemoteWait<'_>, deadline: Instant, visibility: Durat
                 wait.place = None;
                 let Ok(outcome) = outcome else {
                     // It has come back, without being asked for: there are no workers any more.
-                    if !withdraw {
+                    if !watch.is_withdrawn() {
                         bus.peers.disbelieve(wait.peer, wait.method);
                     }
                     return Direct::Returned;
@@ -141,7 +137,7 @@ async fn wait_for(mut wait: RemoteWait<'_>, deadline: Instant, visibility: Durat
                 wait.is_answered = true;
                 return over(bus, wait.method, outcome);
             }
-            () = sleep_until(look.min(deadline).into()) => {}
+            () = sleep_until(look.min(watch.deadline()).into()) => {}
         }
         let stored = bus.waiting.lock().id(&wait.number);
         if let Some(id) = stored
@@ -151,34 +147,25 @@ async fn wait_for(mut wait: RemoteWait<'_>, deadline: Instant, visibility: Durat
             return Direct::Stored(place, id);
         }
         let now = Instant::now();
-        if now >= deadline {
-            return at_the_deadline(wait).await;
-        }
         look = now + LOOK_EVERY;
-        let was_withdraw = std::mem::replace(&mut withdraw, wait.is_wanted_here());
-        if asked.is_some_and(|at| at + ASK_EVERY > now) && was_withdraw == withdraw {
-            continue;
-        }
         let heard = bus.waiting.lock().heard(&wait.number);
-        if asked.is_some_and(|at| heard.is_none_or(|heard| heard < at)) {
-            // Its Respite does not answer. It may have had time to tell the backing.
-            if let Some(found) = look_in_backing(&mut wait).await {
-                return found;
+        let due = watch.due(now, heard, wait.is_wanted_here());
+        match due {
+            Due::Nothing => continue,
+            Due::Late => return at_the_deadline(wait).await,
+            Due::Look | Due::Lost => {
+                if let Some(found) = look_in_backing(&mut wait).await {
+                    return found;
+                }
             }
-            let silent = now.duration_since(heard.unwrap_or(wait.sent));
-            if silent >= visibility {
-                wait.place = None;
-                return over(bus, wait.method, Outcome::Failed(LOST.into()));
-            }
+            Due::Ask => {}
         }
-        asked = Some(Instant::now());
-        let age = wait.sent.elapsed().as_millis();
-        let message = Message::Ask {
-            id: wait.id(),
-            age_ms: u64::try_from(age).unwrap_or(u64::MAX).saturating_add(1),
-            withdraw,
-            has_workers: !bus.parked.lock().is_empty(),
-        };
+        if due == Due::Lost {
+            wait.place = None;
+            return over(bus, wait.method, Outcome::Failed(LOST.into()));
+        }
+        let has_workers = !bus.parked.lock().is_empty();
+        let message = watch.ask(Instant::now(), wait.id(), has_workers);
         bus.send(wait.peer, message);
     }
     Direct::Refused

@@ -5,12 +5,14 @@
 //! sealed with a secret of the bus ([`seal`]). docs/bus.md ("Calls between Respites") has the states and what each
 //! failure leaves.
 
+mod answer;
 mod caller;
 mod message;
 mod peers;
 mod post;
 mod recent;
 mod seal;
+mod watch;
 mod worker;
 
 pub(super) use caller::call;

@@ -37,6 +37,8 @@ struct Waiting {
 struct Frame {
     to: Arc<str>,
     messages: Vec<Message>,
+    /// It may have been sent already: that nobody hears it now does not say that nobody did.
+    may_be_sent: bool,
 }
 
 /// Has what was not sent sent by another task if this one breaks off.
@@ -49,7 +51,10 @@ struct Working {
 impl Drop for Working {
     fn drop(&mut self) {
         if !self.over {
-            let (bus, frames) = (Arc::clone(&self.bus), std::mem::take(&mut self.frames));
+            let (bus, mut frames) = (Arc::clone(&self.bus), std::mem::take(&mut self.frames));
+            if let Some(frame) = frames.front_mut() {
+                frame.may_be_sent = true;
+            }
             // The thread may be about to end. What arrives twice is taken once.
             let hub = Arc::clone(&bus.hub);
             hub.spawn(work(bus, frames));
@@ -71,7 +76,11 @@ impl Post {
                 if bytes > MOST_FRAME || frames.is_empty() {
                     let to = Arc::clone(&to);
                     let messages = Vec::new();
-                    frames.push_back(Frame { to, messages });
+                    frames.push_back(Frame {
+                        to,
+                        messages,
+                        may_be_sent: false,
+                    });
                     bytes = size;
                 }
                 if let Some(frame) = frames.back_mut() {
@@ -154,7 +163,7 @@ fn settle(bus: &Arc<Bus>, frame: Frame, published: Published) {
     }
     for message in frame.messages {
         match message {
-            Message::Call(call) if published == Published::Unheard => {
+            Message::Call(call) if published == Published::Unheard && !frame.may_be_sent => {
                 bus.not_taken(&frame.to, &call);
             }
             Message::Outcome { id, outcome } => {

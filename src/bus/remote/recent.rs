@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::bus::waiting::Outcome;
+use crate::clock;
 
 /// How long a call is remembered.
 const REMEMBERED: Duration = Duration::from_secs(4);
@@ -41,7 +42,7 @@ impl Default for Recent {
             calls: HashMap::new(),
             order: VecDeque::new(),
             bytes: 0,
-            complete_since: Instant::now(),
+            complete_since: clock::precise(),
         }
     }
 }
@@ -55,13 +56,13 @@ impl Recent {
             *known = what;
         } else {
             self.calls.insert(number.to_owned(), what);
-            self.order.push_back((Instant::now(), number.to_owned()));
+            self.order.push_back((clock::precise(), number.to_owned()));
         }
         self.trim();
     }
 
     fn trim(&mut self) {
-        let now = Instant::now();
+        let now = clock::precise();
         while let Some((at, _)) = self.order.front() {
             let is_old = now.duration_since(*at) > REMEMBERED;
             if !is_old && self.calls.len() <= MOST && self.bytes <= MOST_BYTES {

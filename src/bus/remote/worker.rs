@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::MOST_BODY;
+use super::answer::{Cancelled, answer, cancel};
 use super::message::{Message, RemoteCall};
-use super::{MOST_BODY, Recently};
 use crate::bus::body::Body;
 use crate::bus::bus::Bus;
-use crate::bus::calling::DEADLINE;
-use crate::bus::direct::{Begun, Ended, PATIENCE, RemoteStanding, may_be_direct};
+use crate::bus::direct::{Begun, PATIENCE, may_be_direct};
 use crate::bus::handing::Offer;
 use crate::bus::id::{HOME_LEN, direct_id, method_of, number_of};
 use crate::bus::lease::BackingClock;
@@ -210,25 +210,11 @@ impl Bus {
         if !self.is_number_of(number, from) {
             return;
         }
-        let sent = Instant::now().checked_sub(Duration::from_millis(age_ms));
-        let standing = self.direct.lock().asked(number, from, sent, withdraw);
-        let id = id.to_owned();
-        let answer = match standing {
-            RemoteStanding::Handed(since) => {
-                self.store_in_time(number, since);
-                Message::Held { id }
-            }
-            RemoteStanding::Queued | RemoteStanding::Recently(Recently::Ending) => {
-                Message::Held { id }
-            }
-            RemoteStanding::Recently(Recently::Stored) => Message::Stored { id },
-            RemoteStanding::Recently(Recently::Returned) | RemoteStanding::Absent => {
-                Message::Returned { id }
-            }
-            RemoteStanding::Recently(Recently::Ended(outcome)) => Message::Outcome { id, outcome },
-            RemoteStanding::Cancelled => late(id),
-            RemoteStanding::Unknown => Message::Lost { id },
-        };
+        let asked = (Instant::now(), age_ms);
+        let (answer, handed) = answer(&mut self.direct.lock(), (id, from), asked, withdraw);
+        if let Some(handed) = handed {
+            self.store_in_time(number, handed);
+        }
         self.send(from, answer);
     }
 
@@ -252,43 +238,25 @@ impl Bus {
         if !self.is_number_of(number, from) {
             return;
         }
-        let (ended, known) = {
-            let mut direct = self.direct.lock();
-            let ended = direct.cancel(number);
-            let known = direct.recently(number);
-            if matches!(ended, Ended::Unknown) && known.is_none() {
-                // It has not come yet.
-                direct.refuse(number);
+        let cancelled = cancel(&mut self.direct.lock(), id);
+        let answer = match cancelled {
+            Cancelled::Here { unsure, answer } => {
+                self.void_if(unsure, number, method_of(id));
+                Some(answer)
             }
-            (ended, known)
-        };
-        let id = id.to_owned();
-        match (ended, known) {
-            (Ended::Keeping(mut over), _) => {
-                let (own, from) = (Arc::clone(self), Arc::clone(from));
+            Cancelled::Over(answer) => answer,
+            Cancelled::Stored => return self.cancel_stored(id, is_late),
+            Cancelled::Keeping(mut over) => {
+                let (own, from, id) = (Arc::clone(self), Arc::clone(from), id.to_owned());
                 self.hub.spawn(async move {
                     let _ = over.changed().await;
                     own.cancel_for(&from, &id, is_late);
                 });
                 return;
             }
-            (Ended::Here { unsure, .. }, _) => self.void_if(unsure, number, method_of(&id)),
-            (_, Some(Recently::Stored)) => {
-                self.cancel_stored(&id, is_late);
-                return;
-            }
-            (_, Some(Recently::Ended(outcome))) => {
-                if is_late {
-                    self.send(from, Message::Outcome { id, outcome });
-                }
-                return;
-            }
-            // Its outcome is about to be sent.
-            (_, Some(Recently::Ending)) => return,
-            _ => {}
-        }
-        if is_late {
-            self.send(from, late(id));
+        };
+        if let Some(answer) = answer.filter(|_| is_late) {
+            self.send(from, answer);
         }
     }
 
@@ -297,9 +265,4 @@ impl Bus {
         let why = if is_late { "d" } else { "g" };
         self.submit_from_anywhere(vec![Order::given_up(id, why)]);
     }
-}
-
-fn late(id: String) -> Message {
-    let outcome = Outcome::Failed(DEADLINE.into());
-    Message::Outcome { id, outcome }
 }
