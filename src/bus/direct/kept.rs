@@ -1,7 +1,7 @@
 //! Direct calls that the backing is told of.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
