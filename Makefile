@@ -37,10 +37,13 @@ coherence: ## random clients and faults against the promises of the cache, a min
 	$(if $(ARGS),,! MUTANT=epoch_before_lease cargo test --locked --features mutants --lib $(LEASE) >$(TARGET)/lease.log 2>&1 \
 		&& echo "coherence mutant epoch_before_lease: caught by $(LEASE)")
 
-bus-faults: ## workers of the bus killed at random, a minute for each kind of method; BUS_FAULT_SECONDS=n
+bus-faults: ## workers of the bus killed at random, and Respites, a minute for each kind of method; BUS_FAULT_SECONDS=n
 	@sh scripts/setup.sh test
 	BUS_FAULT_SECONDS=$${BUS_FAULT_SECONDS:-60} cargo test --locked --test respite \
 		bus::faults:: -- --nocapture --test-threads=1 $(ARGS)
+
+bus-simulation: ## ten thousand simulated lives of two Respites between callers and workers, with failures at every step; BUS_SIMULATIONS=n, RESPITE_SEED=n
+	BUS_SIMULATIONS=$${BUS_SIMULATIONS:-10000} cargo test --locked --lib bus::remote::testing -- --nocapture
 
 faults: ## what production does to a backing and a network, before clients that know every reply; writes docs/reliability.md; ARGS="name" shows some
 	@sh scripts/setup.sh test

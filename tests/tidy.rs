@@ -171,7 +171,7 @@ fn only_app_names_everything() {
         (
             "bus",
             &[
-                "backoff", "command", "metrics", "random", "resp", "upstream",
+                "backoff", "clock", "command", "metrics", "random", "resp", "upstream",
             ],
         ),
         ("cache", &["command", "config", "metrics", "resp"]),

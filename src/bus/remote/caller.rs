@@ -46,10 +46,13 @@ impl Drop for RemoteWait<'_> {
         };
         let stored = bus.waiting.lock().id(number);
         if place.leave() {
-            bus.tally(self.method, |tally| tally.error(GONE));
             match stored {
+                // It is counted there.
                 Some(id) => bus.submit_from_anywhere(vec![Order::gone(&id)]),
-                None => self.cancel(false),
+                None => {
+                    bus.tally(self.method, |tally| tally.error(GONE));
+                    self.cancel(false);
+                }
             }
         }
     }

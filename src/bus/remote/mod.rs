@@ -15,6 +15,9 @@ mod seal;
 mod watch;
 mod worker;
 
+#[cfg(test)]
+mod testing;
+
 pub(super) use caller::call;
 pub(super) use peers::{Choice, Peers};
 pub(super) use post::{Post, receive};

@@ -18,7 +18,7 @@ use crate::bus::slot::Delivered;
 use crate::bus::waiting::Outcome;
 
 /// How long a call may be on its way. It is remembered for longer.
-const FRESH: Duration = Duration::from_secs(2);
+pub(super) const FRESH: Duration = Duration::from_secs(2);
 /// How often an outcome is brought to the backing in vain, a second apart.
 const TRIES: usize = 60;
 const RETRY: Duration = Duration::from_secs(1);
