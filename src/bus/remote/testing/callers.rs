@@ -20,6 +20,7 @@ impl World {
         let deadline = self.now + timeout;
         let call = Call {
             number,
+            began: self.now,
             peer: peer.clone(),
             watch: Watch::new(self.now, deadline, VISIBILITY),
             heard: None,
@@ -43,6 +44,10 @@ impl World {
 
     pub(super) fn tell(&mut self, id: &str, told: Told) {
         if let Some(call) = self.calls.remove(id) {
+            let silent = self.now.duration_since(call.heard.unwrap_or(call.began));
+            if silent >= VISIBILITY {
+                self.silent.insert(call.number);
+            }
             self.note(&format!("call {} was told {told:?}", call.number));
             self.told.insert(call.number, (told, self.now));
         }

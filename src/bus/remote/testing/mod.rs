@@ -43,6 +43,7 @@ enum Told {
 /// A call as its caller's Respite has it.
 struct Call {
     number: usize,
+    began: Instant,
     peer: String,
     watch: Watch,
     heard: Option<Instant>,
@@ -103,6 +104,8 @@ struct World {
     executed: BTreeMap<usize, usize>,
     accepted: BTreeMap<usize, Instant>,
     told: BTreeMap<usize, (Told, Instant)>,
+    /// Calls whose Respite was silent for as long as it may be.
+    silent: BTreeSet<usize>,
     ended_serving: Vec<Instant>,
     incarnation: usize,
 }
@@ -151,6 +154,7 @@ impl World {
             executed: BTreeMap::new(),
             accepted: BTreeMap::new(),
             told: BTreeMap::new(),
+            silent: BTreeSet::new(),
             ended_serving: Vec::new(),
             incarnation: 0,
         }
@@ -330,8 +334,9 @@ impl World {
             }
             if let (Some(accepted), Told::Failed(error)) = (self.accepted.get(&number), told) {
                 let has_ended = self.ended_serving.iter().any(|end| end >= accepted);
-                let was_silent = at.duration_since(*accepted) >= KNOWN.min(VISIBILITY);
-                let excused = has_ended || was_silent || error == "DEADLINE";
+                let was_silent = self.silent.contains(&number);
+                let is_forgotten = at.duration_since(*accepted) >= KNOWN;
+                let excused = has_ended || was_silent || is_forgotten || error == "DEADLINE";
                 assert!(
                     excused,
                     "call {number} was answered in time, and told {error}"
