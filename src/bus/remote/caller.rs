@@ -25,7 +25,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long an answer is waited for when the time is up, or the backing is asked.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 const LOST: &str = "WORKERLOST the worker, or its Respite, was lost";
-const GONE: &str = "CANCELLED the caller is gone";
 
 /// A caller that waits. Dropped, it gives the call up.
 struct RemoteWait<'a> {
@@ -46,13 +45,10 @@ impl Drop for RemoteWait<'_> {
         };
         let stored = bus.waiting.lock().id(number);
         if place.leave() {
+            // Whoever ends it counts it.
             match stored {
-                // It is counted there.
                 Some(id) => bus.submit_from_anywhere(vec![Order::gone(&id)]),
-                None => {
-                    bus.tally(self.method, |tally| tally.error(GONE));
-                    self.cancel(false);
-                }
+                None => self.cancel(false),
             }
         }
     }
@@ -192,9 +188,6 @@ async fn at_the_deadline(mut wait: RemoteWait<'_>) -> Direct {
     let told = timeout(LAST_MOMENT, &mut place.outcome).await;
     if let Ok(Ok(outcome)) = told {
         wait.place = None;
-        if outcome == Outcome::Failed(DEADLINE.into()) {
-            bus.tally(wait.method, |tally| tally.error(DEADLINE));
-        }
         return Direct::Over(Ok(outcome));
     }
     let stored = bus.waiting.lock().id(&wait.number);
@@ -204,7 +197,6 @@ async fn at_the_deadline(mut wait: RemoteWait<'_>) -> Direct {
         place.issued(&id);
         return Direct::Stored(place, id);
     }
-    bus.tally(wait.method, |tally| tally.error(DEADLINE));
     Direct::Over(Err(DEADLINE.to_owned()))
 }
 

@@ -9,6 +9,7 @@ use super::answer::{Cancelled, answer, cancel};
 use super::message::{Message, RemoteCall};
 use crate::bus::body::Body;
 use crate::bus::bus::Bus;
+use crate::bus::calling::DEADLINE;
 use crate::bus::direct::{Begun, PATIENCE, may_be_direct};
 use crate::bus::handing::Offer;
 use crate::bus::id::{HOME_LEN, direct_id, method_of, number_of};
@@ -19,6 +20,7 @@ use crate::bus::waiting::Outcome;
 
 /// How long a call may be on its way. It is remembered for longer.
 pub(super) const FRESH: Duration = Duration::from_secs(2);
+const GONE: &str = "CANCELLED the caller is gone";
 /// How often an outcome is brought to the backing in vain, a second apart.
 const TRIES: usize = 60;
 const RETRY: Duration = Duration::from_secs(1);
@@ -241,6 +243,8 @@ impl Bus {
         let cancelled = cancel(&mut self.direct.lock(), id);
         let answer = match cancelled {
             Cancelled::Here { unsure, answer } => {
+                let why = if is_late { DEADLINE } else { GONE };
+                self.tally(method_of(id), |tally| tally.error(why));
                 self.void_if(unsure, number, method_of(id));
                 Some(answer)
             }
