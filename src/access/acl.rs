@@ -10,6 +10,7 @@ use super::password::Kept;
 use super::patterns::{ChannelPatterns, KeyPatterns};
 use super::rules::{Asked, CommandRules, DenyList};
 use super::user::{Grant, User};
+use crate::command::Permission;
 use crate::resp::Args;
 
 /// Rules as `ACL GETUSER` tells them, each text one rule.
@@ -80,12 +81,34 @@ impl AccessList {
         (self.users.len() == 1).then(|| self.id_at(0))
     }
 
-    /// Whether the only user may read every key with this command, and no other rule can forbid it.
+    /// Whether the only user may run this command of one key on some keys, and nothing but the key decides on which.
     #[must_use]
-    pub fn may_read_all(&self, command: Asked<'_>) -> bool {
+    pub fn may_get_some(&self, command: Asked<'_>) -> bool {
         let [user] = &*self.users else { return false };
-        let grant = &user.grant;
-        self.deny.is_empty() && grant.commands.allow(command) && grant.keys.may_read_all()
+        self.deny.is_empty() && user.grant.commands.allow(command)
+    }
+
+    /// Whether the only user may read every key with the commands that he may run.
+    #[must_use]
+    pub fn reads_all_keys(&self) -> bool {
+        let [user] = &*self.users else { return false };
+        user.grant.keys.may_read_all()
+    }
+
+    /// Whether the only user may read a key with a command that [`may_get_some`](Self::may_get_some) lets him run. The
+    /// sets of rules that he has besides are not looked at.
+    #[must_use]
+    #[inline]
+    pub fn may_get(&self, key: &[u8]) -> bool {
+        let [user] = &*self.users else { return false };
+        user.grant.keys.allow(key, Permission::READ)
+    }
+
+    /// Whether something is denied to everybody.
+    #[must_use]
+    #[inline]
+    pub fn denies_any(&self) -> bool {
+        !self.deny.is_empty()
     }
 
     /// Why a command is denied to everybody, if it is.
@@ -250,11 +273,13 @@ mod tests {
     fn reading_everything_is_known_of_the_rules() {
         let asked = |table: &Table| {
             let may = |commands: &str, keys: &str, deny: &[&str]| {
-                list(deny, &rules(commands, keys, ""), &[]).may_read_all(Asked {
+                let list = list(deny, &rules(commands, keys, ""), &[]);
+                let some = list.may_get_some(Asked {
                     row: table.get(b"get"),
                     name: b"get",
                     sub: None,
-                })
+                });
+                (some && list.reads_all_keys(), some && list.may_get(b"app"))
             };
             [
                 may("+@all", "*", &[]),
@@ -262,12 +287,14 @@ mod tests {
                 may("+@all", "%W~*", &[]),
                 may("+@all -get", "*", &[]),
                 may("+@all", "a*", &[]),
+                may("+@all", "b* %W~a*", &[]),
                 may("+@all", "*", &["keys"]),
             ]
         };
+        let (all, some, none) = ((true, true), (false, true), (false, false));
         assert_eq!(
             asked(&Table::shipped()),
-            [true, true, false, false, false, false]
+            [all, all, none, none, some, none, none]
         );
     }
 }

@@ -1,8 +1,10 @@
 //! What a session has read and handles at once.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::settings::Settings;
+use crate::access::AccessList;
 use crate::cache::Guard;
 use crate::upstream::{HOME, NodeId};
 
@@ -31,8 +33,30 @@ pub(super) struct Batch<'a> {
     pub(super) run: Run,
     /// Whether somebody is shown what clients send.
     pub(super) monitored: bool,
-    /// Whether plain reads may use the cache; looked at again after anything else.
-    pub(super) reads: Option<bool>,
+    /// Which plain reads may use the cache; looked at again after anything else.
+    pub(super) reads: Option<Plain>,
+}
+
+/// The plain reads (`GET`) that may use the cache.
+#[derive(Debug, Clone)]
+pub(super) enum Plain {
+    /// None, or it has to be looked at more closely.
+    No,
+    /// Of every key.
+    All,
+    /// Of the keys that these rules of the only user let him read.
+    By(Arc<AccessList>),
+}
+
+impl Plain {
+    #[inline]
+    pub(super) fn may(&self, key: &[u8]) -> bool {
+        match self {
+            Plain::No => false,
+            Plain::All => true,
+            Plain::By(list) => list.may_get(key),
+        }
+    }
 }
 
 /// What became of the request at the front of a batch.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::batch::{Batch, Run, Step};
+use super::batch::{Batch, Plain, Run, Step};
 use super::cached::{Cover, needs_care, protect_keys};
 use super::client::Session;
 use super::input::READ_AHEAD;
@@ -133,7 +133,8 @@ impl Session {
         if !parser.is_between_requests() || batch.monitored {
             return None;
         }
-        self.reads_plainly(batch.reads, batch)
+        let known = batch.reads.take();
+        self.reads_plainly(get.key(rest), known, batch)
             .then(|| self.read(KeyRead::get(get.key(rest)), get.len, batch, cx))
     }
 
@@ -192,7 +193,7 @@ impl Session {
         &mut self,
         request: Request<'_>,
         len: usize,
-        reads: Option<bool>,
+        reads: Option<Plain>,
         batch: &mut Batch<'_>,
         cx: &mut Context<'_>,
     ) -> Step {

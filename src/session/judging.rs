@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
+use super::batch::Plain;
 use super::cached::changes_every_key;
 use super::client::Session;
 use super::client_line::version;
@@ -332,18 +333,19 @@ impl Session {
             && account.is_some_and(|account| self.worker.may_tell(account, request))
     }
 
-    /// Whether the client may be told the value of every key.
+    /// Of which keys the client may be told the values by a plain `GET`, so far as that needs no closer look.
     #[inline]
-    pub(super) fn may_be_told_all(&self, settings: &Settings) -> bool {
+    pub(super) fn plain_reads(&self, settings: &Settings) -> Plain {
         if settings.access.is_unrestricted() {
-            return true;
+            return Plain::All;
         }
-        let Some(account) = &self.state.account else {
-            return false;
+        let (Some(account), Some(users)) = (&self.state.account, self.worker.shared.users()) else {
+            return Plain::No;
         };
-        let users = self.worker.shared.users();
-        !self.worker.directions.is_divided()
-            && users.is_some_and(|users| users.reads_all(account, clock::now()))
+        if self.worker.directions.is_divided() || settings.access.denies_any() {
+            return Plain::No;
+        }
+        users.plain_reads(account, clock::now())
     }
 
     /// Takes over who the client is.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::Context;
 use std::time::Instant;
 
-use super::batch::{Batch, Run, Step};
+use super::batch::{Batch, Plain, Run, Step};
 use super::client::Session;
 use super::dispatch::SHARED_BYTES;
 use super::key_read::KeyRead;
@@ -33,11 +33,14 @@ impl Session {
     }
 
     /// Whether a plain `GET` needs no other check than [`Session::may_use_cache`].
-    pub(super) fn may_read_plainly(&mut self, run: &Run, settings: &Settings) -> bool {
-        self.may_be_told_all(settings)
-            && settings.limits.bulk_bytes >= PLAIN_GET_MAX
+    fn may_read_plainly(&mut self, run: &Run, settings: &Settings) -> Plain {
+        let may = settings.limits.bulk_bytes >= PLAIN_GET_MAX
             && settings.limits.request_bytes >= PLAIN_GET_MAX
-            && self.may_use_cache(run)
+            && self.may_use_cache(run);
+        match may {
+            true => self.plain_reads(settings),
+            false => Plain::No,
+        }
     }
 
     /// What a request reads, if the cache may answer it now.
@@ -45,7 +48,7 @@ impl Session {
     pub(super) fn cacheable<'a>(
         &mut self,
         request: Request<'a>,
-        reads: Option<bool>,
+        reads: Option<Plain>,
         batch: &mut Batch<'_>,
     ) -> Option<KeyRead<'a>> {
         let read = KeyRead::of(request)?;
@@ -53,7 +56,7 @@ impl Session {
             return None;
         }
         // What a user may read with `GET` says nothing of the other reads.
-        if batch.settings.access.is_unrestricted() && self.reads_plainly(reads, batch) {
+        if batch.settings.access.is_unrestricted() && self.reads_plainly(read.key, reads, batch) {
             return Some(read);
         }
         batch.reads = None;
@@ -63,9 +66,15 @@ impl Session {
 
     /// Whether a plain read may use the cache, by what is known of it or by a look.
     #[inline]
-    pub(super) fn reads_plainly(&mut self, known: Option<bool>, batch: &mut Batch<'_>) -> bool {
-        let may = known.unwrap_or_else(|| self.may_read_plainly(&batch.run, batch.settings));
-        batch.reads = Some(may);
+    pub(super) fn reads_plainly(
+        &mut self,
+        key: &[u8],
+        known: Option<Plain>,
+        batch: &mut Batch<'_>,
+    ) -> bool {
+        let plain = known.unwrap_or_else(|| self.may_read_plainly(&batch.run, batch.settings));
+        let may = plain.may(key);
+        batch.reads = Some(plain);
         may
     }
 

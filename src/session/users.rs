@@ -28,6 +28,7 @@ pub(super) use self::openness::Open;
 use self::openness::Openness;
 use self::user::Known;
 pub(super) use self::user::{BackingUser, Rules};
+use super::batch::Plain;
 use crate::access::{AccessList, Attempt};
 use crate::tasks::{self, Kind};
 use crate::upstream::{Asker, Backing, ControlError, ControlLink, HOME, NodeId};
@@ -192,14 +193,14 @@ impl BackingUsers {
         fresh
     }
 
-    /// Whether a user may read every key with `GET`.
+    /// Which keys a user may read with `GET`.
     #[inline]
-    pub(super) fn reads_all(self: &Arc<Self>, user: &Arc<BackingUser>, now: Instant) -> bool {
-        let may = user.reads_all(HOME, now);
-        if !may || user.is_ageing(now) {
+    pub(super) fn plain_reads(self: &Arc<Self>, user: &Arc<BackingUser>, now: Instant) -> Plain {
+        let plain = user.plain_reads(HOME, now);
+        if matches!(plain, Plain::No) || user.is_ageing(now) {
             self.renew_if_due(user, now);
         }
-        may
+        plain
     }
 
     #[cold]

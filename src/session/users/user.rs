@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::super::batch::Plain;
 use crate::access::{AccessList, Asked};
 use crate::command::{Row, Table};
 use crate::upstream::{Backing, LoginId, NodeId};
@@ -50,8 +51,8 @@ pub(super) struct Known {
     /// When it was asked.
     asked: Instant,
     access: Arc<AccessList>,
-    /// `GET` of any key is allowed.
-    reads_all: bool,
+    /// The keys of which `GET` is allowed.
+    plain: Plain,
     /// The password that the connections are opened with is right. If it is not, the user may have been deleted, and
     /// be another of the same name: the backing, which closes connections then, has to say.
     is_same: bool,
@@ -78,17 +79,22 @@ impl State {
 
 impl Known {
     pub(super) fn new(node: NodeId, asked: Instant, access: AccessList, is_same: bool) -> Self {
-        let reads_all = is_same
-            && access.may_read_all(Asked {
-                row: GET.as_ref(),
-                name: b"get",
-                sub: None,
-            });
+        let access = Arc::new(access);
+        let get = Asked {
+            row: GET.as_ref(),
+            name: b"get",
+            sub: None,
+        };
+        let plain = match (is_same && access.may_get_some(get), access.reads_all_keys()) {
+            (false, _) => Plain::No,
+            (true, true) => Plain::All,
+            (true, false) => Plain::By(Arc::clone(&access)),
+        };
         Known {
             node,
             asked,
-            access: Arc::new(access),
-            reads_all,
+            access,
+            plain,
             is_same,
         }
     }
@@ -190,10 +196,11 @@ impl BackingUser {
     }
 
     #[inline]
-    pub(super) fn reads_all(&self, node: NodeId, now: Instant) -> bool {
+    pub(super) fn plain_reads(&self, node: NodeId, now: Instant) -> Plain {
         let known = self.known.load();
         let mut of_node = known.iter().filter(|known| known.node == node);
-        of_node.any(|known| known.reads_all && known.is_fresh(now))
+        let fresh = of_node.find(|known| known.is_fresh(now));
+        fresh.map_or(Plain::No, |known| known.plain.clone())
     }
 
     /// Whether what is known is to be asked for again soon.
@@ -245,6 +252,7 @@ impl BackingUser {
                 if !answered && !gone.contains(&old.node) {
                     known.push(Known {
                         access: Arc::clone(&old.access),
+                        plain: old.plain.clone(),
                         ..*old
                     });
                 }
