@@ -11,6 +11,7 @@
 //!                                fails)  ◀──────────────┘
 //! ```
 
+mod batching;
 mod demotion;
 mod done;
 mod loss;
@@ -28,6 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+pub(super) use self::batching::Batching;
 use self::demotion::{Demotion, may_be_refused};
 use self::done::Done;
 pub use self::redirect::{Redirect, Redirected, is_redirect};
@@ -73,7 +75,8 @@ pub struct Link {
 pub(super) struct Inner {
     pub(super) out: WriteBuf,
     pending: VecDeque<Pending>,
-    in_flight: usize,
+    pub(super) in_flight: usize,
+    pub(super) batching: Batching,
     /// Failed commands in `pending`, which wait for their turn to be told.
     failures: usize,
     /// Keeps what came of the front's replies and is not delivered yet.
@@ -88,7 +91,7 @@ pub(super) struct Inner {
     pub(super) task: Option<Waker>,
     /// By the task that waits, so that each is there once.
     waiting_for_room: HashMap<*const (), Waker>,
-    limits: LinkLimits,
+    pub(super) limits: LinkLimits,
     retryable: Rc<Retryable>,
     /// The clock found that the backing does not answer.
     pub(super) reply_overdue: bool,
@@ -155,6 +158,7 @@ impl Link {
                 out: WriteBuf::default(),
                 pending: VecDeque::new(),
                 in_flight: 0,
+                batching: Batching::default(),
                 failures: 0,
                 reader: FrameReader::default(),
                 begun: false,
@@ -210,6 +214,7 @@ impl Link {
         let start = inner.out.push(requests);
         let end = inner.out.end();
         let again = false;
+        inner.batching.queued(replies as usize);
         let what = What::Requests { start, end, again };
         inner.queue((sink, ticket), replies, now, what);
         if let Some(task) = &inner.task {
@@ -365,10 +370,6 @@ impl Inner {
         }
     }
 
-    pub(super) fn connect_timeout(&self) -> Duration {
-        self.limits.connect
-    }
-
     fn is_reply_overdue(&self, now: Instant) -> bool {
         matches!(self.state, LinkState::Up)
             && self.limits.reply.is_some_and(|limit| {
@@ -380,11 +381,10 @@ impl Inner {
 
     /// Applies bytes from the backing. `fresh` is used in place; only what is incomplete is kept.
     pub(super) fn receive(&mut self, fresh: &[u8]) -> Result<(), UpstreamError> {
-        if self.silent {
-            self.silent = false;
-        }
+        self.silent = false;
         let (now, _held) = clock::hold();
         self.note_wait(now);
+        self.batching.heard(now);
         // What was understood in front of an error is kept, for `lose`.
         let mut reader = std::mem::take(&mut self.reader);
         let result = reader.feed(fresh, |frames| self.apply(frames));

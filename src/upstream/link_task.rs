@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tracing::{debug, warn};
@@ -15,7 +15,7 @@ use super::backing::Backing;
 use super::connect::ConnectOptions;
 use super::error::UpstreamError;
 use super::frame_reader::Turn;
-use super::link::{Inner, Link, LinkLimits, LinkState, Retryable};
+use super::link::{Batching, Inner, Link, LinkLimits, LinkState, Retryable};
 use super::link_key::LinkKey;
 use super::reached::sleep_unless_reached;
 use crate::backoff::Backoff;
@@ -165,13 +165,14 @@ impl LinkTask {
             if inner.reply_overdue {
                 return Poll::Ready(UpstreamError::ReplyTimeout);
             }
-            let written = match inner.is_demoted_now() {
-                true => Poll::Pending,
-                false => inner.out.poll_write(stream, cx),
-            };
+            let held = inner.holds_back();
+            let mut written = inner.poll_write(held, stream, cx);
             // Replies that are already here count, even when writing failed.
             if let Err(error) = self.poll_read_in(&mut inner, stream, cx) {
                 return Poll::Ready(error);
+            }
+            if held && !inner.holds_back() {
+                written = inner.poll_write(false, stream, cx);
             }
             match written {
                 Poll::Ready(Err(error)) => Poll::Ready(error),
@@ -204,6 +205,34 @@ impl LinkTask {
 // === impl Inner ===
 
 impl Inner {
+    /// Whether what is to be written waits for replies.
+    fn holds_back(&self) -> bool {
+        self.out.has_unwritten()
+            && self
+                .batching
+                .holds(self.in_flight, self.out.unwritten_bytes())
+    }
+
+    fn poll_write(
+        &mut self,
+        held: bool,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), UpstreamError>> {
+        if self.is_demoted_now() {
+            return Poll::Pending;
+        }
+        if held {
+            return Poll::Ready(Ok(()));
+        }
+        let writes = self.out.has_unwritten();
+        let written = self.out.poll_write(stream, cx);
+        if let (true, Poll::Ready(Ok(()))) = (writes, &written) {
+            self.batching.written(Instant::now());
+        }
+        written
+    }
+
     fn set_task(&mut self, cx: &Context<'_>) {
         if !self
             .task
@@ -212,6 +241,10 @@ impl Inner {
         {
             self.task = Some(cx.waker().clone());
         }
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        self.limits.connect
     }
 
     fn start_connecting(&mut self) {
@@ -229,6 +262,7 @@ impl Inner {
         if !matches!(self.state, LinkState::Closed) {
             self.state = LinkState::Up;
             self.reply_overdue = false;
+            self.batching = Batching::default();
             self.restart_clocks(Instant::now());
         }
     }
