@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-versions coherence bus-faults faults soak load check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-reads fuzz deny deb
+.PHONY: help setup run test test-versions coherence bus-faults faults soak load check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-latency bench-reads bench-subscribers fuzz deny deb
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +89,15 @@ bench: ## compare with direct Redis and its peers; writes docs/benchmarks.md; AR
 	@sh scripts/setup.sh bench
 	@ulimit -n 16384 2>/dev/null || true; \
 	cargo bench --locked --bench compare -- --write $(ARGS)
+
+bench-subscribers: ## ten thousand subscribers, beside direct Redis; ARGS="--write" puts them into docs/performance.md
+	@sh scripts/setup.sh bench
+	@ulimit -n "$$(ulimit -Hn)" 2>/dev/null || true; \
+	cargo bench --locked --bench subscribers -- $(ARGS)
+
+bench-latency: ## one command at a time by few clients, at a rate, and over long ways; ARGS="--write" puts it into docs/performance.md
+	@sh scripts/setup.sh bench
+	cargo bench --locked --bench latency -- $(ARGS)
 
 bench-reads: ## reads of every kind from the cache, beside direct Redis; ARGS="--write" puts them into docs/cache.md
 	@sh scripts/setup.sh bench

@@ -19,6 +19,7 @@ mod leash;
 #[allow(dead_code, reason = "not every benchmark asks for all of it")]
 mod measure;
 mod rows;
+#[allow(dead_code, reason = "not every benchmark asks for all of it")]
 mod run;
 #[path = "../compare/table.rs"]
 #[allow(dead_code, reason = "not every benchmark asks for all of it")]
@@ -53,7 +54,7 @@ type Pair = [Cost; 2];
 
 fn main() -> io::Result<()> {
     let options = Options::from_args();
-    let servers = Servers::start(options.workers)?;
+    let servers = Servers::start(options.workers, 10_000)?;
     rows::prepare(&mut Connection::open(servers.redis.0)?)?;
     let rows: Vec<Row> = rows::all()
         .into_iter()

@@ -1,7 +1,7 @@
 //! The servers, one run of redis-benchmark against one of them, and what it cost.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -43,8 +43,17 @@ pub(crate) struct Run<'a> {
 // === impl Servers ===
 
 impl Servers {
-    /// Starts both.
-    pub(crate) fn start(workers: u16) -> io::Result<Self> {
+    /// Starts both, with so many workers (0: as many as Respite finds right), for so many clients.
+    pub(crate) fn start(workers: u16, clients: usize) -> io::Result<Self> {
+        Self::behind(workers, clients, |redis| redis)
+    }
+
+    /// The same with something between them: `way` leads to a port of Redis and says by which port.
+    pub(crate) fn behind(
+        workers: u16,
+        clients: usize,
+        way: impl FnOnce(u16) -> u16,
+    ) -> io::Result<Self> {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reads");
         fs::create_dir_all(&dir)?;
         let words = |line: &str| -> Vec<String> {
@@ -53,17 +62,23 @@ impl Servers {
             words.chain([String::new()]).collect()
         };
         let redis = free_port()?;
-        let line = format!("--bind 127.0.0.1 --port {redis} --appendonly no --save");
+        let line = format!(
+            "--bind 127.0.0.1 --port {redis} --appendonly no --maxclients {clients} --save"
+        );
         let program = Path::new("redis-server");
         let child = Leash::start(program, &words(&line), &[], dir.join("redis.log"))?;
         wait_until_ready(redis)?;
         let respite = free_port()?;
+        let upstream = way(redis);
         let line = format!(
-            "serve --upstream redis://127.0.0.1:{redis} --listen 127.0.0.1:{respite} --http"
+            "serve --upstream redis://127.0.0.1:{upstream} --listen 127.0.0.1:{respite} --http"
         );
         let named = std::env::var("RESPITE_BIN").ok();
         let program = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_respite").to_owned());
-        let env = [("RESPITE_WORKERS".to_owned(), workers.to_string())];
+        let env = [
+            ("RESPITE_WORKERS".to_owned(), workers.to_string()),
+            ("RESPITE_LIMITS__CLIENTS".to_owned(), clients.to_string()),
+        ];
         let log = dir.join("respite.log");
         let front = Leash::start(Path::new(&program), &words(&line), &env, log)?;
         wait_until_ready(respite)?;
@@ -110,7 +125,7 @@ fn free_port() -> io::Result<u16> {
 }
 
 /// What a process has used of the processors.
-fn cpu_time(pid: u32) -> Duration {
+pub(crate) fn cpu_time(pid: u32) -> Duration {
     let stat = |task: fs::DirEntry| fs::read_to_string(task.path().join("schedstat")).ok();
     let nanos = |stat: String| stat.split_whitespace().next()?.parse::<u64>().ok();
     let tasks = fs::read_dir(format!("/proc/{pid}/task"));
@@ -159,5 +174,12 @@ impl Connection {
         let mut line = String::new();
         self.0.read_line(&mut line)?;
         Ok(line.trim_end().to_owned())
+    }
+
+    /// Reads so many bytes more.
+    pub(crate) fn read(&mut self, bytes: usize) -> io::Result<String> {
+        let mut text = vec![0; bytes];
+        self.0.read_exact(&mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 }
