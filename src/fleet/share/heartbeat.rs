@@ -21,25 +21,37 @@ pub(super) const KEYS: [&str; 6] = [
 ];
 
 /// The most records that one beat takes or brings, and the most bytes of them.
-pub(super) const MOST_RECORDS: usize = 1000;
+pub(super) const MOST_RECORDS: usize = 2000;
 pub(super) const MOST_BYTES: usize = 4 * 1024 * 1024;
 
-/// The most sets that are asked for at once: each may have 800,000 bytes.
+/// The most sets that are asked for at once.
 pub(super) const MOST_SETS: usize = 16;
+/// The most bytes that they, or bases, may have together: a set of all shards that are tracked has 800,000.
+const MOST_ASKED: usize = 16 * 1024 * 1024;
 
 pub(super) static BEAT: LazyLock<ControlScript> =
     LazyLock::new(|| ControlScript::new(include_str!("scripts/heartbeat.lua")).repeatable());
 
-/// KEYS: sets. ARGV: the longest, digests. Returns the sets, '' for those that are not there.
-pub(super) static SETS: LazyLock<ControlScript> = LazyLock::new(|| {
+/// KEYS: a hash. ARGV: the most bytes, fields. Returns their values, '' for those that are not there or too much.
+pub(super) static LOOK: LazyLock<ControlScript> = LazyLock::new(|| {
     ControlScript::new(
-        "local sets = {} for i = 2, #ARGV do \
-         if redis.call('HSTRLEN', KEYS[1], ARGV[i]) <= tonumber(ARGV[1]) \
-         then sets[i - 1] = redis.call('HGET', KEYS[1], ARGV[i]) or '' else sets[i - 1] = '' end end \
-         return sets",
+        "local all, size = {}, 0 for i = 2, #ARGV do \
+         local len = redis.call('HSTRLEN', KEYS[1], ARGV[i]) \
+         if len > 0 and size + len <= tonumber(ARGV[1]) \
+         then size = size + len all[i - 1] = redis.call('HGET', KEYS[1], ARGV[i]) \
+         else all[i - 1] = '' end end return all",
     )
     .repeatable()
 });
+
+/// What a member tells of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) key: ShardKey,
+    pub(super) record: Vec<u8>,
+    /// Later records are compressed against it.
+    pub(super) is_base: bool,
+}
 
 /// What a member says.
 #[derive(Debug, Clone, Default)]
@@ -60,7 +72,7 @@ pub(super) struct Beat {
     /// How long the backing keeps what it is told.
     pub(super) keep: Duration,
     pub(super) leaves: bool,
-    pub(super) records: Vec<(ShardKey, Vec<u8>)>,
+    pub(super) entries: Vec<Entry>,
 }
 
 /// What it is told. Times are microseconds of the backing's clock.
@@ -107,9 +119,10 @@ impl Beat {
             u8::from(self.leaves).to_string(),
         ];
         args.extend(texts.map(String::into_bytes));
-        for (key, record) in &self.records {
-            args.push(key.to_string().into_bytes());
-            args.push(record.clone());
+        for entry in &self.entries {
+            args.push(entry.key.to_string().into_bytes());
+            args.push(entry.record.clone());
+            args.push(u8::from(entry.is_base).to_string().into_bytes());
         }
         args
     }
@@ -146,11 +159,18 @@ impl Told {
     }
 }
 
-/// The arguments of [`SETS`].
-pub(super) fn sets_args(digests: &[SetDigest]) -> Vec<String> {
-    let longest = (crate::fleet::MAX_TARGETS * 8).to_string();
+/// The key of the sets, and the arguments of [`LOOK`] for some of them.
+pub(super) fn sets(digests: &[SetDigest]) -> (&'static str, Vec<String>) {
     let digests = digests.iter().map(ToString::to_string);
-    std::iter::once(longest).chain(digests).collect()
+    let most = std::iter::once(MOST_ASKED.to_string());
+    (KEYS[3], most.chain(digests).collect())
+}
+
+/// The key of the records, and the arguments of [`LOOK`] for the bases of some shards.
+pub(super) fn bases(keys: &[ShardKey]) -> (&'static str, Vec<String>) {
+    let fields = keys.iter().map(|key| format!("{key}:b"));
+    let most = std::iter::once(MOST_ASKED.to_string());
+    (KEYS[4], most.chain(fields).collect())
 }
 
 fn number(value: &Value) -> Option<u64> {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::heartbeat::{Beat, MOST_SETS, Told};
+use super::heartbeat::{Beat, Entry, MOST_SETS, Told};
 use super::holdings::{Changes, Holdings, Standing};
 use super::identity::ShardKey;
 use super::view::{KeySet, MOST_DECLINED, Member, SetDigest, View};
@@ -178,12 +178,7 @@ impl Membership {
     }
 
     /// What to say next.
-    pub(super) fn beat(
-        &mut self,
-        records: Vec<(ShardKey, Vec<u8>)>,
-        terms: Terms,
-        now: Instant,
-    ) -> Beat {
+    pub(super) fn beat(&mut self, entries: Vec<Entry>, terms: Terms, now: Instant) -> Beat {
         self.declined.retain(|(_, until)| *until > now);
         let mut declined: Vec<_> = self.declined.iter().map(|(key, _)| *key).collect();
         declined.sort_unstable();
@@ -199,19 +194,19 @@ impl Membership {
             longest: terms.longest,
             keep: terms.keep,
             leaves: false,
-            records,
+            entries,
         }
     }
 
     /// What to say at the end.
-    pub(super) fn farewell(&self, records: Vec<(ShardKey, Vec<u8>)>, terms: Terms) -> Beat {
+    pub(super) fn farewell(&self, entries: Vec<Entry>, terms: Terms) -> Beat {
         Beat {
             member: self.me.to_string(),
             lease: LEASE,
             longest: terms.longest,
             keep: terms.keep,
             leaves: true,
-            records,
+            entries,
             ..Beat::default()
         }
     }

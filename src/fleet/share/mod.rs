@@ -7,13 +7,14 @@
 //!
 //! - `identity`: what makes two Respites' shards the same one; `view`: who is there, and who of them polls a shard.
 //! - `holdings`: what this one may poll; `membership`: what it says and hears; all three without I/O.
-//! - `heartbeat`: the script at the backing; `record`: what is told of a shard; `task`: sends and applies all of it.
+//! - `heartbeat`: the script at the backing; `record`: what is told of a shard; `news`: how little of it; `task`: sends and applies all of it.
 //! - `turns`: what the scheduler asks; `overview`: what people are told.
 
 mod heartbeat;
 mod holdings;
 mod identity;
 mod membership;
+mod news;
 mod overview;
 mod record;
 mod task;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::view::is_name;
 
-/// What an INFO usually says, for short ones to be compressed against. Changing it changes [`VERSION`].
+/// What an INFO usually says, for those to be compressed against that have no base. Changing it changes [`VERSION`].
 const USUAL: &str = include_str!("usual.txt");
 /// The form of a record. Others are left unread.
 const VERSION: u8 = 1;
@@ -43,15 +43,34 @@ pub(super) struct Record {
     pub(super) text: Option<Vec<u8>>,
 }
 
+/// An INFO that others of the same shard are compressed against: little of it changes from one poll to the next.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Base<'a> {
+    /// When it was asked for; names it.
+    pub(super) asked: u64,
+    pub(super) text: &'a [u8],
+}
+
+/// Why a record cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// No Respite of this version wrote it.
+    Wrong,
+    /// The base is not known that it was compressed against.
+    NoBase,
+}
+
 /// So long is the longest record whose text has so many bytes.
 pub(super) fn longest(text: usize) -> usize {
     text + text / 128 + AROUND
 }
 
 impl Record {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// Writes it, compressed against a base if there is one.
+    pub(super) fn encode(&self, base: Option<Base<'_>>) -> Vec<u8> {
         let mut out = Vec::with_capacity(2048);
         out.push(VERSION);
+        out.extend(base.map_or(0, |base| base.asked).to_le_bytes());
         out.extend(self.tried.to_le_bytes());
         out.extend(self.asked.to_le_bytes());
         let interval = u64::try_from(self.interval.as_micros()).unwrap_or(u64::MAX);
@@ -70,14 +89,43 @@ impl Record {
         let text = self.text.as_deref().unwrap_or_default();
         out.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
         if !text.is_empty() {
-            let packed = lz4_flex::block::compress_with_dict(text, &DICTIONARY);
+            let against = base.map_or(&**DICTIONARY, |base| base.text);
+            let packed = lz4_flex::block::compress_with_dict(text, against);
             out.extend(packed);
         }
         out
     }
 
-    /// Reads a record whose text has at most `most` bytes. None when no Respite of this version wrote it.
-    pub(super) fn decode(bytes: &[u8], most: usize) -> Option<Self> {
+    /// Reads a record whose text has at most `most` bytes; `base` finds the text of a base.
+    pub(super) fn decode(
+        bytes: &[u8],
+        most: usize,
+        base: impl FnOnce(u64) -> Option<Vec<u8>>,
+    ) -> Result<Self, Unread> {
+        match Self::head(bytes, most).ok_or(Unread::Wrong)? {
+            (record, _, 0, _) => Ok(record),
+            (record, 0, len, packed) => record.with_text(packed, len, &DICTIONARY),
+            (record, asked, len, packed) => {
+                let base = base(asked).ok_or(Unread::NoBase)?;
+                record.with_text(packed, len, &base)
+            }
+        }
+    }
+
+    /// Whether it can be a base.
+    pub(super) fn is_whole(bytes: &[u8]) -> bool {
+        bytes.get(1..9) == Some(&[0; 8])
+    }
+
+    fn with_text(mut self, packed: &[u8], len: usize, against: &[u8]) -> Result<Self, Unread> {
+        let text = lz4_flex::block::decompress_with_dict(packed, len, against);
+        let text = text.ok().filter(|text| text.len() == len);
+        self.text = Some(text.ok_or(Unread::Wrong)?);
+        Ok(self)
+    }
+
+    /// All but the text: the base's name, the length and the compressed text.
+    fn head(bytes: &[u8], most: usize) -> Option<(Self, u64, usize, &[u8])> {
         if bytes.len() > longest(most) {
             return None;
         }
@@ -85,6 +133,7 @@ impl Record {
         if rest.take(1)? != [VERSION] {
             return None;
         }
+        let base = rest.u64()?;
         let (tried, asked) = (rest.u64()?, rest.u64()?);
         let interval = Duration::from_micros(rest.u64()?);
         let failures = rest.u32()?;
@@ -104,15 +153,10 @@ impl Record {
             _ => return None,
         };
         let len = usize::try_from(rest.u32()?).ok()?;
-        let text = match len {
-            0 => None,
-            len if len > most => return None,
-            len => {
-                let text = lz4_flex::block::decompress_with_dict(rest.0, len, &DICTIONARY);
-                Some(text.ok().filter(|text| text.len() == len)?)
-            }
-        };
-        Some(Record {
+        if len > most {
+            return None;
+        }
+        let record = Record {
             poller,
             tried,
             asked,
@@ -120,8 +164,9 @@ impl Record {
             failures,
             fault,
             ops_per_sec,
-            text,
-        })
+            text: None,
+        };
+        Some((record, base, len, rest.0))
     }
 }
 
@@ -174,54 +219,75 @@ mod tests {
         }
     }
 
+    fn read(bytes: &[u8], most: usize) -> Result<Record, Unread> {
+        Record::decode(bytes, most, |_| None)
+    }
+
     #[test]
     fn records_read_back_and_are_small() {
         let info = include_str!("../testdata/redis-7.0.txt").replace('\n', "\r\n");
         let records = [record(&info), record(""), record("a:1\r\n")];
         for record in records {
-            let bytes = record.encode();
-            assert_eq!(Record::decode(&bytes, 8192), Some(record));
+            let bytes = record.encode(None);
+            assert!(Record::is_whole(&bytes));
+            assert_eq!(read(&bytes, 8192), Ok(record));
         }
         let plain = Record {
             fault: None,
             ops_per_sec: None,
             ..record(&info)
         };
-        let bytes = plain.encode();
+        let bytes = plain.encode(None);
         assert!(
             bytes.len() * 2 < info.len(),
             "{} of {}",
             bytes.len(),
             info.len()
         );
-        assert_eq!(Record::decode(&bytes, 8192), Some(plain));
+        assert_eq!(read(&bytes, 8192), Ok(plain));
+    }
+
+    #[test]
+    fn little_is_told_of_what_has_hardly_changed() {
+        let before = include_str!("../testdata/redis-7.0.txt").replace('\n', "\r\n");
+        let after = before.replace("uptime_in_seconds:1", "uptime_in_seconds:4");
+        let base = Base {
+            asked: 7,
+            text: before.as_bytes(),
+        };
+        let record = record(&after);
+        let bytes = record.encode(Some(base));
+        assert!(bytes.len() < 200, "{}", bytes.len());
+        assert!(!Record::is_whole(&bytes));
+        let with = |asked: u64| (asked == 7).then(|| before.clone().into_bytes());
+        assert_eq!(Record::decode(&bytes, 8192, with), Ok(record));
+        assert_eq!(read(&bytes, 8192), Err(Unread::NoBase));
+        let other = |_| Some(b"other".to_vec());
+        assert!(Record::decode(&bytes, 8192, other).is_err());
     }
 
     #[test]
     fn what_is_wrong_or_too_long_is_not_read() {
-        let bytes = record("a:1\r\n").encode();
+        let bytes = record("a:1\r\n").encode(None);
         for len in 0..bytes.len() {
-            assert_eq!(Record::decode(&bytes[..len], 8192), None, "{len} bytes");
+            assert_eq!(read(&bytes[..len], 8192), Err(Unread::Wrong), "{len} bytes");
         }
-        assert_eq!(
-            Record::decode(&bytes, 4),
-            None,
-            "a longer text than allowed"
-        );
+        let long = read(&bytes, 4);
+        assert_eq!(long, Err(Unread::Wrong), "a longer text than allowed");
         // One byte changed: another record, or none, but never a panic or a longer text.
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut bytes = bytes.clone();
                 bytes[at] ^= 1 << bit;
-                if let Some(record) = Record::decode(&bytes, 64) {
+                if let Ok(record) = read(&bytes, 64) {
                     assert!(record.text.is_none_or(|text| text.len() <= 64));
                 }
             }
         }
         // A text that says that it is large is not made room for.
-        let mut bytes = record("").encode();
+        let mut bytes = record("").encode(None);
         let at = bytes.len() - 4;
         bytes[at..].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(Record::decode(&bytes, 8 << 20), None);
+        assert_eq!(read(&bytes, 8 << 20), Err(Unread::Wrong));
     }
 }

@@ -9,23 +9,26 @@ use redis::Value;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::super::shard::{Account, Shard, Trouble};
+use super::super::shard::Shard;
 use super::super::snapshot::Snapshot;
 use super::super::table::Shards;
 use super::super::watcher::Found;
 use super::Share;
-use super::heartbeat::{BEAT, KEYS, MOST_BYTES, MOST_RECORDS, SETS, Told, sets_args};
+use super::heartbeat::{BEAT, Entry, KEYS, LOOK, MOST_BYTES, MOST_RECORDS, Told, bases, sets};
 use super::holdings::Changes;
 use super::identity::ShardKey;
 use super::membership::{LEASE, Membership, Terms};
+use super::news::{News, account, is_refused};
 use super::overview::{MemberReport, Overview};
-use super::record::{Fault, Record, longest};
+use super::record::{Record, Unread, longest};
 use super::turns::{Move, first_poll};
 use super::view::{SetDigest, mix};
 use crate::config::FleetSettings;
 
 /// Records are kept for three of the longest intervals and this.
 const KEEP: Duration = Duration::from_secs(60);
+/// So many bases are asked for at once.
+const AT_A_TIME: usize = 500;
 /// So many new shards are polled at once; more are spread over the shortest interval.
 const AT_ONCE: usize = 32;
 
@@ -37,6 +40,7 @@ pub(super) struct Task {
     keys: HashMap<Arc<str>, ShardKey>,
     /// The table that `shards` are of.
     seen: Option<Arc<Shards>>,
+    news: News,
     /// When the polls began that the others were told of last.
     told: HashMap<ShardKey, Instant>,
     /// When the last polls of others began.
@@ -53,6 +57,7 @@ impl Task {
             shards: HashMap::new(),
             keys: HashMap::new(),
             seen: None,
+            news: News::default(),
             told: HashMap::new(),
             heard: HashMap::new(),
             error: None,
@@ -113,9 +118,8 @@ impl Task {
     }
 
     async fn farewell(&mut self) {
-        let (records, _) = self.records();
-        let records = records.into_iter().map(|(key, _, bytes)| (key, bytes));
-        let beat = self.membership.farewell(records.collect(), self.terms());
+        let (entries, ..) = self.entries();
+        let beat = self.membership.farewell(entries, self.terms());
         let args = beat.args();
         let said = self.share.control.script(&BEAT, &KEYS, &args);
         let _ = timeout(LEASE, said).await; // the lease ends anyway
@@ -146,6 +150,7 @@ impl Task {
         }
         self.membership.track(self.shards.keys().copied().collect());
         self.told.retain(|key, _| self.shards.contains_key(key));
+        self.news.retain(|key| self.shards.contains_key(key));
         // A shard that is somewhere else now is another one.
         for (key, shard) in &self.shards {
             shard.hold(self.membership.holdings().holds(*key));
@@ -163,17 +168,10 @@ impl Task {
 
     /// One beat; returns the wait until the next.
     async fn beat(&mut self) -> Duration {
-        let (records, more) = self.records();
-        let shards: Vec<_> = records
-            .iter()
-            .map(|(key, tried, _)| (*key, *tried))
-            .collect();
-        let bytes: usize = records.iter().map(|(_, _, bytes)| bytes.len()).sum();
-        let records = records.into_iter().map(|(key, _, bytes)| (key, bytes));
+        let (entries, shards, more) = self.entries();
+        let bytes: usize = entries.iter().map(|entry| entry.record.len()).sum();
         let terms = self.terms();
-        let beat = self
-            .membership
-            .beat(records.collect(), terms, Instant::now());
+        let beat = self.membership.beat(entries, terms, Instant::now());
         let args = beat.args();
         let sent = Instant::now();
         let said = self.share.control.script(&BEAT, &KEYS, &args);
@@ -205,13 +203,16 @@ impl Task {
         counters.told_bytes.add(bytes);
         self.told.extend(shards);
         self.well(received);
+        if told.joined {
+            self.news.forget_given();
+        }
         let missing = self.membership.hear(&beat, &told, (sent, received));
         self.fetch_sets(&missing).await;
         let changes = self.membership.settle();
         let moved = changes != Changes::default() || told.rows.is_some();
         let urgent = told.more || more;
         // Before what is taken over: they say when it was polled last.
-        self.take_in(told.records);
+        self.take_in(told.records).await;
         self.apply(changes);
         // Now that what others may have taken over is not held any more.
         if let Some(end) = self.membership.lease_end() {
@@ -226,6 +227,7 @@ impl Task {
 
     fn miss(&mut self, error: String, sent: Instant, took: Duration) -> Duration {
         self.share.counters.failures.add(1);
+        self.news.forget_given();
         if self.membership.miss(sent, took) {
             warn!("what other Respites poll cannot be heard of: {error}");
         }
@@ -249,15 +251,24 @@ impl Task {
         if digests.is_empty() {
             return;
         }
-        let args = sets_args(digests);
-        let asked = self.share.control.script(&SETS, &KEYS[3..4], &args);
-        if let Ok(Ok(Value::Array(sets))) = timeout(LEASE, asked).await {
-            for (digest, set) in digests.iter().zip(sets) {
-                if let Value::BulkString(encoded) = set {
-                    self.membership.learn(*digest, &encoded);
-                }
-            }
+        let (key, args) = sets(digests);
+        for (digest, set) in digests.iter().zip(self.look(key, &args).await) {
+            self.membership.learn(*digest, &set);
         }
+    }
+
+    /// Asks for fields of a hash; those that are not there are empty.
+    async fn look(&self, key: &'static str, args: &[String]) -> Vec<Vec<u8>> {
+        let keys = [key];
+        let asked = self.share.control.script(&LOOK, &keys, args);
+        let Ok(Ok(Value::Array(values))) = timeout(LEASE, asked).await else {
+            return Vec::new();
+        };
+        let bytes = |value| match value {
+            Value::BulkString(bytes) => bytes,
+            _ => Vec::new(),
+        };
+        values.into_iter().map(bytes).collect()
     }
 
     fn apply(&mut self, changes: Changes) {
@@ -270,6 +281,7 @@ impl Task {
                 continue;
             };
             shard.hold(false);
+            self.news.release(key);
             // Who polls it next has to know of a poll that is under way.
             if shard.tried() > self.told.get(&key).copied() {
                 share.turns.polled(shard);
@@ -297,18 +309,17 @@ impl Task {
         }
     }
 
-    /// What the others are to be told now, and whether there is more.
-    fn records(&mut self) -> (Vec<(ShardKey, Instant, Vec<u8>)>, bool) {
+    /// What the others are to be told now, of polls that began when, and whether there is more.
+    fn entries(&mut self) -> (Vec<Entry>, Vec<(ShardKey, Instant)>, bool) {
+        let (mut entries, mut tried) = (Vec::new(), Vec::new());
         let Some(clock) = self.membership.clock() else {
-            return (Vec::new(), false);
+            return (entries, tried, false);
         };
         let (shards, mut more) = self.share.turns.take_news(MOST_RECORDS / 2);
-        let mut records = Vec::with_capacity(shards.len());
         let mut size = 0;
         for shard in shards {
-            let (Some(key), Some((account, latest))) =
-                (self.keys.get(shard.id()).copied(), shard.account())
-            else {
+            let key = self.keys.get(shard.id()).copied();
+            let (Some(key), Some((account, latest))) = (key, shard.account()) else {
                 continue;
             };
             if size > MOST_BYTES / 2 {
@@ -316,86 +327,87 @@ impl Task {
                 more = true;
                 continue;
             }
-            if let Some((Trouble::Auth, _)) = account.trouble
-                && shard.is_held()
-            {
+            if is_refused(&shard, &account) {
                 self.membership.decline(key, account.tried);
             }
-            let record = Record {
-                poller: self.share.name().to_string(),
-                tried: clock.micros(account.tried),
-                asked: account.asked.map_or(0, |asked| clock.micros(asked)),
-                interval: account.interval,
-                failures: account.failures,
-                fault: account
-                    .trouble
-                    .map(|(trouble, text)| (fault(trouble), text.to_string())),
-                ops_per_sec: latest.as_ref().and_then(|latest| latest.ops_per_sec),
-                text: latest.map(|latest| latest.snapshot.text().to_vec()),
-            };
-            let bytes = record.encode();
-            size += bytes.len();
-            records.push((key, account.tried, bytes));
+            tried.push((key, account.tried));
+            let me = self.share.name();
+            let entry = self.news.tell(key, account, latest.as_ref(), me, clock);
+            size += entry.record.len();
+            entries.push(entry);
         }
-        (records, more)
+        (entries, tried, more)
     }
 
-    /// Hands on what others have polled.
-    fn take_in(&mut self, records: Vec<(ShardKey, Vec<u8>)>) {
-        let (now, settings) = (Instant::now(), self.share.settings.load());
+    /// Hands on what others have polled, and asks for the bases that this takes.
+    async fn take_in(&mut self, records: Vec<(ShardKey, Vec<u8>)>) {
+        let (now, settings) = (Instant::now(), self.share.settings.load_full());
+        let mut waiting = Vec::new();
         for (key, bytes) in records {
-            let Some(shard) = self.shards.get(&key) else {
-                continue;
-            };
-            let counters = &self.share.counters;
-            counters.heard_bytes.add(bytes.len());
-            match Record::decode(&bytes, shard.found().most_info()) {
-                Some(record) => {
-                    if self.hear(&Arc::clone(shard), record, now, &settings) {
-                        self.share.counters.heard.add(1);
-                    }
-                }
-                None => counters.unreadable.add(1),
+            self.share.counters.heard_bytes.add(bytes.len());
+            if self.hear(key, &bytes, now, &settings) == Err(Unread::NoBase) {
+                waiting.push((key, bytes));
+            }
+        }
+        for waiting in waiting.chunks(AT_A_TIME) {
+            let keys: Vec<_> = waiting.iter().map(|(key, _)| *key).collect();
+            let (key, args) = bases(&keys);
+            for (shard, base) in keys.iter().zip(self.look(key, &args).await) {
+                self.share.counters.heard_bytes.add(base.len());
+                let _ = self.hear(*shard, &base, now, &settings); // the record tells
+            }
+            for (key, bytes) in waiting {
+                let heard = self.hear(*key, bytes, now, &settings);
+                self.share
+                    .counters
+                    .unreadable
+                    .add(usize::from(heard == Err(Unread::NoBase)));
             }
         }
     }
 
     fn hear(
         &mut self,
-        shard: &Shard,
-        record: Record,
+        key: ShardKey,
+        bytes: &[u8],
         now: Instant,
         settings: &FleetSettings,
-    ) -> bool {
-        let clock = self.membership.clock();
-        let instant = |micros| clock?.instant(micros, now);
-        let Some(tried) = instant(record.tried) else {
-            return false;
+    ) -> Result<(), Unread> {
+        let shard = self.shards.get(&key).cloned();
+        let (Some(shard), Some(clock)) = (shard, self.membership.clock()) else {
+            return Ok(());
+        };
+        let most = shard.found().most_info();
+        let mut record = match self.news.read(key, bytes, most) {
+            Err(Unread::Wrong) if !bytes.is_empty() => {
+                self.share.counters.unreadable.add(1);
+                return Err(Unread::Wrong);
+            }
+            read => read?,
         };
         if record.poller == **self.share.name() {
-            return false;
+            return Ok(());
         }
-        let account = Account {
-            tried,
-            asked: instant(record.asked).filter(|_| record.asked > 0),
-            interval: record.interval,
-            failures: record.failures,
-            trouble: record
-                .fault
-                .map(|(fault, text)| (trouble(fault), text.into())),
+        // Who compresses against a base of this Respite's has taken its place.
+        self.news.release(key);
+        let Some(account) = account(&mut record, clock, now) else {
+            return Ok(());
         };
+        self.note_heard(&record, account.tried);
         let snapshot = record.text.and_then(Snapshot::new);
         let said = snapshot.map(|snapshot| (snapshot, record.ops_per_sec));
-        let poller: Arc<str> = match self.heard.get_key_value(&*record.poller) {
-            Some((name, _)) => Arc::clone(name),
-            None => record.poller.as_str().into(),
-        };
-        let is_member = self.membership.holdings().view().member(&poller).is_some();
-        if is_member {
-            let heard = self.heard.entry(Arc::clone(&poller)).or_insert(tried);
+        if shard.hear(account, said, record.poller.into(), settings) {
+            self.share.counters.heard.add(1);
+        }
+        Ok(())
+    }
+
+    fn note_heard(&mut self, record: &Record, tried: Instant) {
+        let view = self.membership.holdings().view();
+        if let Some(member) = view.member(&record.poller) {
+            let heard = self.heard.entry(Arc::clone(&member.name)).or_insert(tried);
             *heard = tried.max(*heard);
         }
-        shard.hear(account, said, poller, settings)
     }
 
     /// Shows how it is; `moved` when other shards may be others' now.
@@ -441,20 +453,4 @@ impl Task {
 fn fraction(key: ShardKey) -> f64 {
     let spread = u32::try_from(mix(key.0) >> 32).unwrap_or_default();
     f64::from(spread) / f64::from(u32::MAX)
-}
-
-fn fault(trouble: Trouble) -> Fault {
-    match trouble {
-        Trouble::Auth => Fault::Auth,
-        Trouble::Loading => Fault::Loading,
-        Trouble::Other => Fault::Other,
-    }
-}
-
-fn trouble(fault: Fault) -> Trouble {
-    match fault {
-        Fault::Auth => Trouble::Auth,
-        Fault::Loading => Trouble::Loading,
-        Fault::Other => Trouble::Other,
-    }
 }

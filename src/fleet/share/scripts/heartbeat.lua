@@ -5,7 +5,7 @@
 -- KEYS[2] leases   sorted set: member -> when its lease ends
 -- KEYS[3] members  hash: member -> "acked|digest|declined,..."
 -- KEYS[4] sets     hash: digest -> the shards that a member can poll
--- KEYS[5] info     hash: shard -> record
+-- KEYS[5] info     hash: shard -> record; shard:b -> the record that it is compressed against
 -- KEYS[6] when     sorted set: shard -> the number of its record
 -- (a cluster adds a key that is never there)
 --
@@ -13,7 +13,7 @@
 -- ARGV[6] the set of that digest, or ''   ARGV[7] the rev that it knows   ARGV[8] the number of the last record it has
 -- ARGV[9] the most records and ARGV[10] bytes to return   ARGV[11] the longest record
 -- ARGV[12] how long records are kept, microseconds   ARGV[13] '1': it leaves
--- ARGV[14...] shards and records in turn
+-- ARGV[14...] shards and records in turn, each with '1' if it is one that later ones are compressed against
 --
 -- Numbers grow and are times where they can be, so that they grow across servers that have lost some. All times are
 -- microseconds of this server's clock; a double has them exactly until the year 2255.
@@ -125,10 +125,11 @@ if not leaves then
 end
 local last = number('last')
 if more == 0 then upto = math.max(upto, last) end
-for i = 14, #ARGV, 2 do
+for i = 14, #ARGV, 3 do
   last = math.max(last + 1, now)
   redis.call('ZADD', W, text(last), ARGV[i])
   redis.call('HSET', I, ARGV[i], ARGV[i + 1])
+  if ARGV[i + 2] == '1' then redis.call('HSET', I, ARGV[i] .. ':b', ARGV[i + 1]) end
 end
 if #ARGV > 13 then
   redis.call('HSET', S, 'last', text(last))
@@ -139,7 +140,7 @@ end
 local function sweep(from, to)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', W, from, to, 'LIMIT', 0, SWEEP)) do
     redis.call('ZREM', W, id)
-    redis.call('HDEL', I, id)
+    redis.call('HDEL', I, id, id .. ':b')
   end
 end
 sweep('-inf', text(now - tonumber(ARGV[12])))

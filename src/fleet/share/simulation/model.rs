@@ -150,15 +150,16 @@ impl Model {
             upto = upto.max(self.last);
         }
         self.cost.bytes_out += (bytes + records.len() * 30) as u64;
-        for (key, record) in &beat.records {
-            self.last = now.max(self.last + 1);
-            if let Some((old, _)) = self.info.insert(*key, (self.last, record.clone())) {
+        for entry in &beat.entries {
+            let told = (self.last + 1).max(now);
+            self.last = told;
+            if let Some((old, _)) = self.info.insert(entry.key, (told, entry.record.clone())) {
                 self.when.remove(&old);
             }
-            self.when.insert(self.last, *key);
-            self.cost.bytes_in += (size(record) + 30) as u64;
+            self.when.insert(told, entry.key);
+            self.cost.bytes_in += (size(&entry.record) + 40) as u64;
         }
-        if !beat.records.is_empty() && !more {
+        if !beat.entries.is_empty() && !more {
             upto = self.last;
         }
         (records, upto, more)

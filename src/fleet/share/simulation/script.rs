@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 
-use super::super::heartbeat::{Beat, KEYS, Told};
+use super::super::heartbeat::{Beat, Entry, KEYS, Told};
 use super::super::identity::ShardKey;
 use super::super::view::{KeySet, Member, SetDigest, mix};
 use super::model::Model;
@@ -90,7 +90,11 @@ async fn compare(connection: &mut MultiplexedConnection, seed: u64) {
         let known = last[who].as_ref();
         let set = set(random(2));
         let declined: Vec<_> = (0..random(3)).map(ShardKey).collect();
-        let record = |n: u64| (ShardKey(mix(n)), vec![n as u8; 8 + n as usize]);
+        let entry = |n: u64| Entry {
+            key: ShardKey(mix(n)),
+            record: vec![n as u8; 8 + n as usize],
+            is_base: n % 2 == 0,
+        };
         let said = Beat {
             member: format!("member-{who}"),
             // One that ends before the next beat, or not at all.
@@ -107,7 +111,7 @@ async fn compare(connection: &mut MultiplexedConnection, seed: u64) {
             longest: 1000,
             keep: Duration::from_secs(600),
             leaves: random(10) == 0,
-            records: (0..random(4)).map(|_| record(random(20))).collect(),
+            entries: (0..random(4)).map(|_| entry(random(20))).collect(),
         };
         let mut told = beat(connection, &said).await;
         // Theirs is the order in which leases end.

@@ -5,15 +5,15 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::heartbeat::{Beat, Told};
+use super::super::heartbeat::{Beat, Entry, Told};
 use super::super::holdings::Changes;
 use super::super::identity::ShardKey;
 use super::super::membership::{LEASE, Membership, Terms};
-use super::super::record::Record;
 use super::super::turns::first_poll;
 use super::super::view::mix;
 use super::SECOND;
 use super::model::{Cost, Model};
+use super::records::told as record_sizes;
 
 /// What an idle shard is polled at.
 const INTERVAL: u64 = 3 * SECOND;
@@ -78,37 +78,6 @@ pub(super) struct World {
     seen: Seen,
     since: u64,
     cost: Cost,
-}
-
-/// How long records are of servers that are much alike and differ in what they count.
-pub(super) fn record_sizes() -> Vec<usize> {
-    let usual = include_str!("../../testdata/redis-7.0.txt");
-    let one = |n: u64| {
-        let mut random = n;
-        let mut text = String::new();
-        for line in usual.lines() {
-            let number = line.split_once(':').filter(|(_, value)| value.len() > 2);
-            match number.and_then(|(name, value)| Some((name, value.parse::<u64>().ok()?))) {
-                Some((name, value)) => {
-                    random = mix(random + 1);
-                    text.push_str(&format!("{name}:{}\r\n", value + random % value.max(1)));
-                }
-                None => text.push_str(&format!("{line}\r\n")),
-            }
-        }
-        let record = Record {
-            poller: "respite-12.example:12345:0123abcd".to_owned(),
-            tried: 1,
-            asked: 1,
-            interval: Duration::from_secs(3),
-            failures: 0,
-            fault: None,
-            ops_per_sec: Some(1),
-            text: Some(text.into_bytes()),
-        };
-        record.encode().len()
-    };
-    (1..=32).map(one).collect()
 }
 
 impl World {
@@ -305,7 +274,7 @@ impl World {
         }
     }
 
-    fn records(&mut self, n: usize) -> Vec<(ShardKey, Vec<u8>)> {
+    fn records(&mut self, n: usize) -> Vec<Entry> {
         let mut records = Vec::new();
         let Some(respite) = self.respites.get_mut(n) else {
             return records;
@@ -319,7 +288,11 @@ impl World {
                 known.told = known.tried;
                 let mut record = tried.to_le_bytes().to_vec();
                 record.push(u8::try_from(mix(tried) % 32).expect("small"));
-                records.push((self.keys[shard], record));
+                records.push(Entry {
+                    key: self.keys[shard],
+                    record,
+                    is_base: false,
+                });
             }
         }
         records
@@ -351,8 +324,8 @@ impl World {
         let beat = respite.beat.take().expect("one was sent");
         let told = respite.told.take();
         let Some(told) = told.filter(|_| !Membership::is_late(received - sent)) else {
-            for (key, _) in &beat.records {
-                respite.news.push(self.index[key]);
+            for entry in &beat.entries {
+                respite.news.push(self.index[&entry.key]);
             }
             respite.membership.miss(sent, received - sent);
             if respite.membership.is_isolated() {
