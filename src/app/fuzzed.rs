@@ -103,6 +103,11 @@ pub fn info(text: &[u8]) {
     }
 }
 
+/// What Respites that share a fleet leave in the backing: a record, a member's row, a set of shards, the script's reply.
+pub fn shared_fleet(bytes: &[u8]) {
+    crate::fleet::read_shared(bytes);
+}
+
 /// What a node of a cluster says of the whole: a reply to `CLUSTER SHARDS` or `CLUSTER NODES`.
 pub fn cluster_map(reply: &[u8]) {
     if let Some(topology) = read_map(reply) {
@@ -311,11 +316,12 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Every kind of input by the name of its fuzz target.
-    const TARGETS: [(&str, Target); 8] = [
+    const TARGETS: [(&str, Target); 9] = [
         ("configuration", configuration),
         ("services", services),
         ("targets", targets),
         ("info", info),
+        ("shared_fleet", shared_fleet),
         ("cluster_map", cluster_map),
         ("access_rules", access_rules),
         ("family", family),

@@ -48,6 +48,8 @@ pub use json::ShardFilter;
 pub use poller::PollStats;
 pub use shard::{Latest, Role, Shard, State, Status};
 #[cfg(any(test, fuzzing))]
+pub use share::read_shared;
+#[cfg(any(test, fuzzing))]
 pub use snapshot::{Snapshot, Wanted};
 pub use table::{Shards, Table};
 pub use target::{Credentials, MAX_TARGETS, Target, check_id, parse_addr};

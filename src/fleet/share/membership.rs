@@ -75,7 +75,7 @@ struct Pending {
 }
 
 /// What goes with every beat of a process.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Terms {
     /// The longest record that is read.
     pub(super) longest: usize,

@@ -21,6 +21,8 @@ mod task;
 mod turns;
 mod view;
 
+#[cfg(any(test, fuzzing))]
+mod anything;
 #[cfg(test)]
 mod simulation;
 
@@ -37,6 +39,8 @@ use super::table::Table;
 use crate::random;
 use crate::tasks::{self, Kind};
 use crate::upstream::ControlLink;
+#[cfg(any(test, fuzzing))]
+pub use anything::read_shared;
 pub(super) use overview::{Counters, Overview};
 use task::Task;
 pub(super) use turns::{Move, Turns};

@@ -142,7 +142,10 @@ impl Task {
         self.shards.clear();
         self.keys.clear();
         for shard in table.sorted() {
-            if shard.gone_since().is_none() {
+            if shard.gone_since().is_some() {
+                // Should it come back it is held anew.
+                shard.hold(false);
+            } else {
                 let key = ShardKey::of(&shard.found());
                 self.shards.insert(key, Arc::clone(shard));
                 self.keys.insert(Arc::clone(shard.id()), key);

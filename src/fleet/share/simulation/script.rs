@@ -93,7 +93,7 @@ async fn compare(connection: &mut MultiplexedConnection, seed: u64) {
         let entry = |n: u64| Entry {
             key: ShardKey(mix(n)),
             record: vec![n as u8; 8 + n as usize],
-            is_base: n % 2 == 0,
+            is_base: n.is_multiple_of(2),
         };
         let said = Beat {
             member: format!("member-{who}"),

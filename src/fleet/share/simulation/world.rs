@@ -58,6 +58,8 @@ struct Seen {
     polls: u64,
     shortest: Option<u64>,
     longest: u64,
+    /// From when one was lost until others held what it had held, at most.
+    replaced: u64,
     moves: u64,
     most_moves: HashMap<usize, u64>,
 }
@@ -76,6 +78,7 @@ pub(super) struct World {
     backing: bool,
     sizes: Vec<usize>,
     seen: Seen,
+    lost: u64,
     since: u64,
     cost: Cost,
 }
@@ -97,6 +100,7 @@ impl World {
             backing: true,
             sizes: record_sizes(),
             seen: Seen::default(),
+            lost: SECOND,
             since: SECOND,
             cost: Cost::default(),
         }
@@ -141,6 +145,7 @@ impl World {
 
     pub(super) fn kill(&mut self, n: usize) {
         self.respites[n].alive = false;
+        self.lost = self.now;
     }
 
     pub(super) fn kill_any(&mut self) {
@@ -159,6 +164,7 @@ impl World {
             return;
         };
         respite.alive = false;
+        self.lost = self.now;
         let beat = respite.membership.farewell(records, terms());
         let sizes = &self.sizes;
         self.model
@@ -168,6 +174,7 @@ impl World {
     pub(super) fn stop(&mut self, n: usize, time: u64) {
         if let Some(respite) = self.respites.get_mut(n) {
             respite.stopped_until = self.now + time;
+            self.lost = self.now;
         }
     }
 
@@ -203,11 +210,15 @@ impl World {
         let cost = self.model.cost;
         let alive = self.respites.iter().filter(|respite| respite.alive).count();
         format!(
-            "| {name} | {alive} | {:.2} | {:.2} | {:.2} | {} | {} | {:.0} | {:.2} | {:.1} |",
+            "| {name} | {alive} | {:.2} | {:.2} | {:.2} | {} | {} | {} | {:.0} | {:.2} | {:.1} |",
             self.seen.polls as f64 / self.keys.len() as f64 / seconds
                 * (INTERVAL as f64 / SECOND as f64),
             self.seen.shortest.unwrap_or(0) as f64 / SECOND as f64,
             self.seen.longest as f64 / SECOND as f64,
+            match self.seen.replaced {
+                0 => String::new(),
+                took => format!("{:.2}", took as f64 / SECOND as f64),
+            },
             self.seen.moves,
             self.seen.most_moves.values().max().unwrap_or(&0),
             rate(cost.scripts, self.cost.scripts),
@@ -383,6 +394,11 @@ impl World {
                     && respite.membership.holdings().holds(acquired.key)
             };
             let other = self.respites.iter().enumerate().find(holds);
+            if acquired.abandoned && self.backing && self.respites[n].stopped_until == 0 {
+                let took = self.now - self.lost;
+                assert!(took < 2 * SECOND, "replaced after {took} µs");
+                self.seen.replaced = took.max(self.seen.replaced);
+            }
             assert!(
                 other.is_none(),
                 "{n} holds what {:?} holds",
