@@ -39,6 +39,8 @@ pub(in super::super) struct Turns {
     base: Instant,
     /// Nanoseconds after `base`: until then nobody else polls what this Respite holds. 0: it holds nothing.
     good_until: AtomicU64,
+    /// Since then others are heard of: what they did before may not have come yet.
+    good_since: AtomicU64,
     /// So that Respites that notice the same do not act at once.
     seed: u64,
     /// Shards that were polled here since the others were told.
@@ -53,6 +55,7 @@ impl Turns {
             on: AtomicBool::new(false),
             base: Instant::now(),
             good_until: AtomicU64::new(0),
+            good_since: AtomicU64::new(0),
             seed: hash(&[me.as_bytes()]),
             news: Mutex::default(),
             orphans: AtomicU64::new(0),
@@ -73,9 +76,18 @@ impl Turns {
 
     /// Nobody else polls until then what this Respite holds.
     pub(super) fn good_until(&self, at: Instant) {
-        let nanos = at.saturating_duration_since(self.base).as_nanos();
-        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX - 1);
-        self.good_until.store(nanos, Ordering::Release);
+        let nanos = |at: Instant| {
+            let nanos = at.saturating_duration_since(self.base).as_nanos();
+            u64::try_from(nanos).unwrap_or(u64::MAX - 1)
+        };
+        let (before, now) = (
+            self.good_until.load(Ordering::Acquire),
+            nanos(Instant::now()),
+        );
+        if before == WITHOUT_END || before < now {
+            self.good_since.store(now, Ordering::Release);
+        }
+        self.good_until.store(nanos(at), Ordering::Release);
     }
 
     /// The backing is away: nobody can take over what this Respite holds.
@@ -104,7 +116,8 @@ impl Turns {
         };
         let apart = mix(self.seed ^ hash(&[shard.id().as_bytes()])) % APART_MILLIS;
         let most = 3 * shard.wait() + settings.timeout + PATIENCE;
-        let orphaned = heard + most + Duration::from_millis(apart);
+        let since = Duration::from_nanos(self.good_since.load(Ordering::Acquire));
+        let orphaned = heard.max(self.base + since) + most + Duration::from_millis(apart);
         if good_until == WITHOUT_END || orphaned > now {
             return Some(orphaned.max(now + AGAIN));
         }
@@ -206,9 +219,14 @@ mod tests {
         assert!(turns.begin(&shard, again, &settings).is_none());
         assert_eq!((shard.tried(), turns.orphans()), (Some(again), 1));
         let next = turns.begin(&shard, again, &settings).expect("just polled");
-        assert_eq!((next - again).as_millis(), waited);
+        assert!((4500..=waited).contains(&(next - again).as_millis()));
         turns.good_without_end();
         assert!(turns.begin(&shard, far, &settings).is_some(), "who knows");
+        // Heard of again: what the others did meanwhile is on its way.
+        turns.good_until(far);
+        let heard = Instant::now();
+        let patient = turns.begin(&shard, again, &settings).expect("not yet");
+        assert!(patient + Duration::from_secs(1) > heard + Duration::from_millis(4500));
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn nothing_is_shared_unless_that_is_wanted() {
     });
     wait_polled(&fakes, 1);
     wait_until("it has told", DEADLINE, || {
-        client.call(&["HLEN", &key("info")]).int() == 11
+        client.call(&["ZCARD", &key("when")]).int() == 11
     });
     for name in KEYS {
         assert_eq!(client.call(&["EXISTS", &key(name)]).int(), 1, "{name}");

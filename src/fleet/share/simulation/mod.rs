@@ -55,7 +55,7 @@ fn no_shard_is_polled_twice_or_left_alone() {
     live(3, 50, 7);
 }
 
-/// The numbers of docs/fleet.md: `cargo test --release --lib share::simulation -- --ignored --nocapture`.
+/// The numbers of docs/fleet.md: `cargo test --lib share::simulation -- --ignored --nocapture`.
 #[test]
 #[ignore = "takes long without optimisation"]
 fn a_hundred_respites_and_ten_thousand_shards() {
