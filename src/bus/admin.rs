@@ -8,12 +8,12 @@ use redis::Value;
 use super::binding::Given;
 use super::body::Body;
 use super::bus::Bus;
-use super::lane::read_patterns;
 use super::method::{Method, Options};
 use super::registry::{MOST_METHODS, any_matches};
 use super::slot::Delivered;
 use super::store::{Task, bytes, list, next, number, text};
 use super::tally::Totals;
+use super::touched::read_patterns;
 use crate::resp::Glob;
 
 /// How many calls one script ends at most, so that the backing is not held up.
@@ -72,7 +72,7 @@ pub(super) async fn register(
 /// The registry has changed: nobody goes on with what was known of it.
 async fn changed(bus: &Arc<Bus>, holders: Value) -> Result<(), String> {
     bus.let_go();
-    bus.hub.have_let_go(&bus.name, holders).await;
+    bus.shared.have_let_go(&bus.name, holders).await;
     bus.reload().await?;
     Ok(())
 }

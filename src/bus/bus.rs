@@ -14,19 +14,20 @@ use redis::Value;
 use tokio::sync::watch;
 
 use super::direct::DirectCalls;
-use super::hub::Hub;
+use super::held::HeldCalls;
 use super::lane::Lane;
 use super::lease::Lease;
 use super::name::key_prefix;
-use super::order::{Kind, Order};
+use super::order::Order;
+use super::outcome::Outcome;
+use super::peer::{Outbox, Peers};
 use super::registry::{MOST_METHODS, Registry, any_matches};
-use super::remote::{Peers, Post};
-use super::slot::{Park, Parked, Slot};
+use super::shared::Shared;
+use super::slot::Parked;
 use super::store::{Failure, Task};
 use super::tally::Tally;
 use super::touched::TouchedWorkers;
-use super::waiting::{Outcome, Waiting};
-use crate::tasks::{self, Kind as TaskKind};
+use super::waiting::Waiting;
 
 /// A bus has few threads that count at the same time.
 const TALLY_SHARDS: usize = 4;
@@ -42,8 +43,10 @@ pub(super) struct Bus {
     key: String,
     /// The key of the leases on it.
     leases: String,
-    pub(super) hub: Arc<Hub>,
+    pub(super) shared: Arc<Shared>,
     pub(super) parked: Mutex<Parked>,
+    /// What workers hold that fetched here.
+    pub(super) held: Mutex<HeldCalls>,
     pub(super) waiting: Mutex<Waiting>,
     /// Locked after `parked` if both are.
     pub(super) direct: Mutex<DirectCalls>,
@@ -54,17 +57,17 @@ pub(super) struct Bus {
     /// Ends when those that were taken last are written.
     writing: Mutex<Option<watch::Receiver<()>>>,
     /// A worker that was alive, by method.
-    candidates: Mutex<HashMap<String, String>>,
+    pub(super) candidates: Mutex<HashMap<String, String>>,
     /// The workers that were alive when a call found none that it knew.
     workers: Mutex<Arc<Vec<Worker>>>,
     pub(super) touched: TouchedWorkers,
     /// Whether the calls that wait here are before those of the backing.
-    turn: AtomicBool,
+    pub(super) turn: AtomicBool,
     /// How many other Respites had workers that wait, when it was looked at last.
     others: AtomicI64,
     pub(super) peers: Peers,
     /// What other Respites are to be told.
-    pub(super) post: Post,
+    pub(super) post: Outbox,
     /// What is to be told with the next orders: callers have their outcome, workers are lost.
     pub(super) taken: Mutex<Vec<Order>>,
     /// When it was used last, and when it is to be tended next, in milliseconds of the hub's life.
@@ -92,16 +95,17 @@ impl fmt::Debug for Bus {
 }
 
 impl Bus {
-    pub(super) fn new(hub: Arc<Hub>, name: &str, first_peer: Option<IpAddr>) -> Arc<Self> {
-        let touched = TouchedWorkers::new(hub.shared_worker_ttl());
+    pub(super) fn new(shared: Arc<Shared>, name: &str, first_peer: Option<IpAddr>) -> Arc<Self> {
+        let touched = TouchedWorkers::new(shared.shared_worker_ttl());
         Arc::new(Bus {
-            hub,
+            shared,
             touched,
             first_peer,
             name: name.to_owned(),
             key: key_prefix(name) + "m",
             leases: key_prefix(name) + "x",
             parked: Mutex::default(),
+            held: Mutex::default(),
             waiting: Mutex::default(),
             direct: Mutex::default(),
             registry: Mutex::default(),
@@ -114,7 +118,7 @@ impl Bus {
             turn: AtomicBool::new(false),
             others: AtomicI64::new(i64::MAX),
             peers: Peers::default(),
-            post: Post::default(),
+            post: Outbox::default(),
             taken: Mutex::default(),
             used: AtomicU64::new(0),
             due: AtomicU64::new(0),
@@ -125,53 +129,14 @@ impl Bus {
 
     /// Runs a script.
     pub(super) async fn run(&self, task: Task, args: &[&[u8]]) -> Result<Value, Failure> {
-        self.hub
+        self.shared
             .store
             .run(task, (&self.name, &self.key), args)
             .await
     }
 
-    // === orders ===
-
-    /// Sends an order with the next ones of this thread. Needs a runtime.
-    pub(super) fn submit(self: &Arc<Self>, order: Order) {
-        let lane = self.lane();
-        if lane.push(order) {
-            let bus = Arc::clone(self);
-            tokio::spawn(tasks::keep(TaskKind::Bus, move || {
-                super::lane::work(Arc::clone(&bus), Arc::clone(&lane))
-            }));
-        }
-    }
-
-    /// Sends an order and waits for its answer.
-    pub(super) async fn ask(
-        self: &Arc<Self>,
-        kind: Kind,
-        words: Vec<Vec<u8>>,
-    ) -> Result<Value, Failure> {
-        let (order, answer) = Order::asked(kind, words);
-        self.submit(order);
-        let unasked = || Err(Failure("ERR the bus was not asked".to_owned()));
-        answer.await.unwrap_or_else(|_| unasked())
-    }
-
-    /// As [`Bus::submit`], from where there may be no runtime, or one that is about to end.
-    pub(super) fn submit_from_anywhere(self: &Arc<Self>, orders: Vec<Order>) {
-        if orders.is_empty() {
-            return;
-        }
-        let bus = Arc::clone(self);
-        self.hub.spawn(async move {
-            let lane = Arc::new(Lane::default());
-            for order in orders {
-                lane.push(order);
-            }
-            super::lane::work(bus, lane).await;
-        });
-    }
-
-    fn lane(&self) -> Arc<Lane> {
+    /// The orders of this thread.
+    pub(super) fn lane(&self) -> Arc<Lane> {
         let mut lanes = self.lanes.lock();
         Arc::clone(lanes.entry(thread::current().id()).or_default())
     }
@@ -222,14 +187,14 @@ impl Bus {
     pub(super) async fn end_leases(&self, until: &str) -> Result<i64, Failure> {
         let mut remove = redis::cmd("ZREMRANGEBYSCORE");
         remove.arg(&self.leases).arg("-inf").arg(until);
-        self.hub.store.count(&self.leases, &remove).await
+        self.shared.store.count(&self.leases, &remove).await
     }
 
     /// Removes the lease of this Respite.
     pub(super) async fn end_own_lease(&self) -> Result<i64, Failure> {
         let mut remove = redis::cmd("ZREM");
-        remove.arg(&self.leases).arg(self.hub.store.instance());
-        self.hub.store.count(&self.leases, &remove).await
+        remove.arg(&self.leases).arg(self.shared.store.instance());
+        self.shared.store.count(&self.leases, &remove).await
     }
 
     // === workers ===
@@ -246,7 +211,7 @@ impl Bus {
 
     /// Whether a call may wait here for a worker, as no other Respite has one for it and this one has.
     pub(super) fn may_wait_here(&self, method: &str) -> bool {
-        self.others() == 0 && self.hub.hears() && self.is_served_here(method)
+        self.others() == 0 && self.shared.hears() && self.is_served_here(method)
     }
 
     /// A worker that may serve a method; empty when none is known.
@@ -272,89 +237,6 @@ impl Bus {
 
     pub(super) fn set_workers(&self, workers: Vec<Worker>) {
         *self.workers.lock() = Arc::new(workers);
-    }
-
-    // === fetches ===
-
-    /// Looks for calls: here and in the backing, which is left out if it was just seen to have none. Where both
-    /// have calls, they take turns.
-    pub(super) fn look_for_calls(self: &Arc<Self>, slot: &Arc<Slot>) {
-        let first = self.direct.lock().first_wanted(&slot.patterns);
-        if let Some(first) = first
-            && self.turn.swap(false, Ordering::Relaxed)
-        {
-            // What the backing has for earlier patterns is before them all the same.
-            slot.yields.store(first > 0, Ordering::Relaxed);
-            if first == 0
-                && let Some(calls) = self.take_direct(slot)
-            {
-                return slot.give(Ok(calls));
-            }
-        }
-        match self.quiet(slot) {
-            Some(news) => self.park(Arc::clone(slot), news),
-            None => self.submit(Order::fetch(Arc::clone(slot))),
-        }
-    }
-
-    /// A fetch got calls of the backing.
-    pub(super) fn note_stored(&self, slot: &Slot) {
-        self.turn.store(true, Ordering::Relaxed);
-        self.touched.note_stored(slot);
-    }
-
-    /// The news at the time when such a fetch found nothing, if that was a moment ago and hints come since.
-    fn quiet(&self, slot: &Slot) -> Option<u64> {
-        let quiet = self.touched.quiet(slot, &self.registry().stamp);
-        quiet.filter(|_| self.hub.hears())
-    }
-
-    /// Whether a worker that fetches here serves a method.
-    pub(super) fn is_served_here(&self, method: &str) -> bool {
-        let candidate = self.candidate(method);
-        let serving = self.touched.serving(method, &candidate);
-        match serving {
-            Some(worker) if worker != candidate => {
-                self.candidates.lock().insert(method.to_owned(), worker);
-                true
-            }
-            serving => serving.is_some(),
-        }
-    }
-
-    /// A fetch found nothing in the backing, when its news were these.
-    pub(super) fn park(self: &Arc<Self>, slot: Arc<Slot>, seen: u64) {
-        let mut parked = self.parked.lock();
-        if !parked.concern(&slot, seen)
-            && let Some(calls) = self.take_direct(&slot)
-        {
-            drop(parked);
-            return slot.give(Ok(calls));
-        }
-        let again = Arc::clone(&slot);
-        // The call for whose sake it was asked for less has gone meanwhile.
-        let outcome = if slot.limited.swap(false, Ordering::Relaxed) && !slot.is_closing() {
-            Park::Again
-        } else {
-            parked.park(slot, seen)
-        };
-        drop(parked);
-        if outcome == Park::Again {
-            self.submit(Order::fetch(again));
-        }
-    }
-
-    /// Calls were queued for a method: wakes as many fetches as can have one.
-    pub(super) fn news(self: &Arc<Self>, method: &str, count: usize) {
-        let slots = {
-            let mut parked = self.parked.lock();
-            parked.note(method);
-            parked.trim(MOST_METHODS * 2);
-            parked.take(method, count)
-        };
-        for slot in slots {
-            self.submit(Order::fetch(slot));
-        }
     }
 
     // === outcomes ===
@@ -396,7 +278,8 @@ impl Bus {
             return Ok(());
         }
         for (method, tally) in &tallies {
-            self.hub.counts.add(&self.name, method, tally);
+            let add = |counts: &mut _| tally.add_to(counts);
+            self.shared.counts.add(&self.name, method, add);
         }
         let mut words = Vec::new();
         let mut tallies = tallies.into_iter().peekable();
@@ -418,7 +301,7 @@ impl Bus {
     // === life ===
 
     pub(super) fn note_use(&self) {
-        self.used.store(self.hub.age_ms(), Ordering::Relaxed);
+        self.used.store(self.shared.age_ms(), Ordering::Relaxed);
     }
 
     pub(super) fn last_used(&self) -> u64 {
@@ -427,18 +310,22 @@ impl Bus {
 
     /// A call will be due so soon: the upkeep comes then.
     pub(super) fn due_in(&self, ms: i64) {
-        let at = self.hub.age_ms().saturating_add(ms.max(0).cast_unsigned());
+        let at = self
+            .shared
+            .age_ms()
+            .saturating_add(ms.max(0).cast_unsigned());
         self.due.fetch_min(at.saturating_add(1), Ordering::Relaxed);
     }
 
     /// Whether nothing has happened on it for so long, and nothing waits.
     pub(super) fn is_idle(&self, for_long: Duration) -> bool {
         let since = self
-            .hub
+            .shared
             .age_ms()
             .saturating_sub(self.used.load(Ordering::Relaxed));
         Duration::from_millis(since) >= for_long
             && self.parked.lock().is_empty()
+            && self.held.lock().is_empty()
             && self.waiting.lock().is_empty()
             && self.direct.lock().is_empty()
             && self.taken.lock().is_empty()

@@ -8,23 +8,19 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::arguments::{Caching, CallArgs, Patience};
 use super::bus::Bus;
-use super::handing::{self, Direct};
+use super::exchange::issued_as;
+use super::handing;
 use super::id::is_direct;
-use super::lane::{issued_as, letter, outcome};
 use super::method::{BoundCall, Method};
 use super::order::{Kind, Order, words};
+use super::order::{letter, outcome};
+use super::outcome::{DEADLINE, Outcome, PATIENCE, fits};
+use super::place::{Direct, Place};
 use super::store::{Failure, bytes, list, next, number, text};
-use super::waiting::{Outcome, Place, Role};
+use super::waiting::Role;
 
 /// How often a call is sent again because what was known of methods or workers was not true any more.
 const TRIES: usize = 8;
-pub(super) const DEADLINE: &str = "DEADLINE the call was not answered in time";
-/// How much longer than its time a command waits for a backing that is slow to say how things are.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
-/// The most bytes of a call's arguments and payload, and of a result. What a fetch brings must fit into what is kept for a
-/// client that reads slowly.
-pub(super) const MOST_BODY: usize = 64 * 1024 * 1024;
-
 /// What became of a call that was sent.
 enum Sent {
     /// It is under way, or its outcome is there; for a cast the id is all there is to say.
@@ -56,7 +52,7 @@ impl From<Failure> for String {
 /// # Cancel safety
 /// Dropping the future gives the call up.
 pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, String> {
-    bus.hub.ready().await;
+    bus.shared.ready().await;
     let begun = Instant::now();
     let deadline = begun + Duration::from_millis(args.timeout_ms);
     let direct = timeout_at(
@@ -115,7 +111,7 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent,
         };
         let bound = method.bind(args.given.clone(), &args.payload)?;
         fits(bound.body.len(), "the arguments and the payload of a call")?;
-        let number = bus.hub.new_number();
+        let number = bus.shared.new_number();
         let key = bound
             .key
             .as_ref()
@@ -130,7 +126,7 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent,
             &method,
             (
                 &worker,
-                bus.hub.store.instance(),
+                bus.shared.store.instance(),
                 most_pending(bus, &method),
             ),
             args,
@@ -202,17 +198,6 @@ fn most_pending(bus: &Bus, method: &Method) -> u64 {
     let here = bus.direct.lock().queued_of(&method.name);
     let here = u64::try_from(here).unwrap_or(u64::MAX);
     method.options.max_pending.saturating_sub(here)
-}
-
-/// Checks the size of what goes to the backing in one piece.
-///
-/// # Errors
-/// The error reply, which says `what` is too large.
-pub(super) fn fits(bytes: usize, what: &str) -> Result<(), String> {
-    if bytes > MOST_BODY {
-        return Err(format!("ERR {what} must be at most {MOST_BODY} bytes"));
-    }
-    Ok(())
 }
 
 fn call_words(
@@ -317,7 +302,7 @@ pub(super) async fn result(
     id: String,
     patience: Patience,
 ) -> Result<Option<Outcome>, String> {
-    bus.hub.ready().await;
+    bus.shared.ready().await;
     match patience {
         Patience::Endless => wait_for_result(&bus, &id, patience).await,
         Patience::For(limit) => {

@@ -11,8 +11,9 @@ use super::bus::Bus;
 use super::hub::Hub;
 use super::method::Options;
 use super::name::rule_key;
+use super::outcome::Work;
 use super::rows::ROWS;
-use super::working::Work;
+use super::start::start;
 use super::{admin, calling, shapes, working};
 use crate::command::{Answer, Call, Caller, Family, OwnRow, help};
 use crate::resp::{Glob, Proto, ReplyWriter};
@@ -35,7 +36,9 @@ impl BusFamily {
 
     fn bus(&self, call: &Call<'_>) -> Result<Arc<Bus>, String> {
         let peer = call.caller.peer.map(|peer| peer.ip().to_canonical());
-        self.hub.bus(&name(call.args, 1, "bus")?, peer)
+        let bus = self.hub.bus(&name(call.args, 1, "bus")?, peer)?;
+        start(&self.hub);
+        Ok(bus)
     }
 
     fn begin(&self, command: &[u8], call: &Call<'_>) -> Begun {

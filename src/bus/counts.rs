@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use super::tally::Tally;
-
 /// The most methods that are counted one by one; all further ones are counted together.
 const MOST_COUNTED: usize = 500;
 /// The upper bounds of the buckets, in seconds.
@@ -37,14 +35,14 @@ pub(super) struct Times {
 
 impl KeptCounts {
     /// Adds what was counted of late.
-    pub(super) fn add(&self, bus: &str, method: &str, tally: &Tally) {
+    pub(super) fn add(&self, bus: &str, method: &str, add: impl FnOnce(&mut Counts)) {
         let mut counts = self.0.lock();
         let mut name = (bus.to_owned(), method.to_owned());
         if counts.len() >= MOST_COUNTED && !counts.contains_key(&name) {
             // No bus and no method has an empty name.
             name = (String::new(), String::new());
         }
-        tally.add_to(counts.entry(name).or_default());
+        add(counts.entry(name).or_default());
     }
 
     /// All of them as they are now.
@@ -63,6 +61,7 @@ impl Times {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tally::Tally;
     use super::*;
 
     #[test]
@@ -74,8 +73,8 @@ mod tests {
         tally.queued(7_000);
         tally.worked(120_000_000);
         tally.error("BUSFAIL x no");
-        counts.add("b", "m", &tally);
-        counts.add("b", "m", &tally);
+        counts.add("b", "m", |counts| tally.add_to(counts));
+        counts.add("b", "m", |counts| tally.add_to(counts));
         let all = counts.all();
         let kept = &all[&("b".to_owned(), "m".to_owned())];
         assert_eq!((kept.calls, kept.errors, kept.cache_hits), (2, 2, 0));
@@ -83,7 +82,7 @@ mod tests {
         assert_eq!(kept.work.buckets[BOUNDS.len()], 2);
         assert!((kept.work.seconds - 240.0).abs() < 16.0, "{kept:?}");
         for n in 0..2 * MOST_COUNTED {
-            counts.add("b", &n.to_string(), &tally);
+            counts.add("b", &n.to_string(), |counts| tally.add_to(counts));
         }
         let all = counts.all();
         assert_eq!(all.len(), MOST_COUNTED + 1);

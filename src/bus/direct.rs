@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use super::body::Body;
 use super::id::{direct_id, method_of};
 use super::method::Method;
+use super::peer::{Recent, Recently};
 use super::queues::Queues;
-use super::remote::{Recent, Recently};
 use super::slot::{Delivered, Slot};
 use crate::{clock, random};
 
@@ -135,6 +135,18 @@ pub(super) enum Ended {
     Unsure,
     /// It is not here.
     Unknown,
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer {
+    Accepted,
+    /// There are too many.
+    Full,
+    /// The lease has ended.
+    Lapsed,
+    /// It was here before, or may have been.
+    Known,
 }
 
 /// What came of a call that a worker did not see.

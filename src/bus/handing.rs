@@ -8,51 +8,27 @@ use tokio::time::{sleep_until, timeout};
 use super::arguments::{Caching, CallArgs};
 use super::body::Body;
 use super::bus::Bus;
-use super::calling::{DEADLINE, fits};
 use super::direct::{
-    Begun, Ended, Look, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
+    Begun, Ended, Look, Offer, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
 };
 use super::id::{direct_id, method_of, parse_direct};
 
 use super::lease::Granted;
 use super::method::Method;
 use super::order::{Done, Kind, Order};
+use super::outcome::{DEADLINE, Outcome, Work, fits};
+use super::peer::{Choice, MOST_BODY as MOST_SENT};
+use super::place::{Direct, Place};
 use super::remote;
-use super::slot::{Delivered, Delivery, Slot};
+use super::slot::{Delivered, Delivery, Slot, TakesBack};
 use super::store::Failure;
-use super::waiting::{Outcome, Place, Role};
-use super::working::Work;
+use super::waiting::Role;
 
 /// How often a call is begun because the methods changed meanwhile.
 const TRIES: usize = 3;
 /// How long an outcome that is on its way is waited for when the time is up.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 const GONE: &str = "CANCELLED the caller is gone";
-
-/// What became of a call that a worker here might have.
-pub(super) enum Direct {
-    Over(Result<Outcome, String>),
-    /// The backing has it now.
-    Stored(Place, String),
-    /// It is to go through the backing from the beginning.
-    Refused,
-    /// As `Refused`, and it was counted.
-    Returned,
-    /// As `Returned`, and a worker that serves it was alive.
-    Withdrawn,
-}
-
-/// What became of an offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Offer {
-    Accepted,
-    /// There are too many.
-    Full,
-    /// The lease has ended.
-    Lapsed,
-    /// It was here before, or may have been.
-    Known,
-}
 
 /// A caller that waits. Dropped, it gives the call up.
 struct Waits<'a> {
@@ -81,7 +57,7 @@ fn give_up(bus: &Arc<Bus>, mut place: Place, (number, method): (&str, &str), err
         }
         Ended::Keeping(mut over) => {
             let (own, number, method) = (Arc::clone(bus), number.to_owned(), method.to_owned());
-            bus.hub.spawn(async move {
+            bus.shared.spawn(async move {
                 let _ = over.changed().await;
                 give_up(&own, place, (&number, &method), error);
             });
@@ -144,7 +120,7 @@ pub(super) async fn call(
             sent: None,
         };
         if let Some(peer) = peer
-            && bound.body.len() <= remote::MOST_BODY
+            && bound.body.len() <= MOST_SENT
             && let Some(clock) = bus.lease.clock(&registry.stamp)
         {
             let bound = (&*method, registry.stamp.as_str(), bound.body);
@@ -153,7 +129,7 @@ pub(super) async fn call(
         if !here {
             return Ok(Direct::Refused);
         }
-        let number = bus.hub.new_number();
+        let number = bus.shared.new_number();
         let mut waits = Waits {
             bus,
             place: Some(Place::take(bus, &number, Role::Only)),
@@ -258,10 +234,24 @@ async fn ended_at_last(waits: &mut Waits<'_>) -> Option<Direct> {
     ))
 }
 
+impl TakesBack for Bus {
+    fn take_back(self: Arc<Self>, calls: Vec<Delivered>) {
+        let mut back = Vec::new();
+        // The last one first: each goes to the front of its queue.
+        for call in calls.into_iter().rev() {
+            let order = Order::lost(&call.id, &call.token, true);
+            if !self.put_back(call) {
+                back.push(order);
+            }
+        }
+        self.submit_from_anywhere(back);
+    }
+}
+
 impl Bus {
     /// Another Respite where a call is likely to get a worker sooner than here.
-    fn better_peer(&self, method: &str, here: bool) -> Option<remote::Choice> {
-        if !self.hub.hears() || (here && self.parked.lock().wants(method)) {
+    fn better_peer(&self, method: &str, here: bool) -> Option<Choice> {
+        if !self.shared.hears() || (here && self.parked.lock().wants(method)) {
             return None;
         }
         let peer = self.peers.choose(method)?;
@@ -271,7 +261,7 @@ impl Bus {
 
     /// Whether a call of this method might get a worker here. Others must be able to ask for it then.
     pub(super) fn has_worker_for(&self, method: &str) -> bool {
-        self.hub.hears() && (self.parked.lock().wants(method) || self.is_served_here(method))
+        self.shared.hears() && (self.parked.lock().wants(method) || self.is_served_here(method))
     }
 
     /// Takes the lease on the registry; gives its state.
@@ -310,7 +300,7 @@ impl Bus {
             let call = direct.hand(number, (method, body), when, &slot.worker);
             drop(direct);
             drop(parked);
-            slot.give(Ok(Delivery::direct(self, vec![call])));
+            slot.give(Ok(Delivery::new(self, vec![call])));
         } else {
             direct.queue(number, (method, body), when);
         }
@@ -323,18 +313,18 @@ impl Bus {
             return None;
         }
         let calls = self.direct.lock().take(slot);
-        (!calls.is_empty()).then(|| Delivery::direct(self, calls))
+        (!calls.is_empty()).then(|| Delivery::new(self, calls))
     }
 
     /// The number of a direct call of this Respite.
     fn own_direct<'a>(&self, id: &'a str) -> Option<&'a str> {
         let (number, home) = parse_direct(id)?;
-        let own = home == self.hub.store.instance() && self.direct.lock().may_be(number, id);
+        let own = home == self.shared.store.instance() && self.direct.lock().may_be(number, id);
         own.then_some(number)
     }
 
     /// A worker was gone before it saw a call; false if the call is not here.
-    pub(super) fn put_back(self: &Arc<Self>, call: Delivered) -> bool {
+    fn put_back(self: &Arc<Self>, call: Delivered) -> bool {
         let (id, token) = (call.id.clone(), call.token.clone());
         let Some(number) = self.own_direct(&id) else {
             return false;
@@ -351,7 +341,7 @@ impl Bus {
                 let news = parked.news();
                 if let Some(slot) = parked.take(&method.name, 1).pop() {
                     let own = Arc::clone(self);
-                    self.hub.spawn(async move { own.park(slot, news) });
+                    self.shared.spawn(async move { own.park(slot, news) });
                 }
                 true
             }
@@ -458,7 +448,7 @@ impl Bus {
             Ended::Keeping(mut over) => {
                 let (own, id) = (Arc::clone(self), id.to_owned());
                 let (token, worker) = (token.to_owned(), worker.to_owned());
-                self.hub.spawn(async move {
+                self.shared.spawn(async move {
                     let _ = over.changed().await;
                     if !own.lose(&id, &token, &worker) {
                         own.submit(Order::lost(&id, &token, false));

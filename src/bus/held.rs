@@ -1,16 +1,13 @@
-//! The calls that workers of this Respite hold, by the connection that fetched them.
+//! The calls of a bus that workers of this Respite hold, by the connection that fetched them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::bus::Bus;
 use super::id::method_of;
 
 /// A call that was fetched and is not answered yet.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) bus: Arc<Bus>,
     pub(super) token: String,
     pub(super) worker: String,
     /// Until then the worker need not be heard of.
@@ -32,13 +29,12 @@ impl HeldCalls {
         &mut self,
         client: u64,
         id: &str,
-        (bus, worker, token): (&Arc<Bus>, &str, &str),
+        (worker, token): (&str, &str),
         visible: Instant,
         deadline: Instant,
     ) {
         self.remove(id);
         let held = Held {
-            bus: Arc::clone(bus),
             token: token.to_owned(),
             worker: worker.to_owned(),
             visible,
@@ -87,27 +83,30 @@ impl HeldCalls {
     }
 
     /// The calls that a worker holds.
-    pub(super) fn of_worker(&self, bus: &Arc<Bus>, worker: &str) -> Vec<String> {
+    pub(super) fn of_worker(&self, worker: &str) -> Vec<String> {
         let calls = self.calls.iter();
-        let own = calls.filter(|(_, held)| held.worker == worker && Arc::ptr_eq(&held.bus, bus));
+        let own = calls.filter(|(_, held)| held.worker == worker);
         own.map(|(id, _)| id.clone()).collect()
     }
 
-    /// The workers of a bus that hold calls within their visibility.
-    pub(super) fn workers(&self, bus: &Arc<Bus>, now: Instant) -> HashSet<String> {
+    /// The workers that hold calls within their visibility.
+    pub(super) fn workers(&self, now: Instant) -> HashSet<String> {
         let calls = self.calls.values();
-        let alive = calls.filter(|held| held.visible > now && Arc::ptr_eq(&held.bus, bus));
+        let alive = calls.filter(|held| held.visible > now);
         alive.map(|held| held.worker.clone()).collect()
     }
 
-    /// How many calls of each bus and method are held.
-    pub(super) fn by_method(&self) -> BTreeMap<(&str, &str), usize> {
+    /// How many calls of each method are held.
+    pub(super) fn by_method(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for (id, held) in &self.calls {
-            let method = (held.bus.name.as_str(), method_of(id));
-            *counts.entry(method).or_default() += 1;
+        for id in self.calls.keys() {
+            *counts.entry(method_of(id).to_owned()).or_default() += 1;
         }
         counts
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
     }
 
     /// Forgets calls whose time was over before then, by their deadline or because the worker was not heard of.

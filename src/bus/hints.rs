@@ -11,19 +11,25 @@ use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, warn};
 
 use super::hub::Hub;
-use super::id::HOME_LEN;
+use super::id::{HOME_LEN, parse_direct};
 use super::order::Order;
 use crate::backoff::Backoff;
 use crate::upstream::ControlError;
 
 /// Listens for as long as the process lives.
 pub(super) async fn listen(hub: Arc<Hub>) {
-    let channel = hub.store.channel();
+    let channel = hub.shared.store.channel();
     let mut backoff = Backoff::default();
     let mut refused = None;
     loop {
-        let node = hub.store.link().node_of(&channel);
-        match hub.store.link().listen("respite-bus", &channel).await {
+        let node = hub.shared.store.link().node_of(&channel);
+        match hub
+            .shared
+            .store
+            .link()
+            .listen("respite-bus", &channel)
+            .await
+        {
             Ok(hints) => {
                 // What was seen to be empty may not be any more.
                 for bus in hub.used_buses() {
@@ -36,11 +42,11 @@ pub(super) async fn listen(hub: Arc<Hub>) {
                 let (mut sink, mut messages) = hints.split();
                 let leaves = async {
                     match node {
-                        Some(node) => hub.store.link().leaves(&channel, node).await,
+                        Some(node) => hub.shared.store.link().leaves(&channel, node).await,
                         None => std::future::pending().await,
                     }
                 };
-                let (mut leaves, mut stops) = (pin!(leaves), pin!(hub.stops()));
+                let (mut leaves, mut stops) = (pin!(leaves), pin!(hub.shared.stops()));
                 // Others count those who listen where the channel is: so that is where to listen.
                 while let Some(message) = tokio::select! {
                     message = messages.next() => message,
@@ -51,7 +57,7 @@ pub(super) async fn listen(hub: Arc<Hub>) {
                         while let Some(Some(message)) = messages.next().now_or_never() {
                             hear(&hub, message.get_payload_bytes());
                         }
-                        hub.has_heard_all();
+                        hub.shared.has_heard_all();
                         return std::future::pending().await;
                     }
                 } {
@@ -107,21 +113,22 @@ fn hear_question(hub: &Arc<Hub>, (kind, bus): (&str, &str), id: &str, asking: Op
     if kind == "a" {
         let (id, own) = (id.to_owned(), Arc::clone(hub));
         // Whoever may publish can say this as often as he likes: only what is waited for is looked up.
-        if hub.asked.lock().contains_key(&id) {
-            hub.spawn(async move { own.answered(&id).await });
+        if hub.shared.asked.lock().contains_key(&id) {
+            hub.shared
+                .spawn(async move { own.shared.answered(&id).await });
         }
     } else if let Some(asking) = asking.filter(|asking| is_question(id, asking)) {
         let (id, bus, asking) = (id.to_owned(), bus.to_owned(), asking.to_owned());
         let own = Arc::clone(hub);
         let is_call = kind == "k";
-        hub.spawn(async move {
+        hub.shared.spawn(async move {
             if is_call {
-                own.keep(&bus, &id).await;
+                keep(&own, &bus, &id).await;
             } else if let Some(bus) = own.used_bus(&bus) {
                 bus.let_go();
             }
             // If that fails, whoever asks waits in vain.
-            let _ = own.store.answer(&asking, &bus, &id).await;
+            let _ = own.shared.store.answer(&asking, &bus, &id).await;
         });
     }
 }
@@ -158,5 +165,16 @@ fn hear(hub: &Arc<Hub>, message: &[u8]) {
             }
         }
         _ => {}
+    }
+}
+
+/// Another Respite asks to have a direct call kept.
+async fn keep(hub: &Hub, bus: &str, id: &str) {
+    if let Some(bus) = hub.used_bus(bus)
+        && let Some((number, home)) = parse_direct(id)
+        && home == hub.shared.store.instance()
+        && let Some(mut over) = bus.store(number)
+    {
+        let _ = over.changed().await;
     }
 }

@@ -1,7 +1,6 @@
 //! What Respites ask of one another: to have a direct call kept, whose id names the one where it began; to let go of
 //! a registry that has changed.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -10,20 +9,16 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::direct::PATIENCE;
-use super::hub::Hub;
-use super::id::parse_direct;
 use super::lease::LASTS;
+use super::shared::Shared;
 use super::store::{Failure, list, number, text};
 use crate::random;
 
 /// How long another Respite may take to have a call kept.
 const HOME_WAIT: Duration = Duration::from_secs(2);
 
-/// Those who wait for an answer, by the id of the call or of the question: the bus that it is about, and they.
-pub(super) type Asked = HashMap<String, (String, Vec<oneshot::Sender<()>>)>;
-
 /// Somebody who waits for another Respite's answer.
-struct Asking<'a>(&'a Hub, &'a str);
+struct Asking<'a>(&'a Shared, &'a str);
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
@@ -38,7 +33,7 @@ impl Drop for Asking<'_> {
     }
 }
 
-impl Hub {
+impl Shared {
     /// Notes that an answer is awaited, until the guard is dropped. Drop the receiver before.
     fn expect<'a>(&'a self, bus: &str, id: &'a str) -> (Asking<'a>, oneshot::Receiver<()>) {
         let (tx, answer) = oneshot::channel();
@@ -66,17 +61,6 @@ impl Hub {
             Err(_) => Err(Failure(
                 "ERR the Respite where the call began does not answer".to_owned(),
             )),
-        }
-    }
-
-    /// Another Respite asks for a direct call.
-    pub(super) async fn keep(&self, bus: &str, id: &str) {
-        if let Some(bus) = self.used_bus(bus)
-            && let Some((number, home)) = parse_direct(id)
-            && home == self.store.instance()
-            && let Some(mut over) = bus.store(number)
-        {
-            let _ = over.changed().await;
         }
     }
 

@@ -1,29 +1,19 @@
 //! All buses of this Respite, and what keeps them going.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
-use tokio::sync::watch;
 
 use super::bus::Bus;
-use super::counts::KeptCounts;
-use super::held::{Held, HeldCalls};
-use super::homes::Asked;
 use super::name::rule_key;
 use super::order::Order;
-use super::store::Store;
-use super::touched::WorkerTtl;
-use super::{hints, upkeep};
-use crate::tasks::{self, Kind};
+use super::shared::Shared;
 use crate::upstream::ControlLink;
 
 /// The most buses that are in use at once. Where there are as many, those go that nothing happens on.
@@ -34,45 +24,16 @@ const MOST_OF_ADDRESS: usize = 5_000;
 const FORGOTTEN_AT_ONCE: usize = 1_000;
 /// A bus that nothing happened on for so many lives of a worker is forgotten here.
 const IDLE: u32 = 2;
-/// How long the first commands wait until hints can come; without them the bus works too, only slower.
-const HINTS_WAIT: Duration = Duration::from_secs(1);
 /// How long stopping waits for what is still to be told to the backing.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
 /// The buses.
 pub struct Hub {
-    pub(super) store: Store,
-    /// How long a worker is alive after it was heard of.
-    worker_ttl: Arc<WorkerTtl>,
-    pub(super) held: Mutex<HeldCalls>,
-    /// What was counted since the start, for metrics.
-    pub(super) counts: KeptCounts,
+    pub(super) shared: Arc<Shared>,
     buses: DashMap<String, Arc<Bus>>,
     /// Held by whoever adds a bus: how many there may be is looked at over all of them.
     adding: Mutex<()>,
-    /// Where work goes on that no client waits for.
-    control: Handle,
     started: AtomicBool,
-    /// Whether hints come; none until the first attempt to listen has ended.
-    hints: watch::Sender<Option<bool>>,
-    /// Whether this Respite stops, and has heard all that others said to it.
-    ending: watch::Sender<Ending>,
-    next_number: AtomicU64,
-    /// The frames that were sealed for other Respites.
-    next_frame: AtomicU64,
-    /// Tasks of [`Hub::spawn`] that have not ended.
-    pending: AtomicUsize,
-    /// Those who wait until another Respite has a direct call kept in the backing.
-    pub(super) asked: Mutex<Asked>,
-    born: Instant,
-}
-
-/// How far listening is from its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    No,
-    Wanted,
-    Over,
 }
 
 /// Sees to it that there is a place for one more bus, which a client of this address has named first.
@@ -126,74 +87,36 @@ impl Hub {
     #[must_use]
     pub fn new(link: Arc<ControlLink>, worker_ttl: Duration) -> Arc<Self> {
         Arc::new(Hub {
-            store: Store::new(link),
-            worker_ttl: WorkerTtl::new(worker_ttl),
-            held: Mutex::default(),
-            counts: KeptCounts::default(),
+            shared: Shared::new(link, worker_ttl),
             buses: DashMap::new(),
             adding: Mutex::default(),
-            control: Handle::current(),
             started: AtomicBool::new(false),
-            hints: watch::Sender::new(None),
-            ending: watch::Sender::new(Ending::No),
-            next_number: AtomicU64::new(0),
-            next_frame: AtomicU64::new(0),
-            pending: AtomicUsize::new(0),
-            asked: Mutex::default(),
-            born: Instant::now(),
         })
     }
 
-    /// How long a worker is alive after it was heard of.
-    pub(super) fn worker_ttl(&self) -> Duration {
-        self.worker_ttl.get()
-    }
-
-    /// The same, for those who look at it often.
-    pub(super) fn shared_worker_ttl(&self) -> Arc<WorkerTtl> {
-        Arc::clone(&self.worker_ttl)
+    /// True for the first who asks: he has listening and tending begin.
+    pub(super) fn begins(&self) -> bool {
+        !self.started.swap(true, Ordering::AcqRel)
     }
 
     /// Changes how long a worker is alive after it was heard of.
     pub fn set_worker_ttl(&self, ttl: Duration) {
-        self.worker_ttl.set(ttl);
+        self.shared.set_worker_ttl(ttl);
     }
 
     /// Waits, for a moment, until what clients left behind has been told to the backing.
     pub async fn close(&self) {
         let end = Instant::now() + CLOSE_WAIT;
-        self.stop_listening(end).await;
+        self.shared.stop_listening(end).await;
         // Nobody need ask this Respite any more before a registry changes.
         self.set_hints(false);
         let buses = self.buses();
         let used = buses.iter().filter(|bus| bus.lease.is_wanted());
         let leases = join_all(used.map(|bus| bus.end_own_lease()));
         let _ = tokio::time::timeout(CLOSE_WAIT, leases).await;
-        while self.pending.load(Ordering::Acquire) > 0 && Instant::now() < end {
+        while self.shared.is_busy() && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    }
-
-    /// Has the others know that nobody hears them any more, and hears what they said before.
-    async fn stop_listening(&self, end: Instant) {
-        if !self.hears() {
-            return;
-        }
-        self.ending.send_replace(Ending::Wanted);
-        let mut ending = self.ending.subscribe();
-        let over = ending.wait_for(|ending| *ending == Ending::Over);
-        let _ = tokio::time::timeout_at(end.into(), over).await;
-    }
-
-    /// Waits until this Respite stops.
-    pub(super) async fn stops(&self) {
-        let mut ending = self.ending.subscribe();
-        let _ = ending.wait_for(|ending| *ending != Ending::No).await;
-    }
-
-    /// All that others said was heard.
-    pub(super) fn has_heard_all(&self) {
-        self.ending.send_replace(Ending::Over);
     }
 
     /// The key that stands for a bus in key rules.
@@ -216,7 +139,6 @@ impl Hub {
             None => self.add(name, peer)?,
         };
         bus.note_use();
-        self.start();
         Ok(bus)
     }
 
@@ -226,20 +148,9 @@ impl Hub {
             return Ok(bus);
         }
         make_room(&self.buses, peer)?;
-        let bus = Bus::new(Arc::clone(self), name, peer);
+        let bus = Bus::new(Arc::clone(&self.shared), name, peer);
         self.buses.insert(name.to_owned(), Arc::clone(&bus));
         Ok(bus)
-    }
-
-    /// Begins to listen and to tend, with the first use of a bus.
-    fn start(self: &Arc<Self>) {
-        if !self.started.swap(true, Ordering::AcqRel) {
-            let (listens, tends) = (Arc::clone(self), Arc::clone(self));
-            let listening = move || hints::listen(Arc::clone(&listens));
-            let tending = move || upkeep::tend(Arc::clone(&tends));
-            self.control.spawn(tasks::keep(Kind::Bus, listening));
-            self.control.spawn(tasks::keep(Kind::Bus, tending));
-        }
     }
 
     /// A bus that is in use here.
@@ -250,12 +161,12 @@ impl Hub {
     /// A bus by its name for one look at it, which does not make it one in use.
     pub(super) fn looked_at(self: &Arc<Self>, name: &str) -> Arc<Bus> {
         let used = self.used_bus(name);
-        used.unwrap_or_else(|| Bus::new(Arc::clone(self), name, None))
+        used.unwrap_or_else(|| Bus::new(Arc::clone(&self.shared), name, None))
     }
 
     /// The buses in use; those that nothing happens on are forgotten.
     pub(super) fn used_buses(&self) -> Vec<Arc<Bus>> {
-        let idle = self.worker_ttl() * IDLE;
+        let idle = self.shared.worker_ttl() * IDLE;
         // One that somebody still has (a command, or a call that a worker holds) must not come to be twice.
         self.buses
             .retain(|_, bus| Arc::strong_count(bus) > 1 || !bus.is_idle(idle));
@@ -267,55 +178,9 @@ impl Hub {
         self.buses.iter().map(|bus| Arc::clone(&bus)).collect()
     }
 
-    /// A number for a call, which no other Respite gives.
-    pub(super) fn new_number(&self) -> String {
-        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        format!("{}-{number:x}", self.store.instance())
-    }
-
-    /// A number for a call whose worker is at another Respite.
-    pub(super) fn new_number_at(&self, peer: &str) -> String {
-        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        format!("{peer}-{}-{number:x}", self.store.instance())
-    }
-
-    /// A number for a frame, which this process gives to no other one.
-    pub(super) fn new_frame(&self) -> u64 {
-        self.next_frame.fetch_add(1, Ordering::Relaxed)
-    }
-
-    pub(super) fn age_ms(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Runs a task that does not depend on any client.
-    pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        struct Pending(Arc<Hub>);
-        impl Drop for Pending {
-            fn drop(&mut self) {
-                self.0.pending.fetch_sub(1, Ordering::Release);
-            }
-        }
-        self.pending.fetch_add(1, Ordering::Acquire);
-        let pending = Pending(Arc::clone(self));
-        self.control.spawn(tasks::named(Kind::Bus, async move {
-            let _pending = pending;
-            task.await;
-        }));
-    }
-
-    /// Waits until the first attempt to listen has ended. Nobody waits when hints are lost later.
-    pub(super) async fn ready(&self) {
-        if self.hints.borrow().is_some() {
-            return;
-        }
-        let mut hints = self.hints.subscribe();
-        let _ = tokio::time::timeout(HINTS_WAIT, hints.wait_for(Option::is_some)).await;
-    }
-
     /// Says whether hints come now.
     pub(super) fn set_hints(&self, come: bool) {
-        self.hints.send_replace(Some(come));
+        self.shared.set_hears(come);
         if !come {
             for bus in self.buses() {
                 bus.let_go();
@@ -323,31 +188,18 @@ impl Hub {
         }
     }
 
-    /// Whether hints come now.
-    pub(super) fn hears(&self) -> bool {
-        *self.hints.borrow() == Some(true)
-    }
-
     /// A client is gone: what it held is lost.
     pub(super) fn client_gone(&self, client: u64) {
-        let calls = self.held.lock().remove_client(client);
-        let mut orders: HashMap<String, (Arc<Bus>, Vec<Order>)> = HashMap::new();
-        for (
-            id,
-            Held {
-                bus, token, worker, ..
-            },
-        ) in calls
-        {
-            if bus.lose(&id, &token, &worker) {
+        for name in self.shared.forget_holder(client) {
+            let Some(bus) = self.used_bus(&name) else {
                 continue;
-            }
-            let name = bus.name.clone();
-            let entry = orders.entry(name).or_insert_with(|| (bus, Vec::new()));
-            entry.1.push(Order::lost(&id, &token, false));
-        }
-        for (bus, orders) in orders.into_values() {
-            bus.submit_from_anywhere(orders);
+            };
+            let calls = bus.held.lock().remove_client(client);
+            let kept = calls
+                .into_iter()
+                .filter(|(id, held)| !bus.lose(id, &held.token, &held.worker));
+            let orders = kept.map(|(id, held)| Order::lost(&id, &held.token, false));
+            bus.submit_from_anywhere(orders.collect());
         }
     }
 }
@@ -362,10 +214,7 @@ mod tests {
         let endpoint: Endpoint = "redis://localhost".parse().expect("a URL");
         let backing = Backing::new(endpoint, None);
         let second = Duration::from_secs(1);
-        let hub = Hub::new(ControlLink::new(backing, second, second), second);
-        // No backing is asked here.
-        hub.started.store(true, Ordering::Relaxed);
-        hub
+        Hub::new(ControlLink::new(backing, second, second), second)
     }
 
     #[tokio::test]

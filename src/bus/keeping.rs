@@ -7,10 +7,9 @@ use futures_util::future::join_all;
 use super::bus::Bus;
 use super::direct::{Keep, Keeping, Kept};
 use super::id::{direct_id, parse_direct};
-use super::lane::letter;
-use super::order::Kind;
+use super::order::{Kind, letter};
+use super::outcome::Outcome;
 use super::store::Failure;
-use super::waiting::Outcome;
 
 impl Bus {
     /// Has a direct call kept in the backing; the receiver ends when that is over.
@@ -22,7 +21,7 @@ impl Bus {
             Keep::Begin(kept, sender) => {
                 let over = sender.subscribe();
                 let (bus, number) = (Arc::clone(self), number.to_owned());
-                self.hub.spawn(async move {
+                self.shared.spawn(async move {
                     tell(&bus, &number, kept).await;
                     drop(sender);
                 });
@@ -56,8 +55,8 @@ impl Bus {
         let Some((number, home)) = parse_direct(id) else {
             return Ok(());
         };
-        if home != self.hub.store.instance() {
-            return self.hub.ask_home(&self.name, home, id).await;
+        if home != self.shared.store.instance() {
+            return self.shared.ask_home(&self.name, home, id).await;
         }
         if let Some(mut over) = self.store(number) {
             let _ = over.changed().await;
@@ -71,7 +70,7 @@ async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
     let method = &kept.method;
     let id = direct_id(number, &method.name);
     let origin = kept.origin;
-    let home = origin.as_deref().unwrap_or(bus.hub.store.instance());
+    let home = origin.as_deref().unwrap_or(bus.shared.store.instance());
     let meta = method
         .options
         .meta(number, kept.timeout_ms, Some(home), b"");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use redis::Value;
 
-use super::remote::{Keys, Secret};
+use super::peer::{Keys, Secret};
 use super::store::{bytes, list, next, number as whole, text};
 
 /// How long it lasts at the backing. The scripts have the same number.

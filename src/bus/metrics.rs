@@ -20,13 +20,16 @@ impl Hub {
         out.value(&metrics::BUS_WAITING, waiting);
         out.value(&metrics::BUS_PARKED, parked);
         let mut in_flight = out.metric(&metrics::BUS_IN_FLIGHT);
-        for ((bus, method), count) in self.held.lock().by_method() {
-            if !is_seen(bus) {
-                continue;
+        let seen = buses.iter().filter(|bus| is_seen(&bus.name));
+        let held: BTreeMap<&str, _> = seen
+            .map(|bus| (bus.name.as_str(), bus.held.lock().by_method()))
+            .collect();
+        for (bus, methods) in &held {
+            for (method, count) in methods {
+                in_flight.sample(&[("bus", bus), ("method", method)], *count);
             }
-            in_flight.sample(&[("bus", bus), ("method", method)], count);
         }
-        let mut counts = self.counts.all();
+        let mut counts = self.shared.counts.all();
         counts.retain(|(bus, _), _| is_seen(bus));
         type Counter = fn(&Counts) -> u64;
         let counters: [(&Metric, Counter); 3] = [

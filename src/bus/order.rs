@@ -6,8 +6,9 @@ use redis::Value;
 use tokio::sync::oneshot;
 
 use super::lease::Term;
+use super::outcome::Outcome;
 use super::slot::Slot;
-use super::store::Failure;
+use super::store::{Failure, bytes, list, next, text};
 use crate::random;
 
 /// An order and what becomes of its answer.
@@ -168,4 +169,26 @@ impl Order {
 /// Writes words of an order.
 pub(super) fn words(words: &[&str]) -> Vec<Vec<u8>> {
     words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+/// The first word of an answer, one letter.
+pub(super) fn letter(answer: &Value) -> Option<u8> {
+    let Value::Array(words) = answer else {
+        return None;
+    };
+    match words.first() {
+        Some(Value::BulkString(word)) => word.first().copied(),
+        _ => None,
+    }
+}
+
+/// Reads the answer to a look, if it has an outcome.
+pub(super) fn outcome(answer: Value) -> Option<Outcome> {
+    let kind = letter(&answer)?;
+    let mut words = list(answer).into_iter().skip(1);
+    match kind {
+        b'd' => Some(Outcome::Done(bytes(next(&mut words)).into())),
+        b'e' | b'x' => Some(Outcome::Failed(text(next(&mut words)).into())),
+        _ => None,
+    }
 }

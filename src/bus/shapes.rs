@@ -2,8 +2,8 @@
 
 use super::admin::{DeadRow, MethodRow, WorkerRow};
 use super::binding::Param;
+use super::outcome::Outcome;
 use super::slot::Delivered;
-use super::waiting::Outcome;
 use crate::resp::{Proto, ReplyWriter};
 
 /// Writes one reply.

@@ -1,6 +1,7 @@
 //! Fetches: each a slot that calls are put into, parked while there are none.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,10 +10,8 @@ use redis::Value;
 use tokio::sync::oneshot;
 
 use super::body::Body;
-use super::bus::Bus;
 use super::id::method_of;
 use super::name::is_literal;
-use super::order::Order;
 use super::registry::{Registry, any_matches};
 use super::store::{Failure, bytes, list, next, number, text};
 
@@ -51,10 +50,16 @@ pub(super) struct Delivered {
     pub(super) visibility_ms: i64,
 }
 
+/// Where calls come from that are on their way to a worker.
+pub(super) trait TakesBack: fmt::Debug + Send + Sync {
+    /// Has calls delivered again that no worker has seen.
+    fn take_back(self: Arc<Self>, calls: Vec<Delivered>);
+}
+
 /// Calls that were fetched. Dropped before a worker got them, they go back into their queue.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    bus: Arc<Bus>,
+    from: Arc<dyn TakesBack>,
     calls: Vec<Delivered>,
 }
 
@@ -220,9 +225,9 @@ impl Parked {
     }
 }
 
-impl Delivery {
+impl Delivered {
     /// Reads the calls that `exchange.lua` gave to a fetch.
-    pub(super) fn read(bus: &Arc<Bus>, calls: Value) -> Self {
+    pub(super) fn read_all(calls: Value) -> Vec<Self> {
         let calls = list(calls).into_iter().map(|call| {
             let mut words = list(call).into_iter();
             let id = text(next(&mut words));
@@ -237,16 +242,15 @@ impl Delivery {
                 visibility_ms: number(&next(&mut words)),
             }
         });
-        Delivery {
-            bus: Arc::clone(bus),
-            calls: calls.collect(),
-        }
+        calls.collect()
     }
+}
 
-    /// Calls that begin and may end here.
-    pub(super) fn direct(bus: &Arc<Bus>, calls: Vec<Delivered>) -> Self {
-        let bus = Arc::clone(bus);
-        Delivery { bus, calls }
+impl Delivery {
+    /// Calls on their way from whoever takes them back.
+    pub(super) fn new<T: TakesBack + 'static>(from: &Arc<T>, calls: Vec<Delivered>) -> Self {
+        let from: Arc<T> = Arc::clone(from);
+        Delivery { from, calls }
     }
 
     pub(super) fn calls(&self) -> &[Delivered] {
@@ -261,14 +265,8 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let mut back = Vec::new();
-        // The last one first: each goes to the front of its queue.
-        for call in std::mem::take(&mut self.calls).into_iter().rev() {
-            let order = Order::lost(&call.id, &call.token, true);
-            if !self.bus.put_back(call) {
-                back.push(order);
-            }
+        if !self.calls.is_empty() {
+            Arc::clone(&self.from).take_back(std::mem::take(&mut self.calls));
         }
-        self.bus.submit_from_anywhere(back);
     }
 }

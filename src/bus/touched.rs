@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::arguments::MOST_PATTERNS;
 use super::registry::any_matches;
 use super::slot::Slot;
-use crate::resp::write_command;
+use crate::resp::{Value as Resp, parse_reply, write_command};
 
 /// A worker is noted as heard of so often for each time that it stays alive.
 const TOUCHES: u32 = 30;
@@ -215,4 +215,15 @@ pub(super) fn write_patterns(patterns: &[String]) -> Vec<u8> {
     let mut encoded = Vec::new();
     write_command(&mut encoded, &words);
     encoded
+}
+
+/// Reads a worker's patterns as [`TouchedWorkers::touch`] wrote them.
+pub(super) fn read_patterns(encoded: &[u8]) -> Vec<String> {
+    match parse_reply(encoded) {
+        Ok(Some((Resp::Array(words), _))) => words
+            .iter()
+            .filter_map(|word| word.as_str().map(str::to_owned))
+            .collect(),
+        _ => Vec::new(),
+    }
 }

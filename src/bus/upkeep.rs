@@ -11,8 +11,8 @@ use futures_util::stream::FuturesUnordered;
 use tracing::debug;
 
 use super::bus::Bus;
+use super::exchange::{DUE_UPKEEP, exchange};
 use super::hub::Hub;
-use super::lane::{DUE_UPKEEP, exchange};
 use super::order::{Done, Kind, Order};
 use super::store::{Task, number};
 use super::touched::{join, write_patterns};
@@ -47,8 +47,8 @@ pub(super) async fn tend(hub: Arc<Hub>) {
             }
             Some(()) = pruning.next() => continue,
         }
-        let every = EVERY.min(hub.worker_ttl() / 3);
-        let now = hub.age_ms();
+        let every = EVERY.min(hub.shared.worker_ttl() / 3);
+        let now = hub.shared.age_ms();
         let due = |bus: &Arc<Bus>| bus.due.load(Ordering::Relaxed) <= now;
         for bus in hub.used_buses().into_iter().filter(due) {
             let place = Arc::as_ptr(&bus).addr();
@@ -60,10 +60,12 @@ pub(super) async fn tend(hub: Arc<Hub>) {
                 });
             }
         }
-        if pruning.is_empty() && pruned.elapsed() > PRUNE.min(hub.worker_ttl()) {
+        if pruning.is_empty() && pruned.elapsed() > PRUNE.min(hub.shared.worker_ttl()) {
             pruned = Instant::now();
             if let Some(before) = pruned.checked_sub(REMEMBERED) {
-                hub.held.lock().prune(before);
+                for bus in hub.used_buses() {
+                    bus.held.lock().prune(before);
+                }
             }
             for bus in hub.used_buses() {
                 bus.direct.lock().prune(pruned);
@@ -76,7 +78,7 @@ pub(super) async fn tend(hub: Arc<Hub>) {
 }
 
 async fn tend_bus(hub: &Arc<Hub>, bus: &Arc<Bus>, every: Duration) {
-    let start = hub.age_ms();
+    let start = hub.shared.age_ms();
     let every = u64::try_from(every.as_millis()).unwrap_or(1000);
     let last = bus.tended.load(Ordering::Relaxed);
     let is_full = last == 0 || start.saturating_sub(last) >= every;
@@ -111,7 +113,7 @@ fn everything(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
     if !bus.parked.lock().is_empty() {
         orders.push(Order::ready());
     }
-    if hub.hears() && bus.lease.is_wanted() {
+    if hub.shared.hears() && bus.lease.is_wanted() {
         orders.push(Order::lease(bus.lease.ask()));
     }
     let queued = bus.direct.lock().queued();
@@ -132,11 +134,11 @@ fn alive(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
     for (worker, patterns) in &workers {
         bus.touched.note_waiting(worker, patterns);
     }
-    for worker in hub.held.lock().workers(bus, now) {
+    for worker in bus.held.lock().workers(now) {
         workers.entry(worker).or_default();
     }
     bus.touched
-        .forget(now.checked_sub(hub.worker_ttl() * 10).unwrap_or(now));
+        .forget(now.checked_sub(hub.shared.worker_ttl() * 10).unwrap_or(now));
     let touch = |(worker, patterns): (String, Vec<String>)| {
         let encoded = if patterns.is_empty() {
             Vec::new()

@@ -1,21 +1,13 @@
 //! Callers that wait for the outcome of a call.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::bus::Bus;
 use super::id::number_of;
 use super::order::Order;
-
-/// How a call ended: the worker's payload, or the error reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Done(Arc<[u8]>),
-    Failed(Arc<str>),
-}
+use super::outcome::Outcome;
 
 /// Who waits here, by the number of the call.
 #[derive(Debug, Default)]
@@ -50,18 +42,6 @@ pub(super) enum Role {
     Sharer,
     /// Somebody who asked for the result.
     Onlooker,
-}
-
-/// A place among those who wait. Dropped before the outcome came, it gives the call up.
-#[derive(Debug)]
-pub(super) struct Place {
-    bus: Arc<Bus>,
-    call: String,
-    number: u64,
-    role: Role,
-    /// The call, if it is to be given up.
-    issued: Option<String>,
-    pub(super) outcome: oneshot::Receiver<Outcome>,
 }
 
 impl Waiting {
@@ -134,7 +114,17 @@ impl Waiting {
         self.calls.get(number)?.id.clone()
     }
 
-    fn leave(&mut self, call: &str, number: u64) -> bool {
+    /// Adds somebody who waits for a call; gives his number.
+    pub(super) fn add(&mut self, call: &str, role: Role, tx: oneshot::Sender<Outcome>) -> u64 {
+        self.next += 1;
+        let number = self.next;
+        let waiters = self.calls.entry(call.to_owned()).or_default();
+        waiters.all.push(Waiter { number, role, tx });
+        number
+    }
+
+    /// Takes somebody off; false if the outcome was there already.
+    pub(super) fn leave(&mut self, call: &str, number: u64) -> bool {
         let Some(waiters) = self.calls.get_mut(call) else {
             return false;
         };
@@ -145,54 +135,5 @@ impl Waiting {
             self.calls.remove(call);
         }
         left
-    }
-}
-
-impl Place {
-    /// Takes a place, by the call's id or the number that it begins with. It must be taken before the backing
-    /// can know of it, so that no outcome is missed.
-    pub(super) fn take(bus: &Arc<Bus>, id: &str, role: Role) -> Self {
-        let (tx, outcome) = oneshot::channel();
-        let call = number_of(id).to_owned();
-        let mut waiting = bus.waiting.lock();
-        waiting.next += 1;
-        let number = waiting.next;
-        let waiter = Waiter { number, role, tx };
-        waiting
-            .calls
-            .entry(call.clone())
-            .or_default()
-            .all
-            .push(waiter);
-        drop(waiting);
-        Place {
-            bus: Arc::clone(bus),
-            call,
-            number,
-            role,
-            issued: None,
-            outcome,
-        }
-    }
-
-    /// The backing knows the call: from now on it is looked at, and given up if the place of a caller is.
-    pub(super) fn issued(&mut self, id: &str) {
-        self.bus.waiting.lock().set_id(id);
-        self.issued = (self.role != Role::Onlooker).then(|| id.to_owned());
-    }
-
-    /// Gives the place up without a word to the backing; false when the outcome is there already.
-    pub(super) fn leave(&mut self) -> bool {
-        self.issued = None;
-        self.bus.waiting.lock().leave(&self.call, self.number)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let left = self.bus.waiting.lock().leave(&self.call, self.number);
-        if let Some(id) = self.issued.take().filter(|_| left) {
-            self.bus.submit_from_anywhere(vec![Order::gone(&id)]);
-        }
     }
 }

@@ -9,13 +9,12 @@ use tokio::time::{sleep, timeout};
 
 use super::arguments::{FetchArgs, Patience};
 use super::bus::Bus;
-use super::calling::{PATIENCE, fits};
 use super::direct::Standing;
 use super::id::is_direct;
 use super::order::{Kind, words};
+use super::outcome::{PATIENCE, Work, fits};
 use super::slot::{Delivered, Slot};
 use super::store::{Failure, list, next, number, text};
-use super::waiting::Outcome;
 
 /// The most calls that one order asks about.
 const MOST_ASKED: usize = 1000;
@@ -41,7 +40,7 @@ pub(super) async fn fetch(
     client: u64,
     args: FetchArgs,
 ) -> Result<Option<Vec<Delivered>>, String> {
-    bus.hub.ready().await;
+    bus.shared.ready().await;
     let (slot, mut delivery) = Slot::new(args.worker, args.patterns, args.count);
     let leave = Leave {
         bus: &bus,
@@ -81,9 +80,10 @@ pub(super) async fn fetch(
     for call in calls.iter().filter(|call| call.queued_us >= 0) {
         bus.tally(&call.method, |tally| tally.queued(call.queued_us));
     }
-    let mut held = bus.hub.held.lock();
+    bus.shared.note_holder(client, &bus.name);
+    let mut held = bus.held.lock();
     for call in &calls {
-        let who = (&bus, slot.worker.as_str(), call.token.as_str());
+        let who = (slot.worker.as_str(), call.token.as_str());
         let (visible, deadline) = (after(call.visibility_ms), after(call.deadline_ms));
         held.add(client, &call.id, who, visible, deadline);
     }
@@ -94,29 +94,6 @@ pub(super) async fn fetch(
         .min();
     bus.due_in(soonest.unwrap_or(i64::MAX));
     Ok(Some(calls))
-}
-
-/// A worker's outcome: the payload, or what went wrong and whether to try again.
-#[derive(Debug)]
-pub(super) enum Work {
-    Done(Vec<u8>),
-    Failed {
-        code: String,
-        message: String,
-        retry: bool,
-    },
-}
-
-impl Work {
-    /// What callers get.
-    pub(super) fn outcome(&self) -> Outcome {
-        match self {
-            Work::Done(payload) => Outcome::Done(payload.as_slice().into()),
-            Work::Failed { code, message, .. } => {
-                Outcome::Failed(format!("BUSFAIL {code} {message}").into())
-            }
-        }
-    }
 }
 
 /// Ends a call, or this delivery of it; false when it is too late for that.
@@ -130,7 +107,7 @@ pub(super) async fn reply(
         fits(payload.len(), "a result")?;
     }
     if let Some(accepted) = bus.end_direct(&id, &token, &work).await {
-        bus.hub.held.lock().remove_delivery(&id, &token);
+        bus.held.lock().remove_delivery(&id, &token);
         return Ok(accepted);
     }
     let (kind, value, code) = match work {
@@ -154,7 +131,7 @@ pub(super) async fn reply(
             brought?;
         }
     }
-    bus.hub.held.lock().remove_delivery(&id, &token);
+    bus.held.lock().remove_delivery(&id, &token);
     Ok(accepted)
 }
 
@@ -170,7 +147,7 @@ pub(super) async fn beat(
     worker: String,
     extend: Vec<String>,
 ) -> Result<(Vec<String>, Vec<String>), String> {
-    let mut asked = bus.hub.held.lock().of_worker(&bus, &worker);
+    let mut asked = bus.held.lock().of_worker(&worker);
     let extended: HashSet<&String> = extend.iter().collect();
     asked.retain(|id| !extended.contains(id));
     let mut told = Vec::new();
@@ -204,7 +181,7 @@ pub(super) async fn beat(
         lost.extend(more_lost);
         cancelled.extend(more_cancelled);
     }
-    let mut held = bus.hub.held.lock();
+    let mut held = bus.held.lock();
     for id in lost.iter().chain(&cancelled) {
         held.remove(id);
     }
@@ -225,7 +202,7 @@ async fn beat_once(
     let names = |value: Value| list(value).into_iter().map(text).collect::<Vec<String>>();
     let (lost, cancelled) = (names(next(&mut lists)), names(next(&mut lists)));
     let visibility = names(next(&mut lists));
-    let mut held = bus.hub.held.lock();
+    let mut held = bus.held.lock();
     let now = Instant::now();
     for (id, ms) in ids.iter().zip(visibility) {
         if let Ok(ms @ 1..) = ms.parse() {

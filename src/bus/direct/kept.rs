@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::super::method::Method;
-use super::super::remote::Recently;
+use super::super::peer::Recently;
 use super::{DirectCalls, Keeping, State};
 use crate::clock;
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::remote::Recently;
-use super::super::waiting::Outcome;
+use super::super::outcome::Outcome;
+use super::super::peer::Recently;
 use super::{DirectCalls, Look, State};
 
 /// How long a call whose Respite has not been heard of is kept here after its time.

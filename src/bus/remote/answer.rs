@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::Recently;
-use super::message::Message;
-use crate::bus::calling::DEADLINE;
 use crate::bus::direct::{DirectCalls, Ended, Keeping, RemoteStanding};
 use crate::bus::id::number_of;
-use crate::bus::waiting::Outcome;
+use crate::bus::outcome::{DEADLINE, Outcome};
+use crate::bus::peer::{Message, Recently};
 
 /// What became of a cancellation.
 #[derive(Debug)]

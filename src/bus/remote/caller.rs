@@ -5,20 +5,17 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep_until, timeout};
 
-use super::message::{Message, RemoteCall};
-use super::peers::Choice;
-use super::watch::{Due, Watch};
 use crate::bus::body::Body;
 use crate::bus::bus::Bus;
-use crate::bus::calling::DEADLINE;
 use crate::bus::direct::{Begun, PATIENCE, SHORT_PATIENCE};
-use crate::bus::handing::Direct;
 use crate::bus::id::{direct_id, number_of};
-use crate::bus::lane::{letter, outcome};
 use crate::bus::lease::BackingClock;
 use crate::bus::method::Method;
-use crate::bus::order::{Kind, Order, words};
-use crate::bus::waiting::{Outcome, Place, Role};
+use crate::bus::order::{Kind, Order, letter, outcome, words};
+use crate::bus::outcome::{DEADLINE, Outcome};
+use crate::bus::peer::{Choice, Due, Message, RemoteCall, Watch};
+use crate::bus::place::{Direct, Place};
+use crate::bus::waiting::Role;
 
 /// How often is looked whether it should come back.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -81,7 +78,7 @@ pub(in crate::bus) async fn call(
     (when, clock): (&Begun, BackingClock),
 ) -> Direct {
     let deadline = when.at + Duration::from_millis(when.timeout_ms);
-    let number = bus.hub.new_number_at(&peer.name);
+    let number = bus.shared.new_number_at(&peer.name);
     let place = Place::take(bus, &number, Role::Only);
     let sent = Instant::now();
     let sent_us = clock.earliest_us(sent);

@@ -1,45 +1,18 @@
 //! Messages on their way to other Respites: gathered while others are on their way, sealed, published; and received.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use super::message::Message;
-use super::seal::Address;
 use crate::bus::bus::Bus;
 use crate::bus::hub::Hub;
 use crate::bus::id::HOME_LEN;
+use crate::bus::peer::{Address, Frame, Message};
 use crate::bus::store::Published;
 use crate::tasks::{self, Kind};
-
-/// The most bytes that wait to be sent. What is refused goes through the backing.
-const MOST_WAITING: usize = 16 * 1024 * 1024;
-/// The most bytes of one frame, one message apart.
-const MOST_FRAME: usize = 512 * 1024;
-
-/// The messages that are to be sent, by where they go.
-#[derive(Debug, Default)]
-pub(in crate::bus) struct Post(Mutex<Waiting>);
-
-#[derive(Debug, Default)]
-struct Waiting {
-    messages: HashMap<Arc<str>, Vec<Message>>,
-    bytes: usize,
-    /// Whether somebody sends them.
-    working: bool,
-}
-
-/// Messages that go to one Respite in one piece.
-struct Frame {
-    to: Arc<str>,
-    messages: Vec<Message>,
-    /// It may have been sent already: that nobody hears it now does not say that nobody did.
-    may_be_sent: bool,
-}
 
 /// Has what was not sent sent by another task if this one breaks off.
 struct Working {
@@ -56,62 +29,24 @@ impl Drop for Working {
                 frame.may_be_sent = true;
             }
             // The thread may be about to end. What arrives twice is taken once.
-            let hub = Arc::clone(&bus.hub);
-            hub.spawn(work(bus, frames));
+            let shared = Arc::clone(&bus.shared);
+            shared.spawn(work(bus, frames));
         }
-    }
-}
-
-impl Post {
-    /// Takes all that waits; none when there is nothing left to do.
-    fn take(&self) -> Option<VecDeque<Frame>> {
-        let mut waiting = self.0.lock();
-        waiting.bytes = 0;
-        let mut frames: VecDeque<Frame> = VecDeque::new();
-        for (to, messages) in waiting.messages.drain() {
-            let mut bytes = usize::MAX;
-            for message in messages {
-                let size = message.size();
-                bytes = bytes.saturating_add(size);
-                if bytes > MOST_FRAME || frames.is_empty() {
-                    let to = Arc::clone(&to);
-                    let messages = Vec::new();
-                    frames.push_back(Frame {
-                        to,
-                        messages,
-                        may_be_sent: false,
-                    });
-                    bytes = size;
-                }
-                if let Some(frame) = frames.back_mut() {
-                    frame.messages.push(message);
-                }
-            }
-        }
-        waiting.working = !frames.is_empty();
-        waiting.working.then_some(frames)
     }
 }
 
 impl Bus {
     /// Sends a message to another Respite, behind those that were sent before; false if there is no room for it.
     pub(super) fn send(self: &Arc<Self>, to: &Arc<str>, message: Message) -> bool {
-        let mut waiting = self.post.0.lock();
-        let size = message.size();
-        if waiting.bytes + size > MOST_WAITING {
+        let Some(begins) = self.post.push(to, message) else {
             return false;
-        }
-        waiting.bytes += size;
-        let messages = waiting.messages.entry(Arc::clone(to)).or_default();
-        messages.push(message);
-        let begins = !std::mem::replace(&mut waiting.working, true);
-        drop(waiting);
+        };
         if begins {
             let own = Arc::clone(self);
             if Handle::try_current().is_ok() {
                 tokio::spawn(tasks::named(Kind::Bus, work(own, VecDeque::new())));
             } else {
-                self.hub.spawn(work(own, VecDeque::new()));
+                self.shared.spawn(work(own, VecDeque::new()));
             }
         }
         true
@@ -151,7 +86,7 @@ async fn publish(bus: &Arc<Bus>, frame: &Frame) -> Published {
         sealed = seal(bus, frame);
     }
     match sealed {
-        Some(sealed) => bus.hub.store.publish(&frame.to, &sealed).await,
+        Some(sealed) => bus.shared.store.publish(&frame.to, &sealed).await,
         None => Published::Unheard,
     }
 }
@@ -176,8 +111,8 @@ fn settle(bus: &Arc<Bus>, frame: Frame, published: Published) {
 }
 
 fn seal(bus: &Bus, frame: &Frame) -> Option<Vec<u8>> {
-    let from = bus.hub.store.instance();
-    let number = bus.hub.new_frame();
+    let from = bus.shared.store.instance();
+    let number = bus.shared.new_frame();
     let mut sealed = format!("s\n{}\n{from}\n{number:x}\n", bus.name).into_bytes();
     let head = sealed.len();
     for message in &frame.messages {
@@ -206,7 +141,7 @@ pub(in crate::bus) fn receive(hub: &Arc<Hub>, frame: &[u8]) {
     let (Some(body), Some(bus)) = (parts.next(), hub.used_bus(bus)) else {
         return;
     };
-    if from.len() != HOME_LEN || from == hub.store.instance() {
+    if from.len() != HOME_LEN || from == hub.shared.store.instance() {
         return;
     }
     if let Some(messages) = open(&bus, from, number, body) {
@@ -215,7 +150,7 @@ pub(in crate::bus) fn receive(hub: &Arc<Hub>, frame: &[u8]) {
     // There may be a new secret, or none was needed so far. Whoever may publish can ask for that, now and then.
     if bus.lease.may_ask_for_secret() {
         let (from, body) = (from.to_owned(), body.to_vec());
-        hub.spawn(async move {
+        hub.shared.spawn(async move {
             drop(bus.take_lease().await);
             if let Some(messages) = open(&bus, &from, number, &body) {
                 take(&bus, &from, messages);
@@ -228,7 +163,7 @@ fn open(bus: &Bus, from: &str, number: u64, body: &[u8]) -> Option<Vec<Message>>
     let address = Address {
         bus: &bus.name,
         from,
-        to: bus.hub.store.instance(),
+        to: bus.shared.store.instance(),
         number,
     };
     let mut body = body.to_vec();

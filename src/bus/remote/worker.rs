@@ -4,19 +4,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::MOST_BODY;
 use super::answer::{Cancelled, answer, cancel};
-use super::message::{Message, RemoteCall};
 use crate::bus::body::Body;
 use crate::bus::bus::Bus;
-use crate::bus::calling::DEADLINE;
-use crate::bus::direct::{Begun, PATIENCE, may_be_direct};
-use crate::bus::handing::Offer;
+use crate::bus::direct::{Begun, Offer, PATIENCE, may_be_direct};
 use crate::bus::id::{HOME_LEN, direct_id, method_of, number_of};
 use crate::bus::lease::BackingClock;
 use crate::bus::order::{Kind, Order};
+use crate::bus::outcome::{DEADLINE, Outcome};
+use crate::bus::peer::{MOST_BODY, Message, RemoteCall};
 use crate::bus::slot::Delivered;
-use crate::bus::waiting::Outcome;
 
 /// How long a call may be on its way. It is remembered for longer.
 pub(super) const FRESH: Duration = Duration::from_secs(2);
@@ -28,12 +25,12 @@ const RETRY: Duration = Duration::from_secs(1);
 impl Bus {
     /// Tells the Respites where calls came from that there are workers here.
     pub(in crate::bus) fn offer_to_callers(self: &Arc<Self>, calls: &[Delivered]) {
-        if !self.hub.hears() {
+        if !self.shared.hears() {
             return;
         }
         for call in calls {
             let home = number_of(&call.id).split('-').next().unwrap_or_default();
-            let is_other = home.len() == HOME_LEN && home != self.hub.store.instance();
+            let is_other = home.len() == HOME_LEN && home != self.shared.store.instance();
             if !is_other || !self.peers.is_to_be_told(home, &call.method) {
                 continue;
             }
@@ -44,7 +41,7 @@ impl Bus {
             }
             // Who fetches by name needs no registry.
             let own = Arc::clone(self);
-            self.hub.spawn(async move {
+            self.shared.spawn(async move {
                 if own.reload().await.is_ok() {
                     own.offer_to(&home, method);
                 }
@@ -66,7 +63,7 @@ impl Bus {
 
     /// Whether a number is one of those that another Respite gives to calls for this one.
     fn is_number_of(&self, number: &str, from: &str) -> bool {
-        let rest = number.strip_prefix(self.hub.store.instance());
+        let rest = number.strip_prefix(self.shared.store.instance());
         let rest = rest.and_then(|rest| rest.strip_prefix('-')?.strip_prefix(from));
         let rest = rest.and_then(|rest| rest.strip_prefix('-'));
         rest.is_some_and(|rest| rest.len() <= 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -82,7 +79,7 @@ impl Bus {
             return self.accept(from, call, clock);
         }
         let (own, from) = (Arc::clone(self), Arc::clone(from));
-        self.hub.spawn(async move {
+        self.shared.spawn(async move {
             let known = own.registry().stamp.clone();
             if own.take_lease().await.is_ok_and(|stamp| stamp != known) {
                 drop(own.reload().await);
@@ -170,7 +167,7 @@ impl Bus {
     /// Has the outcome of a call kept in the backing, where its Respite looks for it.
     pub(super) fn store_outcome(self: &Arc<Self>, id: String, outcome: Outcome, origin: Arc<str>) {
         let own = Arc::clone(self);
-        self.hub.spawn(async move {
+        self.shared.spawn(async move {
             let order_words = |outcome: &Outcome| {
                 let (kind, value) = match outcome {
                     Outcome::Done(payload) => (b'd', &payload[..]),
@@ -228,7 +225,7 @@ impl Bus {
             return;
         }
         let (own, number) = (Arc::clone(self), number.to_owned());
-        self.hub.spawn(async move {
+        self.shared.spawn(async move {
             tokio::time::sleep(left).await;
             drop(own.store(&number));
         });
@@ -252,7 +249,7 @@ impl Bus {
             Cancelled::Stored => return self.cancel_stored(id, is_late),
             Cancelled::Keeping(mut over) => {
                 let (own, from, id) = (Arc::clone(self), Arc::clone(from), id.to_owned());
-                self.hub.spawn(async move {
+                self.shared.spawn(async move {
                     let _ = over.changed().await;
                     own.cancel_for(&from, &id, is_late);
                 });

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::message::{Message, RemoteCall};
-use super::super::watch::{Due, Watch};
 use super::{Call, Found, Told, VISIBILITY, World};
 use crate::bus::body::Body;
 use crate::bus::direct::PATIENCE;
 use crate::bus::id::{direct_id, number_of};
-use crate::bus::waiting::Outcome;
+use crate::bus::outcome::Outcome;
+use crate::bus::peer::{Due, Message, RemoteCall, Watch};
 
 impl World {
     pub(super) fn call(&mut self) {

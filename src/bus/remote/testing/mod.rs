@@ -14,13 +14,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch as signal;
 
-use super::message::Message;
-use super::watch::Watch;
 use crate::bus::direct::{DirectCalls, Kept};
 use crate::bus::id::{direct_id, number_of};
 use crate::bus::method::{Method, Options};
+use crate::bus::outcome::Outcome;
+use crate::bus::peer::{Message, Watch};
 use crate::bus::slot::{Delivered, Slot};
-use crate::bus::waiting::Outcome;
 use crate::clock;
 
 const VISIBILITY: Duration = Duration::from_secs(2);

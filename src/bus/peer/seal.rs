@@ -36,12 +36,12 @@ impl std::fmt::Debug for Keys {
 
 /// Where a frame goes: nothing of it can be changed without its being noticed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Address<'a> {
-    pub(super) bus: &'a str,
-    pub(super) from: &'a str,
-    pub(super) to: &'a str,
+pub(in crate::bus) struct Address<'a> {
+    pub(in crate::bus) bus: &'a str,
+    pub(in crate::bus) from: &'a str,
+    pub(in crate::bus) to: &'a str,
     /// The number of the frame, which its sender gives to no other one.
-    pub(super) number: u64,
+    pub(in crate::bus) number: u64,
 }
 
 impl Secret {
@@ -82,7 +82,12 @@ impl Keys {
     }
 
     /// Seals what is behind the first `head` bytes in place; none while the secret is not known.
-    pub(super) fn seal(&self, at: Address<'_>, frame: &mut Vec<u8>, head: usize) -> Option<()> {
+    pub(in crate::bus) fn seal(
+        &self,
+        at: Address<'_>,
+        frame: &mut Vec<u8>,
+        head: usize,
+    ) -> Option<()> {
         let key = self.of(at.from)?;
         let body = frame.get_mut(head..)?;
         let tag = key
@@ -93,7 +98,11 @@ impl Keys {
     }
 
     /// Opens a sealed body; none if it was not made with this secret by this sender for this address.
-    pub(super) fn open<'a>(&self, at: Address<'_>, body: &'a mut [u8]) -> Option<&'a mut [u8]> {
+    pub(in crate::bus) fn open<'a>(
+        &self,
+        at: Address<'_>,
+        body: &'a mut [u8],
+    ) -> Option<&'a mut [u8]> {
         let key = self.of(at.from)?;
         key.open_in_place(at.nonce(), at.aad(), body).ok()
     }

@@ -9,7 +9,7 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of a call that was sent.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in crate::bus) struct Watch {
     sent: Instant,
     deadline: Instant,
     /// How long its Respite may be silent.
@@ -20,7 +20,7 @@ pub(super) struct Watch {
 
 /// What is to be done about it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(in crate::bus) enum Due {
     Nothing,
     /// Its Respite is to be asked.
     Ask,
@@ -33,7 +33,7 @@ pub(super) enum Due {
 }
 
 impl Watch {
-    pub(super) fn new(sent: Instant, deadline: Instant, visibility: Duration) -> Self {
+    pub(in crate::bus) fn new(sent: Instant, deadline: Instant, visibility: Duration) -> Self {
         Watch {
             sent,
             deadline,
@@ -43,17 +43,22 @@ impl Watch {
         }
     }
 
-    pub(super) fn deadline(&self) -> Instant {
+    pub(in crate::bus) fn deadline(&self) -> Instant {
         self.deadline
     }
 
     /// Whether the call was wanted back.
-    pub(super) fn is_withdrawn(&self) -> bool {
+    pub(in crate::bus) fn is_withdrawn(&self) -> bool {
         self.withdraw
     }
 
     /// What is to be done now. `heard`: when its Respite said last that it has the call; `wanted`: a worker waits here.
-    pub(super) fn due(&mut self, now: Instant, heard: Option<Instant>, wanted: bool) -> Due {
+    pub(in crate::bus) fn due(
+        &mut self,
+        now: Instant,
+        heard: Option<Instant>,
+        wanted: bool,
+    ) -> Due {
         if now >= self.deadline {
             return Due::Late;
         }
@@ -75,7 +80,7 @@ impl Watch {
     }
 
     /// The question to its Respite.
-    pub(super) fn ask(&mut self, now: Instant, id: String, has_workers: bool) -> Message {
+    pub(in crate::bus) fn ask(&mut self, now: Instant, id: String, has_workers: bool) -> Message {
         self.asked = Some(now);
         let age = now.saturating_duration_since(self.sent).as_millis();
         Message::Ask {

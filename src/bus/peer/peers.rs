@@ -34,7 +34,7 @@ struct Peer {
 /// A Respite that may have a worker for a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::bus) struct Choice {
-    pub(super) name: Arc<str>,
+    pub(in crate::bus) name: Arc<str>,
     /// Whether a worker there is likely to be idle.
     pub(in crate::bus) is_idle: bool,
     /// How many calls of this Respite are likely to wait there.
@@ -43,7 +43,7 @@ pub(in crate::bus) struct Choice {
 
 impl Peers {
     /// A Respite says how many of its workers serve a method.
-    pub(super) fn offer(&self, name: &str, method: &str, workers: usize) {
+    pub(in crate::bus) fn offer(&self, name: &str, method: &str, workers: usize) {
         let mut methods = self.methods.lock();
         if methods.len() >= MOST_METHODS && !methods.contains_key(method) {
             methods.clear();
@@ -80,12 +80,12 @@ impl Peers {
     }
 
     /// A call goes there.
-    pub(super) fn sent(&self, name: &str, method: &str) {
+    pub(in crate::bus) fn sent(&self, name: &str, method: &str) {
         self.change(name, method, |peer| peer.outstanding += 1);
     }
 
     /// A call that went there is over; whether a worker there answered it.
-    pub(super) fn over(&self, name: &str, method: &str, is_answered: bool) {
+    pub(in crate::bus) fn over(&self, name: &str, method: &str, is_answered: bool) {
         self.change(name, method, |peer| {
             peer.outstanding = peer.outstanding.saturating_sub(1);
             if is_answered {
@@ -95,7 +95,7 @@ impl Peers {
     }
 
     /// No worker there takes calls of this method any more.
-    pub(super) fn disbelieve(&self, name: &str, method: &str) {
+    pub(in crate::bus) fn disbelieve(&self, name: &str, method: &str) {
         self.change(name, method, |peer| peer.until = Instant::now());
     }
 
@@ -108,7 +108,7 @@ impl Peers {
     }
 
     /// Whether a Respite is to be told of the workers here.
-    pub(super) fn is_to_be_told(&self, name: &str, method: &str) -> bool {
+    pub(in crate::bus) fn is_to_be_told(&self, name: &str, method: &str) -> bool {
         let now = Instant::now();
         let mut offered = self.offered.lock();
         if offered.len() >= MOST_METHODS {

@@ -1,10 +1,10 @@
 //! What Respites say to each other about a call, and its one encoding.
 
-use crate::bus::waiting::Outcome;
+use crate::bus::outcome::Outcome;
 
 /// One message. Calls are named by their ids, which begin with the name of the Respite that has the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Message {
+pub(in crate::bus) enum Message {
     /// So many workers of this Respite serve the method.
     Offer { method: String, workers: u64 },
     /// A call for one of them.
@@ -34,15 +34,15 @@ pub(super) enum Message {
 
 /// A call as it is sent. Times are by the clock of the backing, in microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RemoteCall {
-    pub(super) number: String,
-    pub(super) method: String,
+pub(in crate::bus) struct RemoteCall {
+    pub(in crate::bus) number: String,
+    pub(in crate::bus) method: String,
     /// The state of the registry that it was bound with.
-    pub(super) stamp: String,
-    pub(super) sent_us: u64,
-    pub(super) deadline_us: u64,
-    pub(super) timeout_ms: u64,
-    pub(super) body: Vec<u8>,
+    pub(in crate::bus) stamp: String,
+    pub(in crate::bus) sent_us: u64,
+    pub(in crate::bus) deadline_us: u64,
+    pub(in crate::bus) timeout_ms: u64,
+    pub(in crate::bus) body: Vec<u8>,
 }
 
 /// Bytes that are read from the front.
@@ -50,7 +50,7 @@ struct Reader<'a>(&'a [u8]);
 
 impl Message {
     /// About how many bytes it has.
-    pub(super) fn size(&self) -> usize {
+    pub(in crate::bus) fn size(&self) -> usize {
         64 + match self {
             Message::Call(call) => call.body.len() + call.method.len() + call.stamp.len(),
             Message::Outcome {
@@ -66,7 +66,7 @@ impl Message {
     }
 
     /// Adds the message to a frame.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(in crate::bus) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Message::Offer { method, workers } => {
                 out.push(b'O');
@@ -114,7 +114,7 @@ impl Message {
     }
 
     /// Reads the messages of a frame up to one that no Respite can have written.
-    pub(super) fn decode(frame: &[u8]) -> Vec<Self> {
+    pub(in crate::bus) fn decode(frame: &[u8]) -> Vec<Self> {
         let mut reader = Reader(frame);
         std::iter::from_fn(|| Message::read(&mut reader)).collect()
     }

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::bus::waiting::Outcome;
+use crate::bus::outcome::Outcome;
 use crate::clock;
 
 /// How long a call is remembered.
