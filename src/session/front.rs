@@ -7,11 +7,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::held::Held;
-use super::input::{Input, READ_AHEAD};
+use super::input::{Input, LARGE_BYTES, READ_AHEAD};
 use crate::resp::RequestParser;
 use crate::stream::Stream;
 
@@ -27,6 +28,8 @@ pub(super) struct Front {
     pub(super) eof: bool,
     /// No more requests are taken; what is owed is still delivered.
     pub(super) closing: bool,
+    /// While a large input is handled: all of it, so that what is sent on need not be copied.
+    pub(super) shared: Option<Bytes>,
     /// The request at the front of the input has to wait for something.
     pub(super) waiting: bool,
     /// When it was last seen to wait for a reply.
@@ -43,6 +46,7 @@ impl Front {
             parser: RequestParser::default(),
             eof: false,
             closing: false,
+            shared: None,
             waiting: false,
             busy: Instant::now(),
             held,
@@ -59,6 +63,14 @@ impl Front {
     pub(super) fn reads_on(&self, ahead: usize) -> bool {
         let enough = self.waiting && self.input.len() >= ahead;
         !self.eof && !self.closing && !enough
+    }
+
+    /// A part of the input that is handled now, to be kept without copying it.
+    pub(super) fn share(&self, part: &[u8]) -> Option<Bytes> {
+        let whole = self.shared.as_ref().filter(|_| part.len() >= LARGE_BYTES)?;
+        let (all, wanted) = (whole.as_ptr_range(), part.as_ptr_range());
+        let within = all.start <= wanted.start && wanted.end <= all.end;
+        within.then(|| whole.slice_ref(part))
     }
 
     /// Reads into `scratch`; returns how many bytes, none when the client sends nothing more.
@@ -84,7 +96,8 @@ impl Front {
         let room = self
             .room_for(self.input.len())
             .saturating_sub(self.input.len());
-        let buf = self.input.room(room.clamp(LEAST_ROOM, READ_AHEAD));
+        let whole = self.parser.needed();
+        let buf = (self.input).room(room.clamp(LEAST_ROOM, READ_AHEAD), whole);
         match poll_read_buf(Pin::new(&mut self.stream), cx, buf) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

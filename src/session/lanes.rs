@@ -50,7 +50,7 @@ impl Worker {
             return (self.lane(needs, lane), lane);
         }
         let plain = self.lane(needs, Lane::Plain);
-        if !plain.is_silent() {
+        if !plain.is_silent() && !plain.is_clogged() {
             return (plain, Lane::Plain);
         }
         let lane = if needs.reads {

@@ -266,6 +266,7 @@ impl Session {
         }
         if let Some(pinned) = &mut self.pinned {
             pinned.send_alone(self.ways.has_several && !pinned.in_multi());
+            pinned.lend(self.front.share(raw));
             pinned.send(raw, expect, then, cover.guard, &self.replies);
         }
         Flow::Done

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use tracing::{debug, warn};
@@ -15,7 +16,7 @@ use super::coherence::Coherence;
 use super::families::Families;
 use super::front::Front;
 use super::held::Held;
-use super::input::{Input, READ_AHEAD};
+use super::input::{Input, LARGE_BYTES, READ_AHEAD};
 use super::mailbox::{NewClient, Socket};
 use super::pinned::{Answers, Leftover, Pinned};
 use super::queue::Queueing;
@@ -284,10 +285,26 @@ impl Session {
     /// Handles what can be handled of the input; returns how many bytes that were.
     fn process_input(&mut self, cx: &mut Context<'_>) -> usize {
         let mut input = std::mem::take(&mut self.front.input);
+        if input.len() >= LARGE_BYTES {
+            return self.process_shared(input.share(), cx);
+        }
         let used = self.process(input.rest(), cx);
         if !self.front.closing {
             input.take(used);
             self.front.input = input;
+        }
+        used
+    }
+
+    /// The same for what is too large to be copied: what is sent on shares it.
+    fn process_shared(&mut self, input: Bytes, cx: &mut Context<'_>) -> usize {
+        self.front.shared = Some(input.clone());
+        let used = self.process(&input, cx);
+        self.front.shared = None;
+        if !self.front.closing {
+            let rest = input.slice(used..);
+            drop(input);
+            self.front.input.restore(rest);
         }
         used
     }

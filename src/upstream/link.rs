@@ -45,6 +45,8 @@ use crate::resp::Args;
 
 /// A reply that is longer than this is passed on in pieces.
 const HOLD_BYTES: usize = 64 * 1024;
+/// A reply of which more has been passed on keeps others from taking the link.
+const CLOGGED_BYTES: usize = 1024 * 1024;
 /// Request bytes a link holds before its users must wait.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -83,6 +85,8 @@ pub(super) struct Inner {
     reader: FrameReader,
     /// Part of the front's current reply was delivered already.
     begun: bool,
+    /// Bytes of that reply that have been passed on.
+    passed: usize,
     /// In the middle of a push that nobody asked for.
     skipping: bool,
     /// Such pushes so far, on all links of the process.
@@ -162,6 +166,7 @@ impl Link {
                 failures: 0,
                 reader: FrameReader::default(),
                 begun: false,
+                passed: 0,
                 skipping: false,
                 dropped: Arc::default(),
                 state: LinkState::Idle,
@@ -262,10 +267,15 @@ impl Link {
         matches!(inner.state, LinkState::Up) && !inner.silent
     }
 
+    /// Whether a large reply is under way, behind which all others wait.
+    pub fn is_clogged(&self) -> bool {
+        self.inner.borrow().passed > CLOGGED_BYTES
+    }
+
     /// Whether the next command of somebody who waits for nothing may take it as before.
     pub fn is_usable(&self) -> bool {
         let inner = self.inner.borrow();
-        !matches!(inner.state, LinkState::Closed) && !inner.silent
+        !matches!(inner.state, LinkState::Closed) && !inner.silent && inner.passed <= CLOGGED_BYTES
     }
 
     /// Counts in `dropped` the pushes that nobody asked for.
@@ -448,12 +458,15 @@ impl Inner {
                 self.waits.note_answered(front, &self.out, self.limits.slow);
                 front.deliver(frames.take(), front.replies);
                 self.begun = false;
+                self.passed = 0;
                 self.pop_answered();
                 continue;
             }
             if frames.seen().len() > HOLD_BYTES {
                 let (seen, begun) = (frames.seen(), frames.begun());
-                frames.take_first(front.deliver_part(seen, begun, &mut self.begun));
+                let part = front.deliver_part(seen, begun, &mut self.begun);
+                self.passed = if self.begun { self.passed + part } else { 0 };
+                frames.take_first(part);
             }
             if !moved && !frames.at_push() {
                 break;

@@ -9,6 +9,7 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
 
 use super::error::UpstreamError;
@@ -26,7 +27,7 @@ const KEEP_BYTES: usize = 4 * 1024;
 /// The bytes of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuf {
-    chunks: VecDeque<Vec<u8>>,
+    chunks: VecDeque<Chunk>,
     base: u64,
     written: u64,
     end: u64,
@@ -34,25 +35,62 @@ pub(crate) struct WriteBuf {
     unflushed: bool,
 }
 
+/// Bytes that lie together.
+#[derive(Debug)]
+enum Chunk {
+    Own(Vec<u8>),
+    /// As they came, so that what is large need not be copied.
+    Shared(Bytes),
+}
+
+impl Chunk {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Chunk::Own(bytes) => bytes,
+            Chunk::Shared(bytes) => bytes,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    /// Bytes of memory; of what is shared all counts as much as is too large to be kept.
+    fn capacity(&self) -> usize {
+        match self {
+            Chunk::Own(bytes) => bytes.capacity(),
+            Chunk::Shared(_) => usize::MAX,
+        }
+    }
+}
+
 impl WriteBuf {
     /// Appends `bytes`, contiguously; returns their first offset.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> u64 {
         let start = self.end;
         match self.chunks.back_mut() {
-            Some(last) if last.len() + bytes.len() <= CHUNK_BYTES => last.extend_from_slice(bytes),
-            _ => self.chunks.push_back(bytes.to_vec()),
+            Some(Chunk::Own(last)) if last.len() + bytes.len() <= CHUNK_BYTES => {
+                last.extend_from_slice(bytes);
+            }
+            _ => self.chunks.push_back(Chunk::Own(bytes.to_vec())),
         }
         self.end += bytes.len() as u64;
         start
     }
 
+    /// Appends `bytes` without copying them.
+    pub(crate) fn push_shared(&mut self, bytes: Bytes) {
+        self.end += bytes.len() as u64;
+        self.chunks.push_back(Chunk::Shared(bytes));
+    }
+
     /// Appends a command.
     pub(crate) fn command(&mut self, words: &[&[u8]]) {
-        let full = |last: &Vec<u8>| last.len() >= CHUNK_BYTES;
+        let full = |last: &Chunk| last.len() >= CHUNK_BYTES || matches!(last, Chunk::Shared(_));
         if self.chunks.back().is_none_or(full) {
-            self.chunks.push_back(Vec::new());
+            self.chunks.push_back(Chunk::Own(Vec::new()));
         }
-        if let Some(last) = self.chunks.back_mut() {
+        if let Some(Chunk::Own(last)) = self.chunks.back_mut() {
             let before = last.len();
             write_command(last, words);
             self.end += (last.len() - before) as u64;
@@ -143,7 +181,7 @@ impl WriteBuf {
                     break;
                 }
                 let from = self.written.saturating_sub(offset) as usize;
-                slices[filled] = IoSlice::new(&chunk[from..]);
+                slices[filled] = IoSlice::new(&chunk.as_slice()[from..]);
                 filled += 1;
             }
             offset = chunk_end;
@@ -169,7 +207,9 @@ impl WriteBuf {
             }
             self.base = first_end;
             if chunks == 1 && first.capacity() <= 2 * CHUNK_BYTES {
-                first.clear();
+                if let Chunk::Own(bytes) = first {
+                    bytes.clear();
+                }
                 return;
             }
             self.chunks.pop_front();
@@ -197,6 +237,7 @@ impl WriteBuf {
             let chunk_end = offset + chunk.len() as u64;
             if start < chunk_end {
                 let from = start.saturating_sub(offset) as usize;
+                let chunk = chunk.as_slice();
                 return chunk.get(from..from + len).unwrap_or_default();
             }
             offset = chunk_end;
@@ -248,6 +289,22 @@ mod tests {
         queue.release(after);
         assert_eq!(queue.held(), 4);
         assert_eq!(unwritten(&queue), b"tail");
+    }
+
+    #[test]
+    fn shared_bytes_keep_their_place_and_are_not_copied() {
+        let mut queue = WriteBuf::default();
+        let large = Bytes::from(vec![b'x'; 10]);
+        queue.push(b"before");
+        queue.push_shared(large.clone());
+        queue.command(&[b"PING"]);
+        let all = [b"before", &large[..], b"*1\r\n$4\r\nPING\r\n"].concat();
+        assert_eq!(unwritten(&queue), all);
+        assert_eq!(queue.bytes(6, 10).as_ptr(), large.as_ptr());
+        assert!(!large.is_unique());
+        queue.advance(all.len());
+        queue.release_written();
+        assert!(large.is_unique() && queue.held() == 0);
     }
 
     #[test]

@@ -1,7 +1,12 @@
-//! Requests that the backing's limits forbid: it closes the connection that they came on.
+//! Requests that the backing's limits forbid: it closes the connection that they came on. Large requests and replies, and whom
+//! they hold up.
 
-use super::{builder, link};
-use crate::support::{Client, Direction, RedisServer, Relay, Respite};
+use std::time::Duration;
+
+use super::{builder, link, uncached};
+use crate::support::{
+    Client, DEADLINE, Direction, RedisServer, Relay, Respite, encode, wait_until,
+};
 
 const MIB: usize = 1024 * 1024;
 
@@ -49,4 +54,54 @@ fn nor_when_no_connection_of_its_own_is_left() {
         blocked.read_reply_raw();
         vec![blocked]
     });
+}
+
+/// Others take another connection as soon as there is one.
+#[test]
+fn a_large_reply_does_not_hold_up_everybody() {
+    const LARGE: usize = 16 << 20;
+    let redis = RedisServer::start();
+    redis.call(&["SETRANGE", "big", &(LARGE - 1).to_string(), "x"]);
+    let relay = Relay::to(redis.port());
+    let respite = uncached(&relay.url()).start();
+    let mut big = respite.connect();
+    big.call(&["EXISTS", "k"]);
+    let link = link(&relay);
+    link.hold_after(Direction::Down, 5 << 20);
+    big.send(&["GET", "big"]);
+    link.wait_held(Direction::Down);
+    big.wait_for_bytes(3 << 20);
+    wait_until("others are served", DEADLINE, || {
+        let mut other = respite.connect();
+        other.set_timeout(Duration::from_millis(200));
+        other.send(&["SET", "k", "v"]);
+        other.try_read_reply_raw().is_ok()
+    });
+    link.resume(Direction::Down);
+    assert_eq!(big.read_reply().as_bytes().len(), LARGE);
+    big.call(&["GET", "k"]).assert_str("v");
+}
+
+/// It is passed on as it came, and what is behind it in the same packet is not forgotten.
+#[test]
+fn a_large_request_is_passed_on_whole() {
+    const LARGE: usize = 40 << 20;
+    let redis = RedisServer::start();
+    let respite = Respite::in_front_of(&redis);
+    let mut client = respite.connect();
+    let mut value: Vec<u8> = b"0123456789abcdef".repeat(LARGE / 16);
+    value.truncate(LARGE - 7);
+    let large = encode(&[b"SET".as_slice(), b"big", &value]);
+    let behind = [encode(&["INCR", "n"]), encode(&["STRLEN", "big"])].concat();
+    // In front of it something to wait for.
+    let packet = [encode(&["INCR", "n"]), large, behind].concat();
+    for round in 0..2 {
+        let replies = client.exchange(&[&packet], 4).expect("replies");
+        let text = |at: usize| String::from_utf8_lossy(&replies[at]).into_owned();
+        assert_eq!(text(0), format!(":{}\r\n", 2 * round + 1));
+        assert_eq!(text(1), "+OK\r\n");
+        assert_eq!(text(2), format!(":{}\r\n", 2 * round + 2));
+        assert_eq!(text(3), format!(":{}\r\n", value.len()));
+    }
+    assert!(redis.call(&["GET", "big"]).as_bytes() == value);
 }

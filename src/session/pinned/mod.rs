@@ -20,6 +20,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use self::exec::LocalAnswer;
 pub(crate) use self::expect::{ABORT, Expect, Queued, Tracking};
 use self::expect::{Awaited, Transaction};
@@ -80,6 +82,8 @@ pub(crate) struct Pinned {
     replay: Option<Box<Replay>>,
     /// What was sent last is to be answered before anything else is sent (`session/several.rs`).
     alone: bool,
+    /// The request that is sent next, as bytes that can be shared.
+    lent: Option<Bytes>,
 }
 
 /// What a pinned connection leaves behind when it is lost.
@@ -150,6 +154,7 @@ impl Pinned {
             since: Instant::now(),
             replay: None,
             alone: false,
+            lent: None,
         }
     }
 
@@ -173,6 +178,7 @@ impl Pinned {
         let blocks = matches!(expect, Expect::Blocking(_));
         let ticket = to.expect_pinned(request, blocks, then, guard);
         if matches!(self.io, Io::Undecided(_)) {
+            self.lent = None;
             return self.answer_undecided(request, expect, ticket, to);
         }
         self.queue(request, expect, Some(ticket));

@@ -13,6 +13,8 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::channels::Channels;
 use super::expect::{ABORT, Awaited, Transaction};
 use super::{Expect, Io, Opening, Pinned};
@@ -84,12 +86,23 @@ fn put(out: &mut WriteBuf, behind: &mut Option<Vec<u8>>, bytes: &[u8]) {
 }
 
 impl Pinned {
+    /// The request that is sent next, if it can be kept without copying it.
+    pub(crate) fn lend(&mut self, request: Option<Bytes>) {
+        self.lent = request;
+    }
+
     /// Notes a request, and sends it once it is known to whom.
     pub(super) fn queue(&mut self, request: &[u8], expect: Expect, ticket: Option<Ticket>) {
+        let lent = self.lent.take();
         let kept = self.keep_request(request);
         let Some(mut replay) = self.replay.take() else {
             self.note_sent(expect, ticket, kept);
-            self.out.push(request);
+            match lent {
+                Some(shared) => self.out.push_shared(shared),
+                None => {
+                    self.out.push(request);
+                }
+            }
             return;
         };
         if matches!(self.io, Io::Open(_)) {

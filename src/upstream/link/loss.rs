@@ -103,6 +103,7 @@ impl Inner {
             error: None,
         };
         let mut begun = std::mem::take(&mut self.begun);
+        self.passed = 0;
         let mut writes = LastWrites::new();
         self.requeue_demoted(error, &mut writes);
         for old in pending {
