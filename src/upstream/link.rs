@@ -19,6 +19,7 @@ mod pending;
 mod redirect;
 mod sequence;
 mod sink;
+mod usable;
 mod wait;
 
 use std::cell::RefCell;
@@ -45,8 +46,6 @@ use crate::resp::Args;
 
 /// A reply that is longer than this is passed on in pieces.
 const HOLD_BYTES: usize = 64 * 1024;
-/// A reply of which more has been passed on keeps others from taking the link.
-const CLOGGED_BYTES: usize = 1024 * 1024;
 /// Request bytes a link holds before its users must wait.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -249,33 +248,6 @@ impl Link {
         if let Some(task) = &inner.task {
             task.wake_by_ref();
         }
-    }
-
-    /// Whether commands are outstanding and nothing has come for a while, at the last tick.
-    pub fn is_silent(&self) -> bool {
-        self.inner.borrow().silent
-    }
-
-    /// Whether it is connected.
-    pub fn is_up(&self) -> bool {
-        matches!(self.inner.borrow().state, LinkState::Up)
-    }
-
-    /// Whether it is connected, and not silent.
-    pub fn answers(&self) -> bool {
-        let inner = self.inner.borrow();
-        matches!(inner.state, LinkState::Up) && !inner.silent
-    }
-
-    /// Whether a large reply is under way, behind which all others wait.
-    pub fn is_clogged(&self) -> bool {
-        self.inner.borrow().passed > CLOGGED_BYTES
-    }
-
-    /// Whether the next command of somebody who waits for nothing may take it as before.
-    pub fn is_usable(&self) -> bool {
-        let inner = self.inner.borrow();
-        !matches!(inner.state, LinkState::Closed) && !inner.silent && inner.passed <= CLOGGED_BYTES
     }
 
     /// Counts in `dropped` the pushes that nobody asked for.
