@@ -183,6 +183,28 @@ fn the_deny_list_counts_for_everybody() {
 }
 
 #[test]
+fn a_deny_list_that_is_new_counts_at_once() {
+    let (redis, url) = backing(ALL);
+    for (name, keys) in [("ann", "~*"), ("bob", "~k*")] {
+        set_user(&mut admin(&redis), name, &["on", ">pw", keys, "+@all"]);
+    }
+    let respite = builder(&url).start();
+    let mut clients = ["ann", "bob"].map(|name| log_in(&respite, name, "pw"));
+    clients[0].call(&["SET", "k", "v"]).assert_ok();
+    let packet: [&[&str]; 50] = [&["GET", "k"]; 50];
+    for client in &mut clients {
+        let replies = client.pipeline(&packet);
+        replies.iter().for_each(|reply| reply.assert_str("v"));
+    }
+    respite.rewrite_config("[access]\nusers_of = \"backing\"\ndeny = [\"get\"]\n");
+    clients[0].call(&["RESPITE.RELOAD"]).assert_ok();
+    for client in &mut clients {
+        let replies = client.pipeline(&packet);
+        { replies.iter() }.for_each(|reply| reply.assert_error("NOPERM"));
+    }
+}
+
+#[test]
 fn http_pages_take_the_token_and_no_login_of_these_users() {
     let (redis, url) = backing(ALL);
     set_user(
