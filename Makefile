@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-versions coherence bus-faults faults soak load check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-latency bench-reads bench-subscribers fuzz deny deb
+.PHONY: help setup run test test-versions coherence bus-faults bus-simulation fleet-simulation faults soak load check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-latency bench-reads bench-subscribers fuzz deny deb
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ bus-faults: ## workers of the bus killed at random, and Respites, a minute for e
 	@sh scripts/setup.sh test
 	BUS_FAULT_SECONDS=$${BUS_FAULT_SECONDS:-60} cargo test --locked --test respite \
 		bus::faults:: -- --nocapture --test-threads=1 $(ARGS)
+
+fleet-simulation: ## a simulated fleet of 100 Respites and 10,000 shards, minutes of it; FLEET_SIMULATION=RESPITESxSHARDS
+	FLEET_SIMULATION=$${FLEET_SIMULATION:-100x10000} cargo test --locked --lib share::simulation::no_shard -- --nocapture
 
 bus-simulation: ## ten thousand simulated lives of two Respites between callers and workers, with failures at every step; BUS_SIMULATIONS=n, RESPITE_SEED=n
 	BUS_SIMULATIONS=$${BUS_SIMULATIONS:-10000} cargo test --locked --lib bus::remote::testing -- --nocapture

@@ -45,23 +45,28 @@ fn live(respites: usize, shards: usize, seed: u64) -> Vec<String> {
     lines
 }
 
+/// `FLEET_SIMULATION=100x10000`: one life of so many Respites and shards, for the numbers of docs/fleet.md.
+fn wanted() -> Option<(usize, usize)> {
+    let text = std::env::var("FLEET_SIMULATION").ok()?;
+    let (respites, shards) = text.split_once('x').expect("RESPITESxSHARDS");
+    let number = |text: &str| text.parse().expect("a number");
+    Some((number(respites), number(shards)))
+}
+
 #[test]
 fn no_shard_is_polled_twice_or_left_alone() {
+    if let Some((respites, shards)) = wanted() {
+        for line in live(respites, shards, 1) {
+            eprintln!("{line}");
+        }
+        return;
+    }
     for seed in 1..=5 {
         for line in live(10, 300, seed) {
             eprintln!("{line}");
         }
     }
     live(3, 50, 7);
-}
-
-/// The numbers of docs/fleet.md: `cargo test --lib share::simulation -- --ignored --nocapture`.
-#[test]
-#[ignore = "takes long without optimisation"]
-fn a_hundred_respites_and_ten_thousand_shards() {
-    for line in live(100, 10_000, 1) {
-        eprintln!("{line}");
-    }
 }
 
 #[test]
