@@ -95,6 +95,13 @@ impl AccessList {
         user.grant.keys.may_read_all()
     }
 
+    /// Whether the only user may run every command, if none is denied to all.
+    #[must_use]
+    pub fn runs_all_commands(&self) -> bool {
+        let [user] = &*self.users else { return false };
+        user.grant.commands.allow_all()
+    }
+
     /// Whether the only user may read a key with a command that [`may_get_some`](Self::may_get_some) lets him run. The
     /// sets of rules that he has besides are not looked at.
     #[must_use]
@@ -266,6 +273,18 @@ mod tests {
             rules("+@all", "%X~a", "*"),
         ] {
             assert!(all.of_acl_user("ann", &bad, &[]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn who_lacks_a_command_does_not_run_all() {
+        for (commands, all) in [
+            ("+@all", true),
+            ("+@all -hget", false),
+            ("-@all +@read", false),
+        ] {
+            let list = list(&[], &rules(commands, "*", ""), &[]);
+            assert_eq!(list.runs_all_commands(), all, "{commands}");
         }
     }
 

@@ -37,13 +37,15 @@ pub(super) struct Batch<'a> {
     pub(super) reads: Option<Plain>,
 }
 
-/// The plain reads (`GET`) that may use the cache.
+/// The plain reads (`GET`) that may use the cache, by what their client may.
 #[derive(Debug, Clone)]
 pub(super) enum Plain {
     /// None, or it has to be looked at more closely.
     No,
     /// Of every key.
     All,
+    /// Of every key, and so may all other reads of one key.
+    Every,
     /// Of the keys that these rules of the only user let him read.
     By(Arc<AccessList>),
 }
@@ -53,7 +55,7 @@ impl Plain {
     pub(super) fn may(&self, key: &[u8]) -> bool {
         match self {
             Plain::No => false,
-            Plain::All => true,
+            Plain::All | Plain::Every => true,
             Plain::By(list) => list.may_get(key),
         }
     }

@@ -337,7 +337,7 @@ impl Session {
     #[inline]
     pub(super) fn plain_reads(&self, settings: &Settings) -> Plain {
         if settings.access.is_unrestricted() {
-            return Plain::All;
+            return Plain::Every;
         }
         let (Some(account), Some(users)) = (&self.state.account, self.worker.shared.users()) else {
             return Plain::No;

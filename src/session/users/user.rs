@@ -87,6 +87,7 @@ impl Known {
         };
         let plain = match (is_same && access.may_get_some(get), access.reads_all_keys()) {
             (false, _) => Plain::No,
+            (true, true) if access.runs_all_commands() => Plain::Every,
             (true, true) => Plain::All,
             (true, false) => Plain::By(Arc::clone(&access)),
         };

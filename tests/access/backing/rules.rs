@@ -107,6 +107,7 @@ fn who_may_get_gets_nothing_else_from_the_cache() {
     for (name, rules) in [
         ("get", &["~*", "-@all", "+get"][..]),
         ("hget", &["~*", "-@all", "+hget"]),
+        ("all", &["~*", "+@all", "-hget", "-strlen"]),
     ] {
         set_user(&mut root, name, &[&["on", ">pw"], rules].concat());
     }
@@ -118,7 +119,7 @@ fn who_may_get_gets_nothing_else_from_the_cache() {
     }
     // In one packet behind plain reads, which say of the next one that the cache may answer it.
     let packet = [all, all, all].concat();
-    for (name, own) in [("get", "GET"), ("hget", "HGET")] {
+    for (name, own) in [("get", "GET"), ("hget", "HGET"), ("all", "GET")] {
         let mut client = log_in(&respite, name, "pw");
         wait_for_hits(
             &mut client,
