@@ -26,7 +26,7 @@ impl Session {
             && self.state.reply == ReplyMode::On
             && self.state.broken.is_none()
             && self.monitoring.is_none()
-            && !self.is_subscribing()
+            && !self.listens()
             && !run.wrote
             && !self.coherence.writes_pending(&self.replies)
             && self.worker.shared.pause.current().is_none()

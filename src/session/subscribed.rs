@@ -32,6 +32,16 @@ impl Session {
         who.pending() > 0 || (self.state.proto == Proto::Resp2 && who.is_subscribed())
     }
 
+    /// Whether it is a subscriber, or becomes one. What it is told may be that a key has changed, and the push for the cache
+    /// comes on another connection: it reads what the backing has.
+    #[inline]
+    pub(super) fn listens(&self) -> bool {
+        match &self.subscribed {
+            None => false,
+            Some(subscribed) => subscribed.who.pending() > 0 || subscribed.who.is_subscribed(),
+        }
+    }
+
     /// Whether it is told what others publish.
     pub(super) fn is_subscriber(&self) -> bool {
         let subscribed = self.subscribed.as_ref();

@@ -431,3 +431,39 @@ fn a_backing_that_is_away_is_told_as_it_is_for_other_commands() {
     redis.call(&["PUBLISH", "c", "m"]);
     assert_eq!(words(&client.read_reply()), ["message", "c", "m"]);
 }
+
+/// What it is told may be that a key has changed: the push for the cache is not waited for.
+#[test]
+fn a_subscriber_reads_what_the_backing_has() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.port());
+    let respite = Respite::builder()
+        .upstream(&relay.url())
+        .workers(1)
+        .config("[cache]\nstaleness_max = \"10s\"")
+        .start();
+    redis.call(&["SET", "k", "old"]).assert_ok();
+    let [mut listens, mut other] = [(); 2].map(|()| respite.connect());
+    wait_until("it is kept", DEADLINE, || {
+        other.call(&["GET", "k"]).assert_str("old");
+        !other.call(&["CACHE.INSPECT", "k"]).is_null()
+    });
+    listens.hello3();
+    listens.call(&["SUBSCRIBE", "c"]);
+    let fill = relay.find(|first| first.windows(12).any(|part| part == b"respite-fill"));
+    fill.pause(Direction::Down);
+    redis.call(&["SET", "k", "new"]).assert_ok();
+    redis.call(&["PUBLISH", "c", "k"]).assert_int(1);
+    assert_eq!(words(&listens.read_reply()), ["message", "c", "k"]);
+    listens.call(&["GET", "k"]).assert_str("new");
+    fill.resume(Direction::Down);
+    // It is a client like any other again.
+    listens.send(&["UNSUBSCRIBE", "c"]);
+    assert_eq!(words(&listens.read_reply()), ["unsubscribe", "c", "0"]);
+    wait_until("it is answered from memory", DEADLINE, || {
+        let hits = |client: &mut Client| client.call(&["CACHE.STATS"]).field("hits").int();
+        let before = hits(&mut other);
+        listens.call(&["GET", "k"]).assert_str("new");
+        hits(&mut other) > before
+    });
+}

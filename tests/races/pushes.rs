@@ -6,7 +6,7 @@ use super::Stage;
 use crate::support::{Asked, Client, Reply, Wire};
 
 const HIDDEN: [&str; 3] = ["EVAL", "return redis.call('SET', 'h', '1')", "0"];
-const MESSAGE: &str = ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n";
+const MESSAGE: &str = ">3\r\n$8\r\nsmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n";
 /// How long is looked for what must not come; it would have come before somebody else's reply.
 const MOMENT: Duration = Duration::from_millis(20);
 
@@ -91,10 +91,10 @@ fn a_push_stays_between_the_replies_that_it_came_between() {
 #[test]
 fn a_message_comes_after_the_reply_in_front_of_it() {
     let mut stage = Stage::start();
-    let confirmation = ">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+    let confirmation = ">3\r\n$10\r\nssubscribe\r\n$1\r\nc\r\n:1\r\n";
     let held = Held::behind(
         &mut stage,
-        &["SUBSCRIBE", "c"],
+        &["SSUBSCRIBE", "c"],
         Some(confirmation),
         &[&["GET", "k"]],
     );
@@ -103,7 +103,7 @@ fn a_message_comes_after_the_reply_in_front_of_it() {
         .raw(&format!("$1\r\n1\r\n{MESSAGE}"));
     let mut client = held.release(&mut stage);
     client.read_reply().assert_str("1");
-    assert_push(&client.read_reply(), "message");
+    assert_push(&client.read_reply(), "smessage");
 }
 
 #[test]
