@@ -167,8 +167,10 @@ mod tests {
             changes(both, &now),
             [
                 "credentials.c.password  \"***\" false",
+                "credentials.c.user  \"default\" false",
                 "upstream_on_loss \"error\" \"close\" false",
                 "credentials.b.password \"***\"  false",
+                "credentials.b.user \"default\"  false",
                 "upstream *** *** false",
                 "fleet.static *** *** false",
                 "credentials.a *** *** false",
