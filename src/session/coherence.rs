@@ -97,8 +97,19 @@ impl Coherence {
         self.wrote
     }
 
-    /// The link that fetches for the client from a database of a node.
+    /// Sees to it that there is a link that fetches for the client from a database of a node.
     #[inline]
+    pub(super) fn want_fill(&mut self, node: NodeId, db: u32, worker: &Rc<Worker>) {
+        match &self.fill {
+            Some(fill) if (fill.0, fill.1) == (node, db) => {}
+            _ => {
+                self.fill_from(node, db, worker);
+            }
+        }
+    }
+
+    /// The link that fetches for the client from a database of a node.
+    #[inline(never)]
     pub(super) fn fill_from(&mut self, node: NodeId, db: u32, worker: &Rc<Worker>) -> &FillLink {
         if self
             .fill

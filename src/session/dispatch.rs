@@ -133,9 +133,11 @@ impl Session {
         if !parser.is_between_requests() || batch.monitored {
             return None;
         }
-        let known = batch.reads.take();
-        self.reads_plainly(get.key(rest), known, batch)
-            .then(|| self.read(KeyRead::get(get.key(rest)), get.len, batch, cx))
+        let may = match &batch.reads {
+            Some(plain) => plain.may(get.key(rest)),
+            None => self.reads_plainly(get.key(rest), batch),
+        };
+        may.then(|| self.read(KeyRead::get(get.key(rest)), get.len, batch, cx))
     }
 
     /// Handles the next request, whatever it is.

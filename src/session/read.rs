@@ -66,15 +66,10 @@ impl Session {
             .then_some(read)
     }
 
-    /// Whether a plain read may use the cache, by what is known of it or by a look.
-    #[inline]
-    pub(super) fn reads_plainly(
-        &mut self,
-        key: &[u8],
-        known: Option<Plain>,
-        batch: &mut Batch<'_>,
-    ) -> bool {
-        let plain = known.unwrap_or_else(|| self.may_read_plainly(&batch.run, batch.settings));
+    /// Finds out which plain reads may use the cache, and whether that of a key may.
+    #[inline(never)]
+    pub(super) fn reads_plainly(&mut self, key: &[u8], batch: &mut Batch<'_>) -> bool {
+        let plain = self.may_read_plainly(&batch.run, batch.settings);
         let may = plain.may(key);
         batch.reads = Some(plain);
         may
@@ -189,7 +184,7 @@ impl Session {
         let sole = worker.directions.sole();
         if let Some(node) = sole {
             // Also for a hit: another worker's link may have brought it, and this one's is wanted next.
-            self.coherence.fill_from(node, db, worker);
+            self.coherence.want_fill(node, db, worker);
         }
         // Behind a cluster only a miss asks which node has the key. Nothing is opened while the cache is locked.
         let (coherence, to_open) = (RefCell::new(&mut self.coherence), Cell::new(None));
