@@ -395,7 +395,7 @@ impl Session {
     fn route(&mut self, request: Request<'_>, settings: &Settings, cx: &mut Context<'_>) -> Flow {
         let Request { args, row, .. } = request;
         // Also where a server lists them (6.2): it closes the connection that they come on.
-        if is_http(&args[0]) {
+        if request.is_http() {
             self.replies.cut_off(Cut::Http);
             self.front.closing = true;
             return Flow::Done;
@@ -493,9 +493,4 @@ impl Session {
             self.coherence.cover = self.coherence.cover(request, db, node, &self.worker.cache);
         }
     }
-}
-
-/// Whether a command is the beginning of an HTTP request, as Redis tells them.
-fn is_http(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
 }

@@ -17,6 +17,12 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Whether a command is the beginning of an HTTP request, as Redis tells them.
+    pub(super) fn is_http(&self) -> bool {
+        let name = &self.args[0];
+        name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
+    }
+
     #[inline]
     pub(super) fn new(args: Args<'a>, raw: &'a [u8], table: &'a Table) -> Self {
         let row = table.named_by(args);

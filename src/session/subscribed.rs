@@ -91,7 +91,7 @@ impl Session {
         };
         let naming = Naming::of(channel)?;
         let own = settings.access.is_of_backing() || self.worker.directions.is_divided();
-        if own || !request.arity_ok() || self.subscribes_apart() {
+        if own || !request.arity_ok() || self.subscribes_apart(pin, naming) {
             return None;
         }
         let names: Vec<&[u8]> = request.args.iter().skip(1).collect();
@@ -102,12 +102,16 @@ impl Session {
         Some(self.end_subscriptions(naming, &names))
     }
 
-    /// Whether its own connection is subscribed, or queues commands.
-    fn subscribes_apart(&self) -> bool {
-        let pinned = self.pinned.as_ref();
-        pinned.is_some_and(|pinned| {
-            pinned.in_multi() || pinned.is_subscriber() || pinned.subscription_pending()
-        })
+    /// Whether a command of this kind is for its own connection: that queues commands, or is subscribed itself. Channels of
+    /// slots are another matter.
+    fn subscribes_apart(&self, pin: Pin, naming: Naming) -> bool {
+        let Some(pinned) = &self.pinned else {
+            return false;
+        };
+        let shared = self.subscribed.as_ref();
+        let ends_shared = matches!(pin, Pin::Unsubscribe(_))
+            && shared.is_some_and(|shared| !shared.who.is_without(naming));
+        pinned.in_multi() || (pinned.named_subscriptions() > 0 && !ends_shared)
     }
 
     fn begin_subscriptions(

@@ -66,6 +66,12 @@ impl Pinned {
         self.subscriptions[2]
     }
 
+    /// How many channels and patterns it is subscribed to.
+    pub(crate) fn named_subscriptions(&self) -> u32 {
+        let [channels, patterns, _] = self.subscriptions;
+        channels + patterns
+    }
+
     /// Whether the node has ended subscriptions by itself; once.
     pub(crate) fn takes_ended(&mut self) -> bool {
         let replay = self.replay.as_mut();
