@@ -73,10 +73,31 @@ impl Session {
         {
             return Some(flow);
         }
-        match self.is_subscribing() {
-            true => self.route_subscriber(request, settings),
-            false => None,
+        if self.is_subscribing() {
+            return self.route_subscriber(request, settings);
         }
+        let publishes = self.listens() && matches!(counted(request), Some(Counted::Publish));
+        (publishes && self.pinned.is_none()).then(|| self.publish_in_order(request))
+    }
+
+    /// What a subscriber publishes goes over the connection of the subscriptions: if it is a message to itself, too, that has
+    /// its place beside the reply.
+    #[cold]
+    fn publish_in_order(&mut self, request: Request<'_>) -> Flow {
+        if self.replies.outstanding() > 0 {
+            return Flow::Wait;
+        }
+        let then = self.with_subscribers(request).unwrap_or(Then::Pass);
+        let then = match self.is_silent() {
+            true => Then::Drop,
+            false => then,
+        };
+        let Some(Subscribed { hub, who }) = self.subscribed.as_deref() else {
+            return Flow::Wait;
+        };
+        let ticket = self.replies.expect(1, then, None);
+        hub.ask(who, request.raw, ticket);
+        Flow::Done
     }
 
     #[cold]
@@ -93,6 +114,14 @@ impl Session {
         let own = settings.access.is_of_backing() || self.worker.directions.is_divided();
         if own || !request.arity_ok() || self.subscribes_apart(pin, naming) {
             return None;
+        }
+        if self
+            .pinned
+            .as_ref()
+            .is_some_and(|pinned| !pinned.is_quiet())
+        {
+            // Whether its own connection is subscribed then is not known.
+            return Some(Flow::Wait);
         }
         let names: Vec<&[u8]> = request.args.iter().skip(1).collect();
         if matches!(pin, Pin::Subscribe(_)) {
@@ -217,7 +246,8 @@ impl Session {
     /// Whether the backing does not know of all that a command counts: clients that share a subscription.
     #[inline]
     pub(super) fn counts_subscribers(&self, request: Request<'_>) -> bool {
-        !self.worker.shared.audience.is_empty() && counted(request).is_some()
+        let shared = !self.worker.shared.audience.is_empty() || self.listens();
+        shared && counted(request).is_some()
     }
 
     /// How the count of subscribers is corrected in a command's reply.

@@ -124,6 +124,16 @@ impl Subscriptions {
         inner.end(naming, last, names, Some((Rc::clone(who), ticket)));
     }
 
+    /// A client's command that has one reply, which has its place among the messages.
+    pub(crate) fn ask(&self, who: &Rc<Subscriber>, request: &[u8], ticket: Ticket) {
+        let mut inner = self.inner.borrow_mut();
+        inner.out.extend_from_slice(request);
+        who.add_pending(false);
+        // Names are not what it is about.
+        let waits = Some((Rc::clone(who), ticket));
+        inner.wait_for(Naming::Channels, What::Ask, waits);
+    }
+
     /// A client is gone, or has begun anew.
     pub(crate) fn leave(&self, who: &Rc<Subscriber>) {
         let mut inner = self.inner.borrow_mut();
@@ -248,6 +258,7 @@ impl Subscriptions {
                         who.refuse_name(waiting.naming, name);
                     }),
                     What::End { .. } => ended.push(who),
+                    What::Ask => {}
                 }
             }
         }
@@ -383,6 +394,12 @@ impl Inner {
     fn answered(&mut self, frame: &[u8], audience: &Audience) -> Result<(), UpstreamError> {
         let is_error = frame.first() == Some(&b'-');
         match self.pending.front_mut().map(|front| &mut front.what) {
+            Some(What::Ask) => {
+                if let Some((who, ticket)) = self.pending.pop_front().and_then(|done| done.who) {
+                    who.done_pending();
+                    who.replies.deliver(ticket, frame, 1);
+                }
+            }
             Some(What::Begin { .. }) if is_error => self.refuse(frame),
             // Nobody wants what still comes.
             Some(What::End { left, .. }) if *left > 0 && is_error => *left = 0,

@@ -22,4 +22,6 @@ pub(super) enum What {
     Begin { left: usize, added: Vec<Name> },
     /// `left` confirmations are to come, then the answer of the marker. Then the client is told of all `names`.
     End { left: usize, names: Vec<Name> },
+    /// A command of the client's that has one reply.
+    Ask,
 }
