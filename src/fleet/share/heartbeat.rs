@@ -201,6 +201,7 @@ fn pairs(value: Value, most: usize) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::view::MOST_ROWS;
     use super::*;
 
     fn bulk(text: &str) -> Value {
@@ -243,7 +244,11 @@ mod tests {
     #[test]
     fn the_script_has_the_bounds_of_the_code() {
         let script = include_str!("scripts/heartbeat.lua");
-        for (name, most) in [("MOST_MEMBERS", MOST_MEMBERS), ("MOST_ROW", LONGEST_ROW)] {
+        for (name, most) in [
+            ("MOST_MEMBERS", MOST_MEMBERS),
+            ("MOST_ROW", LONGEST_ROW),
+            ("MOST_ROWS", MOST_ROWS),
+        ] {
             let line = format!("local {name} = {most} ");
             assert!(script.contains(&line), "{name} is not {most}");
         }

@@ -2,14 +2,14 @@
 //!
 //! Pure: it is handed what the backing said, and the clock. Who sends beats is `task`, or a simulation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::heartbeat::{Beat, Entry, MOST_SETS, Told};
 use super::holdings::{Changes, Holdings, Standing};
 use super::identity::ShardKey;
-use super::view::{KeySet, MOST_DECLINED, Member, SetDigest, View};
+use super::view::{KeySet, Member, SetDigest, View, most_declined};
 
 /// How often a member says that it is there.
 pub(super) const EVERY: Duration = Duration::from_millis(300);
@@ -47,7 +47,8 @@ pub(super) struct Membership {
     set_is_due: bool,
     /// The sets that members of the view have.
     sets: HashMap<SetDigest, Arc<KeySet>>,
-    declined: Vec<(ShardKey, Instant)>,
+    /// Shards that refused the login of this one, and until when they are left to others: none but those it tracks.
+    declined: BTreeMap<ShardKey, Instant>,
     /// What the backing has told of who is there, while sets are missing that it takes to understand it.
     pending: Option<Pending>,
     acked: u64,
@@ -124,7 +125,7 @@ impl Membership {
             set,
             set_is_due: true,
             sets: HashMap::new(),
-            declined: Vec::new(),
+            declined: BTreeMap::new(),
             pending: None,
             acked: 0,
             acked_there: 0,
@@ -157,6 +158,7 @@ impl Membership {
         self.holdings.track(&keys);
         let set = KeySet::new(keys);
         if set != *self.set {
+            self.declined.retain(|key, _| set.contains(*key));
             self.set = Arc::new(set);
             self.digest = SetDigest::of(&self.set.encode());
             self.set_is_due = true;
@@ -165,11 +167,19 @@ impl Membership {
 
     /// Leaves a shard that refused the login to others for a while, if there are any who can poll it.
     pub(super) fn decline(&mut self, key: ShardKey, now: Instant) {
-        let known = self.declined.iter().any(|(declined, _)| *declined == key);
-        let others = self.holdings.view().others_can(key, &self.me);
-        if !known && others && self.declined.len() < MOST_DECLINED {
-            self.declined.push((key, now + DECLINE));
+        let known = self.declined.contains_key(&key) || !self.set.contains(key);
+        if !known && self.holdings.view().others_can(key, &self.me) {
+            self.declined.insert(key, now + DECLINE);
         }
+    }
+
+    /// How many of them there is no room for in what is said: this Respite goes on to poll what is its own of them.
+    pub(super) fn left_out(&self) -> usize {
+        self.declined.len().saturating_sub(self.most_declined())
+    }
+
+    fn most_declined(&self) -> usize {
+        most_declined(self.holdings.view().members().len())
     }
 
     /// Forgets what was declined: logins may have changed.
@@ -179,9 +189,9 @@ impl Membership {
 
     /// What to say next.
     pub(super) fn beat(&mut self, entries: Vec<Entry>, terms: Terms, now: Instant) -> Beat {
-        self.declined.retain(|(_, until)| *until > now);
-        let mut declined: Vec<_> = self.declined.iter().map(|(key, _)| *key).collect();
-        declined.sort_unstable();
+        self.declined.retain(|_, until| *until > now);
+        let declined = self.declined.keys().copied().take(self.most_declined());
+        let declined: Vec<_> = declined.collect();
         Beat {
             member: self.me.to_string(),
             lease: LEASE,
@@ -364,6 +374,54 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One of so many, all of which track these shards.
+    fn one_of(members: usize, keys: &[ShardKey]) -> Membership {
+        let mut one = Membership::new("m0".into());
+        one.track(keys.to_vec());
+        let now = Instant::now();
+        let beat = one.beat(Vec::new(), Terms::default(), now);
+        let row = |n: usize| {
+            let row = format!("0|{}|", beat.digest);
+            (format!("m{n}").into_bytes(), row.into_bytes())
+        };
+        let told = Told {
+            now: 1,
+            view: 1,
+            rev: 1,
+            born: 1,
+            joined: true,
+            wants_set: false,
+            upto: 0,
+            more: false,
+            rows: Some((0..members).map(row).collect()),
+            records: Vec::new(),
+        };
+        assert!(one.hear(&beat, &told, (now, now)).is_empty());
+        one.settle();
+        one
+    }
+
+    #[test]
+    fn all_that_refuse_a_login_are_declined() {
+        let keys: Vec<_> = (1..=3000).map(ShardKey).collect();
+        let now = Instant::now();
+        // In a fleet of a thousand each has its part of what the rows may have together.
+        for (members, told) in [(2, 3000), (1000, 986)] {
+            let mut one = one_of(members, &keys);
+            keys.iter().for_each(|key| one.decline(*key, now));
+            one.decline(ShardKey(9999), now); // it tracks no such shard
+            let beat = one.beat(Vec::new(), Terms::default(), now);
+            let row = format!("0|{}|{}", beat.digest, beat.declined);
+            let member = Member::parse(b"m0", row.as_bytes()).expect("a row");
+            assert_eq!(member.declined, keys[..told]);
+            assert_eq!(one.left_out(), 3000 - told);
+            one.track(keys[..10].to_vec());
+            let beat = one.beat(Vec::new(), Terms::default(), now);
+            assert_eq!(beat.declined, Member::declined_text(&keys[..10]));
+            assert_eq!(one.left_out(), 0);
+        }
+    }
 
     #[test]
     fn the_clock_of_the_backing_never_makes_anything_younger() {

@@ -45,6 +45,8 @@ pub(super) struct Task {
     told: HashMap<ShardKey, Instant>,
     /// When the last polls of others began.
     heard: HashMap<Arc<str>, Instant>,
+    /// More shards refuse the login than the others can be told: it was said.
+    left_out: bool,
     error: Option<String>,
     answered: Option<Instant>,
 }
@@ -60,6 +62,7 @@ impl Task {
             news: News::default(),
             told: HashMap::new(),
             heard: HashMap::new(),
+            left_out: false,
             error: None,
             answered: None,
         }
@@ -175,6 +178,7 @@ impl Task {
         let bytes: usize = entries.iter().map(|entry| entry.record.len()).sum();
         let terms = self.terms();
         let beat = self.membership.beat(entries, terms, Instant::now());
+        self.note_left_out();
         let args = beat.args();
         let sent = Instant::now();
         let said = self.share.control.script(&BEAT, &KEYS, &args);
@@ -226,6 +230,14 @@ impl Task {
             true => Duration::ZERO,
             false => self.membership.pause(),
         }
+    }
+
+    fn note_left_out(&mut self) {
+        let left_out = self.membership.left_out();
+        if left_out > 0 && !self.left_out {
+            warn!("{left_out} shards more refuse the login than other Respites can be told of");
+        }
+        self.left_out = left_out > 0;
     }
 
     fn miss(&mut self, error: String, sent: Instant, took: Duration) -> Duration {

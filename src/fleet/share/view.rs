@@ -14,10 +14,12 @@ use crate::fleet::MAX_TARGETS;
 pub(super) const MOST_MEMBERS: usize = 1000;
 /// The longest name of a member, in bytes.
 const LONGEST_NAME: usize = 128;
-/// The most shards that a member declines at a time.
-pub(super) const MOST_DECLINED: usize = 64;
-/// The longest row of a member: its numbers, its digest, what it declines.
-pub(super) const LONGEST_ROW: usize = 64 + 32 + 17 * MOST_DECLINED;
+/// What a row has of one shard that is declined, in bytes.
+const DECLINED_BYTES: usize = 17;
+/// The longest row of a member: its numbers, its digest, what it declines, which may be all that it tracks.
+pub(super) const LONGEST_ROW: usize = 64 + 32 + DECLINED_BYTES * MAX_TARGETS;
+/// What the rows of all members may have together: in the script, and half of it as members divide it.
+pub(super) const MOST_ROWS: usize = 32 * 1024 * 1024;
 
 /// Names a set of shards by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -118,7 +120,6 @@ impl Member {
         let declined = declined.filter(|key| !key.is_empty()).map(ShardKey::parse);
         let mut declined = declined.collect::<Option<Vec<_>>>()?;
         declined.sort_unstable();
-        declined.truncate(MOST_DECLINED);
         Some(Member {
             seed: hash(&[name.as_bytes()]),
             name: name.into(),
@@ -146,6 +147,11 @@ impl Member {
     fn declines(&self, key: ShardKey) -> bool {
         !self.declined.is_empty() && self.declined.binary_search(&key).is_ok()
     }
+}
+
+/// The most shards that each of so many members declines at a time.
+pub(super) fn most_declined(members: usize) -> usize {
+    (MOST_ROWS / 2 / DECLINED_BYTES / members.max(1)).min(MAX_TARGETS)
 }
 
 /// What a member may be called.

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use nix::sys::signal::Signal;
+
 use super::fakes::Fakes;
 use super::{SHARED, check_polls, number, start, wait_divided, wait_polled};
 use crate::fleet::{field, listed, wait_state};
@@ -85,6 +87,28 @@ fn an_emptied_backing_is_filled_again() {
     }
     wait_polled(&fakes, 2);
     check_polls("after FLUSHALL", &fakes, &before, began, 1);
+}
+
+#[test]
+fn who_dies_is_replaced_while_the_backing_has_no_memory() {
+    let redis = RedisServer::start();
+    let fakes = Fakes::start(40);
+    let config = format!("{SHARED}{}", fakes.config(""));
+    let (first, second) = (start(&redis, &config), start(&redis, &config));
+    let (mut a, mut b) = (first.connect(), second.connect());
+    wait_divided(&mut [&mut a, &mut b], 41);
+    b.call(&["CONFIG", "SET", "maxmemory", "1000kb"])
+        .assert_ok();
+    b.call(&["SET", "x", "x"]).assert_error("OOM");
+    first.signal(Signal::SIGKILL);
+    first.kill();
+    wait_divided(&mut [&mut b], 41);
+    wait_polled(&fakes, 2);
+    let info = b.call(&["INFO", "respite"]);
+    assert_eq!(field(info.as_str(), "fleet_share_error"), "");
+    // One that comes finds its part, too.
+    let third = start(&redis, &config);
+    wait_divided(&mut [&mut b, &mut third.connect()], 41);
 }
 
 #[test]

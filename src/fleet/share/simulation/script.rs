@@ -54,12 +54,19 @@ impl Drop for Server {
     }
 }
 
-/// What the script says to a beat.
-async fn beat(connection: &mut MultiplexedConnection, beat: &Beat) -> Told {
+async fn send(
+    connection: &mut MultiplexedConnection,
+    beat: &Beat,
+) -> redis::RedisResult<redis::Value> {
     let mut command = redis::cmd("EVAL");
     command.arg(include_str!("../scripts/heartbeat.lua"));
     command.arg(KEYS.len()).arg(&KEYS).arg(beat.args());
-    let reply: redis::Value = command.query_async(connection).await.expect("a reply");
+    command.query_async(connection).await
+}
+
+/// What the script says to a beat.
+async fn beat(connection: &mut MultiplexedConnection, beat: &Beat) -> Told {
+    let reply = send(connection, beat).await.expect("a reply");
     Told::parse(reply, beat.rev).expect("what it always says")
 }
 
@@ -68,12 +75,87 @@ async fn the_script_and_the_model_say_the_same() {
     let server = Server::start();
     let mut connection = server.connect().await;
     for seed in 1..=20 {
-        let _: () = redis::cmd("FLUSHALL")
-            .query_async(&mut connection)
-            .await
-            .expect("emptied");
+        // Half of them at a server that is out of memory.
+        let most = ["1", "0"][seed as usize % 2];
+        call(&mut connection, &["CONFIG", "SET", "maxmemory", most]).await;
+        call(&mut connection, &["FLUSHALL"]).await;
+        if most == "1" {
+            let mut set = redis::cmd("SET");
+            set.arg("x").arg("x");
+            let refused: redis::RedisResult<()> = set.query_async(&mut connection).await;
+            assert_eq!(refused.expect_err("no memory").code(), Some("OOM"));
+        }
         compare(&mut connection, seed).await;
     }
+}
+
+async fn call(connection: &mut MultiplexedConnection, words: &[&str]) -> redis::Value {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    let reply = command.query_async(connection).await;
+    reply.expect("a reply")
+}
+
+/// One that says only that it is there.
+fn here(member: &str, lease: Duration) -> Beat {
+    Beat {
+        member: member.to_owned(),
+        lease,
+        digest: SetDigest::of(b"").to_string(),
+        keep: Duration::from_secs(600),
+        ..Beat::default()
+    }
+}
+
+async fn refused(connection: &mut MultiplexedConnection, said: &Beat, why: &str) {
+    let reply = send(connection, said).await;
+    let error = reply.expect_err("refused").to_string();
+    assert!(error.contains(why), "{error}");
+}
+
+#[tokio::test]
+async fn a_beat_that_fails_changes_nothing() {
+    let server = Server::start();
+    let mut connection = server.connect().await;
+    let long = Duration::from_secs(600);
+    let said = Beat {
+        set: Some(KeySet::new(vec![ShardKey(1)]).encode()),
+        entries: vec![Entry {
+            key: ShardKey(1),
+            record: vec![1; 8],
+            is_base: true,
+        }],
+        ..here("first", long)
+    };
+    beat(&mut connection, &said).await;
+    // Its lease has ended: the next beat of anybody removes it.
+    beat(&mut connection, &here("ended", Duration::from_micros(1))).await;
+    for wrong in KEYS {
+        call(&mut connection, &["RENAME", wrong, "kept"]).await;
+        call(&mut connection, &["SET", wrong, "x"]).await;
+        let mut before = Vec::new();
+        for key in KEYS {
+            before.push(call(&mut connection, &["DUMP", key]).await);
+        }
+        refused(&mut connection, &said, "WRONGTYPE").await;
+        for (key, before) in KEYS.iter().zip(before) {
+            let now = call(&mut connection, &["DUMP", key]).await;
+            assert_eq!(now, before, "{key} where {wrong} is wrong");
+        }
+        call(&mut connection, &["RENAME", "kept", wrong]).await;
+    }
+    // One too many is refused, but who has gone is gone for the others, too.
+    let view = call(&mut connection, &["HGET", KEYS[0], "view"]).await;
+    let fill = "for n = 1, 1000 do redis.call('ZADD', KEYS[1], 'inf', n) end";
+    call(&mut connection, &["EVAL", fill, "1", KEYS[1]]).await;
+    let third = here("third", Duration::from_secs(1_000_000_000));
+    refused(&mut connection, &third, "share this fleet already").await;
+    let there = call(&mut connection, &["ZSCORE", KEYS[1], "ended"]).await;
+    assert_eq!(there, redis::Value::Nil);
+    assert_ne!(
+        call(&mut connection, &["HGET", KEYS[0], "view"]).await,
+        view
+    );
 }
 
 async fn compare(connection: &mut MultiplexedConnection, seed: u64) {
@@ -89,7 +171,11 @@ async fn compare(connection: &mut MultiplexedConnection, seed: u64) {
         let who = random(4) as usize;
         let known = last[who].as_ref();
         let set = set(random(2));
-        let declined: Vec<_> = (0..random(3)).map(ShardKey).collect();
+        let declined = match random(4) {
+            0 => 300,
+            _ => random(3),
+        };
+        let declined: Vec<_> = (0..declined).map(ShardKey).collect();
         let entry = |n: u64| Entry {
             key: ShardKey(mix(n)),
             record: vec![n as u8; 8 + n as usize],
