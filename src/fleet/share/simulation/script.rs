@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 
 use super::super::heartbeat::{Beat, Entry, KEYS, Told};
 use super::super::identity::ShardKey;
-use super::super::view::{KeySet, Member, SetDigest, mix};
+use super::super::view::{KeySet, MOST_ROWS, Member, SetDigest, mix};
 use super::model::Model;
 
 /// How long the server may take to start on a busy machine.
@@ -155,6 +155,34 @@ async fn a_beat_that_fails_changes_nothing() {
     assert_ne!(
         call(&mut connection, &["HGET", KEYS[0], "view"]).await,
         view
+    );
+}
+
+#[tokio::test]
+async fn rows_have_bounds_together() {
+    let server = Server::start();
+    let mut connection = server.connect().await;
+    let fill = "local row = '0|' .. string.rep('0', 32) .. '|' .. string.rep('x', 1700000) \
+                for n = 10, 34 do redis.call('ZADD', KEYS[1], ARGV[1], n) \
+                redis.call('HSET', KEYS[2], n, row) end";
+    let told = beat(&mut connection, &here("99", Duration::from_secs(600))).await;
+    let end = (told.now + 1_000_000_000).to_string();
+    call(
+        &mut connection,
+        &["EVAL", fill, "2", KEYS[1], KEYS[2], &end],
+    )
+    .await;
+    let told = beat(&mut connection, &here("99", Duration::from_secs(600))).await;
+    let rows = told.rows.expect("who knows no rev is told");
+    assert_eq!(rows.len(), 26, "nobody is left out");
+    assert!(rows.is_sorted());
+    let whole = rows.iter().take_while(|(_, row)| row.len() > 1000).count();
+    assert_eq!(whole, MOST_ROWS / 1_700_035);
+    let short = format!("0|{}|", "0".repeat(32));
+    assert!(
+        rows[whole..25]
+            .iter()
+            .all(|(_, row)| row == short.as_bytes())
     );
 }
 
