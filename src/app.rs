@@ -274,7 +274,7 @@ impl App {
             sources: shown.sources(),
             gateway: Arc::clone(&gateway),
         };
-        let listening = Listening::new(served, wanted, bound)?;
+        let listening = Listening::new(served, &wanted);
         let listening = Arc::new(tokio::sync::Mutex::new(listening));
         reloader.attach(Parts {
             shared: Arc::clone(&shared),
@@ -288,6 +288,7 @@ impl App {
             tls,
             listening: Arc::clone(&listening),
         });
+        listening.lock().await.start(wanted, bound)?;
         let renews = Arc::clone(&reloader);
         let renew = move || certificates::watch(Arc::clone(&renews));
         tokio::spawn(tasks::keep(Kind::Upkeep, renew));

@@ -100,9 +100,9 @@ impl Open {
 }
 
 impl Listening {
-    /// Serves on what is bound.
-    pub(super) fn new(served: Served, wanted: Wanted, bound: Bound) -> Result<Self, Failure> {
-        let mut listening = Listening {
+    /// Listens nowhere yet.
+    pub(super) fn new(served: Served, wanted: &Wanted) -> Self {
+        Listening {
             served,
             wanted: Wanted {
                 clients: Vec::new(),
@@ -113,10 +113,14 @@ impl Listening {
             pages: None,
             gateway: None,
             ending: Vec::new(),
-        };
-        listening.serve(bound, &wanted)?;
-        listening.wanted = wanted;
-        Ok(listening)
+        }
+    }
+
+    /// Serves on what is bound. What clients may ask for has to be there.
+    pub(super) fn start(&mut self, wanted: Wanted, bound: Bound) -> Result<(), Failure> {
+        self.serve(bound, &wanted)?;
+        self.wanted = wanted;
+        Ok(())
     }
 
     /// Binds what has to be opened for `wanted`; [`Listening::change`] serves on it. After an error it
