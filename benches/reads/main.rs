@@ -155,7 +155,7 @@ fn report(rows: &[Row], pairs: &[Vec<Pair>]) -> Table {
 fn text(table: &Table, options: &Options) -> String {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     format!(
-        "redis-benchmark with {CLIENTS} clients on the same machine ({cores} cores) as Redis and Respite ({} workers); medians of {} \
+        "redis-benchmark with {CLIENTS} clients on the same machine ({cores} cores) as Redis and Respite (workers: {}); medians of {} \
          rounds (lowest and highest ratio), runs of {} ms. CPU is microseconds of processor time per command, of the process itself.\n\n{}",
         options.workers,
         options.rounds,
@@ -188,7 +188,7 @@ impl Options {
             rounds: usize::try_from(number("--rounds", 5)).expect("a few"),
             millis: number("--millis", 500),
             only: value("--only"),
-            workers: u16::try_from(number("--workers", 2)).expect("a few"),
+            workers: u16::try_from(number("--workers", 1)).expect("a few"),
             write: args.iter().any(|arg| arg == "--write"),
         }
     }
