@@ -153,15 +153,16 @@ impl Drop for Running {
 }
 
 /// A task of this kind. A panic goes on to whoever runs it: tokio ends the task and goes on.
-pub async fn named<T>(kind: Kind, task: impl Future<Output = T>) -> T {
-    let _alive = Alive::begin(kind);
-    let mut task = pin!(task);
-    poll_fn(|cx| {
+pub fn named<T>(kind: Kind, task: impl Future<Output = T>) -> impl Future<Output = T> {
+    // There are many, and an async function would keep two places for what it is given.
+    let mut task = Box::pin(task);
+    let mut alive = None;
+    poll_fn(move |cx| {
+        alive.get_or_insert_with(|| Alive::begin(kind));
         let _running = Running::begin(kind);
         point(kind.name());
         task.as_mut().poll(cx)
     })
-    .await
 }
 
 /// What the task comes to; none when it panicked.

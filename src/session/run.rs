@@ -79,11 +79,12 @@ pub(super) async fn serve(worker: Rc<Worker>, client: NewClient, replies: Rc<Rep
 }
 
 impl Session {
+    /// In a place of its own: the task that serves it would have several, one for each step.
     async fn open(
         worker: Rc<Worker>,
         client: NewClient,
         replies: Rc<Replies>,
-    ) -> io::Result<Session> {
+    ) -> io::Result<Box<Session>> {
         let mut hits = None;
         let mut trusted = false;
         let stream = match (client.socket, client.tls) {
@@ -107,7 +108,7 @@ impl Session {
         let held = Held::new(Arc::clone(&client.entry), Arc::clone(&worker.shared));
         let access = Arc::clone(&settings.access);
         let generation = settings.generation;
-        Ok(Session {
+        Ok(Box::new(Session {
             families: Families::new(&client.entry, Arc::clone(&worker.shared)),
             front: Front::new(stream, held),
             state: ConnState::new(client.entry, first_db, trusted, access),
@@ -124,7 +125,7 @@ impl Session {
             generation,
             worker,
             replies,
-        })
+        }))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -446,7 +447,7 @@ impl Session {
         (now.duration_since(since) > idle?).then_some(End::Idle)
     }
 
-    async fn finish(mut self, end: &End) {
+    async fn finish(mut self: Box<Self>, end: &End) {
         // A pinned connection is dropped with its state: the backing forgets it with the socket.
         self.pinned = None;
         self.parked.clear();
