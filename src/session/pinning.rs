@@ -346,11 +346,7 @@ impl Session {
         ) {
             return self.send(request.raw, Expect::Plain, cx);
         }
-        let name = checked.map_or("", |row| &row.name);
-        self.answer_error(format!(
-            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
-             RESET are allowed in this context"
-        ))
+        self.refuse_in_subscription(checked.map_or("", |row| &row.name))
     }
 
     /// Takes over what the pinned connection has learnt, and gives it back when nothing is left.

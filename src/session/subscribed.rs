@@ -24,12 +24,11 @@ impl Session {
     pub(super) fn is_subscribing(&self) -> bool {
         match &self.subscribed {
             None => false,
-            Some(subscribed) => self.is_held_by(&subscribed.who),
+            Some(subscribed) => {
+                let who = &subscribed.who;
+                who.pending() > 0 || (self.state.proto == Proto::Resp2 && who.is_subscribed())
+            }
         }
-    }
-
-    fn is_held_by(&self, who: &Subscriber) -> bool {
-        who.pending() > 0 || (self.state.proto == Proto::Resp2 && who.is_subscribed())
     }
 
     /// Whether it is a subscriber, or becomes one. What it is told may be that a key has changed, and the push for the cache
@@ -68,15 +67,22 @@ impl Session {
         request: Request<'_>,
         settings: &Settings,
     ) -> Option<Flow> {
-        if let Handling::Pin(pin @ (Pin::Subscribe(_) | Pin::Unsubscribe(_))) = request.handling()
-            && let Some(flow) = self.change_subscriptions(pin, request, settings)
-        {
-            return Some(flow);
+        let changed = match request.handling() {
+            Handling::Pin(Pin::Subscribe(channel)) => {
+                self.change_subscriptions(channel, true, request, settings)
+            }
+            Handling::Pin(Pin::Unsubscribe(channel)) => {
+                self.change_subscriptions(channel, false, request, settings)
+            }
+            _ => None,
+        };
+        if changed.is_some() {
+            return changed;
         }
         if self.is_subscribing() {
-            return self.route_subscriber(request, settings);
+            return self.route_subscriber(request);
         }
-        let publishes = self.listens() && matches!(counted(request), Some(Counted::Publish));
+        let publishes = self.listens() && matches!(counted(request), Some(Counted::Publish(_)));
         (publishes && self.pinned.is_none()).then(|| self.publish_in_order(request))
     }
 
@@ -103,16 +109,14 @@ impl Session {
     #[cold]
     fn change_subscriptions(
         &mut self,
-        pin: Pin,
+        channel: Channel,
+        begins: bool,
         request: Request<'_>,
         settings: &Settings,
     ) -> Option<Flow> {
-        let (Pin::Subscribe(channel) | Pin::Unsubscribe(channel)) = pin else {
-            return None;
-        };
         let naming = Naming::of(channel)?;
         let own = settings.access.is_of_backing() || self.worker.directions.is_divided();
-        if own || !request.arity_ok() || self.subscribes_apart(pin, naming) {
+        if own || !request.arity_ok() || self.subscribes_apart(naming, begins) {
             return None;
         }
         if self
@@ -124,7 +128,7 @@ impl Session {
             return Some(Flow::Wait);
         }
         let names: Vec<&[u8]> = request.args.iter().skip(1).collect();
-        if matches!(pin, Pin::Subscribe(_)) {
+        if begins {
             let for_one = names.iter().any(|name| name.starts_with(OWN_CHANNELS));
             return (!for_one).then(|| self.begin_subscriptions(naming, &names, request));
         }
@@ -133,13 +137,12 @@ impl Session {
 
     /// Whether a command of this kind is for its own connection: that queues commands, or is subscribed itself. Channels of
     /// slots are another matter.
-    fn subscribes_apart(&self, pin: Pin, naming: Naming) -> bool {
+    fn subscribes_apart(&self, naming: Naming, begins: bool) -> bool {
         let Some(pinned) = &self.pinned else {
             return false;
         };
         let shared = self.subscribed.as_ref();
-        let ends_shared = matches!(pin, Pin::Unsubscribe(_))
-            && shared.is_some_and(|shared| !shared.who.is_without(naming));
+        let ends_shared = !begins && shared.is_some_and(|shared| !shared.who.is_without(naming));
         pinned.in_multi() || (pinned.named_subscriptions() > 0 && !ends_shared)
     }
 
@@ -174,36 +177,33 @@ impl Session {
 
     fn end_subscriptions(&mut self, naming: Naming, names: &[&[u8]]) -> Flow {
         let Some(Subscribed { hub, who }) = self.subscribed.as_deref() else {
-            let (entry, replies) = (self.state.entry.clone(), Rc::clone(&self.replies));
-            let nobody = Subscriber::new(entry, replies, self.state.proto);
-            return self.answer_ended(&nobody, naming, names);
+            return self.answer_ended(0, naming, names);
         };
         if who.pending() > 0 || self.replies.outstanding() > 0 {
             return Flow::Wait;
         }
         if who.is_without(naming) {
-            return self.answer_ended(who, naming, names);
+            return self.answer_ended(who.count(), naming, names);
         }
         let ticket = self.replies.expect(1, Then::Pass, None);
         hub.end(who, naming, names, ticket);
         Flow::Done
     }
 
-    /// There is nothing to end.
-    fn answer_ended(&self, who: &Subscriber, naming: Naming, names: &[&[u8]]) -> Flow {
+    /// There is nothing to end, of a client with so many subscriptions.
+    fn answer_ended(&self, count: u32, naming: Naming, names: &[&[u8]]) -> Flow {
         self.replies.reply(|out| {
-            for name in names {
-                who.write_ended(naming, Some(name), out);
-            }
+            let mut write = |name| naming.write_ended(name, count, self.state.proto, out);
+            names.iter().for_each(|name| write(Some(*name)));
             if names.is_empty() {
-                who.write_ended(naming, None, out);
+                write(None);
             }
         });
         Flow::Done
     }
 
     #[cold]
-    fn route_subscriber(&mut self, request: Request<'_>, settings: &Settings) -> Option<Flow> {
+    fn route_subscriber(&mut self, request: Request<'_>) -> Option<Flow> {
         let who = &self.subscribed.as_ref()?.who;
         if who.pending() > 0 {
             return Some(Flow::Wait);
@@ -214,10 +214,7 @@ impl Session {
         }
         match request.handling() {
             Handling::Local(Local::Quit | Local::Reset)
-            | Handling::Pin(
-                Pin::Subscribe(Channel::Shard | Channel::Exact | Channel::Pattern)
-                | Pin::Unsubscribe(_),
-            ) => None,
+            | Handling::Pin(Pin::Subscribe(_) | Pin::Unsubscribe(_)) => None,
             Handling::Local(Local::Ping) if request.args.len() <= 2 => {
                 self.answer(|reply| {
                     reply.array(2);
@@ -227,20 +224,21 @@ impl Session {
                 Some(Flow::Done)
             }
             Handling::Local(Local::Ping) => None,
-            _ => {
-                let version = version(settings.hello.as_deref());
-                let of_shards = version.is_none_or(|version| version >= (7, 0));
-                let commands = match of_shards {
-                    true => "(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE",
-                    false => "(P)SUBSCRIBE / (P)UNSUBSCRIBE",
-                };
-                let name = &row.name;
-                Some(self.answer_error(format!(
-                    "ERR Can't execute '{name}': only {commands} / PING / QUIT / RESET are \
-                     allowed in this context"
-                )))
-            }
+            _ => Some(self.refuse_in_subscription(&row.name)),
         }
+    }
+
+    /// Refuses what a RESP2 client may not do while it is subscribed, as its backing would.
+    pub(super) fn refuse_in_subscription(&self, name: &str) -> Flow {
+        let version = version(self.worker.settings().hello.as_deref());
+        let of_shards = version.is_none_or(|version| version >= (7, 0));
+        let commands = match of_shards {
+            true => "(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE",
+            false => "(P)SUBSCRIBE / (P)UNSUBSCRIBE",
+        };
+        self.answer_error(format!(
+            "ERR Can't execute '{name}': only {commands} / PING / QUIT / RESET are allowed in this context"
+        ))
     }
 
     /// Whether the backing does not know of all that a command counts: clients that share a subscription.
@@ -253,18 +251,19 @@ impl Session {
     /// How the count of subscribers is corrected in a command's reply.
     #[cold]
     pub(super) fn with_subscribers(&self, request: Request<'_>) -> Option<Then> {
-        let counted = counted(request)?;
         let audience = Arc::clone(&self.worker.shared.audience);
-        let names: Vec<Box<[u8]>> = match counted {
-            Counted::Publish => vec![request.args[1].into()],
-            Counted::Channels => request.args.iter().skip(2).map(Into::into).collect(),
+        let channel: Option<Box<[u8]>> = match counted(request)? {
+            Counted::Publish(channel) => Some(channel.into()),
+            Counted::Channels => None,
         };
         Some(Then::Rewrite(Box::new(move |reply, out| {
-            let written = match counted {
-                Counted::Publish => write_published(reply, &audience, &names[0], out),
-                Counted::Channels => write_channels(reply, &audience, out),
+            let written = match &channel {
+                Some(channel) => write_published(reply, &audience, channel, out),
+                None => write_channels(reply, &audience, out),
             };
             if written.is_none() {
+                // An error, or what only other servers say.
+                out.clear();
                 out.extend_from_slice(reply);
             }
         })))
@@ -272,18 +271,17 @@ impl Session {
 }
 
 /// What a command counts.
-#[derive(Clone, Copy)]
-enum Counted {
-    /// Who got a message.
-    Publish,
+enum Counted<'a> {
+    /// Who got a message on a channel.
+    Publish(&'a [u8]),
     /// Who is subscribed to each channel.
     Channels,
 }
 
-fn counted(request: Request<'_>) -> Option<Counted> {
+fn counted(request: Request<'_>) -> Option<Counted<'_>> {
     let row = request.leaf()?;
     match &*row.name {
-        "publish" if request.args.len() == 3 => Some(Counted::Publish),
+        "publish" if request.args.len() == 3 => request.args.get(1).map(Counted::Publish),
         "pubsub|numsub" => Some(Counted::Channels),
         // Before 7.0 subcommands have no rows.
         "pubsub" => {

@@ -166,7 +166,11 @@ impl Subscriptions {
 
     /// Wakes `cx` when there is.
     pub(crate) fn set_task(&self, cx: &Context<'_>) {
-        self.inner.borrow_mut().task = Some(cx.waker().clone());
+        let mut inner = self.inner.borrow_mut();
+        let known = inner.task.as_ref();
+        if !known.is_some_and(|task| task.will_wake(cx.waker())) {
+            inner.task = Some(cx.waker().clone());
+        }
     }
 
     /// A connection is there: what waits goes out on it.

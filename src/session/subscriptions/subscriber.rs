@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::naming::{Name, Naming};
-use crate::resp::{Proto, ReplyWriter};
+use crate::resp::Proto;
 use crate::session::registry::ClientEntry;
 use crate::session::replies::{Replies, Rest};
 use crate::upstream::{ReplySink, Ticket};
@@ -65,7 +65,7 @@ impl Subscriber {
 
     /// Whether it is subscribed to anything.
     pub(crate) fn is_subscribed(&self) -> bool {
-        self.counts.get() != [0; 2]
+        self.count() > 0
     }
 
     /// How many of its commands are not answered.
@@ -88,25 +88,14 @@ impl Subscriber {
         self.names.borrow()[naming as usize].is_empty()
     }
 
-    /// Writes that a subscription has ended: a name, or that there was none.
-    pub(crate) fn write_ended(&self, naming: Naming, name: Option<&[u8]>, out: &mut Vec<u8>) {
-        let word = match naming {
-            Naming::Channels => "unsubscribe",
-            Naming::Patterns => "punsubscribe",
-        };
-        self.write(word, name, out);
+    /// How many channels and patterns it is subscribed to.
+    pub(crate) fn count(&self) -> u32 {
+        self.counts.get().iter().sum()
     }
 
-    fn write(&self, word: &str, name: Option<&[u8]>, out: &mut Vec<u8>) {
-        let mut reply = ReplyWriter::new(out, self.proto.get());
-        reply.push(3);
-        reply.bulk(word);
-        match name {
-            Some(name) => reply.bulk(name),
-            None => reply.null(),
-        }
-        let count: u32 = self.counts.get().iter().sum();
-        reply.integer(i64::from(count));
+    /// Writes that a subscription has ended.
+    pub(super) fn write_ended(&self, naming: Naming, name: Option<&[u8]>, out: &mut Vec<u8>) {
+        naming.write_ended(name, self.count(), self.proto.get(), out);
     }
 
     pub(super) fn add_pending(&self, ends: bool) {
@@ -151,7 +140,7 @@ impl Subscriber {
             std::mem::replace(state, State::Confirmed) != State::Confirmed
         });
         if is_new {
-            self.count(naming, true);
+            self.note(naming, true);
         }
         is_new
     }
@@ -174,7 +163,7 @@ impl Subscriber {
         if state.is_some() {
             self.bytes
                 .set(self.bytes.get().saturating_sub(name.len() + EACH));
-            self.count(naming, false);
+            self.note(naming, false);
         }
         state.is_some()
     }
@@ -213,7 +202,7 @@ impl Subscriber {
         self.tell();
     }
 
-    fn count(&self, naming: Naming, more: bool) {
+    fn note(&self, naming: Naming, more: bool) {
         let mut counts = self.counts.get();
         let count = &mut counts[naming as usize];
         *count = match more {
@@ -231,12 +220,8 @@ impl Subscriber {
 
     /// Says that a subscription is there.
     pub(super) fn tell_begun(&self, naming: Naming, name: &[u8], ticket: Ticket, last: bool) {
-        let word = match naming {
-            Naming::Channels => "subscribe",
-            Naming::Patterns => "psubscribe",
-        };
         let mut out = Vec::with_capacity(name.len() + 48);
-        self.write(word, Some(name), &mut out);
+        naming.write_begun(name, self.count(), self.proto.get(), &mut out);
         self.replies.deliver(ticket, &out, u32::from(last));
     }
 
