@@ -18,6 +18,8 @@ mod wire;
 
 #[path = "../compare/leash.rs"]
 mod leash;
+#[path = "../compare/page.rs"]
+mod page;
 
 use std::fs;
 use std::io;
@@ -87,7 +89,7 @@ fn main() -> io::Result<()> {
     }
     println!("{text}");
     if options.write {
-        report::write(text.trim_end())?;
+        page::write("bus.md", "`make bench-bus`", &text)?;
     }
     Ok(())
 }

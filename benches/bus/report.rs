@@ -1,10 +1,6 @@
 //! The report, as Markdown.
 
-use std::io;
 use std::thread;
-
-const BEGIN: &str = "<!-- begin of what `make bench-bus` writes -->";
-const END: &str = "<!-- end of what `make bench-bus` writes -->";
 
 /// What stands above the round trips.
 pub(crate) fn heading(workers: usize, rounds: usize, seconds: f64) -> String {
@@ -26,14 +22,4 @@ pub(crate) fn row(callers: usize, way: &str, row: &[f64; 6], by_hand: &[f64; 6])
         rate / by_hand[0],
         p50 / by_hand[1],
     )
-}
-
-/// Puts the report where docs/bus.md has its place.
-pub(crate) fn write(text: &str) -> io::Result<()> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/bus.md");
-    let page = std::fs::read_to_string(path)?;
-    let missing = || io::Error::other("docs/bus.md has no place for the report");
-    let (before, rest) = page.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
-    std::fs::write(path, format!("{before}{BEGIN}\n\n{text}\n\n{END}{after}"))
 }

@@ -7,6 +7,8 @@
     reason = "a benchmark's result is what it prints"
 )]
 
+#[path = "../compare/page.rs"]
+mod page;
 mod policies;
 #[path = "../compare/table.rs"]
 mod table;
@@ -18,8 +20,6 @@ use policies::{Lru, Own, Policy, Quick, S3Fifo};
 use table::Table;
 use traces::{Trace, cost};
 
-const BEGIN: &str = "<!-- begin of what the eviction bench writes -->";
-const END: &str = "<!-- end of what the eviction bench writes -->";
 /// Bytes that may be kept: about a tenth and a fiftieth of all that there is.
 const ROOMS: [usize; 2] = [12 * 1024 * 1024, 5 * 1024 * 1024 / 2];
 
@@ -82,17 +82,7 @@ fn main() -> io::Result<()> {
         }
     }
     if std::env::args().any(|arg| arg == "--write") {
-        write(&text)?;
+        page::write("cache.md", "the eviction bench", &text)?;
     }
     Ok(())
-}
-
-/// Puts the tables where docs/cache.md has their place.
-fn write(text: &str) -> io::Result<()> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cache.md");
-    let page = std::fs::read_to_string(path)?;
-    let missing = || io::Error::other("docs/cache.md has no place for the tables");
-    let (before, rest) = page.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
-    std::fs::write(path, format!("{before}{BEGIN}\n\n{text}{END}{after}"))
 }

@@ -10,6 +10,8 @@ mod fake;
 #[path = "../compare/leash.rs"]
 #[allow(dead_code, reason = "shared with the comparison, which uses all of it")]
 mod leash;
+#[path = "../compare/page.rs"]
+mod page;
 mod pages;
 mod report;
 
@@ -123,7 +125,7 @@ fn run(options: &Options) -> io::Result<()> {
     let text = report.markdown(info().len());
     io::stdout().write_all(text.as_bytes())?;
     if options.write {
-        report::write(&text)?;
+        page::write("fleet.md", "`make bench-fleet`", &text)?;
     }
     Ok(())
 }

@@ -1,10 +1,6 @@
 //! The report, as Markdown.
 
 use std::fmt::Write;
-use std::io;
-
-const BEGIN: &str = "<!-- begin of what `make bench-fleet` writes -->";
-const END: &str = "<!-- end of what `make bench-fleet` writes -->";
 
 /// Shards being polled.
 pub(crate) struct Polls {
@@ -128,14 +124,4 @@ impl Report {
 fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_unstable_by(f64::total_cmp);
     numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Puts the report where docs/fleet.md has its place.
-pub(crate) fn write(text: &str) -> io::Result<()> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/fleet.md");
-    let page = std::fs::read_to_string(path)?;
-    let missing = || io::Error::other("docs/fleet.md has no place for the report");
-    let (before, rest) = page.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
-    std::fs::write(path, format!("{before}{BEGIN}\n\n{text}\n{END}{after}"))
 }

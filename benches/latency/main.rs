@@ -15,19 +15,9 @@
 )]
 
 mod far;
-#[path = "../compare/leash.rs"]
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod leash;
 mod load;
-#[path = "../compare/measure.rs"]
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod measure;
-#[path = "../reads/run.rs"]
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod run;
-#[path = "../compare/table.rs"]
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod table;
+#[path = "../compare/shared.rs"]
+mod shared;
 
 use std::io;
 use std::thread;
@@ -35,12 +25,11 @@ use std::time::Duration;
 
 use far::Relay;
 use load::{Load, Took, play};
-use measure::Spread;
-use run::{Servers, cpu_time};
-use table::Table;
+use shared::measure::Spread;
+use shared::servers::{Servers, cpu_time};
+use shared::table::Table;
+use shared::{args, page};
 
-const BEGIN: &str = "<!-- begin of what `make bench-latency` writes -->";
-const END: &str = "<!-- end of what `make bench-latency` writes -->";
 /// Microseconds there and back.
 const WAYS: [u64; 4] = [0, 100, 500, 2000];
 
@@ -114,7 +103,11 @@ fn main() -> io::Result<()> {
     };
     println!("{}", table.text());
     if options.write {
-        write(&text(&table, &options))?;
+        page::write(
+            "performance.md",
+            "`make bench-latency`",
+            &text(&table, &options),
+        )?;
     }
     Ok(())
 }
@@ -153,28 +146,12 @@ fn text(table: &Table, options: &Options) -> String {
     )
 }
 
-/// Puts the report where docs/performance.md has its place.
-fn write(text: &str) -> io::Result<()> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md");
-    let page = std::fs::read_to_string(path)?;
-    let missing = || io::Error::other("docs/performance.md has no place for the report");
-    let (before, rest) = page.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
-    std::fs::write(path, format!("{before}{BEGIN}\n\n{text}\n{END}{after}"))
-}
-
 impl Options {
     fn from_args() -> Self {
-        let args: Vec<String> = std::env::args().collect();
-        let number = |name: &str, default: u64| {
-            let at = args.iter().position(|arg| arg == name);
-            let text = at.and_then(|at| args.get(at + 1));
-            text.map_or(default, |text| text.parse().expect("a number"))
-        };
         Self {
-            rounds: usize::try_from(number("--rounds", 3)).expect("a few"),
-            millis: number("--millis", 500),
-            write: args.iter().any(|arg| arg == "--write"),
+            rounds: args::number("--rounds", 3),
+            millis: args::number("--millis", 500),
+            write: args::has("--write"),
         }
     }
 }

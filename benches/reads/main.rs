@@ -12,29 +12,19 @@
     reason = "a benchmark's result is what it prints"
 )]
 
-#[path = "../compare/leash.rs"]
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod leash;
-#[path = "../compare/measure.rs"]
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod measure;
 mod rows;
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod run;
-#[path = "../compare/table.rs"]
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod table;
+#[path = "../compare/shared.rs"]
+mod shared;
 
 use std::io;
 use std::thread;
 
-use measure::Spread;
 use rows::Row;
-use run::{Connection, Cost, Run, Servers};
-use table::Table;
+use shared::measure::Spread;
+use shared::servers::{Connection, Cost, Run, Servers};
+use shared::table::Table;
+use shared::{args, page};
 
-const BEGIN: &str = "<!-- begin of what `make bench-reads` writes -->";
-const END: &str = "<!-- end of what `make bench-reads` writes -->";
 const PIPELINES: [u32; 2] = [1, 16];
 const CLIENTS: u32 = 20;
 /// Requests by which the length of the others is found.
@@ -77,7 +67,7 @@ fn main() -> io::Result<()> {
     let table = report(&rows, &pairs);
     println!("{}", table.text());
     if options.write {
-        write(&text(&table, &options))?;
+        page::write("cache.md", "`make bench-reads`", &text(&table, &options))?;
     }
     Ok(())
 }
@@ -164,32 +154,14 @@ fn text(table: &Table, options: &Options) -> String {
     )
 }
 
-/// Puts the report where docs/cache.md has its place.
-fn write(text: &str) -> io::Result<()> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cache.md");
-    let page = std::fs::read_to_string(path)?;
-    let missing = || io::Error::other("docs/cache.md has no place for the report");
-    let (before, rest) = page.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
-    std::fs::write(path, format!("{before}{BEGIN}\n\n{text}\n{END}{after}"))
-}
-
 impl Options {
     fn from_args() -> Self {
-        let args: Vec<String> = std::env::args().collect();
-        let value = |name: &str| {
-            let at = args.iter().position(|arg| arg == name)?;
-            args.get(at + 1).cloned()
-        };
-        let number = |name: &str, default: u64| {
-            value(name).map_or(default, |text| text.parse().expect("a number"))
-        };
         Self {
-            rounds: usize::try_from(number("--rounds", 5)).expect("a few"),
-            millis: number("--millis", 500),
-            only: value("--only"),
-            workers: u16::try_from(number("--workers", 1)).expect("a few"),
-            write: args.iter().any(|arg| arg == "--write"),
+            rounds: args::number("--rounds", 5),
+            millis: args::number("--millis", 500),
+            only: args::value("--only"),
+            workers: args::number("--workers", 1),
+            write: args::has("--write"),
         }
     }
 }

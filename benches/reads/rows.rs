@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::run::Connection;
+use crate::shared::servers::Connection;
 
 /// One kind of read.
 pub(crate) struct Row {

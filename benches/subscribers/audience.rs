@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-use crate::run::{Connection, Servers, cpu_time};
+use crate::shared::servers::{Connection, Servers, cpu_time};
 
 /// In front of the nanoseconds in a message.
 const MARK: &[u8] = b"at:";

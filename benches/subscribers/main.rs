@@ -13,29 +13,17 @@
 )]
 
 mod audience;
-#[path = "../compare/leash.rs"]
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod leash;
-#[path = "../compare/measure.rs"]
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod measure;
-#[path = "../reads/run.rs"]
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod run;
-#[path = "../compare/table.rs"]
-#[allow(dead_code, reason = "not every benchmark asks for all of it")]
-mod table;
+#[path = "../compare/shared.rs"]
+mod shared;
 
 use std::io;
 use std::thread;
 
 use audience::{Heard, Plan, hear};
-use measure::Spread;
-use run::Servers;
-use table::Table;
-
-const BEGIN: &str = "<!-- begin of what `make bench-subscribers` writes -->";
-const END: &str = "<!-- end of what `make bench-subscribers` writes -->";
+use shared::measure::Spread;
+use shared::servers::Servers;
+use shared::table::Table;
+use shared::{args, page};
 
 struct Options {
     rounds: usize,
@@ -76,7 +64,11 @@ fn main() -> io::Result<()> {
     let table = report(&plans, &heard);
     println!("{}", table.text());
     if options.write {
-        write(&text(&table, &options))?;
+        page::write(
+            "performance.md",
+            "`make bench-subscribers`",
+            &text(&table, &options),
+        )?;
     }
     Ok(())
 }
@@ -135,28 +127,12 @@ fn text(table: &Table, options: &Options) -> String {
     )
 }
 
-/// Puts the report where docs/performance.md has its place.
-fn write(text: &str) -> io::Result<()> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md");
-    let page = std::fs::read_to_string(path)?;
-    let missing = || io::Error::other("docs/performance.md has no place for the report");
-    let (before, rest) = page.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
-    std::fs::write(path, format!("{before}{BEGIN}\n\n{text}\n{END}{after}"))
-}
-
 impl Options {
     fn from_args() -> Self {
-        let args: Vec<String> = std::env::args().collect();
-        let number = |name: &str, default: usize| {
-            let at = args.iter().position(|arg| arg == name);
-            let text = at.and_then(|at| args.get(at + 1));
-            text.map_or(default, |text| text.parse().expect("a number"))
-        };
         Self {
-            rounds: number("--rounds", 3),
-            clients: number("--clients", 10_000),
-            write: args.iter().any(|arg| arg == "--write"),
+            rounds: args::number("--rounds", 3),
+            clients: args::number("--clients", 10_000),
+            write: args::has("--write"),
         }
     }
 }

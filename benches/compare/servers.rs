@@ -8,8 +8,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::leash::Leash;
-use crate::measure::Sample;
+use super::leash::Leash;
+use super::measure::Sample;
 
 /// How long a server may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(15);
