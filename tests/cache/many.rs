@@ -1,7 +1,8 @@
 //! `MGET`, and `EXISTS` of many keys: from memory they have the bytes that the backing would send, and a write of any
 //! key is seen.
 
-use super::reads::{KEYS, assert_same};
+use super::read_table::KEYS;
+use super::reads::assert_same;
 use super::{calls, start, stat, warm};
 use crate::support::{Client, DEADLINE, RedisServer, Respite, wait_until};
 

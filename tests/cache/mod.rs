@@ -5,6 +5,7 @@ mod fields;
 mod idle;
 mod large;
 mod many;
+mod read_table;
 mod reads;
 mod tracking;
 

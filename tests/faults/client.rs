@@ -29,6 +29,11 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// From now on service has to come back by itself.
+    pub(crate) fn note_healed(&self) {
+        *self.healed.lock() = Some(Instant::now());
+    }
+
     /// What was acknowledged may be lost from now on.
     pub(crate) fn begin_loss(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);

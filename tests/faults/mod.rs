@@ -11,6 +11,7 @@ mod backing;
 mod client;
 mod fault;
 mod habits;
+mod list;
 mod run;
 mod soak;
 mod table;
@@ -18,7 +19,8 @@ mod table;
 use std::time::Duration;
 
 use backing::Kind;
-use fault::{FAULTS, Fault, Needs};
+use fault::{Fault, Needs};
+use list::FAULTS;
 
 /// How long a fault lasts in the short form.
 const SHORT: Duration = Duration::from_millis(1200);

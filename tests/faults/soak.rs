@@ -10,8 +10,9 @@ use tempfile::TempDir;
 
 use super::backing::{Backing, Kind};
 use super::client::{Player, World};
-use super::fault::{FAULTS, Fault, Needs, Stage};
+use super::fault::{Fault, Needs, Stage};
 use super::habits::{EXPLAINED, HABITS, Ports, follow};
+use super::list::FAULTS;
 use super::run::{StopAtEnd, nothing_old_is_kept};
 use super::table::{put_into_page, thousands};
 use crate::support::{DEADLINE, Random, Respite, get, wait_until};

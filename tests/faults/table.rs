@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
-use super::fault::FAULTS;
+use super::list::FAULTS;
 use super::run::{Seen, play};
 use crate::support::RedisServer;
 

@@ -10,6 +10,7 @@ mod pause;
 mod pool;
 mod refused;
 mod renamed;
+mod subscriber_sessions;
 mod subscribers;
 mod tracking;
 mod transactions;
