@@ -473,7 +473,7 @@ impl std::fmt::Debug for AccessList {
 }
 
 /// Prints the name as Redis does: the row's, so in lower case and with the subcommand.
-pub(super) fn denied_command(row: Option<&Row>, name: &[u8]) -> Denied {
+pub fn denied_command(row: Option<&Row>, name: &[u8]) -> Denied {
     let name = match row {
         Some(row) => row.name.clone(),
         None => {

@@ -22,7 +22,7 @@ pub use denials::{
 };
 pub use embedded::changes_access;
 pub use error::Denied;
-pub use list::{AccessList, Judged, UserId, UserSpec};
+pub use list::{AccessList, Judged, UserId, UserSpec, denied_command};
 pub use logins::{Logins, Place, Turn, Whom};
 pub use password::{Password, hash_password};
 pub use rules::Asked;

@@ -38,8 +38,7 @@ pub(super) enum Failure {
 
 /// Makes a link to the Respite that the flags name; it connects when it is first used.
 pub(super) fn link(args: &ServerArgs) -> Result<Arc<ControlLink>, String> {
-    let endpoint = endpoint(&args.server, &args.login);
-    let endpoint = endpoint.map_err(|error| format!("--server: {error}"))?;
+    let endpoint = endpoint(&args.server, &args.login)?;
     let ca = args.login.ca.as_deref();
     let connector = endpoint.tls.then(|| client_connector(ca));
     let connector = connector
@@ -60,7 +59,8 @@ fn endpoint(server: &str, login: &LoginArgs) -> Result<Endpoint, String> {
         true => server.to_owned(),
         false => format!("redis://{server}"),
     };
-    let mut endpoint: Endpoint = url.parse()?;
+    let parsed: Result<Endpoint, _> = url.parse();
+    let mut endpoint = parsed.map_err(|error| format!("--server: {error}"))?;
     if let Some(file) = &login.password_file {
         let password = std::fs::read_to_string(file)
             .map_err(|error| format!("--password-file: {}: {error}", file.display()))?;

@@ -88,6 +88,12 @@ impl App {
     async fn leave(self, mut signals: Signals) {
         let limit = self.shared.settings().timeouts.handover;
         self.shared.broadcast(|| ToWorker::Leave(SILENT));
+        self.until_idle(limit, &mut signals).await;
+        self.drain(signals).await;
+    }
+
+    /// Waits until nobody is owed anything, at most so long, and not after a signal to stop.
+    async fn until_idle(&self, limit: Duration, signals: &mut Signals) {
         let end = Instant::now() + limit;
         while !self.is_idle().await && Instant::now() < end {
             tokio::select! {
@@ -95,7 +101,6 @@ impl App {
                 () = signals.stop() => break,
             }
         }
-        self.drain(signals).await;
     }
 
     /// Whether nobody is owed anything.
@@ -113,13 +118,7 @@ impl App {
             "stopping: finishing what is in flight, at most {limit:?}"
         );
         self.shared.broadcast(|| ToWorker::Drain);
-        let end = Instant::now() + limit;
-        while !self.is_idle().await && Instant::now() < end {
-            tokio::select! {
-                () = tokio::time::sleep(DRAIN_LOOK) => {}
-                () = signals.stop() => break,
-            }
-        }
+        self.until_idle(limit, &mut signals).await;
         let left = self.shared.clients.len();
         if left > 0 {
             warn!(clients = left, "closing clients that are not done");

@@ -78,7 +78,7 @@ const ROWS: &[OwnRow] = &[
             ]),
         ])],
         handling: Some(Handling::Local(Local::Node)),
-        syntax: "RESPITE.NODE id command [arg ...]|LIST",
+        syntax: "RESPITE.NODE host:port command [arg ...]|LIST",
         ..FOR_ADMINS
     },
     OwnRow {
@@ -165,8 +165,8 @@ impl RespiteFamily {
     fn difference(&self, text: Option<String>, proto: Proto) -> Answer {
         let reloader = Arc::clone(&self.reloader);
         // Files are read there.
-        let comparing =
-            (self.control).spawn(async move { reloader.difference(text.as_deref()).await });
+        let compare = async move { reloader.difference(text.as_deref()).await };
+        let comparing = self.control.spawn(tasks::named(Kind::Upkeep, compare));
         Answer::Later(Box::pin(async move {
             let mut reply = Vec::new();
             let mut writer = ReplyWriter::new(&mut reply, proto);

@@ -137,7 +137,11 @@ pub(super) async fn start_successor(program: PathBuf, sockets: Vec<OwnedFd>) -> 
     let served = tokio::time::timeout(SUCCESSOR, until_served(&mut child, &told)).await;
     match served {
         Ok(Ok(())) => Ok(child.id().unwrap_or_default()),
-        Ok(Err(error)) => Err(error),
+        Ok(Err(error)) => {
+            // It has the sockets, and may have ended by itself.
+            let _ = child.kill().await;
+            Err(error)
+        }
         Err(_) => {
             child.kill().await?;
             Err(io::Error::other(format!(

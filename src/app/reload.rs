@@ -82,9 +82,7 @@ impl Reloader {
         let mut current = self.current.lock().await;
         self.check_file()?;
         let config = load(&self.source, environment());
-        // One line, however many problems there are: for the log and for an error reply.
-        let config = config.map_err(|error| error.to_string().replace('\n', "; "))?;
-        let one_line = |error: super::Failure| error.to_string().replace('\n', "; ");
+        let config = config.map_err(one_line)?;
         let prepared = prepare(&config).map_err(one_line)?;
         let wanted = Wanted::new(&config, prepared.gateway.addresses(&self.source, &config));
         let mut listening = parts.listening.lock().await;
@@ -174,8 +172,8 @@ impl Reloader {
             }
             Some(text) => load_text(text, &self.source, environment()),
         };
-        let config = config.map_err(|error| error.to_string().replace('\n', "; "))?;
-        prepare(&config).map_err(|error| error.to_string().replace('\n', "; "))?;
+        let config = config.map_err(one_line)?;
+        prepare(&config).map_err(one_line)?;
         let changes = current.changes(&config);
         Ok(changes.iter().map(ToString::to_string).collect())
     }
@@ -200,6 +198,11 @@ impl Reloader {
             .put_in_force(backing, (&current.upstream, &current), prepared.connector);
         Ok(())
     }
+}
+
+/// One line, however many problems there are: for the log and for an error reply.
+fn one_line(error: impl std::fmt::Display) -> String {
+    error.to_string().replace('\n', "; ")
 }
 
 impl std::fmt::Debug for Reloader {

@@ -21,11 +21,10 @@ pub struct Change {
 }
 
 impl Change {
-    /// Whether its key is this one or one below it; `fleet.static` stands for all that says who is tracked.
+    /// Whether its key is this one or one below it.
     fn is_about(&self, key: &str) -> bool {
         let below = |rest: &str| rest.is_empty() || rest.starts_with('.');
         match key {
-            "fleet.static" => self.key.starts_with("fleet."),
             "upstream" => self.key == "upstream",
             key => self.key.strip_prefix(key).is_some_and(below),
         }
@@ -73,7 +72,7 @@ impl Config {
             ("http.token", self.http.token != new.http.token),
             ("access.users", self.access.users != new.access.users),
             ("upstream", self.upstream != new.upstream),
-            ("fleet.static", self.targets != new.targets),
+            ("fleet.static", self.targets.listed != new.targets.listed),
         ];
         let secrets = secrets.into_iter().filter(|(_, differs)| *differs);
         let mut hidden: Vec<String> = secrets.map(|(key, _)| key.to_owned()).collect();
@@ -155,13 +154,14 @@ mod tests {
         assert_eq!(changes(old, &secret), ["credentials.a *** *** false"]);
         // A secret that changes beside what is shown of the same table.
         let both = "upstream_on_loss = \"error\"\nupstream = \"redis://:hush@h\"\n[credentials.a]\npassword = \"x\"\n[credentials.b]\npassword = \"y\"\n\
-                    [[fleet.static]]\naddr = \"redis://:one@s:1\"\n";
+                    [fleet]\ntimeout = \"1s\"\n[[fleet.static]]\naddr = \"redis://:one@s:1\"\n";
         let now = both
             .replace("hush", "tell")
             .replace("\"x\"", "\"z\"")
             .replace("\"error\"", "\"close\"");
         let now = now
             .replace(":one@", ":two@")
+            .replace("\"1s\"", "\"2s\"")
             .replace("[credentials.b]", "[credentials.c]");
         assert_eq!(
             changes(both, &now),
@@ -169,6 +169,7 @@ mod tests {
                 "credentials.c.password  \"***\" false",
                 "credentials.c.user  \"default\" false",
                 "upstream_on_loss \"error\" \"close\" false",
+                "fleet.timeout \"1s\" \"2s\" false",
                 "credentials.b.password \"***\"  false",
                 "credentials.b.user \"default\"  false",
                 "upstream *** *** false",

@@ -77,14 +77,21 @@ impl Default for Config {
 impl Config {
     /// Returns the keys that differ in `new` and take effect at the next start only.
     pub fn changes_needing_restart(&self, new: &Self) -> Vec<&'static str> {
+        let other_users = self.access.users_of != new.access.users_of;
         let changes = [
             ("upstream", !self.upstream.may_become(&new.upstream)),
             ("workers", self.workers != new.workers),
             ("data_dir", self.data_dir != new.data_dir),
             ("log_format", self.log_format != new.log_format),
+            ("access.users_of", other_users),
+            // They wait with the users that they are about.
             (
-                "access.users_of",
-                self.access.users_of != new.access.users_of,
+                "access.deny",
+                other_users && self.access.deny != new.access.deny,
+            ),
+            (
+                "access.scripts",
+                other_users && self.access.scripts != new.access.scripts,
             ),
         ];
         changes

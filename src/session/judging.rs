@@ -20,7 +20,7 @@ use super::request::Request;
 use super::settings::Settings;
 use super::users::{BackingUser, BackingUsers, Open, Rules};
 use super::worker::Worker;
-use crate::access::{AccessList, Asked, Denied, UserId};
+use crate::access::{AccessList, Asked, Denied, UserId, denied_command};
 use crate::clock;
 use crate::command::{Flags, Handling, Local, Pin, Row};
 use crate::resp::{Args, Parsed, RequestLimits, RequestParser};
@@ -259,12 +259,7 @@ impl Session {
                     self.state.unjudged = true;
                     Judged::Allowed
                 }
-                _ => {
-                    let name = request.leaf().map(|row| row.name.clone());
-                    let name =
-                        name.unwrap_or_else(|| String::from_utf8_lossy(&request.args[0]).into());
-                    Judged::Denied(Denied::Command(name))
-                }
+                _ => Judged::Denied(denied_command(request.leaf(), &request.args[0])),
             },
         }
     }
@@ -404,9 +399,10 @@ impl Worker {
     fn check(&self, list: &AccessList, request: Request<'_>) -> Result<(), Denied> {
         let Request { args, row, sub, .. } = request;
         // Before 7.0 there are no rules for subcommands but by their names.
-        let version = version(self.settings().hello.as_deref());
-        let has_subs = version.is_none_or(|version| version >= (7, 0));
-        let sub = sub.filter(|_| has_subs);
+        let sub = sub.filter(|_| {
+            let version = version(self.settings().hello.as_deref());
+            version.is_none_or(|version| version >= (7, 0))
+        });
         list.check(list.only_user(), row, &args[0], sub, args)
     }
 

@@ -155,9 +155,7 @@ impl BackingUsers {
         waker: &Waker,
     ) -> Rules {
         let rules = user.rules(node, waker);
-        if user.wants_renewal() {
-            self.renew(user);
-        }
+        self.renew_if_due(user, Instant::now());
         rules
     }
 
@@ -175,7 +173,11 @@ impl BackingUsers {
         node: NodeId,
         now: Instant,
     ) -> Option<Arc<AccessList>> {
-        self.fresh(user, node, now).filter(|_| user.tells(node))
+        let told = user.tells(node, now);
+        if told.is_none() || user.is_ageing(now) {
+            self.renew_if_due(user, now);
+        }
+        told
     }
 
     /// What a node of several said last that may be served yet, and has it asked again if need be.

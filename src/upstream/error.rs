@@ -53,7 +53,6 @@ pub enum UpstreamError {
     /// The user whose connection it was to be is gone.
     #[error("the user is not logged in any more")]
     LoggedOut,
-
     /// It answers, with an error.
     #[error("it says {0}")]
     Unfit(String),

@@ -100,7 +100,7 @@ impl LinkTask {
                         let backing = self.backing.address_of(self.key.node);
                         warn!(backing, db = self.key.db, in_flight, "link lost: {error}");
                     } else {
-                        debug!(db = self.key.db, in_flight, "link lost, too: {error}");
+                        debug!(db = self.key.db, in_flight, "link lost: {error}");
                     }
                     self.link.inner.borrow_mut().lose(&error);
                     if in_flight == 0 && outdated.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! `RESPITE.NODE id command …`: a command at one node of the backing, for what each node would answer in another way.
+//! `RESPITE.NODE host:port command …`: a command at one node of the backing, for what each node would answer in another way.
 //!
 //! It goes over a connection that is opened for it, so neither state nor a long wait is left to anybody. What the node
 //! says is the reply, `MOVED` included. The rules of access are asked about the command that it runs as well.
@@ -51,7 +51,7 @@ fn may_run(request: Request<'_>) -> bool {
 }
 
 impl Session {
-    /// `RESPITE.NODE id command [arg …]|LIST`
+    /// `RESPITE.NODE host:port command [arg …]|LIST`
     pub(in crate::session) fn ask_node(
         &mut self,
         request: Request<'_>,

@@ -127,7 +127,7 @@ impl BackingUser {
         String::from_utf8_lossy(&self.name).into_owned()
     }
 
-    /// Whether there is no such user any more, or nobody can log in as him.
+    /// Whether there is no such user any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
@@ -167,41 +167,40 @@ impl BackingUser {
         self.state.lock().wait(waker);
     }
 
+    /// What becomes of what a node said, while that is young enough.
+    #[inline]
+    fn of_node<T>(&self, node: NodeId, now: Instant, get: impl FnOnce(&Known) -> T) -> Option<T> {
+        let known = self.known.load();
+        let mut of_node = known.iter().filter(|known| known.node == node);
+        of_node.find(|known| known.is_fresh(now)).map(get)
+    }
+
     /// The rules by a node, while they are young enough.
     #[inline]
     pub(super) fn fresh(&self, node: NodeId, now: Instant) -> Option<Arc<AccessList>> {
-        let known = self.known.load();
-        let fresh = known.iter().find(|known| known.node == node);
-        let fresh = fresh.filter(|known| known.is_fresh(now));
-        fresh.map(|known| Arc::clone(&known.access))
+        self.of_node(node, now, |known| Arc::clone(&known.access))
     }
 
-    /// Whether by what a node says values may be told without asking it.
+    /// The same, if values may be told by them without asking the node.
     #[inline]
-    pub(super) fn tells(&self, node: NodeId) -> bool {
-        let known = self.known.load();
-        let mut of_node = known.iter().filter(|known| known.node == node);
-        of_node.any(|known| known.is_same)
+    pub(super) fn tells(&self, node: NodeId, now: Instant) -> Option<Arc<AccessList>> {
+        let access = |known: &Known| known.is_same.then(|| Arc::clone(&known.access));
+        self.of_node(node, now, access)?
     }
 
-    /// The rules by a node, while they are young enough, and when it was asked for them.
+    /// The same as [`BackingUser::fresh`], and when it was asked for them.
     pub(crate) fn known_at(
         &self,
         node: NodeId,
         now: Instant,
     ) -> Option<(Arc<AccessList>, Instant)> {
-        let known = self.known.load();
-        let mut of_node = known.iter().filter(|known| known.node == node);
-        let fresh = of_node.find(|known| known.is_fresh(now));
-        fresh.map(|known| (Arc::clone(&known.access), known.asked))
+        self.of_node(node, now, |known| (Arc::clone(&known.access), known.asked))
     }
 
     #[inline]
     pub(super) fn plain_reads(&self, node: NodeId, now: Instant) -> Plain {
-        let known = self.known.load();
-        let mut of_node = known.iter().filter(|known| known.node == node);
-        let fresh = of_node.find(|known| known.is_fresh(now));
-        fresh.map_or(Plain::No, |known| known.plain.clone())
+        let plain = self.of_node(node, now, |known| known.plain.clone());
+        plain.unwrap_or(Plain::No)
     }
 
     /// Whether what is known is to be asked for again soon.
@@ -210,12 +209,6 @@ impl BackingUser {
         let known = self.known.load();
         let youngest = known.iter().map(|known| known.asked).max();
         youngest.is_none_or(|asked| now.saturating_duration_since(asked) >= AGEING)
-    }
-
-    /// Whether somebody waits for his rules, or they age.
-    pub(super) fn wants_renewal(&self) -> bool {
-        let now = Instant::now();
-        self.is_ageing(now) && !self.is_unreadable(now)
     }
 
     pub(super) fn is_unreadable(&self, now: Instant) -> bool {
