@@ -17,6 +17,7 @@ use super::direct::DirectCalls;
 use super::held::HeldCalls;
 use super::lane::Lane;
 use super::lease::Lease;
+use super::method::Method;
 use super::name::key_prefix;
 use super::order::Order;
 use super::outcome::Outcome;
@@ -176,10 +177,20 @@ impl Bus {
             direct.drain()
         };
         for call in waiting {
-            match call.origin {
-                None => self.waiting.lock().forget(&call.number),
-                Some((method, origin)) => self.give_back(&call.number, &method.name, &origin),
-            }
+            self.begin_anew(&call.number, &call.method, call.origin);
+        }
+    }
+
+    /// A call that no worker has had goes through the backing: its caller, here or at that Respite, is told.
+    pub(super) fn begin_anew(
+        self: &Arc<Self>,
+        number: &str,
+        method: &Method,
+        origin: Option<Arc<str>>,
+    ) {
+        match origin {
+            None => self.waiting.lock().forget(number),
+            Some(origin) => self.give_back(number, &method.name, &origin),
         }
     }
 

@@ -1,8 +1,8 @@
-//! Direct calls: those that a worker of the caller's own Respite can have at once. They are handed over here and
-//! go to the backing only when they take long, or when somebody else asks for them.
+//! Direct calls: those that a worker of this Respite can have at once. They are handed over here and go to the backing only
+//! when they take long, or when somebody else asks for them. Their callers are here, or at another Respite that sent the call:
+//! see `remote` here for what that one asks, and the room `remote` beside for how it is told.
 //!
-//! A caller of another Respite, a method with `IDEMPOTENT`, `MAXPENDING` or a cache template, and a cast need the
-//! backing from the beginning; whoever else is lost with this Respite had both its ends here.
+//! A method with `IDEMPOTENT`, `MAXPENDING` or a cache template, and a cast need the backing from the beginning.
 
 mod kept;
 mod remote;
@@ -64,12 +64,19 @@ pub(super) struct Begun {
     pub(super) sent: Option<Instant>,
 }
 
+impl Begun {
+    pub(super) fn deadline(&self) -> Instant {
+        self.at + Duration::from_millis(self.timeout_ms)
+    }
+}
+
 /// A call that waited and does not any more.
 #[derive(Debug)]
 pub(super) struct Drained {
     pub(super) number: String,
-    /// Its method and the Respite of its caller, if that is another one.
-    pub(super) origin: Option<(Arc<Method>, Arc<str>)>,
+    pub(super) method: Arc<Method>,
+    /// The Respite of its caller, if that is another one.
+    pub(super) origin: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -262,13 +269,14 @@ impl DirectCalls {
     pub(super) fn drain(&mut self) -> Vec<Drained> {
         let numbers = self.queues.drain().into_iter();
         numbers
-            .map(|number| {
-                let method = self.calls.get(&number).map(|call| Arc::clone(&call.method));
+            .filter_map(|number| {
+                let method = Arc::clone(&self.calls.get(&number)?.method);
                 let origin = self.forget(&number);
-                Drained {
+                Some(Drained {
                     number,
-                    origin: method.zip(origin),
-                }
+                    method,
+                    origin,
+                })
             })
             .collect()
     }
@@ -446,7 +454,7 @@ impl Call {
     fn new(method: &Arc<Method>, begun: Begun, state: State) -> Self {
         Call {
             method: Arc::clone(method),
-            deadline: begun.at + Duration::from_millis(begun.timeout_ms),
+            deadline: begun.deadline(),
             begun,
             state,
             unsure: false,

@@ -1,7 +1,7 @@
 //! Direct calls on their way: offered to the workers here, ended by them, or told to the backing.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::time::{sleep_until, timeout};
 
@@ -11,13 +11,12 @@ use super::bus::Bus;
 use super::direct::{
     Begun, Ended, Look, Offer, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
 };
-use super::id::{direct_id, method_of, parse_direct};
-
+use super::id::{direct_id, method_of, number_of, parse_direct};
 use super::lease::Granted;
 use super::method::Method;
 use super::order::{Done, Kind, Order};
-use super::outcome::{DEADLINE, Outcome, Work, fits};
-use super::peer::{Choice, MOST_BODY as MOST_SENT};
+use super::outcome::{DEADLINE, GONE, LAST_MOMENT, Outcome, Work, fits};
+use super::peer::{Choice, MOST_SENT};
 use super::place::{Direct, Place};
 use super::remote;
 use super::slot::{Delivered, Delivery, Slot, TakesBack};
@@ -26,9 +25,6 @@ use super::waiting::Role;
 
 /// How often a call is begun because the methods changed meanwhile.
 const TRIES: usize = 3;
-/// How long an outcome that is on its way is waited for when the time is up.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
-const GONE: &str = "CANCELLED the caller is gone";
 
 /// A caller that waits. Dropped, it gives the call up.
 struct Waits<'a> {
@@ -74,7 +70,8 @@ fn give_up(bus: &Arc<Bus>, mut place: Place, (number, method): (&str, &str), err
     }
 }
 
-/// Calls a method through a worker of this Respite, if there is one that can have the call soon.
+/// Calls a method through a worker of this Respite, or of another one that said that it has some, if one can have the call
+/// soon.
 ///
 /// # Cancel safety
 /// Dropping the future gives the call up.
@@ -109,16 +106,16 @@ pub(super) async fn call(
         if let Err(error) = fits(bound.body.len(), "the arguments and the payload of a call") {
             return Ok(Direct::Over(Err(error)));
         }
-        let deadline = begun + Duration::from_millis(args.timeout_ms);
-        if Instant::now() >= deadline {
-            return Ok(Direct::Over(Err(DEADLINE.to_owned())));
-        }
         let when = Begun {
             at: begun,
             timeout_ms: args.timeout_ms,
             origin: None,
             sent: None,
         };
+        let deadline = when.deadline();
+        if Instant::now() >= deadline {
+            return Ok(Direct::Over(Err(DEADLINE.to_owned())));
+        }
         if let Some(peer) = peer
             && bound.body.len() <= MOST_SENT
             && let Some(clock) = bus.lease.clock(&registry.stamp)
@@ -365,10 +362,8 @@ impl Bus {
             let origin = direct.origin(number);
             (direct.look(number, true), origin)
         };
-        match origin {
-            _ if look != Look::Withdrawn => {}
-            None => self.waiting.lock().forget(number),
-            Some(origin) => self.give_back(number, &method.name, &origin),
+        if look == Look::Withdrawn {
+            self.begin_anew(number, method, origin);
         }
     }
 
@@ -379,17 +374,23 @@ impl Bus {
         }
     }
 
+    /// Ends a direct call with this outcome. `unsure`: the backing may have heard of it.
     pub(super) fn complete_direct(
         self: &Arc<Self>,
         id: &str,
         outcome: Outcome,
-        origin: Option<Arc<str>>,
+        (unsure, origin): (bool, Option<Arc<str>>),
     ) {
         if let Outcome::Failed(error) = &outcome {
             self.tally(method_of(id), |tally| tally.error(error));
         }
         match origin {
-            None => self.complete(id, &outcome, false),
+            None => {
+                self.void_if(unsure, number_of(id), method_of(id));
+                self.complete(id, &outcome, false);
+            }
+            // Its Respite may have seen it there, and looks for the outcome there.
+            Some(origin) if unsure => self.store_outcome(id.to_owned(), outcome, origin),
             Some(origin) => self.complete_remote(id, outcome, &origin),
         }
     }
@@ -423,8 +424,7 @@ impl Bus {
                 } => {
                     let us = i64::try_from(worked.as_micros()).unwrap_or(i64::MAX);
                     self.tally(method_of(id), |tally| tally.worked(us));
-                    self.void_if(unsure, number, method_of(id));
-                    self.complete_direct(id, work.outcome(), origin);
+                    self.complete_direct(id, work.outcome(), (unsure, origin));
                     return Some(true);
                 }
             }
@@ -441,9 +441,8 @@ impl Bus {
             Ended::Unknown => return false,
             Ended::TooLate | Ended::Unsure => {}
             Ended::Here { unsure, origin, .. } => {
-                self.void_if(unsure, number, method_of(id));
                 let error = format!("WORKERLOST the worker {worker} was lost");
-                self.complete_direct(id, Outcome::Failed(error.into()), origin);
+                self.complete_direct(id, Outcome::Failed(error.into()), (unsure, origin));
             }
             Ended::Keeping(mut over) => {
                 let (own, id) = (Arc::clone(self), id.to_owned());

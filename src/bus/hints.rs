@@ -1,5 +1,7 @@
 //! Hints: one connection per Respite that others tell it news over, for all buses.
 //!
+//! Sealed messages about calls come over it as well, for `remote`.
+//!
 //! A hint only says where to look: anybody who may publish can make one, so nothing is believed because of it. One that is lost is made up for by the upkeep, which looks at everything
 //! now and then, and by a look at everything whenever the connection is made again.
 

@@ -1,4 +1,4 @@
-//! What Respites ask of one another: to have a direct call kept, whose id names the one where it began; to let go of
+//! What Respites ask of one another: to have a direct call kept, whose id names the one that owns it; to let go of
 //! a registry that has changed.
 
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl Shared {
         (Asking(self, id), answer)
     }
 
-    /// Asks the Respite where a call began to have it kept. Nothing happens if that Respite is gone.
+    /// Asks the Respite that owns a call to have it kept. Nothing happens if that Respite is gone.
     pub(super) async fn ask_home(&self, bus: &str, home: &str, id: &str) -> Result<(), Failure> {
         self.ready().await;
         let (_asking, kept) = self.expect(bus, id);

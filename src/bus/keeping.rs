@@ -42,10 +42,10 @@ impl Bus {
         }
     }
 
-    /// Has direct calls kept in the backing that it does not know yet, wherever they began.
+    /// Has direct calls kept in the backing that it does not know yet, whichever Respite owns them.
     ///
     /// # Errors
-    /// When a Respite where one began does not answer.
+    /// When a Respite that owns one does not answer.
     pub(super) async fn bring(self: &Arc<Self>, ids: &[&str]) -> Result<(), Failure> {
         let all = join_all(ids.iter().map(|id| self.bring_one(id))).await;
         all.into_iter().collect()
@@ -97,7 +97,7 @@ async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
         Some(b'M') => {
             bus.direct.lock().remove(number);
             let error = "NOMETHOD the method was unregistered";
-            bus.complete_direct(&id, Outcome::Failed(error.into()), origin);
+            bus.complete_direct(&id, Outcome::Failed(error.into()), (false, origin));
         }
         _ => bus.direct.lock().not_kept(number),
     }

@@ -51,9 +51,7 @@ impl Lane {
         }
         Some(queue.orders.drain(..count).collect())
     }
-}
 
-impl Lane {
     /// Nobody works it off any more: the next order begins anew.
     pub(super) fn break_off(&self) {
         self.queue.lock().working = false;

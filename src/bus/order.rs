@@ -129,7 +129,7 @@ impl Order {
         Order::new(Kind::TakenShared, words(&["Y", id, &count]), Done::Nobody)
     }
 
-    /// A direct call that may have been kept has ended where it began.
+    /// A direct call that may have been kept has ended at the Respite that owns it.
     pub(super) fn void(id: &str) -> Self {
         Order::new(Kind::Void, words(&["V", id]), Done::Nobody)
     }

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 /// The error of a call that was not answered in time.
 pub(super) const DEADLINE: &str = "DEADLINE the call was not answered in time";
+/// The error of a call whose caller does not wait any more.
+pub(super) const GONE: &str = "CANCELLED the caller is gone";
+/// How long an outcome that is on its way, or the backing's word on it, is waited for when the time is up.
+pub(super) const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// How much longer than its time a command waits for a backing that is slow to say how things are.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// The most bytes of a call's arguments and payload, and of a result. What a fetch brings must fit into what is kept for a
@@ -16,6 +20,16 @@ pub(super) const MOST_BODY: usize = 64 * 1024 * 1024;
 pub(super) enum Outcome {
     Done(Arc<[u8]>),
     Failed(Arc<str>),
+}
+
+impl Outcome {
+    /// What the caller gets, of either kind.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Outcome::Done(payload) => payload,
+            Outcome::Failed(error) => error.as_bytes(),
+        }
+    }
 }
 
 /// A worker's outcome: the payload, or what went wrong and whether to try again.

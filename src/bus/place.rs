@@ -22,7 +22,7 @@ pub(super) struct Place {
     pub(super) outcome: oneshot::Receiver<Outcome>,
 }
 
-/// What became of a call that a worker here might have.
+/// What became of a call that did not go through the backing at once.
 pub(super) enum Direct {
     Over(Result<Outcome, String>),
     /// The backing has it now.

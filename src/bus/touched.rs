@@ -79,6 +79,11 @@ impl Touched {
         }
         join(&mut self.noted, patterns) || is_due
     }
+
+    /// Whether it is alive, for so long after it was noted, and serves a method.
+    fn serves(&self, method: &str, ttl: Duration) -> bool {
+        self.at.elapsed() < ttl && any_matches(&self.noted, method)
+    }
 }
 
 impl TouchedWorkers {
@@ -155,18 +160,15 @@ impl TouchedWorkers {
     pub(super) fn count_serving(&self, method: &str) -> usize {
         let workers = self.workers.lock();
         let few = workers.values().take(MOST_LOOKED_AT);
-        let serves = |known: &&Touched| {
-            known.at.elapsed() < self.ttl.get() && any_matches(&known.noted, method)
-        };
-        few.filter(serves).count()
+        let ttl = self.ttl.get();
+        few.filter(|known| known.serves(method, ttl)).count()
     }
 
     /// A worker that serves a method, as far as a look at a few tells: this one, or another.
     pub(super) fn serving(&self, method: &str, candidate: &str) -> Option<String> {
         let workers = self.workers.lock();
-        let serves = |known: &Touched| {
-            known.at.elapsed() < self.ttl.get() && any_matches(&known.noted, method)
-        };
+        let ttl = self.ttl.get();
+        let serves = |known: &Touched| known.serves(method, ttl);
         if workers.get(candidate).is_some_and(serves) {
             return Some(candidate.to_owned());
         }

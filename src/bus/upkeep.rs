@@ -62,15 +62,12 @@ pub(super) async fn tend(hub: Arc<Hub>) {
         }
         if pruning.is_empty() && pruned.elapsed() > PRUNE.min(hub.shared.worker_ttl()) {
             pruned = Instant::now();
-            if let Some(before) = pruned.checked_sub(REMEMBERED) {
-                for bus in hub.used_buses() {
+            let before = pruned.checked_sub(REMEMBERED);
+            for bus in hub.used_buses() {
+                if let Some(before) = before {
                     bus.held.lock().prune(before);
                 }
-            }
-            for bus in hub.used_buses() {
                 bus.direct.lock().prune(pruned);
-            }
-            for bus in hub.used_buses() {
                 pruning.push(async move { prune(&bus).await });
             }
         }

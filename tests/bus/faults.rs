@@ -77,12 +77,17 @@ impl Drop for Worker {
     }
 }
 
-/// What callers were told, by the number of the call.
-fn run(world: &World, random: &mut Random, log: &Path) -> HashMap<usize, Reply> {
+/// For how long workers are killed.
+fn fault_time(usual_seconds: f64) -> Duration {
     let seconds = std::env::var("BUS_FAULT_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok());
-    let end = Instant::now() + Duration::from_secs_f64(seconds.unwrap_or(3.0));
+    Duration::from_secs_f64(seconds.unwrap_or(usual_seconds))
+}
+
+/// What callers were told, by the number of the call.
+fn run(world: &World, random: &mut Random, log: &Path) -> HashMap<usize, Reply> {
+    let end = Instant::now() + fault_time(3.0);
     let port = |number: usize| world.respites[number % world.respites.len()].port();
     let mut workers: Vec<Worker> = (0..WORKERS).map(|n| Worker::start(port(n), log)).collect();
     wait_for_worker(world, &format!("w{}", workers[0].0.id()));
@@ -130,10 +135,7 @@ fn run(world: &World, random: &mut Random, log: &Path) -> HashMap<usize, Reply> 
 
 /// What callers were told while Respites are killed and stopped, too. A call whose caller lost its connection was told nothing.
 fn run_among_respites(world: &mut World, random: &mut Random, log: &Path) -> Vec<(usize, Reply)> {
-    let seconds = std::env::var("BUS_FAULT_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let end = Instant::now() + Duration::from_secs_f64(seconds.unwrap_or(5.0));
+    let end = Instant::now() + fault_time(5.0);
     let ports = Mutex::new([0, 1].map(|n: usize| world.respites[n].port()));
     let port = |number: usize| ports.lock().expect("no panic")[number % 2];
     let mut workers: Vec<Worker> = (0..WORKERS).map(|n| Worker::start(port(n), log)).collect();

@@ -18,10 +18,15 @@ struct Pair {
 
 impl Pair {
     fn new(options: &[&str]) -> Self {
+        Self::with(options, "")
+    }
+
+    /// With these lines of configuration.
+    fn with(options: &[&str], config: &str) -> Self {
         let redis = RedisServer::start();
         let relays = [(); 2].map(|()| Relay::to(redis.port()));
         let respites = relays.iter().map(|relay| {
-            let builder = Respite::builder().upstream(&relay.url());
+            let builder = Respite::builder().upstream(&relay.url()).config(config);
             builder.allow_log("backing not usable").start()
         });
         let respites = respites.collect();
@@ -152,11 +157,13 @@ fn failures_and_bad_arguments_reach_the_caller() {
 fn large_calls_and_outcomes_go_through_the_backing() {
     let mut pair = Pair::new(&[]);
     let large = "x".repeat(600_000);
-    for (payload, result) in [(&*large, "small"), ("small", &*large)] {
+    for (payload, result, stored) in [(&*large, "small", 1), ("small", &*large, 0)] {
+        let before = executed(&pair.world, "xadd");
         let call = pair.begin(payload);
         call.reply.field("payload").assert_str(payload);
         assert_eq!(reply(&mut pair.worker, &call, result), 1);
         pair.caller.read_reply().assert_str(result);
+        assert_eq!(executed(&pair.world, "xadd"), before + stored);
         pair.worker.send(&FETCH);
     }
     pair.nothing_is_left();
@@ -271,20 +278,33 @@ fn another_registration_is_seen_at_once() {
 
 #[test]
 fn without_workers_there_the_caller_is_told_at_once() {
+    let mut pair = Pair::with(&[], "[bus]\nworker_ttl = \"1s\"");
+    pair.worker = pair.world.connect_worker();
+    wait_until("the worker is forgotten", DEADLINE, || {
+        let workers = pair.caller.call(&["BUS.WORKERS", "b"]);
+        workers.items().is_empty()
+    });
+    // The other Respite had workers a moment ago, so it is asked.
+    let before = executed(&pair.world, "publish");
+    let told = pair
+        .caller
+        .call(&["BUS.CALL", "b", "m", "TIMEOUT", "600000"]);
+    told.assert_error("NOWORKER ");
+    let published = executed(&pair.world, "publish") - before;
+    assert!(published >= 2, "the call and its return: {published}");
+}
+
+#[test]
+fn a_call_waits_there_for_a_worker_that_left_a_moment_ago() {
     let mut pair = Pair::new(&[]);
     pair.worker = pair.world.connect_worker();
-    pair.world
-        .redis
-        .call(&["DEL", &World::key("w"), &World::key("p")]);
-    // It was heard of a moment ago, there: so it may come back.
-    pair.caller
-        .send(&["BUS.CALL", "b", "m", "TIMEOUT", "3000", "PAYLOAD", "x"]);
-    let told = pair.caller.read_reply();
-    assert!(
-        told.is_error()
-            && (told.error().starts_with("NOWORKER") || told.error().starts_with("DEADLINE")),
-        "{told:?}"
-    );
+    let command = ["BUS.CALL", "b", "m", "TIMEOUT", "20000", "PAYLOAD", "x"];
+    pair.caller.send(&command);
+    pair.worker.send(&FETCH);
+    let call = pair.next();
+    call.reply.field("payload").assert_str("x");
+    assert_eq!(reply(&mut pair.worker, &call, "done"), 1);
+    pair.caller.read_reply().assert_str("done");
 }
 
 #[test]
@@ -448,8 +468,8 @@ fn messages_that_others_publish_are_not_believed() {
             ])
             .int();
     }
+    std::thread::sleep(Duration::from_millis(50));
     let nothing = pair.caller.call(&["BUS.STATS", "b", "m"]);
     nothing.items()[0].field("in_flight").assert_int(0);
-    std::thread::sleep(Duration::from_millis(50));
     pair.carry_out("next");
 }

@@ -65,16 +65,11 @@ impl DirectCalls {
             if call.begun.origin.as_deref() != Some(origin) {
                 return Standing::Unknown;
             }
-            return match &call.state {
-                State::Queued(_) if withdraw => {
-                    let method = call.method.clone();
-                    self.queues.remove(&method.name, number);
-                    self.forget(number);
-                    Standing::Recently(Recently::Returned)
-                }
-                State::Queued(_) => Standing::Queued,
-                State::Handed(handed) => Standing::Handed(handed.at),
-                State::Cancelled { .. } => Standing::Cancelled,
+            return match self.look(number, withdraw) {
+                Look::Queued => Standing::Queued,
+                Look::Withdrawn => Standing::Recently(Recently::Returned),
+                Look::Handed(since) => Standing::Handed(since),
+                Look::Gone => Standing::Cancelled,
             };
         }
         if let Some(recently) = self.recent.get(number) {

@@ -53,14 +53,7 @@ impl Message {
     pub(in crate::bus) fn size(&self) -> usize {
         64 + match self {
             Message::Call(call) => call.body.len() + call.method.len() + call.stamp.len(),
-            Message::Outcome {
-                outcome: Outcome::Done(payload),
-                ..
-            } => payload.len(),
-            Message::Outcome {
-                outcome: Outcome::Failed(error),
-                ..
-            } => error.len(),
+            Message::Outcome { outcome, .. } => outcome.bytes().len(),
             _ => 0,
         }
     }
@@ -84,13 +77,12 @@ impl Message {
                 bytes(out, &call.body);
             }
             Message::Outcome { id, outcome } => {
-                let (kind, value) = match outcome {
-                    Outcome::Done(payload) => (b'D', &payload[..]),
-                    Outcome::Failed(error) => (b'E', error.as_bytes()),
+                let kind = match outcome {
+                    Outcome::Done(_) => b'D',
+                    Outcome::Failed(_) => b'E',
                 };
-                out.push(kind);
-                bytes(out, id.as_bytes());
-                bytes(out, value);
+                named(out, kind, id);
+                bytes(out, outcome.bytes());
             }
             Message::Returned { id } => named(out, b'R', id),
             Message::Stored { id } => named(out, b'S', id),

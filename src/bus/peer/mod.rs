@@ -15,4 +15,4 @@ pub(super) use seal::{Address, Keys, Secret};
 pub(super) use watch::{Due, Watch};
 
 /// The largest call or outcome that is sent from one Respite to another; what is larger goes through the backing.
-pub(super) const MOST_BODY: usize = 256 * 1024;
+pub(super) const MOST_SENT: usize = 256 * 1024;

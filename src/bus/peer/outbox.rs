@@ -54,11 +54,12 @@ impl Outbox {
         waiting.bytes = 0;
         let mut frames: VecDeque<Frame> = VecDeque::new();
         for (to, messages) in waiting.messages.drain() {
+            // More than fits: the first message begins a frame.
             let mut bytes = usize::MAX;
             for message in messages {
                 let size = message.size();
                 bytes = bytes.saturating_add(size);
-                if bytes > MOST_FRAME || frames.is_empty() {
+                if bytes > MOST_FRAME {
                     let to = Arc::clone(&to);
                     let messages = Vec::new();
                     frames.push_back(Frame {

@@ -90,9 +90,8 @@ impl Recent {
 impl Recently {
     fn bytes(&self) -> usize {
         match self {
-            Recently::Ended(Outcome::Done(payload)) => payload.len(),
-            Recently::Ended(Outcome::Failed(error)) => error.len(),
-            _ => 0,
+            Recently::Ended(outcome) => outcome.bytes().len(),
+            Recently::Returned | Recently::Stored | Recently::Ending => 0,
         }
     }
 }

@@ -8,19 +8,17 @@ use tokio::time::{sleep_until, timeout};
 use crate::bus::body::Body;
 use crate::bus::bus::Bus;
 use crate::bus::direct::{Begun, PATIENCE, SHORT_PATIENCE};
-use crate::bus::id::{direct_id, number_of};
+use crate::bus::id::{direct_id, number_of, parse_direct};
 use crate::bus::lease::BackingClock;
 use crate::bus::method::Method;
 use crate::bus::order::{Kind, Order, letter, outcome, words};
-use crate::bus::outcome::{DEADLINE, Outcome};
+use crate::bus::outcome::{DEADLINE, LAST_MOMENT, Outcome};
 use crate::bus::peer::{Choice, Due, Message, RemoteCall, Watch};
 use crate::bus::place::{Direct, Place};
 use crate::bus::waiting::Role;
 
 /// How often is looked whether it should come back.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long an answer is waited for when the time is up, or the backing is asked.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
 const LOST: &str = "WORKERLOST the worker, or its Respite, was lost";
 
 /// A caller that waits. Dropped, it gives the call up.
@@ -77,7 +75,7 @@ pub(in crate::bus) async fn call(
     (method, stamp, body): (&Method, &str, Body),
     (when, clock): (&Begun, BackingClock),
 ) -> Direct {
-    let deadline = when.at + Duration::from_millis(when.timeout_ms);
+    let deadline = when.deadline();
     let number = bus.shared.new_number_at(&peer.name);
     let place = Place::take(bus, &number, Role::Only);
     let sent = Instant::now();
@@ -169,7 +167,7 @@ async fn wait_for(mut wait: RemoteWait<'_>, mut watch: Watch) -> Direct {
 
 /// An outcome that was not counted elsewhere is counted here.
 fn over(bus: &Bus, method: &str, outcome: Outcome) -> Direct {
-    if outcome == Outcome::Failed(LOST.into()) {
+    if matches!(&outcome, Outcome::Failed(error) if **error == *LOST) {
         bus.tally(method, |tally| tally.error(LOST));
     }
     Direct::Over(Ok(outcome))
@@ -185,7 +183,7 @@ async fn at_the_deadline(mut wait: RemoteWait<'_>) -> Direct {
     let told = timeout(LAST_MOMENT, &mut place.outcome).await;
     if let Ok(Ok(outcome)) = told {
         wait.place = None;
-        return Direct::Over(Ok(outcome));
+        return over(bus, wait.method, outcome);
     }
     let stored = bus.waiting.lock().id(&wait.number);
     if let Some(mut place) = wait.place.take()
@@ -235,11 +233,10 @@ impl Bus {
             | Message::Stored { id }
             | Message::Held { id }
             | Message::Lost { id } => id,
-            _ => return,
+            Message::Call(_) | Message::Ask { .. } | Message::Cancel { .. } => return,
         };
         // Nobody else can say it.
-        let rest = id.strip_prefix(&**from);
-        if !rest.is_some_and(|rest| rest.starts_with('-')) {
+        if parse_direct(id).is_none_or(|(_, home)| home != &**from) {
             return;
         }
         let number = number_of(id);

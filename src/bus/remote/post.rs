@@ -176,12 +176,6 @@ fn take(bus: &Arc<Bus>, from: &str, messages: Vec<Message>) {
     let from: Arc<str> = from.into();
     for message in messages {
         match message {
-            Message::Offer { .. }
-            | Message::Outcome { .. }
-            | Message::Returned { .. }
-            | Message::Stored { .. }
-            | Message::Held { .. }
-            | Message::Lost { .. } => bus.hear_of_call(&from, message),
             Message::Call(call) => bus.take_call(&from, call),
             Message::Ask {
                 id,
@@ -193,6 +187,7 @@ fn take(bus: &Arc<Bus>, from: &str, messages: Vec<Message>) {
                 bus.answer_about(&from, &id, age_ms, withdraw);
             }
             Message::Cancel { id, is_late } => bus.cancel_for(&from, &id, is_late),
+            said => bus.hear_of_call(&from, said),
         }
     }
 }

@@ -11,13 +11,12 @@ use crate::bus::direct::{Begun, Offer, PATIENCE, may_be_direct};
 use crate::bus::id::{HOME_LEN, direct_id, method_of, number_of};
 use crate::bus::lease::BackingClock;
 use crate::bus::order::{Kind, Order};
-use crate::bus::outcome::{DEADLINE, Outcome};
-use crate::bus::peer::{MOST_BODY, Message, RemoteCall};
+use crate::bus::outcome::{DEADLINE, GONE, Outcome};
+use crate::bus::peer::{MOST_SENT, Message, RemoteCall};
 use crate::bus::slot::Delivered;
 
 /// How long a call may be on its way. It is remembered for longer.
 pub(super) const FRESH: Duration = Duration::from_secs(2);
-const GONE: &str = "CANCELLED the caller is gone";
 /// How often an outcome is brought to the backing in vain, a second apart.
 const TRIES: usize = 60;
 const RETRY: Duration = Duration::from_secs(1);
@@ -147,11 +146,7 @@ impl Bus {
         outcome: Outcome,
         origin: &Arc<str>,
     ) {
-        let size = match &outcome {
-            Outcome::Done(payload) => payload.len(),
-            Outcome::Failed(error) => error.len(),
-        };
-        if size > MOST_BODY {
+        if outcome.bytes().len() > MOST_SENT {
             return self.store_outcome(id.to_owned(), outcome, Arc::clone(origin));
         }
         self.direct.lock().note_outcome(number_of(id), &outcome);
@@ -165,16 +160,20 @@ impl Bus {
     }
 
     /// Has the outcome of a call kept in the backing, where its Respite looks for it.
-    pub(super) fn store_outcome(self: &Arc<Self>, id: String, outcome: Outcome, origin: Arc<str>) {
+    pub(in crate::bus) fn store_outcome(
+        self: &Arc<Self>,
+        id: String,
+        outcome: Outcome,
+        origin: Arc<str>,
+    ) {
         let own = Arc::clone(self);
         self.shared.spawn(async move {
             let order_words = |outcome: &Outcome| {
-                let (kind, value) = match outcome {
-                    Outcome::Done(payload) => (b'd', &payload[..]),
-                    Outcome::Failed(error) => (b'e', error.as_bytes()),
+                let kind = match outcome {
+                    Outcome::Done(_) => b'd',
+                    Outcome::Failed(_) => b'e',
                 };
-                let mut stored = vec![kind];
-                stored.extend_from_slice(value);
+                let stored = [&[kind], outcome.bytes()].concat();
                 let id = id.as_bytes().to_vec();
                 vec![b"O".to_vec(), id, origin.as_bytes().to_vec(), stored]
             };

@@ -170,7 +170,7 @@ function orders.D(id, token, worker, left, handed, begun, meta)
   return { 'K' }
 end
 
--- V: a direct call that may have been kept has ended where it began.
+-- V: a direct call that may have been kept has ended at the Respite that owns it.
 function orders.V(id)
   local c = load(id)
   if c and c.s == 'f' then
@@ -180,10 +180,11 @@ function orders.V(id)
   return 0
 end
 
--- O: a direct call has ended, and the Respite of its caller could not be told.
+-- O: a direct call has ended, and the Respite of its caller could not be told, or may look for it here.
 function orders.O(id, home, outcome)
   local number = match(id, '^[^.]+')
   if call('EXISTS', P .. 'r:' .. number) == 1 then return { 'K' } end
+  orders.V(id)
   call('SET', P .. 'r:' .. number, outcome, 'PX', TAKEN)
   look_again(id, now + TAKEN)
   local ids = homes[home] or {}

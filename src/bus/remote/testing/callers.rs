@@ -115,6 +115,8 @@ impl World {
 
     pub(super) fn watch_one(&mut self, id: &str) {
         let (now, found) = (self.now, self.look(id));
+        // Whether a worker waits here, which wants the call back.
+        let wanted = self.random.u32(..4) == 0;
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
@@ -137,7 +139,7 @@ impl World {
             return;
         }
         let peer = call.peer.clone();
-        let due = call.watch.due(now, call.heard, false);
+        let due = call.watch.due(now, call.heard, wanted);
         match due {
             Due::Nothing => {}
             Due::Late => {

@@ -150,7 +150,7 @@ impl World {
 
     pub(super) fn let_go(&mut self) {
         for call in self.serving.direct.drain() {
-            let (_, origin) = call.origin.expect("of another Respite");
+            let origin = call.origin.expect("of another Respite");
             let id = direct_id(&call.number, "m");
             self.publish(&origin, Message::Returned { id });
         }
@@ -211,9 +211,9 @@ impl World {
             let direct = &mut self.serving.direct;
             match direct.end(number_of(&call.id), &call.token, asked) {
                 Ended::Here { unsure, origin, .. } => {
-                    self.void(unsure, &call.id);
                     self.accepted.insert(number, self.now);
-                    return self.complete(&call.id, outcome, &origin.expect("of another Respite"));
+                    let origin = origin.expect("of another Respite");
+                    return self.complete(&call.id, outcome, unsure, &origin);
                 }
                 Ended::Keeping(_) => self.finish_keeping(Some(number_of(&call.id))),
                 Ended::Unsure => {
@@ -236,18 +236,30 @@ impl World {
         }
     }
 
-    pub(super) fn complete(&mut self, id: &str, outcome: Outcome, origin: &str) {
+    pub(super) fn complete(&mut self, id: &str, outcome: Outcome, unsure: bool, origin: &str) {
+        if unsure {
+            return self.store_outcome(id.to_owned(), outcome, origin);
+        }
         self.serving.direct.note_outcome(number_of(id), &outcome);
         let id = id.to_owned();
         self.publish(origin, Message::Outcome { id, outcome });
+    }
+
+    /// The backing gets the outcome of a call, which it may have heard of.
+    pub(super) fn store_outcome(&mut self, id: String, outcome: Outcome, origin: &str) {
+        self.void(true, &id);
+        if !self.stored.contains_key(&id) {
+            self.outcomes.entry(id.clone()).or_insert(outcome);
+        }
+        self.serving.direct.note_stored(number_of(&id));
+        self.publish(origin, Message::Stored { id });
     }
 
     pub(super) fn lose(&mut self, id: &str, token: &str) {
         let lost = Outcome::Failed("WORKERLOST".into());
         match self.serving.direct.end(number_of(id), token, true) {
             Ended::Here { unsure, origin, .. } => {
-                self.void(unsure, id);
-                self.complete(id, lost, &origin.expect("of another Respite"));
+                self.complete(id, lost, unsure, &origin.expect("of another Respite"));
             }
             Ended::Keeping(_) => {
                 self.finish_keeping(Some(number_of(id)));
