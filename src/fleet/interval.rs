@@ -8,6 +8,8 @@ use crate::config::FleetSettings;
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest wait after a failure.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// So many new shards are polled at once.
+const AT_ONCE: usize = 32;
 
 const SECOND: i128 = 1_000_000_000;
 
@@ -46,6 +48,14 @@ pub(super) fn others(reported: u64, interval: Duration) -> u64 {
     let millis = interval.as_millis().max(1);
     let own = (1000 + millis / 2) / millis;
     reported.saturating_sub(u64::try_from(own).unwrap_or(u64::MAX))
+}
+
+/// The time over which the first polls of so many new shards are spread: many take the shortest interval.
+pub(super) fn spread(shards: usize, shortest: Duration) -> Duration {
+    match shards {
+        0..=AT_ONCE => Duration::ZERO,
+        _ => shortest,
+    }
 }
 
 /// The wait after so many failures in a row, at least one.

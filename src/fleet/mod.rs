@@ -59,7 +59,7 @@ use crate::config::{Config, FleetSettings};
 use crate::tasks::{self, Kind};
 use crate::upstream::{Backing, ControlLink, Dialer};
 use poller::Poller;
-use share::Share;
+use share::{Share, Turns};
 use watcher::{
     Added, BackingWatcher, ConfiguredWatchers, NodeSource, Supervisor, Watcher, WatcherReport,
 };
@@ -94,14 +94,21 @@ impl Fleet {
         let settings: Settings = Arc::new(ArcSwap::from_pointee(config.fleet.clone()));
         let table = Arc::new(Table::default());
         let dialer = Arc::new(Dialer::new(config.tls.upstream_ca.clone()));
-        let (turns, share) = Share::new(
+        let turns = Arc::new(Turns::new());
+        let poller = Poller::new(
+            Arc::clone(&table),
+            Arc::clone(&settings),
+            dialer,
+            Arc::clone(&turns),
+        );
+        let moved = Arc::clone(&poller);
+        let share = Arc::new(Share::new(
             Arc::clone(&control),
             Arc::clone(&table),
             Arc::clone(&settings),
-        );
-        let poller = Poller::new(Arc::clone(&table), Arc::clone(&settings), dialer, turns);
-        let moved = Arc::clone(&poller);
-        let share = share(Box::new(move |moves| moved.moved(moves)));
+            turns,
+            Box::new(move |moves| moved.moved(moves)),
+        ));
         share.apply();
         let on_change = {
             let (table, settings) = (Arc::clone(&table), Arc::clone(&settings));

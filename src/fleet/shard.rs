@@ -119,7 +119,7 @@ pub struct Status {
     pub latest: Option<Arc<Latest>>,
     /// How old that is.
     pub age: Option<Duration>,
-    /// Which other Respite has polled it last; none when this one has.
+    /// The other Respite that was last heard to have polled it; none while this one holds it.
     pub poller: Option<Arc<str>>,
 }
 
@@ -247,18 +247,10 @@ impl Shard {
         settings: &FleetSettings,
     ) -> (Duration, News) {
         let reported = snapshot.number("instantaneous_ops_per_sec");
-        let loading = snapshot.field("loading") == Some(b"1");
-        let role = Role::of(&snapshot);
         let mut health = self.health.lock();
-        let latest = Latest {
-            snapshot,
-            asked,
-            role,
-            ops_per_sec: reported.map(|reported| others(reported, health.interval)),
-        };
-        self.latest.store(Some(Arc::new(latest)));
+        let ops_per_sec = reported.map(|reported| others(reported, health.interval));
+        self.keep(&mut health, snapshot, asked, ops_per_sec);
         health.interval = next_interval(settings, health.interval, reported);
-        health.loading = loading;
         health.trouble = None;
         let failures = std::mem::take(&mut health.failures);
         let news = match failures {
@@ -266,6 +258,23 @@ impl Shard {
             _ => News::None,
         };
         (health.interval, news)
+    }
+
+    fn keep(
+        &self,
+        health: &mut Health,
+        snapshot: Snapshot,
+        asked: Instant,
+        ops_per_sec: Option<u64>,
+    ) {
+        health.loading = snapshot.field("loading") == Some(b"1");
+        let latest = Latest {
+            role: Role::of(&snapshot),
+            snapshot,
+            asked,
+            ops_per_sec,
+        };
+        self.latest.store(Some(Arc::new(latest)));
     }
 
     /// Keeps a failure; returns when to ask again, counted from now.

@@ -13,6 +13,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::super::Settings;
+use super::super::interval::spread;
 use super::super::shard::{News, Shard, Trouble};
 use super::super::share::{Move, Turns};
 use super::super::table::{Changes, Table};
@@ -26,8 +27,6 @@ use crate::upstream::Dialer;
 const KEEP_GONE: Duration = Duration::from_secs(60);
 /// The part of an interval by which polls are moved at random, so that they do not go in step.
 const JITTER: f64 = 0.05;
-/// So many new shards are polled at once; more are spread over the shortest interval.
-const AT_ONCE: usize = 32;
 /// The wait before the scheduler is started again, should it ever end.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -281,10 +280,7 @@ impl Scheduler {
             self.sweep.get_or_insert(now + KEEP_GONE);
         }
         let shortest = self.poller.settings.load().interval_min;
-        let spread = match orders.ask.len() {
-            0..=AT_ONCE => Duration::ZERO,
-            _ => shortest,
-        };
+        let spread = spread(orders.ask.len(), shortest);
         for (id, shard) in orders.ask {
             let known = self.known.entry(id).or_default();
             known.conn = None;

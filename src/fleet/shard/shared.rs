@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Health, Latest, Role, Shard, Trouble};
+use super::{Health, Latest, Shard, Trouble};
 use crate::config::FleetSettings;
 use crate::fleet::interval::backoff;
 use crate::fleet::snapshot::Snapshot;
@@ -16,7 +16,7 @@ pub(super) struct Shared {
     held: bool,
     /// When its last poll began, whoever made it.
     tried: Option<Instant>,
-    /// Who has polled it last, where it was another Respite.
+    /// The other Respite that was last heard to have polled it.
     poller: Option<Arc<str>>,
 }
 
@@ -53,7 +53,7 @@ pub(in super::super) enum Turn {
 }
 
 impl Health {
-    /// Who has polled it last, where it was another Respite.
+    /// The other Respite that was last heard to have polled it; none while this one holds it.
     pub(super) fn poller(&self) -> Option<Arc<str>> {
         let poller = self.shared.poller.as_ref();
         poller.filter(|_| !self.shared.held).cloned()
@@ -140,14 +140,7 @@ impl Shard {
             latest.as_ref().is_none_or(|latest| latest.asked < *asked)
         };
         if let (Some(asked), Some((snapshot, ops_per_sec))) = (account.asked.filter(newer), said) {
-            health.loading = snapshot.field("loading") == Some(b"1");
-            let latest = Latest {
-                role: Role::of(&snapshot),
-                snapshot,
-                asked,
-                ops_per_sec,
-            };
-            self.latest.store(Some(Arc::new(latest)));
+            self.keep(&mut health, snapshot, asked, ops_per_sec);
         }
         let bounds = (settings.interval_min, settings.interval_max);
         health.interval = account.interval.clamp(bounds.0, bounds.1);

@@ -201,7 +201,7 @@ fn pairs(value: Value, most: usize) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::MOST_ROWS;
+    use super::super::view::{LONGEST_NAME, MOST_ROWS};
     use super::*;
 
     fn bulk(text: &str) -> Value {
@@ -246,6 +246,7 @@ mod tests {
         let script = include_str!("scripts/heartbeat.lua");
         for (name, most) in [
             ("MOST_MEMBERS", MOST_MEMBERS),
+            ("LONGEST_NAME", LONGEST_NAME),
             ("MOST_ROW", LONGEST_ROW),
             ("MOST_ROWS", MOST_ROWS),
         ] {

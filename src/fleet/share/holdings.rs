@@ -32,7 +32,7 @@ pub(super) struct Changes {
 }
 
 /// What the backing has said besides who is there.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Standing {
     /// This Respite was no member any more: others may have taken over what it held.
     pub(super) rejoined: bool,

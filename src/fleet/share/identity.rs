@@ -9,11 +9,8 @@ use std::sync::LazyLock;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Address;
-use crate::fleet::watcher::Found;
+use crate::fleet::watcher::{Found, LOCAL};
 use crate::random;
-
-/// The kind of watcher whose addresses are those of its own machine.
-const LOCAL: &str = "local";
 
 /// Names a shard to all Respites: a hash of its identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -131,11 +131,7 @@ impl Membership {
             acked_there: 0,
             rev: 0,
             since: 0,
-            standing: Standing {
-                rejoined: false,
-                settled: false,
-                complete: false,
-            },
+            standing: Standing::default(),
             clock: None,
             clock_is_old: false,
             lease_end: None,

@@ -31,7 +31,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::Settings;
@@ -70,7 +69,7 @@ pub(super) struct Share {
     leaving: AtomicBool,
     /// True when the others have been told that it leaves.
     left: watch::Sender<bool>,
-    running: Mutex<bool>,
+    running: AtomicBool,
 }
 
 /// The name of this process among the members: the host's, for people, and what no other process has.
@@ -94,51 +93,44 @@ impl Share {
         control: Arc<ControlLink>,
         table: Arc<Table>,
         settings: Settings,
-    ) -> (Arc<Turns>, impl FnOnce(OnMove) -> Arc<Self>) {
-        let name = name();
-        let turns = Arc::new(Turns::new(&name));
-        let shown = Arc::clone(&turns);
-        let with = move |on_move| {
-            Arc::new(Share {
-                name,
-                control,
-                table,
-                settings,
-                turns,
-                on_move,
-                overview: ArcSwap::default(),
-                counters: Counters::default(),
-                changed: Notify::new(),
-                reconsider: AtomicBool::new(false),
-                leaving: AtomicBool::new(false),
-                left: watch::Sender::new(false),
-                running: Mutex::new(false),
-            })
-        };
-        (shown, with)
+        turns: Arc<Turns>,
+        on_move: OnMove,
+    ) -> Self {
+        Share {
+            name: name(),
+            control,
+            table,
+            settings,
+            turns,
+            on_move,
+            overview: ArcSwap::default(),
+            counters: Counters::default(),
+            changed: Notify::new(),
+            reconsider: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            left: watch::Sender::new(false),
+            running: AtomicBool::new(false),
+        }
     }
 
     /// Takes part, or no longer, as the settings say.
     pub(super) fn apply(self: &Arc<Self>) {
         self.reconsider.store(true, Ordering::Release);
         let wanted = self.settings.load().share;
-        let mut running = self.running.lock();
-        if wanted && !*running {
-            *running = true;
+        if wanted && !self.running.swap(true, Ordering::AcqRel) {
             // Before the first poll: what is shared is not polled by everybody meanwhile.
             self.turns.set_on(true);
             let share = Arc::clone(self);
             let run = move || Task::new(Arc::clone(&share)).run();
             tokio::spawn(tasks::keep(Kind::Fleet, run));
         }
-        drop(running);
         self.changed.notify_one();
     }
 
     /// Leaves its shards to the others, and waits until they have been told or that takes too long.
     pub(super) async fn leave(&self) {
         let mut left = self.left.subscribe();
-        if !*self.running.lock() || !self.turns.is_on() {
+        if !self.running.load(Ordering::Acquire) || !self.turns.is_on() {
             return;
         }
         self.leaving.store(true, Ordering::Release);

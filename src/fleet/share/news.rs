@@ -9,7 +9,7 @@ use super::super::shard::{Account, Latest, Shard, Trouble};
 use super::heartbeat::Entry;
 use super::identity::ShardKey;
 use super::membership::BackingClock;
-use super::record::{Base, Fault, Record, Unread};
+use super::record::{Base, Record, Unread};
 
 /// A base is told anew after so many records.
 const OFTEN: u32 = 50;
@@ -64,9 +64,9 @@ impl News {
             asked: account.asked.map_or(0, |asked| clock.micros(asked)),
             interval: account.interval,
             failures: account.failures,
-            fault: account
+            trouble: account
                 .trouble
-                .map(|(trouble, text)| (fault(trouble), text.to_string())),
+                .map(|(trouble, text)| (trouble, text.to_string())),
             ops_per_sec: latest.and_then(|latest| latest.ops_per_sec),
             text: latest.map(|latest| latest.snapshot.text().to_vec()),
         };
@@ -123,14 +123,6 @@ impl News {
     }
 }
 
-fn fault(trouble: Trouble) -> Fault {
-    match trouble {
-        Trouble::Auth => Fault::Auth,
-        Trouble::Loading => Fault::Loading,
-        Trouble::Other => Fault::Other,
-    }
-}
-
 /// What a record is about, in the words of a shard; none when its times mean nothing here.
 pub(super) fn account(record: &mut Record, clock: BackingClock, now: Instant) -> Option<Account> {
     Some(Account {
@@ -141,14 +133,10 @@ pub(super) fn account(record: &mut Record, clock: BackingClock, now: Instant) ->
         },
         interval: record.interval,
         failures: record.failures,
-        trouble: record.fault.take().map(|(fault, text)| {
-            let trouble = match fault {
-                Fault::Auth => Trouble::Auth,
-                Fault::Loading => Trouble::Loading,
-                Fault::Other => Trouble::Other,
-            };
-            (trouble, text.into())
-        }),
+        trouble: record
+            .trouble
+            .take()
+            .map(|(trouble, text)| (trouble, text.into())),
     })
 }
 

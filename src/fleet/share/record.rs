@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use super::super::shard::Trouble;
 use super::view::is_name;
 
 /// What an INFO usually says, for those to be compressed against that have no base. Changing it changes [`VERSION`].
@@ -18,14 +19,6 @@ const AROUND: usize = 4096;
 /// The usual text with the line ends of INFO.
 static DICTIONARY: LazyLock<Vec<u8>> = LazyLock::new(|| USUAL.replace('\n', "\r\n").into_bytes());
 
-/// Why the last polls failed, as a record has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    Auth,
-    Loading,
-    Other,
-}
-
 /// A shard as its poller knows it. Times are microseconds of the backing's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
@@ -37,7 +30,8 @@ pub(super) struct Record {
     pub(super) asked: u64,
     pub(super) interval: Duration,
     pub(super) failures: u32,
-    pub(super) fault: Option<(Fault, String)>,
+    /// Why the last poll failed, when it did.
+    pub(super) trouble: Option<(Trouble, String)>,
     pub(super) ops_per_sec: Option<u64>,
     /// Its INFO; none before its first answer.
     pub(super) text: Option<Vec<u8>>,
@@ -78,13 +72,13 @@ impl Record {
         out.extend(self.failures.to_le_bytes());
         out.extend(self.ops_per_sec.unwrap_or(u64::MAX).to_le_bytes());
         put(&mut out, self.poller.as_bytes());
-        let (fault, error) = match &self.fault {
+        let (trouble, error) = match &self.trouble {
             None => (0, ""),
-            Some((Fault::Auth, error)) => (1, error.as_str()),
-            Some((Fault::Loading, error)) => (2, error.as_str()),
-            Some((Fault::Other, error)) => (3, error.as_str()),
+            Some((Trouble::Auth, error)) => (1, error.as_str()),
+            Some((Trouble::Loading, error)) => (2, error.as_str()),
+            Some((Trouble::Other, error)) => (3, error.as_str()),
         };
-        out.push(fault);
+        out.push(trouble);
         put(&mut out, error.as_bytes());
         let text = self.text.as_deref().unwrap_or_default();
         out.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -139,17 +133,17 @@ impl Record {
         let failures = rest.u32()?;
         let ops_per_sec = Some(rest.u64()?).filter(|ops| *ops != u64::MAX);
         let poller = String::from_utf8(rest.counted()?.to_vec()).ok()?;
-        let fault = rest.take(1)?[0];
+        let trouble = rest.take(1)?[0];
         let error = rest.counted()?;
         if !is_name(&poller) || error.len() > LONGEST_ERROR {
             return None;
         }
         let error = String::from_utf8_lossy(error).replace(char::is_control, " ");
-        let fault = match fault {
+        let trouble = match trouble {
             0 => None,
-            1 => Some((Fault::Auth, error)),
-            2 => Some((Fault::Loading, error)),
-            3 => Some((Fault::Other, error)),
+            1 => Some((Trouble::Auth, error)),
+            2 => Some((Trouble::Loading, error)),
+            3 => Some((Trouble::Other, error)),
             _ => return None,
         };
         let len = usize::try_from(rest.u32()?).ok()?;
@@ -162,7 +156,7 @@ impl Record {
             asked,
             interval,
             failures,
-            fault,
+            trouble,
             ops_per_sec,
             text: None,
         };
@@ -213,7 +207,7 @@ mod tests {
             asked: 1_790_000_000_000_001,
             interval: Duration::from_millis(1500),
             failures: 2,
-            fault: Some((Fault::Auth, "WRONGPASS no".to_owned())),
+            trouble: Some((Trouble::Auth, "WRONGPASS no".to_owned())),
             ops_per_sec: Some(7),
             text: (!text.is_empty()).then(|| text.as_bytes().to_vec()),
         }
@@ -233,7 +227,7 @@ mod tests {
             assert_eq!(read(&bytes, 8192), Ok(record));
         }
         let plain = Record {
-            fault: None,
+            trouble: None,
             ops_per_sec: None,
             ..record(&info)
         };

@@ -9,6 +9,7 @@ use redis::Value;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::super::interval::spread;
 use super::super::shard::Shard;
 use super::super::snapshot::Snapshot;
 use super::super::table::Shards;
@@ -29,8 +30,6 @@ use crate::config::FleetSettings;
 const KEEP: Duration = Duration::from_secs(60);
 /// So many bases are asked for at once.
 const AT_A_TIME: usize = 500;
-/// So many new shards are polled at once; more are spread over the shortest interval.
-const AT_ONCE: usize = 32;
 
 /// A Respite's part in the fleet, and the shards that it is about.
 pub(super) struct Task {
@@ -303,10 +302,7 @@ impl Task {
             }
             moves.push(Move::Leave(Arc::clone(shard)));
         }
-        let spread = match changes.acquired.len() {
-            0..=AT_ONCE => Duration::ZERO,
-            _ => share.settings.load().interval_min,
-        };
+        let spread = spread(changes.acquired.len(), share.settings.load().interval_min);
         let now = Instant::now();
         for acquired in changes.acquired {
             let Some(shard) = self.shards.get(&acquired.key) else {

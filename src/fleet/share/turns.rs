@@ -1,6 +1,6 @@
 //! Whose turn it is to poll a shard: what the scheduler of polls asks before each, and tells after it.
 //!
-//! Where nothing is shared it is always this Respite's, which costs one look at a flag.
+//! Where nothing is shared it is always this Respite's, which costs a look at a flag each.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use super::identity::hash;
 use super::view::mix;
 use crate::config::FleetSettings;
 use crate::fleet::shard::{Shard, Turn};
+use crate::random;
 
 /// The wait before it is asked again while the lease of this Respite is not known to be good.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -50,13 +51,13 @@ pub(in super::super) struct Turns {
 }
 
 impl Turns {
-    pub(in super::super) fn new(me: &str) -> Self {
+    pub(in super::super) fn new() -> Self {
         Turns {
             on: AtomicBool::new(false),
             base: Instant::now(),
             good_until: AtomicU64::new(0),
             good_since: AtomicU64::new(0),
-            seed: hash(&[me.as_bytes()]),
+            seed: hash(&[random::word().as_bytes()]),
             news: Mutex::default(),
             orphans: AtomicU64::new(0),
         }
@@ -102,7 +103,7 @@ impl Turns {
         now: Instant,
         settings: &FleetSettings,
     ) -> Option<Instant> {
-        if !self.on.load(Ordering::Relaxed) {
+        if !self.is_on() {
             return None;
         }
         let good_until = self.good_until.load(Ordering::Acquire);
@@ -128,7 +129,7 @@ impl Turns {
 
     /// Takes notice of a poll that was made here.
     pub(in super::super) fn polled(&self, shard: &Arc<Shard>) {
-        if self.on.load(Ordering::Relaxed) {
+        if self.is_on() {
             let mut news = self.news.lock();
             news.insert(Arc::clone(shard.id()), Arc::clone(shard));
         }
@@ -184,7 +185,7 @@ mod tests {
     fn a_shard_is_polled_by_who_holds_it_under_a_good_lease() {
         let settings = Config::default().fleet;
         let shard = shard(&settings);
-        let turns = Turns::new("me");
+        let turns = Turns::new();
         let now = Instant::now();
         let may = |now| turns.begin(&shard, now, &settings).is_none();
         assert!(may(now), "nothing is shared");
@@ -207,7 +208,7 @@ mod tests {
     fn what_nobody_polls_is_polled_by_who_notices() {
         let settings = Config::default().fleet;
         let shard = shard(&settings);
-        let turns = Turns::new("me");
+        let turns = Turns::new();
         turns.set_on(true);
         let start = shard.created();
         let far = start + Duration::from_secs(60);

@@ -13,7 +13,7 @@ use crate::fleet::MAX_TARGETS;
 /// The most members that are looked at.
 pub(super) const MOST_MEMBERS: usize = 1000;
 /// The longest name of a member, in bytes.
-const LONGEST_NAME: usize = 128;
+pub(super) const LONGEST_NAME: usize = 128;
 /// What a row has of one shard that is declined, in bytes.
 const DECLINED_BYTES: usize = 17;
 /// The longest row of a member: its numbers, its digest, what it declines, which may be all that it tracks.

@@ -18,6 +18,9 @@ use super::{TargetSink, Watcher, Watching};
 use crate::config::{Address, Endpoint, LocalTargets};
 use crate::fleet::{Credentials, Target};
 
+/// Its name and kind: its targets' addresses mean something on this machine only.
+pub(in super::super) const LOCAL: &str = "local";
+
 /// Looks for servers on this machine.
 #[derive(Debug)]
 pub struct LocalWatcher {
@@ -121,11 +124,11 @@ impl LocalWatcher {
 
 impl Watcher for LocalWatcher {
     fn name(&self) -> String {
-        "local".to_owned()
+        LOCAL.to_owned()
     }
 
     fn kind(&self) -> &'static str {
-        "local"
+        LOCAL
     }
 
     fn watch(self: Arc<Self>, sink: TargetSink) -> Watching {

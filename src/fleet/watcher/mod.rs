@@ -23,6 +23,7 @@ pub(super) use backing::{BACKING, shard_id};
 pub use configured::{ConfiguredWatchers, check_listed};
 pub use discovery::{DiscoveryWatcher, NodeLists, NodeSource, ServiceNode};
 pub use file::{FileMemory, FileWatcher};
+pub(super) use local::LOCAL;
 pub use local::LocalWatcher;
 pub use source::{Found, TargetSink, WatcherReport};
 pub use static_targets::StaticWatcher;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::field;
+use super::{field, wait_state};
 use crate::support::{Client, DEADLINE, RedisServer, Respite, wait_until};
 use fakes::{Fakes, unix_ms};
 
@@ -197,4 +197,42 @@ fn who_dies_or_hangs_is_replaced_and_who_comes_takes_a_part() {
     for client in [&mut a, &mut c] {
         assert_eq!(number(client, "fleet_orphan_polls"), 0);
     }
+}
+
+#[test]
+fn a_refresh_is_polled_by_who_was_asked_and_the_others_hear_of_it() {
+    let redis = RedisServer::start();
+    let fakes = Fakes::start(8);
+    // After its first poll nobody asks a shard by himself for the time of this test.
+    let seldom = "[fleet]\nshare = true\ninterval_min = \"100ms\"\ninterval_step = \"1h\"\ninterval_max = \"1h\"\n\
+                  active_ops = 1000000\ninactive_ops = 1000000\n";
+    let config = format!("{seldom}{}", fakes.config(""));
+    let all = [0; 2].map(|_| start(&redis, &config));
+    let mut clients = [0, 1].map(|n: usize| all[n].connect());
+    let [a, b] = &mut clients;
+    wait_divided(&mut [a, b], 9);
+    let ids: Vec<String> = (0..fakes.len()).map(|index| format!("s{index}")).collect();
+    for id in ids.iter().map(String::as_str).chain([&*redis.addr()]) {
+        for client in &mut clients {
+            wait_state(client, id, "live");
+        }
+    }
+    let polls = |clients: &mut [Client; 2]| clients.each_mut().map(|c| number(c, "fleet_polls"));
+    let mut expected = polls(&mut clients);
+    for asked in [0, 1] {
+        for (index, id) in ids.iter().enumerate() {
+            let times = fakes.counts()[index] + 1;
+            clients[asked].call(&["SHARD.REFRESH", id]).assert_ok();
+            for client in &mut clients {
+                wait_until("both know what it says now", DEADLINE, || {
+                    let info = client.call(&["INFO", id, "server"]);
+                    field(info.as_str(), "polls") == times.to_string()
+                });
+            }
+            // Whoever holds the shard.
+            expected[asked] += 1;
+            assert_eq!(polls(&mut clients), expected, "{id}");
+        }
+    }
+    assert_eq!(fakes.counts(), vec![3; fakes.len()]);
 }

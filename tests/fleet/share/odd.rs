@@ -5,12 +5,27 @@ use std::time::Instant;
 use super::fakes::Fakes;
 use super::{SHARED, check_polls, number, start, wait_divided, wait_polled};
 use crate::fleet::{field, wait_state};
-use crate::support::{DEADLINE, RedisServer, Respite, wait_until};
+use crate::support::{Client, DEADLINE, RedisServer, Respite, get, wait_until};
 
 const KEYS: [&str; 6] = ["state", "leases", "members", "sets", "info", "when"];
 
 fn key(name: &str) -> String {
     format!("respite:f:{{share}}:{name}")
+}
+
+/// The clock of the backing.
+fn redis_micros(client: &mut Client) -> u64 {
+    let time = client.call(&["TIME"]);
+    let [seconds, micros] = [0, 1].map(|n: usize| time.items()[n].as_str().parse::<u64>());
+    seconds.expect("seconds") * 1_000_000 + micros.expect("microseconds")
+}
+
+/// How many records it could not read.
+fn unreadable(respite: &Respite) -> u64 {
+    let (_, text) = get(respite.http_port(), "/metrics");
+    let name = "respite_fleet_unreadable_records_total ";
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    value.expect("the metric").parse().expect("a number")
 }
 
 #[test]
@@ -121,6 +136,7 @@ fn what_others_have_written_does_no_harm() {
     let respite = Respite::builder()
         .upstream(&redis.url())
         .workers(1)
+        .http()
         .config(&config)
         .allow_log("what other Respites poll cannot be heard of")
         .start();
@@ -128,12 +144,17 @@ fn what_others_have_written_does_no_harm() {
     wait_divided(&mut [&mut client], 21);
 
     // Records that are none, for shards that there are and for others.
-    let shards = client.call(&["HKEYS", &key("info")]);
-    for shard in shards.items() {
-        let shard = shard.as_str();
-        client.call(&["HSET", &key("info"), shard, "\u{1}\u{2}\u{3}"]);
-        client.call(&["ZADD", &key("when"), "1e15", shard]);
-    }
+    wait_until("the records are read, and counted", DEADLINE, || {
+        let shards = client.call(&["HKEYS", &key("info")]);
+        // Newer than all that it has heard of, and not so new that they are swept.
+        let score = (redis_micros(&mut client) + 1_000_000).to_string();
+        for shard in shards.items() {
+            let shard = shard.as_str();
+            client.call(&["HSET", &key("info"), shard, "\u{1}\u{2}\u{3}"]);
+            client.call(&["ZADD", &key("when"), &score, shard]);
+        }
+        unreadable(&respite) > 0
+    });
     for (id, score) in [("x", "inf"), ("0123456789abcdef", "1e18"), ("", "-inf")] {
         client.call(&["HSET", &key("info"), id, &"x".repeat(100_000)]);
         client.call(&["ZADD", &key("when"), score, id]);

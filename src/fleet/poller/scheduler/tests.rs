@@ -19,7 +19,7 @@ fn scheduler() -> (Scheduler, Arc<Shard>) {
     };
     table.apply(vec![found], &settings.load());
     let shard = table.get("x").expect("just applied");
-    let poller = Poller::new(table, settings, Arc::default(), Arc::new(Turns::new("me")));
+    let poller = Poller::new(table, settings, Arc::default(), Arc::new(Turns::new()));
     (Scheduler::new(poller), shard)
 }
 

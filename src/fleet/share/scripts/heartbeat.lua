@@ -24,11 +24,12 @@ local S, L, M, K, I, W = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local me, lease, digest = ARGV[1], tonumber(ARGV[2]), ARGV[4]
 
 local MOST_MEMBERS = 1000   -- view.rs
+local LONGEST_NAME = 128    -- view.rs
 local MOST_ROW = 1700096    -- view.rs: LONGEST_ROW
 local MOST_ROWS = 33554432  -- view.rs
 local MOST_SETS = 2000      -- more than members: one that is on its way besides the one before
 local SWEEP = 100           -- leases and records removed by one call
-local RETURN = 3000000      -- after an outage members come back one by one: until then nobody takes over from another
+local RETURN = 3000000      -- after an outage members come back one by one: until a lease after that nobody takes over from another
 local AHEAD = 10000000      -- a number so far ahead was written by another clock, or by somebody else
 
 local t = redis.call('TIME')
@@ -114,7 +115,7 @@ if not leaves and ARGV[7] ~= text(rev) then
   local members, total = redis.call('ZRANGE', L, 0, MOST_MEMBERS - 1), 0
   table.sort(members)  -- all are told the same
   for _, member in ipairs(members) do
-    if #member <= 128 and redis.call('HSTRLEN', M, member) <= MOST_ROW then
+    if #member <= LONGEST_NAME and redis.call('HSTRLEN', M, member) <= MOST_ROW then
       local row = redis.call('HGET', M, member) or ''
       total = total + #row
       if total > MOST_ROWS then row = string.match(row, '^%d*|%x*|') or '' end
@@ -125,7 +126,8 @@ if not leaves and ARGV[7] ~= text(rev) then
 end
 
 -- What others have polled; then what this one has, so that it does not get that back.
-local records, size, more, upto = {}, 0, 0, number('last')
+local records, size, more, last = {}, 0, 0, number('last')
+local upto = last
 if not leaves then
   local most = tonumber(ARGV[9])
   local ids = redis.call('ZRANGEBYSCORE', W, '(' .. ARGV[8], text(now + AHEAD), 'WITHSCORES', 'LIMIT', 0, most + 1)
@@ -143,7 +145,6 @@ if not leaves then
     end
   end
 end
-local last = number('last')
 if more == 0 then upto = math.max(upto, last) end
 for i = 14, #ARGV, 3 do
   last = math.max(last + 1, now)

@@ -13,7 +13,7 @@ use super::super::turns::first_poll;
 use super::super::view::mix;
 use super::SECOND;
 use super::model::{Cost, Model};
-use super::records::told as record_sizes;
+use super::records::told as record_size;
 
 /// What an idle shard is polled at.
 const INTERVAL: u64 = 3 * SECOND;
@@ -76,7 +76,8 @@ pub(super) struct World {
     events: BinaryHeap<Reverse<(u64, Event)>>,
     model: Model,
     backing: bool,
-    sizes: Vec<usize>,
+    /// How long a record would be that one of the simulation stands for.
+    size: usize,
     seen: Seen,
     lost: u64,
     since: u64,
@@ -98,7 +99,7 @@ impl World {
             events: BinaryHeap::new(),
             model: Model::default(),
             backing: true,
-            sizes: record_sizes(),
+            size: record_size(),
             seen: Seen::default(),
             lost: SECOND,
             since: SECOND,
@@ -166,9 +167,8 @@ impl World {
         respite.alive = false;
         self.lost = self.now;
         let beat = respite.membership.farewell(records, terms());
-        let sizes = &self.sizes;
-        self.model
-            .beat(&beat, self.now, |record| size(sizes, record));
+        let size = self.size;
+        self.model.beat(&beat, self.now, |_| size);
     }
 
     pub(super) fn stop(&mut self, n: usize, time: u64) {
@@ -297,11 +297,9 @@ impl World {
             let known = &mut respite.known[shard];
             if let Some(tried) = known.tried {
                 known.told = known.tried;
-                let mut record = tried.to_le_bytes().to_vec();
-                record.push(u8::try_from(mix(tried) % 32).expect("small"));
                 records.push(Entry {
                     key: self.keys[shard],
-                    record,
+                    record: tried.to_le_bytes().to_vec(),
                     is_base: false,
                 });
             }
@@ -321,9 +319,9 @@ impl World {
 
     fn execute(&mut self, n: usize) {
         let respite = &mut self.respites[n];
-        let sizes = &self.sizes;
+        let size = self.size;
         let beat = respite.beat.as_ref().expect("one was sent");
-        let beaten = |model: &mut Model| model.beat(beat, self.now, |record| size(sizes, record));
+        let beaten = |model: &mut Model| model.beat(beat, self.now, |_| size);
         respite.told = self.backing.then(|| beaten(&mut self.model));
         let at = self.now + 500 + self.random(WAY);
         self.put(at, Event::Answer(n));
@@ -434,9 +432,4 @@ fn terms() -> Terms {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).expect("short")
-}
-
-/// How long a record would be that stands for a longer one.
-fn size(sizes: &[usize], record: &[u8]) -> usize {
-    sizes[usize::from(record[8])]
 }
