@@ -51,13 +51,6 @@ impl World {
         (slot, self.cluster.owner(slot))
     }
 
-    fn until_replicas_follow(&self) {
-        wait_until("the replicas follow", DEADLINE, || {
-            let mut replicas = self.cluster.servers[3..].iter();
-            replicas.all(|server| server.info("replication", "master_link_status") == "up")
-        });
-    }
-
     /// Moves all keys of a group or a bus to another master, one key after the other.
     fn move_away(&self, tag: &str, between: impl FnMut()) {
         let (slot, from) = self.place(tag);
@@ -171,7 +164,7 @@ fn a_group_moves_and_nobody_notices() {
 fn a_node_that_fails_over_takes_its_groups_along() {
     let mut world = World::start(1);
     let (mut one, mut two) = (world.connect(), world.connect_other());
-    world.until_replicas_follow();
+    world.cluster.wait_until_replicas_follow();
     let lease = run(&mut one, "DISCOVERY.JOIN web kept TTL 4");
     let lease = lease.field("lease").as_str().to_owned();
     // One that nobody renews, and a group elsewhere, which goes on.
@@ -385,7 +378,7 @@ fn a_bus_outlives_the_death_of_its_master() {
         .find(|bus| world.place(bus).1 != owner)
         .expect("a bus elsewhere");
     serve(&world, &elsewhere, &[]);
-    world.until_replicas_follow();
+    world.cluster.wait_until_replicas_follow();
     let call = |client: &mut Client, bus: &str| {
         client.call(&["BUS.CALL", bus, "echo", "TIMEOUT", "20000", "PAYLOAD", "x"])
     };

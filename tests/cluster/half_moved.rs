@@ -53,14 +53,6 @@ impl HalfMoved {
     fn finish(&self) {
         self.cluster.move_slot(self.slot, self.to, || {});
     }
-
-    /// How often a node has answered with an error of this kind.
-    fn errors(&self, server: usize, kind: &str) -> u64 {
-        let stats = self.cluster.servers[server].call(&["INFO", "errorstats"]);
-        let begin = format!("errorstat_{kind}:count=");
-        let found = { stats.as_str().lines() }.find_map(|line| line.strip_prefix(&begin));
-        found.map_or(0, |n| n.trim().parse().expect("a number"))
-    }
 }
 
 fn run(client: &mut Client, commands: &[&[&str]], pipelined: bool) -> Reply {
@@ -164,7 +156,8 @@ fn a_transaction_of_keys_at_both_nodes_waits_and_is_executed_once() {
         });
         // It has been at both nodes, and neither has executed it.
         wait_until("it was turned away", DEADLINE, || {
-            moving.errors(moving.from, "ASK") > 0 && moving.errors(moving.to, "TRYAGAIN") > 1
+            let servers = &moving.cluster.servers;
+            servers[moving.from].errors("ASK") > 0 && servers[moving.to].errors("TRYAGAIN") > 1
         });
         moving.finish();
         let replies = asked.join().expect("answered");

@@ -36,23 +36,6 @@ fn start(cluster: &RedisCluster) -> Respite {
         .start()
 }
 
-/// Waits until replicas have all that their masters have.
-#[track_caller]
-fn replicas_follow(cluster: &RedisCluster) {
-    wait_until("replicas follow", DEADLINE, || {
-        let follows = |server: &RedisServer| {
-            server.info("replication", "role") == "master"
-                || server.info("replication", "master_link_status") == "up"
-        };
-        let mut masters = cluster.servers.iter();
-        let all = masters.clone().all(follows);
-        all && masters.all(|server| {
-            server.info("replication", "role") != "master"
-                || server.info("replication", "connected_slaves") == "1"
-        })
-    });
-}
-
 /// Writes ascending numbers to keys of its own until told to stop, many in a packet, and reads them back.
 fn count_up(respite: &Respite, writer: usize, stop: &AtomicBool) -> usize {
     let mut client = respite.connect();

@@ -1,6 +1,6 @@
 //! `RESPITE.NODE`: a command at one node of the cluster behind.
 
-use super::{replicas_follow, start};
+use super::start;
 use crate::support::{DEADLINE, RedisCluster, RedisServer, Respite, slot_of, wait_until};
 
 #[test]
@@ -63,7 +63,7 @@ fn each_node_answers_for_itself() {
 #[test]
 fn a_replica_answers_for_what_it_has() {
     let mut cluster = RedisCluster::start(3, 1);
-    replicas_follow(&cluster);
+    cluster.wait_until_replicas_follow();
     let mut respite = start(&cluster);
     let mut client = respite.connect();
     let mut ids = Vec::new();

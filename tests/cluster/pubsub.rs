@@ -1,6 +1,6 @@
 //! Subscriptions, while nodes come and go.
 
-use super::{replicas_follow, start};
+use super::start;
 use crate::support::{Client, DEADLINE, RedisCluster, RedisServer, Reply, slot_of, wait_until};
 
 /// What `PUBSUB` of all nodes says of a channel, those that are dead left out.
@@ -161,7 +161,7 @@ fn channels_of_slots_go_with_their_slots() {
 #[test]
 fn a_subscriber_whose_node_is_killed_is_subscribed_at_another() {
     let mut cluster = RedisCluster::start(3, 1);
-    replicas_follow(&cluster);
+    cluster.wait_until_replicas_follow();
     let mut respite = start(&cluster);
     respite.allow_log("backing");
     respite.allow_log("is away");

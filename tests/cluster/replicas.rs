@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{replicas_follow, start};
+use super::start;
 use crate::support::{RedisCluster, RedisServer, slot_of};
 
 /// The replica of a master.
@@ -23,7 +23,7 @@ fn the_least_of_the_masters_that_were_written_to_counts() {
     let owner = |key: &str| cluster.owner(slot_of(&mut cluster.servers[0].connect(), key));
     let (foo, hello) = (owner("foo"), owner("hello"));
     assert_ne!(foo, hello);
-    replicas_follow(&cluster);
+    cluster.wait_until_replicas_follow();
     let replica = replica_of(&cluster, hello);
     let mut both = respite.connect();
     let mut only = respite.connect();

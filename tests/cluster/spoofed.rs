@@ -116,14 +116,8 @@ fn nodes_that_name_each_other_are_asked_until_one_takes_the_script() {
         let asked = scope
             .spawn(move || client.call(&["EVAL", "return redis.call('INCR', KEYS[1])", "1", "k"]));
         wait_until("both have turned it away", DEADLINE, || {
-            [owner, next].iter().all(|at| {
-                let stats = cluster.servers[*at].call(&["INFO", "errorstats"]);
-                let lines = stats.as_str().lines();
-                let counts = lines.filter_map(|l| l.strip_prefix("errorstat_MOVED:count="));
-                counts
-                    .map(|n| n.trim().parse::<u32>().expect("a number"))
-                    .any(|n| n > 2)
-            })
+            let turned_away = |at: usize| cluster.servers[at].errors("MOVED") > 2;
+            turned_away(owner) && turned_away(next)
         });
         set(next, next);
         asked.join().expect("answered").assert_int(1);

@@ -1,6 +1,6 @@
 //! What Respite tells of the nodes behind: over HTTP and in INFO, also while one of them is away.
 
-use super::{replicas_follow, start};
+use super::start;
 use crate::support::{DEADLINE, RedisCluster, Respite, get, slot_of, wait_until};
 
 /// A number of a metric.
@@ -75,7 +75,7 @@ fn a_master_that_is_away_is_told_of() {
 #[test]
 fn the_log_names_the_master_that_is_away_once() {
     let mut cluster = RedisCluster::start(3, 1);
-    replicas_follow(&cluster);
+    cluster.wait_until_replicas_follow();
     let mut respite = start(&cluster);
     respite.allow_log("cannot");
     let slot = slot_of(&mut cluster.servers[0].connect(), "foo");
@@ -119,7 +119,7 @@ fn the_log_names_the_master_that_is_away_once() {
 #[test]
 fn a_failover_by_command_is_one_line_in_the_log() {
     let cluster = RedisCluster::start(3, 1);
-    replicas_follow(&cluster);
+    cluster.wait_until_replicas_follow();
     let respite = start(&cluster);
     let before = respite.log().len();
     let owner = cluster.owner(slot_of(&mut cluster.servers[0].connect(), "foo"));

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{StopAtEnd, replicas_follow, start};
+use super::{StopAtEnd, start};
 use crate::support::{
     Client, DEADLINE, RedisCluster, RedisServer, Reply, Respite, slot_of, wait_until,
 };
@@ -252,11 +252,10 @@ fn a_migrating_slot_is_waited_for() {
             sent.send(()).expect("it waits");
             // The node has turned it away at least once by then.
             wait_until("it was turned away", DEADLINE, || {
-                let stats =
-                    cluster.servers[owner_of(&cluster, "foo")].call(&["INFO", "errorstats"]);
+                let owner = &cluster.servers[owner_of(&cluster, "foo")];
                 ["ASK", "TRYAGAIN"]
                     .iter()
-                    .any(|kind| stats.as_str().contains(kind))
+                    .any(|kind| owner.errors(kind) > 0)
             });
         });
         let replies = asked.join().expect("answered");
@@ -268,7 +267,7 @@ fn a_migrating_slot_is_waited_for() {
 #[test]
 fn a_transaction_whose_node_is_lost_says_so_at_its_end() {
     let mut cluster = RedisCluster::start(3, 1);
-    replicas_follow(&cluster);
+    cluster.wait_until_replicas_follow();
     let mut respite = start(&cluster);
     respite.allow_log("backing");
     respite.allow_log("is away");

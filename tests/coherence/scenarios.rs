@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::faults::{Fault, Lag};
 use super::history::Place;
-use super::load::{Flush, LIVES, Load, Op, WAYS};
+use super::load::{Flush, Load, Op, WAYS, lives};
 use super::run::{Scenario, holds};
 use crate::support::RedisServer;
 
@@ -309,12 +309,9 @@ fn field_lives() {
         field_lives: true,
         ..scenario.load
     };
-    let lives = [Op::FieldLives; 12];
-    scenario.load.typed_ops.extend(lives);
+    scenario.load.typed_ops.extend([Op::FieldLives; 12]);
     scenario.load.longest_ttl = Duration::from_millis(100);
-    let mut missing = LIVES.to_vec();
-    missing
-        .retain(|way| RedisServer::version() >= (8, 0, 0) || !["HGETEX", "HSETEX"].contains(way));
+    let mut missing = lives().to_vec();
     // A slow machine does not come to all of them at once.
     for _ in 0..10 {
         let played = holds(&scenario);

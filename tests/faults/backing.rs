@@ -66,14 +66,7 @@ impl Backing {
             Kind::Sentinels => Servers::Sentinels(SentinelSet::start(1)),
             Kind::Cluster => {
                 let cluster = RedisCluster::start(3, 1);
-                let follows = |server: &RedisServer| {
-                    server.info("replication", "role") == "master"
-                        || server.info("replication", "master_link_status") == "up"
-                };
-                // Only one that has been in step can take over.
-                wait_until("replicas follow", DEADLINE, || {
-                    cluster.servers.iter().all(follows)
-                });
+                cluster.wait_until_replicas_follow();
                 if networked {
                     relays = announce(&cluster);
                 }

@@ -2,13 +2,14 @@
 //!
 //! Every reply names its request (a token, a key, a number of its own), so that one that belongs to another cannot pass.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Display;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::tally::Tally;
 use crate::support::{Client, Random, Reply, encode};
 
 /// The longest wait for a reply that is no failure: longer than any timeout that the tests configure.
@@ -66,9 +67,7 @@ impl World {
 /// What one client was told.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
-    pub(crate) served: u64,
-    /// How often which error, by its kind.
-    pub(crate) errors: BTreeMap<String, u64>,
+    pub(crate) tally: Tally,
     /// The longest time from the reply before, or from the packet, to a reply.
     pub(crate) longest: Duration,
     /// When all was whole again, and when the first packet that was sent then was served; of the last fault.
@@ -77,16 +76,9 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn add(&mut self, other: &Told) {
-        self.served += other.served;
+        self.tally.add(&other.tally);
         self.longest = self.longest.max(other.longest);
         self.back = self.back.max(other.back);
-        for (kind, count) in &other.errors {
-            *self.errors.entry(kind.clone()).or_default() += count;
-        }
-    }
-
-    fn error(&mut self, kind: &str) {
-        *self.errors.entry(kind.to_owned()).or_default() += 1;
     }
 }
 
@@ -120,8 +112,8 @@ struct Known {
     sent: u64,
 }
 
-/// A key of a client, by its number.
-pub(crate) fn key(client: usize, key: usize) -> String {
+/// A key of a client; all of them are in one slot.
+pub(crate) fn key(client: usize, key: impl Display) -> String {
     format!("{{f{client}}}:{key}")
 }
 
@@ -135,13 +127,13 @@ enum Fate {
 
 /// One client with keys of its own.
 pub(crate) struct Player<'a> {
+    number: usize,
     name: String,
     port: u16,
     world: &'a World,
-    /// What it may be told, the beginnings of errors; `closed` for the end of its connection.
+    /// What it may be told, the beginnings of errors.
     allowed: &'a [&'a str],
     random: Random,
-    client: Option<Client>,
     next: u64,
     keys: [Known; KEYS],
     counter: (i64, i64, Option<u64>),
@@ -157,12 +149,12 @@ impl<'a> Player<'a> {
         random: Random,
     ) -> Self {
         Player {
+            number,
             name: format!("f{number}"),
             port,
             world,
             allowed,
             random,
-            client: None,
             next: 0,
             keys: Default::default(),
             counter: (0, 0, Some(0)),
@@ -172,28 +164,20 @@ impl<'a> Player<'a> {
 
     /// Asks and judges until the run ends; panics with what is wrong.
     pub(crate) fn play(mut self, seen: impl Fn(&Told)) -> Told {
+        let Ok(mut client) = Client::try_connect(self.port) else {
+            panic!("{}: Respite is gone", self.name);
+        };
+        client.set_timeout(PATIENCE);
         while self.world.running() {
-            if self.client.is_none() && !self.connect() {
-                continue;
-            }
-            self.packet();
+            self.packet(&mut client);
             seen(&self.told);
         }
         self.told
     }
 
-    fn connect(&mut self) -> bool {
-        let Ok(client) = Client::try_connect(self.port) else {
-            panic!("{}: Respite is gone", self.name);
-        };
-        client.set_timeout(PATIENCE);
-        self.client = Some(client);
-        true
-    }
-
-    fn packet(&mut self) {
+    fn packet(&mut self, client: &mut Client) {
         let count = self.random.between(1, PACKET);
-        let mut asked: VecDeque<Asked> = VecDeque::new();
+        let mut asked = Vec::new();
         for _ in 0..count {
             self.ask(&mut asked);
         }
@@ -206,23 +190,19 @@ impl<'a> Player<'a> {
         let healed = *self.world.healed.lock();
         let mut before = Instant::now();
         let mut clean = true;
-        let client = self.client.as_mut().expect("connected");
-        if client.try_send_raw(&packet).is_err() {
-            return self.lost(&asked, "closed");
-        }
-        while let Some(one) = asked.front().cloned() {
-            let client = self.client.as_mut().expect("connected");
+        let sent = client.try_send_raw(&packet);
+        sent.unwrap_or_else(|why| panic!("{}: {asked:?}: {why}", self.name));
+        for one in &asked {
             let read = client.try_read_reply_raw();
             self.told.longest = self.told.longest.max(before.elapsed());
             before = Instant::now();
-            match read {
-                Ok(raw) => clean &= self.judge(&one, &Reply::parse(&raw), epoch),
-                Err(why) if why.starts_with("closed") => {
-                    return self.lost(&asked, "closed");
-                }
-                Err(why) => panic!("{}: {one:?}: nothing for {PATIENCE:?} ({why})", self.name),
-            }
-            asked.pop_front();
+            let raw = read.unwrap_or_else(|why| {
+                panic!(
+                    "{}: {one:?}: nothing, for {PATIENCE:?} at most ({why})",
+                    self.name
+                )
+            });
+            clean &= self.judge(one, &Reply::parse(&raw), epoch);
         }
         if let Some(healed) = healed.filter(|_| clean)
             && self.told.back.is_none_or(|(of, _)| of != healed)
@@ -231,75 +211,55 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// The connection has ended under these commands.
-    fn lost(&mut self, asked: &VecDeque<Asked>, why: &str) {
-        self.client = None;
-        assert!(
-            self.allowed.contains(&why),
-            "{}: its connection was closed",
-            self.name
-        );
-        for asked in asked {
-            self.told.error(why);
-            self.end(asked, Fate::Unknown, None);
-        }
-    }
-
-    fn ask(&mut self, asked: &mut VecDeque<Asked>) {
+    fn ask(&mut self, asked: &mut Vec<Asked>) {
         self.next += 1;
-        let (number, key) = (self.next, self.random.below(KEYS));
+        let (number, at) = (self.next, self.random.below(KEYS));
         let token = format!("{}:{number}", self.name);
         match self.random.below(10) {
-            0 => asked.push_back(Asked::Exactly(
+            0 => asked.push(Asked::Exactly(
                 vec!["PING".to_owned(), token.clone()],
                 Reply::Bulk(token.into_bytes()),
             )),
             1 => {
-                let key = Self::own(&self.name, KEYS);
+                let key = key(self.number, KEYS);
                 let script = "return {KEYS[1], ARGV[1]}".to_owned();
                 let command = vec!["EVAL".to_owned(), script, "1".to_owned(), key, token];
                 let bulk = |text: &String| Reply::Bulk(text.clone().into_bytes());
                 let reply = Reply::Array(vec![bulk(&command[3]), bulk(&command[4])]);
-                asked.push_back(Asked::Exactly(command, reply));
+                asked.push(Asked::Exactly(command, reply));
             }
-            2 => asked.push_back(Asked::Count),
-            3 => asked.push_back(Asked::GetBoth(key, (key + 1) % KEYS)),
+            2 => asked.push(Asked::Count),
+            3 => asked.push(Asked::GetBoth(at, (at + 1) % KEYS)),
             4 => asked.extend([Asked::Push(number), Asked::Pop]),
             5 => {
                 asked.extend([
                     Asked::Multi,
-                    Asked::Queued(key, number),
-                    Asked::Exec(key, number),
+                    Asked::Queued(at, number),
+                    Asked::Exec(at, number),
                 ]);
-                self.keys[key].sent = number;
+                self.keys[at].sent = number;
             }
             6 | 7 => {
-                asked.push_back(Asked::Set(key, number));
-                self.keys[key].sent = number;
+                asked.push(Asked::Set(at, number));
+                self.keys[at].sent = number;
             }
-            _ => asked.push_back(Asked::Get(key)),
+            _ => asked.push(Asked::Get(at)),
         }
     }
 
-    /// All keys of a client are in one slot.
-    fn own(name: &str, key: usize) -> String {
-        format!("{{{name}}}:{key}")
-    }
-
     fn command(&self, asked: &Asked) -> Vec<String> {
-        let key = |key: usize| Self::own(&self.name, key);
-        let named = |name: &str| format!("{{{}}}:{name}", self.name);
+        let key = |name: &dyn Display| key(self.number, name);
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match asked {
             Asked::Exactly(command, _) => command.clone(),
             Asked::Set(at, number) | Asked::Queued(at, number) => {
-                words(&["SET", &key(*at), &self.value(*at, *number)])
+                words(&["SET", &key(at), &self.value(*at, *number)])
             }
-            Asked::Get(at) => words(&["GET", &key(*at)]),
-            Asked::GetBoth(one, other) => words(&["MGET", &key(*one), &key(*other)]),
-            Asked::Count => words(&["INCR", &named("n")]),
-            Asked::Push(number) => words(&["RPUSH", &named("l"), &number.to_string()]),
-            Asked::Pop => words(&["BLPOP", &named("l"), "0.05"]),
+            Asked::Get(at) => words(&["GET", &key(at)]),
+            Asked::GetBoth(one, other) => words(&["MGET", &key(one), &key(other)]),
+            Asked::Count => words(&["INCR", &key(&"n")]),
+            Asked::Push(number) => words(&["RPUSH", &key(&"l"), &number.to_string()]),
+            Asked::Pop => words(&["BLPOP", &key(&"l"), "0.05"]),
             Asked::Multi => words(&["MULTI"]),
             Asked::Exec(..) => words(&["EXEC"]),
         }
@@ -321,7 +281,7 @@ impl<'a> Player<'a> {
             let name = &self.name;
             let known = self.allowed.iter().any(|error| text.starts_with(error));
             assert!(known, "{name}: {asked:?}: {text}");
-            self.told.error(&kind(&text));
+            self.told.tally.error(&text);
             self.end(asked, fate, None);
             return false;
         }
@@ -331,7 +291,7 @@ impl<'a> Player<'a> {
             "{}: {asked:?}: {reply:?} with {:?}, {:?}",
             self.name, self.keys, self.counter
         );
-        self.told.served += 1;
+        self.told.tally.served += 1;
         self.end(
             asked,
             Fate::Done,
@@ -365,7 +325,7 @@ impl<'a> Player<'a> {
                 let number = items
                     .get(1)
                     .and_then(|item| item.as_str().parse::<u64>().ok());
-                items[0].as_str() == format!("{{{}}}:l", self.name)
+                items[0].as_str() == key(self.number, "l")
                     && number.is_some_and(|number| number <= self.next)
             }
             (Asked::Exec(..), Reply::Array(items)) => *items == [Reply::Simple(b"OK".to_vec())],
@@ -426,20 +386,12 @@ impl<'a> Player<'a> {
                 known.maybe.retain(|maybe| *maybe != number);
             }
             (_, Fate::Unknown) => known.maybe.push(number),
+            // Nothing of it was executed.
+            (Asked::Exec(..), Fate::Refused) => known.maybe.retain(|maybe| *maybe != number),
             (_, Fate::Refused) => {}
         }
         // What may be executed late is not forgotten soon.
         let extra = known.maybe.len().saturating_sub(4096);
         known.maybe.drain(..extra);
-    }
-}
-
-/// What kind of error this is: its first word, and whether it says that the command was sent.
-pub(crate) fn kind(text: &str) -> String {
-    let word = text.split(' ').next().unwrap_or(text);
-    match text.rsplit("; ").next() {
-        Some("the command was not sent") => format!("{word}, not sent"),
-        Some("the command was sent and may have been executed") => format!("{word}, sent"),
-        _ => word.to_owned(),
     }
 }

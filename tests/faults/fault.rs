@@ -33,7 +33,7 @@ pub(crate) struct Fault {
     pub(crate) needs: Needs,
     /// Whether Redis itself may lose what it has acknowledged.
     pub(crate) loses: bool,
-    /// How the errors begin that clients may be told; `closed`: the end of their connection.
+    /// How the errors begin that clients may be told.
     pub(crate) allowed: &'static [&'static str],
     /// Lets it happen, and makes it good.
     pub(crate) strike: fn(&mut Stage<'_>),

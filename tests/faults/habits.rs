@@ -1,10 +1,10 @@
 //! What else clients do while faults go on: the bus, discovery, channels, pages, coming and going. Each knows what it has to be told.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-use super::client::{PATIENCE, World, kind};
+use super::client::{PATIENCE, World};
+use super::tally::Tally;
 use crate::support::{Client, Reply};
 
 /// What errors begin with that a fault explains.
@@ -153,7 +153,7 @@ pub(crate) const HABITS: &[Habit] = &[
             }
             let message = hears.read()?;
             assert_eq!(message.strings(), ["message", &channel, &token]);
-            // The relay remembers every connection.
+            // A new connection each time: not without a pause.
             std::thread::sleep(Duration::from_millis(50));
             Ok(())
         },
@@ -202,17 +202,10 @@ pub(crate) const HABITS: &[Habit] = &[
     },
 ];
 
-/// What came of a habit.
-#[derive(Debug, Default)]
-pub(crate) struct Came {
-    pub(crate) served: u64,
-    pub(crate) errors: BTreeMap<String, u64>,
-}
-
 /// Does it until the run ends; panics with whatever no fault explains.
-pub(crate) fn follow(habit: &Habit, ports: Ports, world: &World) -> Came {
+pub(crate) fn follow(habit: &Habit, ports: Ports, world: &World) -> Tally {
     let mut lines = [Line::to(ports.redis), Line::to(ports.redis)];
-    let mut came = Came::default();
+    let mut came = Tally::default();
     for n in 1.. {
         if !world.running() {
             break;
@@ -223,7 +216,7 @@ pub(crate) fn follow(habit: &Habit, ports: Ports, world: &World) -> Came {
                 let mut known = EXPLAINED.iter().chain(habit.told);
                 let is_known = known.any(|told| why.starts_with(told));
                 assert!(is_known, "{}: {why}", habit.name);
-                *came.errors.entry(kind(&why)).or_default() += 1;
+                came.error(&why);
             }
         }
     }

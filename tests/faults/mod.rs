@@ -15,6 +15,7 @@ mod list;
 mod run;
 mod soak;
 mod table;
+mod tally;
 
 use std::time::Duration;
 

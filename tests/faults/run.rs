@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -45,7 +45,7 @@ pub(crate) fn play(fault: &Fault, kind: Kind, hold: Duration) -> Seen {
     let mut random = Random::from_env();
     let seeds: Vec<u64> = (0..CLIENTS).map(|_| random.next()).collect();
     // Packets served, and whether service is back.
-    let progress: Vec<(AtomicU64, AtomicU64)> = (0..CLIENTS).map(|_| Default::default()).collect();
+    let progress: Vec<(AtomicU64, AtomicBool)> = (0..CLIENTS).map(|_| Default::default()).collect();
     let mut told = Told::default();
     std::thread::scope(|scope| {
         let players: Vec<_> = seeds
@@ -57,8 +57,8 @@ pub(crate) fn play(fault: &Fault, kind: Kind, hold: Duration) -> Seen {
                 let player = Player::new(number, respite.port(), &world, fault.allowed, random);
                 scope.spawn(move || {
                     player.play(|told| {
-                        served.store(told.served, Ordering::SeqCst);
-                        back.store(u64::from(told.back.is_some()), Ordering::SeqCst);
+                        served.store(told.tally.served, Ordering::SeqCst);
+                        back.store(told.back.is_some(), Ordering::SeqCst);
                     })
                 })
             })
@@ -91,9 +91,7 @@ pub(crate) fn play(fault: &Fault, kind: Kind, hold: Duration) -> Seen {
         });
         wait_until("all clients are served again", DEADLINE, || {
             players.iter().any(|player| player.is_finished())
-                || progress
-                    .iter()
-                    .all(|(_, back)| back.load(Ordering::SeqCst) == 1)
+                || progress.iter().all(|(_, back)| back.load(Ordering::SeqCst))
         });
         if fault.loses {
             world.end_loss();

@@ -1,6 +1,5 @@
 //! Everything at once for long, with a fault every few seconds: nothing may grow, and every error is explained.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +13,8 @@ use super::fault::{Fault, Needs, Stage};
 use super::habits::{EXPLAINED, HABITS, Ports, follow};
 use super::list::FAULTS;
 use super::run::{StopAtEnd, nothing_old_is_kept};
-use super::table::{put_into_page, thousands};
+use super::table::put_into_page;
+use super::tally::{Tally, thousands};
 use crate::support::{DEADLINE, Random, Respite, get, wait_until};
 
 const PLAYERS: usize = 8;
@@ -97,22 +97,6 @@ fn start() -> (Backing, Respite) {
     (backing, respite)
 }
 
-/// Requests that were served, and errors by their kind.
-#[derive(Default)]
-struct Sum {
-    served: u64,
-    errors: BTreeMap<String, u64>,
-}
-
-impl Sum {
-    fn add(&mut self, served: u64, errors: BTreeMap<String, u64>) {
-        self.served += served;
-        for (kind, count) in errors {
-            *self.errors.entry(kind).or_default() += count;
-        }
-    }
-}
-
 /// `make soak`: `SOAK_SECONDS`, 6 unless told; SOAK=write puts the table into the page.
 #[test]
 fn nothing_grows() {
@@ -125,20 +109,20 @@ fn nothing_grows() {
     };
     let world = World::default();
     let mut random = Random::from_env();
-    let progress: Vec<(AtomicU64, AtomicU64)> = (0..PLAYERS).map(|_| Default::default()).collect();
-    let mut sum = Sum::default();
+    // For which fault each client was served again, by the moment when that was healed.
+    let progress: Vec<AtomicU64> = (0..PLAYERS).map(|_| Default::default()).collect();
+    let mut sum = Tally::default();
     let (mut samples, mut played) = (Vec::new(), 0);
     let folder = TempDir::new().expect("a folder");
     std::thread::scope(|scope| {
         let players: Vec<_> = progress
             .iter()
             .enumerate()
-            .map(|(number, (served, back))| {
+            .map(|(number, back)| {
                 let random = Random::with_seed(random.next());
                 let player = Player::new(number, ports.redis, &world, EXPLAINED, random);
                 scope.spawn(move || {
                     player.play(|told| {
-                        served.store(told.served, Ordering::SeqCst);
                         let back_of = told.back.map_or(0, |(healed, _)| World::moment(healed));
                         back.store(back_of, Ordering::SeqCst);
                     })
@@ -174,7 +158,7 @@ fn nothing_grows() {
                 failed()
                     || progress
                         .iter()
-                        .all(|(_, back)| back.load(Ordering::SeqCst) == healed)
+                        .all(|back| back.load(Ordering::SeqCst) == healed)
             });
             std::thread::sleep(CALM);
             samples.push(sample(&respite, &mut backing));
@@ -182,13 +166,13 @@ fn nothing_grows() {
         drop(end);
         for player in players {
             let told = player.join().expect("no wrong reply");
-            sum.add(told.served, told.errors);
+            sum.add(&told.tally);
         }
         for (habit, done) in HABITS.iter().zip(habits) {
             let came = done.join().expect("no wrong reply");
             eprintln!("{}: {came:?}", habit.name);
             assert!(came.served > 0, "{}: never served", habit.name);
-            sum.add(came.served, came.errors);
+            sum.add(&came);
         }
     });
     nothing_old_is_kept(&backing, &respite, PLAYERS);
@@ -204,8 +188,8 @@ fn nothing_grows() {
 /// One number of a sample.
 type Pick = fn(&Sample) -> f64;
 
-/// Compares the first half of the run, when everything had been used once, with its end.
-fn judge(samples: &[Sample], played: u64, seconds: f64, sum: &Sum) -> String {
+/// Compares the second eighth of the run, when everything had been used once, with the last.
+fn judge(samples: &[Sample], played: u64, seconds: f64, sum: &Tally) -> String {
     let eighth = (samples.len() / 8).max(1);
     let first = samples.len().min(2 * eighth);
     let early = &samples[first.saturating_sub(eighth)..first];
@@ -215,16 +199,12 @@ fn judge(samples: &[Sample], played: u64, seconds: f64, sum: &Sum) -> String {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let told: Vec<String> = (sum.errors)
-        .iter()
-        .map(|(kind, count)| format!("{} `{kind}`", thousands(*count)))
-        .collect();
     let mut text = format!(
         "{} minutes, {played} faults, {} requests served, errors: {}.\n\n\
          | | after an eighth of the time | at the end | at most |\n|---|---|---|---|\n",
         (seconds / 60.0).round(),
         thousands(sum.served),
-        told.join(", ")
+        sum.errors()
     );
     let rows: [(&str, Pick, f64); 5] = [
         ("resident memory, MiB", |one| one.mib, SLACK_MIB),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::list::FAULTS;
 use super::run::{Seen, play};
+use super::tally::thousands;
 use crate::support::RedisServer;
 
 /// How long a fault lasts.
@@ -61,22 +62,13 @@ pub(crate) fn put_into_page(name: &str, text: &str) {
 }
 
 fn row(name: &str, behind: &str, seen: &Seen) -> String {
-    let errors: Vec<String> = seen
-        .told
-        .errors
-        .iter()
-        .map(|(kind, count)| format!("{} `{kind}`", thousands(*count)))
-        .collect();
-    let errors = if errors.is_empty() {
-        "none".to_owned()
-    } else {
-        errors.join(", ")
-    };
+    let tally = &seen.told.tally;
     let mut row = String::new();
     let _ = writeln!(
         row,
-        "| {name} | {behind} | {} | {errors} | {} | {} |",
-        thousands(seen.told.served),
+        "| {name} | {behind} | {} | {} | {} | {} |",
+        thousands(tally.served),
+        tally.errors(),
         millis(seen.told.longest),
         millis(seen.back_after)
     );
@@ -88,16 +80,4 @@ fn millis(time: Duration) -> String {
         "{} ms",
         thousands(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
     )
-}
-
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{Load, file, put_in_force, start};
-use crate::support::{Client, DEADLINE, Direction, RedisServer, Relay, Reply, Respite, wait_until};
+use crate::support::{
+    Client, DEADLINE, Direction, RedisServer, Relay, Reply, Respite, contains, wait_until,
+};
 
 /// A field of `CACHE.STATS`.
 fn stat(client: &mut Client, name: &str) -> Reply {
@@ -156,8 +158,4 @@ fn nothing_is_kept_until_what_was_sent_before_is_answered() {
         respite.call(&["GET", "other"]);
         number(&mut figures, "hits") > 0
     });
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
 }

@@ -2,8 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -11,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::Load;
+use super::{Comers, Load};
 use crate::support::{Certificates, Client, DEADLINE, RedisServer, Respite, wait_until};
 
 /// Speaks TLS for clients that do not: a port in front of another one.
@@ -95,22 +93,7 @@ fn certificates_are_renewed_under_load() {
     let by = |authority: &str| Plain::before(respite.port(), &certificates, &[authority]);
     let (by_first, by_second) = (by("ca.pem"), by("stranger-ca.pem"));
     let load = Load::start(|| either.connect());
-    let (stop, came) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
-    let comers: Vec<_> = (0..2)
-        .map(|_| {
-            let (stop, came, port) = (Arc::clone(&stop), Arc::clone(&came), either.port);
-            thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let mut client = Client::connect(port);
-                    client.call(&["PING"]).assert_str("PONG");
-                    came.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
+    let comers = Comers::start(either.port);
     load.goes_on();
     let is_served = |plain: &Plain| {
         let mut client = plain.connect();
@@ -137,13 +120,7 @@ fn certificates_are_renewed_under_load() {
     let refused = either.connect().call(&["RESPITE.RELOAD"]);
     refused.assert_error("ERR the old configuration stays: tls: ");
     assert!(is_served(&by_first));
-    let before = came.load(Ordering::Relaxed);
-    wait_until("others come", DEADLINE, || {
-        came.load(Ordering::Relaxed) > before + 5
-    });
-    stop.store(true, Ordering::Relaxed);
-    for comer in comers {
-        comer.join().expect("everybody was served");
-    }
+    comers.go_on();
+    comers.end();
     load.end();
 }

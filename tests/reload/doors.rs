@@ -1,11 +1,7 @@
 //! Listeners are opened, closed and moved while clients are at work.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-
-use super::{Load, put_in_force, start};
-use crate::support::{Client, DEADLINE, RedisServer, ReservedPort, wait_until};
+use super::{Comers, Load, put_in_force, start};
+use crate::support::{Client, RedisServer, ReservedPort};
 
 #[test]
 fn clients_of_a_closed_listener_go_on_and_others_come_by_the_new_one() {
@@ -26,24 +22,12 @@ fn clients_of_a_closed_listener_go_on_and_others_come_by_the_new_one() {
     };
     let http = format!("127.0.0.1:{}", pages.get());
     let load = Load::start(|| respite.connect());
-    let stop = Arc::new(AtomicBool::new(false));
-    let came = Arc::new(AtomicU64::new(0));
-    // The second listener stays once it is open: whoever comes there is served, whatever happens to others.
-    let comers = {
-        let (stop, came) = (Arc::clone(&stop), Arc::clone(&came));
-        move || {
-            while !stop.load(Ordering::Relaxed) {
-                let mut client = Client::connect(second);
-                client.call(&["PING"]).assert_str("PONG");
-                came.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    };
     load.goes_on();
     respite.rewrite_config(&text(&[first, second], ""));
     let mut admin = respite.connect();
     admin.call(&["RESPITE.RELOAD"]).assert_ok();
-    let comers: Vec<_> = (0..2).map(|_| thread::spawn(comers.clone())).collect();
+    // The second listener stays once it is open: whoever comes there is served, whatever happens to others.
+    let comers = Comers::start(second);
     let rounds: [(&[u16], &str); 4] = [
         (&[second], ""),
         (&[second, first], &http),
@@ -56,15 +40,9 @@ fn clients_of_a_closed_listener_go_on_and_others_come_by_the_new_one() {
         assert_eq!(Client::try_connect(first).is_ok(), ports.contains(&first));
         assert_eq!(Client::try_connect(pages.get()).is_ok(), !http.is_empty());
         load.goes_on();
-        let before = came.load(Ordering::Relaxed);
-        wait_until("others come", DEADLINE, || {
-            came.load(Ordering::Relaxed) > before + 5
-        });
+        comers.go_on();
     }
-    stop.store(true, Ordering::Relaxed);
-    for comer in comers {
-        comer.join().expect("everybody was served");
-    }
+    comers.end();
     put_in_force(&respite, &text(&[first], ""));
     load.goes_on();
     load.end();

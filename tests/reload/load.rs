@@ -78,6 +78,57 @@ impl Load {
     }
 }
 
+/// Clients that come one after the other until it ends; each has to be served.
+pub(super) struct Comers {
+    state: Arc<Came>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Came {
+    stop: AtomicBool,
+    served: AtomicU64,
+}
+
+impl Comers {
+    /// They come to this port.
+    pub(super) fn start(port: u16) -> Self {
+        let state = Arc::new(Came::default());
+        let clients = (0..EACH).map(|_| {
+            let state = Arc::clone(&state);
+            thread::spawn(move || {
+                while !state.stop.load(Ordering::Relaxed) {
+                    Client::connect(port).call(&["PING"]).assert_str("PONG");
+                    state.served.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        let clients = clients.collect();
+        Comers { state, clients }
+    }
+
+    /// Waits until some more have come.
+    #[track_caller]
+    pub(super) fn go_on(&self) {
+        let served = || self.state.served.load(Ordering::Relaxed);
+        let before = served();
+        wait_until("others come", DEADLINE, || {
+            let failed = self.clients.iter().any(JoinHandle::is_finished);
+            assert!(!failed, "one was not served");
+            served() > before + 5
+        });
+    }
+
+    /// Ends it; fails if one of them was not served.
+    #[track_caller]
+    pub(super) fn end(self) {
+        self.state.stop.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.join().expect("everybody was served");
+        }
+    }
+}
+
 /// Counts in keys of its own, alone, in packets and in transactions.
 fn own_keys(client: &mut Client, n: usize, count: i64, _: &Shared) {
     let (key, hash) = (format!("{{own:{n}}}"), format!("{{own:{n}}}:h"));

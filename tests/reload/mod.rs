@@ -8,7 +8,7 @@ mod load;
 mod logins;
 mod wrong;
 
-use self::load::Load;
+use self::load::{Comers, Load};
 use crate::support::{RedisServer, Respite};
 
 /// A Respite that has nothing but its file, of which `$PORT` is the port.

@@ -192,17 +192,34 @@ impl RedisCluster {
         found.expect("a replica")
     }
 
+    /// Waits until every master has one replica, which is in step: only one that has been can take over.
+    #[track_caller]
+    pub(crate) fn wait_until_replicas_follow(&self) {
+        wait_until("replicas follow", DEADLINE, || {
+            self.servers.iter().all(|server| {
+                let says = |field: &str, value: &str| server.info("replication", field) == value;
+                match says("role", "master") {
+                    true => says("connected_slaves", "1"),
+                    false => says("master_link_status", "up"),
+                }
+            })
+        });
+    }
+
     /// Waits until the replica of a server has all that the server has now.
     #[track_caller]
     pub(crate) fn wait_for_replica(&self, master: usize) {
         let server = &self.servers[master];
+        let replica = &self.servers[self.replica_of(master)];
         let number = |text: &str| text.parse::<u64>().ok();
         let all = number(&server.info("replication", "master_repl_offset"));
         wait_until("the replica has all", DEADLINE, || {
             let line = server.info("replication", "slave0");
             let mut fields = line.split(',');
             let offset = fields.find_map(|field| field.strip_prefix("offset="));
-            all.is_some() && offset.and_then(number) >= all
+            // Before it has anything, its offset is 0, and that of a master without writes is too.
+            let is_up = replica.info("replication", "master_link_status") == "up";
+            is_up && all.is_some() && offset.and_then(number) >= all
         });
     }
 

@@ -46,7 +46,7 @@ pub(crate) use http::{HttpClient, Response, fetch, get};
 pub(crate) use port::ReservedPort;
 pub(crate) use random::Random;
 pub(crate) use redis_server::{RedisBuilder, RedisServer};
-pub(crate) use relay::{Connection, Direction, Relay, Weather};
+pub(crate) use relay::{Connection, Direction, Relay, Weather, contains};
 pub(crate) use reply::{Reply, escape};
 pub(crate) use respite::{INJECTED, Respite, RespiteBuilder, Stopped, respite_command};
 pub(crate) use scripted::{Asked, Fetch, Scripted, Wire};

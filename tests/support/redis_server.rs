@@ -194,6 +194,16 @@ impl RedisServer {
         line.unwrap_or_else(|| panic!("no {field} in INFO {section}"))
     }
 
+    /// How often it has answered with an error of this kind, `MOVED`.
+    #[track_caller]
+    pub(crate) fn errors(&self, kind: &str) -> u64 {
+        let stats = self.call(&["INFO", "errorstats"]);
+        let begin = format!("errorstat_{kind}:count=");
+        let mut lines = stats.as_str().lines();
+        let found = lines.find_map(|line| line.strip_prefix(&begin));
+        found.map_or(0, |count| count.parse().expect("a number"))
+    }
+
     /// Kills it at once (SIGKILL). The port stays reserved: connecting is refused.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -17,7 +17,7 @@ mod unsent;
 mod wrong;
 
 use crate::support::{
-    Client, Connection, DEADLINE, Direction, Relay, Respite, RespiteBuilder, wait_until,
+    Client, Connection, DEADLINE, Direction, Relay, Respite, RespiteBuilder, contains, wait_until,
 };
 
 const SENT: &str = "; the command was sent and may have been executed";
@@ -35,10 +35,6 @@ fn builder(upstream: &str) -> RespiteBuilder {
 /// The same without a cache, for what is said of commands on shared links.
 fn uncached(upstream: &str) -> RespiteBuilder {
     builder(upstream).env("RESPITE_CACHE__MODE", "off")
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// The open relayed connection that shared requests travel on.

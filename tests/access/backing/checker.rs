@@ -92,20 +92,16 @@ fn read(
     ];
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
-        let ended = client.pipeline(&reads);
-        let now = Instant::now();
+        let replies = client.pipeline(&reads);
+        let ended = Instant::now();
         let mut all = given.lock();
-        for reply in ended {
+        for reply in replies {
             match reply.is_error() {
                 true => {
                     reply.assert_error("NOPERM");
                     refused.fetch_add(1, Ordering::Relaxed);
                 }
-                false => all.push(Given {
-                    user,
-                    began,
-                    ended: now,
-                }),
+                false => all.push(Given { user, began, ended }),
             }
         }
     }

@@ -51,10 +51,18 @@ fn a_cached_value_is_given_to_whom_may_read_it_and_nobody_else() {
     }
     for (key, value) in [("a:1", "va"), ("b:1", "vb")] {
         boss.call(&["SET", key, value]).assert_ok();
-        wait_for_hits(&mut boss.clone_of(&respite), &mut boss, &["GET", key]);
+        wait_for_hits(
+            &mut log_in(&respite, "boss", "pw"),
+            &mut boss,
+            &["GET", key],
+        );
     }
     boss.call(&["HSET", "h", "f", "v"]);
-    wait_for_hits(&mut boss.clone_of(&respite), &mut boss, &["HGETALL", "h"]);
+    wait_for_hits(
+        &mut log_in(&respite, "boss", "pw"),
+        &mut boss,
+        &["HGETALL", "h"],
+    );
     let all = [
         ("keyed", "GET a:1", true),
         ("keyed", "GET b:1", false),
@@ -115,7 +123,7 @@ fn who_may_get_gets_nothing_else_from_the_cache() {
     boss.call(&["HSET", "h", "f", "v"]);
     let all = [&["HGET", "h", "f"][..], &["STRLEN", "k"], &["GET", "k"]];
     for read in all {
-        wait_for_hits(&mut boss.clone_of(&respite), &mut boss, read);
+        wait_for_hits(&mut log_in(&respite, "boss", "pw"), &mut boss, read);
     }
     // In one packet behind plain reads, which say of the next one that the cache may answer it.
     let packet = [all, all, all].concat();
@@ -148,7 +156,11 @@ fn what_is_refused_empties_no_cache() {
         &["on", ">pw", "~*", "-@all", "+get", "+multi"],
     );
     boss.call(&["SET", "k", "v"]).assert_ok();
-    wait_for_hits(&mut boss.clone_of(&respite), &mut boss, &["GET", "k"]);
+    wait_for_hits(
+        &mut log_in(&respite, "boss", "pw"),
+        &mut boss,
+        &["GET", "k"],
+    );
     let mut few = log_in(&respite, "few", "pw");
     let before = (stat(&mut boss, "flushes"), stat(&mut boss, "misses"));
     for line in [
@@ -182,17 +194,6 @@ fn what_is_refused_empties_no_cache() {
     assert!(boss.call(&["GET", "k"]).is_null());
 }
 
-trait CloneOf {
-    /// Another client of the same user.
-    fn clone_of(&self, respite: &Respite) -> Client;
-}
-
-impl CloneOf for Client {
-    fn clone_of(&self, respite: &Respite) -> Client {
-        log_in(respite, "boss", "pw")
-    }
-}
-
 #[test]
 fn without_leave_to_ask_for_rules_the_backing_judges_and_the_cache_is_passed_by() {
     let redis = RedisServer::start();
@@ -220,11 +221,10 @@ fn without_leave_to_ask_for_rules_the_backing_judges_and_the_cache_is_passed_by(
     let replies = ann.pipeline(&[&["MULTI"][..], &["GET", "a:1"], &["EXEC"]]);
     replies[2].items()[0].assert_str("v");
     respite.expect_log("cannot be read");
-    let metrics = |name: &str| {
+    let mut metrics = |name: &str| {
         let info = root.call(&["INFO", "commandstats"]);
         info.as_str().contains(name)
     };
-    let mut metrics = metrics;
     assert!(metrics("cmdstat_get"));
     // Who is deleted is found out by the next command.
     root.call(&["ACL", "DELUSER", "ann"]).assert_int(1);

@@ -16,15 +16,21 @@ const AT: &str = "local t = redis.call('TIME')
 local at = t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[1]
 return redis.call('HPEXPIREAT', KEYS[1], at, 'FIELDS', #ARGV - 1, unpack(ARGV, 2))";
 
-/// Ways to give a field a life, and to take it; the last two with Redis 8.
-pub(crate) const LIVES: [&str; 6] = [
+/// Ways to take a field its life, the first, and to give it one, the others; the last two with Redis 8.
+const LIVES: [&str; 6] = [
+    "HPERSIST",
     "HPEXPIRE",
     "HEXPIRE",
     "HPEXPIREAT",
-    "HPERSIST",
     "HGETEX",
     "HSETEX",
 ];
+
+/// Those that the server has.
+pub(crate) fn lives() -> &'static [&'static str] {
+    let all = RedisServer::version() >= (8, 0, 0);
+    if all { &LIVES } else { &LIVES[..4] }
+}
 
 impl Writer {
     /// All fields of a hash that is known get a life, or lose it.
@@ -46,16 +52,9 @@ impl Writer {
             size: known.size,
             ttl: Some(ttl),
         };
-        let ways = if RedisServer::version() < (8, 0, 0) {
-            3
-        } else {
-            5
-        };
         let way = match known.has_ttl {
             true => "HPERSIST",
-            false => {
-                ["HPEXPIRE", "HEXPIRE", "HPEXPIREAT", "HGETEX", "HSETEX"][self.random.below(ways)]
-            }
+            false => *self.random.pick(&lives()[1..]),
         };
         let command = match way {
             "HPERSIST" => {

@@ -18,7 +18,7 @@ use super::history::{History, Place};
 use super::world::World;
 use crate::support::Random;
 pub(crate) use kinds::Kind;
-pub(crate) use lives::LIVES;
+pub(crate) use lives::lives;
 pub(crate) use ops::{FUNCTIONS, Op, WAYS};
 
 /// What the clients do.

@@ -44,10 +44,10 @@ impl Writer {
                 };
                 self.perform(place, &Plan::new("another type", vec![set], vec![other]));
             }
-            // A deadline would have to be known to be kept.
             Op::FieldLives if certain && kind == Kind::Hash => {
                 self.change_lives(place, slot, known);
             }
+            // A deadline would have to be known to be kept.
             Op::Head | Op::Grow | Op::Shrink if !certain || known.has_ttl => {
                 self.replace(place, slot, kind, None);
             }

@@ -374,3 +374,8 @@ fn apply_rules(shared: &Shared, connection: &Connection) {
         }
     }
 }
+
+/// Whether these bytes have that part, as [`Relay::find`] asks.
+pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
