@@ -12,6 +12,9 @@ const MARK_DEAR_EVERY: u32 = 2;
 /// Entries for each mark.
 const ENTRIES_PER_MARK: usize = 16;
 
+/// Entries for each key that was missed by a read of many.
+const ENTRIES_PER_MISSED: usize = 4;
+
 /// Marks of keys that were missed lately.
 #[derive(Debug)]
 pub(super) struct Ghosts {
@@ -31,9 +34,7 @@ impl Ghosts {
 
     /// Whether a key that is missed was missed before; it may leave a mark.
     pub(super) fn is_known(&mut self, hash: u64, dear: bool) -> bool {
-        let at = (hash >> 20) as usize & (self.marks.len() - 1);
-        // Never zero, the mark of nobody.
-        let mark = (hash >> 32) as u32 | 1;
+        let (at, mark) = place(hash, self.marks.len());
         if self.marks[at] == mark {
             return true;
         }
@@ -47,6 +48,42 @@ impl Ghosts {
         }
         false
     }
+}
+
+/// Keys that reads of many have missed, as a table without an order.
+///
+/// A read of many whose keys are mostly not known is one command for the backing; to fetch its keys is two for each.
+/// That pays for keys that are asked for again, so their first miss is only noted.
+#[derive(Debug)]
+pub(super) struct Missed {
+    /// As many as `size` from the first note on.
+    marks: Box<[u32]>,
+    size: usize,
+}
+
+impl Missed {
+    /// Of a segment of so many entries.
+    pub(super) fn new(entries: usize) -> Self {
+        let size = (entries / ENTRIES_PER_MISSED).clamp(64, 1 << 14);
+        Missed {
+            marks: Box::default(),
+            size: size.next_power_of_two(),
+        }
+    }
+
+    /// Whether a key was missed before; it is noted.
+    pub(super) fn note(&mut self, hash: u64) -> bool {
+        if self.marks.is_empty() {
+            self.marks = vec![0; self.size].into();
+        }
+        let (at, mark) = place(hash, self.size);
+        std::mem::replace(&mut self.marks[at], mark) == mark
+    }
+}
+
+/// Where a key is in a table of so many marks, and its mark. That is never zero, the mark of nobody.
+fn place(hash: u64, marks: usize) -> (usize, u32) {
+    ((hash >> 20) as usize & (marks - 1), (hash >> 32) as u32 | 1)
 }
 
 #[cfg(test)]
@@ -82,6 +119,15 @@ mod tests {
             let_in(true),
             let_in(false)
         );
+    }
+
+    #[test]
+    fn what_was_missed_is_known_until_others_take_its_place() {
+        let mut missed = Missed::new(4096);
+        assert!(!missed.note(mixed(1)));
+        assert!(missed.note(mixed(1)));
+        assert!((2..10_000).all(|n| !missed.note(mixed(n))));
+        assert!(!missed.note(mixed(1)), "its place was taken");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::entry::{Entry, Read, Waiter};
 use super::full_key::write_full_key;
-use super::landing::NO_STRING;
+use super::landing::{NO_STRING, make_way};
 use super::layout::MOST_SEGMENTS;
 use super::lease::{Lease, ticks};
 use super::listed::lists;
@@ -28,6 +28,11 @@ use crate::resp::{Args, Proto, ReplyWriter, Shape};
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// The variant that tells whether a key exists.
 const EXISTS: &[u8] = b"exists";
+/// So many keys, and such a part of all keys, may be missed for the first time and be fetched at once.
+const FEW_FIRST: usize = 4;
+const PART_FIRST: usize = 8;
+/// Of reads with more, one in so many is fetched all the same: keys that are too many to be remembered come in, too.
+const FETCH_EVERY: u32 = 16;
 
 /// A read of many keys.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +45,8 @@ pub struct ManyQuery<'a> {
     pub keys: Args<'a>,
     /// The client's protocol version.
     pub proto: Proto,
+    /// Whether one node has all of its keys, and so can answer it whole.
+    pub whole: bool,
     /// Now.
     pub now: Instant,
 }
@@ -60,6 +67,8 @@ pub enum Gathered {
     Whole,
     /// Some keys have to be fetched first; when it was asked again, they went meanwhile.
     Parts,
+    /// As `Parts`, but most of them are asked for the first time: the backing answers the whole for less.
+    Cold,
     /// The backing has to be asked as for any command. So much of it is worth being measured again: the key of
     /// this number, whose value was too large to keep.
     Bypass(Option<usize>),
@@ -79,6 +88,12 @@ pub struct Collected {
     brought: Vec<Bringer>,
     /// Keys that exist.
     existing: usize,
+    /// Keys that may be served.
+    hits: u64,
+    /// Keys that are missing and were not missed before.
+    first: usize,
+    /// Reads that had too many of those.
+    cold: u32,
 }
 
 /// A link that has brought some of the values.
@@ -116,6 +131,12 @@ impl Cache {
             _ => out.truncate(begun),
         }
         collected.brought.clear();
+        // Of a read that the backing answers nothing was a hit.
+        if let (Gathered::Whole | Gathered::Parts, Some(&(hash, _))) =
+            (gathered, collected.parts.last())
+        {
+            self.lock(hash).1.hits += std::mem::take(&mut collected.hits);
+        }
         gathered
     }
 
@@ -146,6 +167,23 @@ impl Cache {
         }
         let version = self.stripes.version(hash)?;
         self.miss(part, segment, &asked, version, || true, || waiter)
+    }
+
+    /// A read of many was answered whole over the link of a worker, with `own` lease, and its client is about to see
+    /// it. It is as new as all that this link has brought; what others have brought, or bring, may be older.
+    pub fn overtake(&self, query: &ManyQuery<'_>, own: &Arc<Lease>, worker: usize) {
+        if is_active(Mutant::ColdReadOvertakesNothing) {
+            return;
+        }
+        let staleness_max = self.settings.load().staleness_max;
+        let mut full_key = Vec::new();
+        for key in &query.keys {
+            let hash = self.hash(key);
+            write_full_key(hash, query.db, key, &mut full_key);
+            let (_, mut segment) = self.lock(hash);
+            segment.change(&full_key, |entry| make_way(entry, own, staleness_max));
+            segment.flights.void_others(&full_key, worker);
+        }
     }
 
     /// What there is of each key, now.
@@ -237,6 +275,7 @@ impl Cache {
                 };
             }
             segment.misses += 1;
+            collected.first += usize::from(!segment.was_missed(hash));
             whole = false;
             let full_key = std::mem::take(&mut collected.full_key);
             let asked = self.asked(query, key, hash, &full_key);
@@ -251,6 +290,7 @@ impl Cache {
         }
         match whole {
             true => Gathered::Whole,
+            false if query.whole && collected.is_cold(query.keys.len()) => Gathered::Cold,
             false => Gathered::Parts,
         }
     }
@@ -322,6 +362,17 @@ impl Collected {
         self.touched = 0;
         self.changes.resize(MOST_SEGMENTS, 0);
         self.existing = 0;
+        self.hits = 0;
+        self.first = 0;
+    }
+
+    /// Whether most of what is missing is asked for the first time.
+    fn is_cold(&mut self, keys: usize) -> bool {
+        if self.first <= FEW_FIRST.max(keys / PART_FIRST) {
+            return false;
+        }
+        self.cold = self.cold.wrapping_add(1);
+        !self.cold.is_multiple_of(FETCH_EVERY)
     }
 
     /// Notes how far the changes of a segment are when it is looked into for the first time.
@@ -365,7 +416,7 @@ impl Collected {
             return Some(worth);
         }
         if look == Look::First {
-            segment.hits += 1;
+            self.hits += 1;
             segment.hot.hit(key);
         }
         self.parts.push((hash, value.token));

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use lru::LruCache;
 
-use super::admission::Ghosts;
+use super::admission::{Ghosts, Missed};
 use super::entry::{Entry, Read};
 use super::flights::Flights;
 use super::full_key::{FullKey, HashInFront};
@@ -26,6 +26,7 @@ pub(super) struct Segment {
     pub(super) misses: u64,
     pub(super) hot: HotKeys,
     ghosts: Ghosts,
+    missed: Missed,
     pub(super) flights: Flights,
     oversized: HashMap<FullKey, Size, HashInFront>,
     /// Reads besides `GET` whose replies were too large, until their keys change.
@@ -62,7 +63,8 @@ impl Segment {
             hits: 0,
             misses: 0,
             hot: HotKeys::default(),
-            ghosts: room.ghosts(),
+            ghosts: Ghosts::new(room.marked()),
+            missed: Missed::new(room.marked()),
             flights: Flights::default(),
             oversized: HashMap::default(),
             large_reads: HashMap::default(),
@@ -81,12 +83,18 @@ impl Segment {
     pub(super) fn set_room(&mut self, room: Room) {
         debug_assert!(self.entries.is_empty(), "emptied before");
         self.room = room;
-        self.ghosts = room.ghosts();
+        self.ghosts = Ghosts::new(room.marked());
+        self.missed = Missed::new(room.marked());
     }
 
     /// Whether a key that is missed is worth a place. What is `dear` to make is sooner.
     pub(super) fn admits(&mut self, hash: u64, dear: bool) -> bool {
         !self.room.selective || !self.is_full() || self.ghosts.is_known(hash, dear)
+    }
+
+    /// Whether a read of many has missed this key before; it is noted.
+    pub(super) fn was_missed(&mut self, hash: u64) -> bool {
+        self.missed.note(hash)
     }
 
     /// Whether an entry of an ordinary size would drive another one out.
@@ -239,7 +247,8 @@ impl Segment {
 }
 
 impl Room {
-    fn ghosts(&self) -> Ghosts {
-        Ghosts::new(self.entries.min(self.bytes / 256))
+    /// How many entries marks are reckoned for.
+    fn marked(&self) -> usize {
+        self.entries.min(self.bytes / 256)
     }
 }

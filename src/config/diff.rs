@@ -168,8 +168,8 @@ mod tests {
             [
                 "credentials.c.password  \"***\" false",
                 "credentials.c.user  \"default\" false",
-                "upstream_on_loss \"error\" \"close\" false",
                 "fleet.timeout \"1s\" \"2s\" false",
+                "upstream_on_loss \"error\" \"close\" false",
                 "credentials.b.password \"***\"  false",
                 "credentials.b.user \"default\"  false",
                 "upstream *** *** false",

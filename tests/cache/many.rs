@@ -106,7 +106,7 @@ fn what_is_missing_alone_is_fetched_and_each_key_counts() {
         redis.call(&["SET", &format!("k{n}"), &format!("v{n}")]);
     }
     warm(&mut client, "k0");
-    for n in 1..5 {
+    for n in 1..6 {
         client.call(&["GET", &format!("k{n}")]);
     }
     let keys: Vec<String> = (0..10).map(|n| format!("k{n}")).collect();
@@ -116,17 +116,67 @@ fn what_is_missing_alone_is_fetched_and_each_key_counts() {
     let [hits, misses] = ["hits", "misses"].map(|field| stat(&mut client, field));
     let expected = redis.connect().call_raw(&mget);
     assert_same(&mget, 0, &client.call_raw(&mget), &expected);
-    assert_eq!(count(&redis, "get"), before[0] + 5);
+    assert_eq!(count(&redis, "get"), before[0] + 4);
     // That of the test itself.
     assert_eq!(count(&redis, "mget"), before[1] + 1);
-    assert_eq!(stat(&mut client, "hits"), hits + 5);
-    assert_eq!(stat(&mut client, "misses"), misses + 5);
+    assert_eq!(stat(&mut client, "hits"), hits + 6);
+    assert_eq!(stat(&mut client, "misses"), misses + 4);
     assert_same(&mget, 0, &client.call_raw(&mget), &expected);
-    assert_eq!(stat(&mut client, "hits"), hits + 15);
+    assert_eq!(stat(&mut client, "hits"), hits + 16);
     // What it has brought, `GET` has, and the other way round.
     client.call(&["GET", "k9"]).assert_str("v9");
-    assert_eq!(count(&redis, "get"), before[0] + 5);
+    assert_eq!(count(&redis, "get"), before[0] + 4);
     assert_eq!(client.call(&["CACHE.INSPECT", "k9"]).field("hits").int(), 2);
+}
+
+/// What a read of many keys by their numbers did: how many commands of its own name and of those that fetch one key the
+/// backing has had, and how many keys were hits.
+fn effect(client: &mut Client, redis: &RedisServer, name: &str, keys: &[usize]) -> [u64; 3] {
+    let keys: Vec<String> = keys.iter().map(|n| format!("n{n}")).collect();
+    let mut read = vec![name];
+    read.extend(keys.iter().map(String::as_str));
+    let expected = redis.connect().call_raw(&read);
+    let own = name.to_lowercase();
+    let single = if name == "MGET" { "get" } else { "exists" };
+    let counts = |client: &mut Client| {
+        let [own, single] = [&own, single].map(|name| count(redis, name));
+        let hits = stat(client, "hits");
+        [own, single, hits.try_into().expect("a count")]
+    };
+    let before = counts(client);
+    assert_same(&read, 0, &client.call_raw(&read), &expected);
+    let after = counts(client);
+    [0, 1, 2].map(|n| after[n] - before[n])
+}
+
+#[test]
+fn keys_that_are_mostly_asked_for_the_first_time_are_not_fetched() {
+    let redis = RedisServer::start();
+    let respite = one_worker(&redis, "");
+    let mut client = respite.connect();
+    for n in 0..30 {
+        redis.call(&["SET", &format!("n{n}"), &format!("v{n}")]);
+    }
+    warm(&mut client, "n0");
+    let ten = Vec::from_iter(10..20);
+    let mut mget = |keys: &[usize]| effect(&mut client, &redis, "MGET", keys);
+    assert_eq!(mget(&ten), [1, 0, 0], "the first time it is the backing's");
+    assert_eq!(mget(&ten), [0, 10, 0], "then they are fetched");
+    assert_eq!(mget(&ten), [0, 0, 10], "and served");
+    // Of eight four are new, and five of nine.
+    assert_eq!(mget(&[10, 11, 12, 13, 20, 21, 22, 23]), [0, 4, 4]);
+    assert_eq!(mget(&[10, 11, 12, 13, 25, 26, 27, 28, 29]), [1, 0, 0]);
+    assert_eq!(mget(&[10, 11, 12, 13, 25, 26, 27, 28, 29]), [0, 5, 4]);
+    // Those that are not there are no others.
+    let of_sixteen = (1..=16).map(|n| mget(&Vec::from_iter(n * 100..n * 100 + 10)));
+    let all = of_sixteen.fold([0; 3], |sum, one| [0, 1, 2].map(|n| sum[n] + one[n]));
+    assert_eq!(all, [15, 10, 0], "one of sixteen is fetched all the same");
+
+    let mut exists = |keys: &[usize]| effect(&mut client, &redis, "EXISTS", keys);
+    let ten = Vec::from_iter(5000..5010);
+    assert_eq!(exists(&ten), [1, 1, 0]);
+    assert_eq!(exists(&ten), [10, 10, 0]);
+    assert_eq!(exists(&ten), [0, 0, 10]);
 }
 
 /// All of them, through Respite and past it.

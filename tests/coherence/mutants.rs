@@ -353,6 +353,10 @@ const RACES: &[(&str, &str)] = &[
         "mget_mixes_links",
         "races::many::what_another_link_brought_is_fetched_anew",
     ),
+    (
+        "cold_read_overtakes_nothing",
+        "races::many::what_another_link_brought_is_not_served_after_a_cold_read",
+    ),
 ];
 
 /// Plays a test of this program, alone, in a process of its own; returns whether it passed.

@@ -4,6 +4,7 @@
 //! comes before the reply with the other, or is still on its way when that was brought by another link.
 
 use super::{Pair, Stage, wait_stat, warm};
+use crate::support::Reply;
 
 const BOTH: [&str; 3] = ["MGET", "a", "b"];
 
@@ -148,4 +149,113 @@ fn others_share_the_fetches_of_an_mget_and_it_theirs() {
     other.read_reply().assert_str("1");
     third.read_reply().assert_str("2");
     assert_eq!(stage.client.read_reply().strings(), ["1", "2"]);
+}
+
+/// Five keys that nobody has asked for, and one that may be there.
+const COLD: [&str; 7] = ["MGET", "a", "b", "c", "d", "e", "f"];
+
+/// The backing's reply to it.
+fn of_cold(a: &str) -> String {
+    format!("*6\r\n${}\r\n{a}\r\n{}", a.len(), "_\r\n".repeat(5))
+}
+
+fn assert_cold(reply: &Reply, a: &str) {
+    let [first, others @ ..] = reply.items() else {
+        panic!("{reply:?}");
+    };
+    first.assert_str(a);
+    assert!(others.len() == 5 && others.iter().all(Reply::is_null));
+}
+
+#[test]
+fn a_cold_read_is_the_backings_and_takes_nothing_away() {
+    let mut stage = Stage::start();
+    stage.warm("a", "1");
+    stage.client.send(&COLD);
+    stage.fill.expect(&COLD).raw(&of_cold("1"));
+    assert_cold(&stage.client.read_reply(), "1");
+    // Asked of nobody.
+    stage.client.call(&["GET", "a"]).assert_str("1");
+    // The second time its keys are fetched.
+    stage.client.send(&COLD);
+    for key in &COLD[2..] {
+        stage.fill.fetch(key).bring("2");
+    }
+    assert_eq!(
+        stage.client.read_reply().strings(),
+        ["1", "2", "2", "2", "2", "2"]
+    );
+}
+
+#[test]
+fn a_cold_read_whose_link_breaks_goes_another_way() {
+    let mut stage = Stage::start();
+    stage.client.send(&COLD);
+    let hanging = stage.fill.expect(&COLD);
+    stage.fill.cut();
+    let reply = of_cold("1").replace("_\r\n", "$-1\r\n");
+    stage.link.expect(&COLD).raw(&reply);
+    assert_cold(&stage.client.read_reply(), "1");
+    drop(hanging);
+}
+
+#[test]
+fn an_error_of_a_cold_read_is_looked_for_where_the_client_asks() {
+    let mut stage = Stage::start();
+    stage.client.send(&COLD);
+    stage.fill.expect(&COLD).raw("-NOPERM not this one\r\n");
+    stage.link.expect(&COLD).raw("-ERR of the client\r\n");
+    stage.client.read_reply().assert_error("ERR of the client");
+}
+
+#[test]
+fn a_read_does_not_pass_the_clients_own_cold_read() {
+    let mut stage = Stage::start();
+    stage.warm("a", "old");
+    stage.client.send(&COLD);
+    let cold = stage.fill.expect(&COLD);
+    stage.client.send(&["GET", "a"]);
+    stage.client.send(&["SET", "b", "mine"]);
+    // The push comes before what shows the change.
+    stage.fill.push_invalidate("a");
+    cold.raw(&of_cold("new"));
+    assert_cold(&stage.client.read_reply(), "new");
+    stage.fill.fetch("a").bring("new");
+    stage.client.read_reply().assert_str("new");
+    stage.link.expect(&["SET", "b", "mine"]).ok();
+    stage.client.read_reply().assert_ok();
+}
+
+/// The other worker's link has not heard yet that `a` has changed, which a cold read of this one has shown.
+#[test]
+fn what_another_link_brought_is_not_served_after_a_cold_read() {
+    let mut pair = Pair::start();
+    let [first, second] = &mut pair.clients;
+    warm(first, &pair.fills[0], "a", "old");
+    pair.fills[0].hold_pings();
+    second.send(&COLD);
+    pair.fills[1].expect(&COLD).raw(&of_cold("new"));
+    assert_cold(&second.read_reply(), "new");
+    pair.backing.holds(0, "a", Some("new"));
+    second.call(&["GET", "a"]).assert_str("new");
+}
+
+/// Nor is what it is about to bring.
+#[test]
+fn what_another_link_is_bringing_is_not_waited_for_after_a_cold_read() {
+    let mut pair = Pair::start();
+    let [first, second] = &mut pair.clients;
+    first.send(&["GET", "a"]);
+    let old = pair.fills[0].fetch("a");
+    second.send(&COLD);
+    pair.fills[1].expect(&COLD).raw(&of_cold("new"));
+    assert_cold(&second.read_reply(), "new");
+    second.send(&["GET", "a"]);
+    pair.fills[1].fetch("a").bring("new");
+    second.read_reply().assert_str("new");
+    // Its read began before.
+    old.bring("old");
+    first.read_reply().assert_str("old");
+    pair.backing.holds(0, "a", Some("new"));
+    pair.assert_reads("a", "new");
 }
