@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-versions coherence bus-faults bus-simulation fleet-simulation faults soak load check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-latency bench-reads bench-subscribers fuzz deny deb
+.PHONY: help setup run test test-versions coherence bus-faults bus-simulation fleet-simulation faults soak load check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-latency bench-reads bench-subscribers bench-users fuzz deny deb
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -124,6 +124,11 @@ bench-instructions: ## what a command costs, counted by callgrind; ARGS="--write
 	@sh scripts/setup.sh bench
 	cargo build --release --locked --bin respite
 	@python3 benches/instructions/run.py $(TARGET)/release/respite $(ARGS)
+
+bench-users: ## what a login as a user of the backing costs; ARGS="--write" puts it into docs/access.md
+	@sh scripts/setup.sh bench
+	cargo build --release --locked --bin respite
+	@python3 benches/users/run.py $(TARGET)/release/respite $(ARGS)
 
 bench-failover: ## how long clients wait when sentinels fail over; ARGS="--write" puts it into docs/reliability.md
 	@sh scripts/setup.sh bench

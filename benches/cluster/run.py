@@ -14,20 +14,18 @@ import io
 import os
 import pathlib
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).parents[2]
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+from shared import ROOT, answers, cli, cpu, free_port, option, until, write  # noqa: E402
+
 CLIENTS = 50
 KEYS = 10_000
 VALUE = 64
 PIPELINES = [1, 16, 64]
-BEGIN, END = "<!-- bench-cluster: begin -->", "<!-- bench-cluster: end -->"
-TICK = os.sysconf("SC_CLK_TCK")
 
 ENVOY = """\
 static_resources:
@@ -59,34 +57,6 @@ static_resources:
 """
 
 
-def free_port():
-    """One that a cluster node can have: its bus takes the port 10,000 above."""
-    while True:
-        with socket.socket() as held, socket.socket() as bus:
-            held.bind(("127.0.0.1", 0))
-            port = held.getsockname()[1]
-            if port > 50_000:
-                continue
-            try:
-                bus.bind(("127.0.0.1", port + 10_000))
-            except OSError:
-                continue
-            return port
-
-
-def cli(port, *words, check=True):
-    command = ["redis-cli", "-p", str(port), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=check).stdout
-
-
-def until(wanted, seconds=60):
-    end = time.monotonic() + seconds
-    while not wanted():
-        if time.monotonic() > end:
-            raise TimeoutError(wanted)
-        time.sleep(0.05)
-
-
 def envoy():
     peer = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "peers/envoy/_bin/envoy"
     return shutil.which("envoy") or (str(peer) if peer.exists() else None)
@@ -105,11 +75,6 @@ class System:
         return [sum(map(cpu, pids)) for pids in (self.pids, self.backing)]
 
 
-def cpu(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
 class World:
     """The cluster and what is in front of it."""
 
@@ -119,7 +84,7 @@ class World:
         ports = [free_port() for _ in range(masters)]
         nodes = [self.redis(port, "--cluster-enabled", "yes") for port in ports]
         for port in ports:
-            until(lambda port=port: "PONG" in cli(port, "PING", check=False))
+            answers(port)
         addresses = [f"127.0.0.1:{port}" for port in ports]
         cli(ports[0], "--cluster", "create", *addresses, "--cluster-yes")
         until(lambda: all("cluster_state:ok" in cli(port, "CLUSTER", "INFO") for port in ports))
@@ -261,10 +226,6 @@ def report(masters, results):
     return lines
 
 
-def option(name, default):
-    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else default
-
-
 def main():
     respite = str(pathlib.Path(sys.argv[1]).resolve())
     rounds, millis = int(option("--rounds", 5)), int(option("--millis", 600))
@@ -278,15 +239,11 @@ def main():
         rows = report(masters, measure(respite, masters, rounds, millis))
         print("\n".join(rows), flush=True)
         lines += rows
-    if "--write" in sys.argv:
-        head = (
-            f"Requests a second, {CLIENTS} clients, {VALUE} bytes, {KEYS:,} keys, {os.cpu_count()} cores for all processes, "
-            f"medians of {rounds} interleaved rounds; and CPU time for one command:"
-        )
-        page = ROOT / "docs" / "cluster.md"
-        text = page.read_text()
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        page.write_text(before + "\n".join([BEGIN, head, "", *lines, END]) + after)
+    head = (
+        f"Requests a second, {CLIENTS} clients, {VALUE} bytes, {KEYS:,} keys, {os.cpu_count()} cores for all processes, "
+        f"medians of {rounds} interleaved rounds; and CPU time for one command:"
+    )
+    write("cluster.md", "bench-cluster", [head, "", *lines])
 
 
 if __name__ == "__main__":

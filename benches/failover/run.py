@@ -13,12 +13,14 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+from shared import encode, free_port, option, write  # noqa: E402
 
 CLIENTS = 50
 PAUSE = 0.01
@@ -26,18 +28,6 @@ DOWN_AFTER_MS = 2000
 # Pauses that begin later have other reasons.
 AROUND = 0.2
 KINDS = {"SENTINEL FAILOVER": "command", "master killed": "kill", "master stopped": "stop"}
-BEGIN, END = "<!-- failover: begin -->", "<!-- failover: end -->"
-
-
-def free_port():
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
-
-
-def encode(*words):
-    words = [str(word).encode() for word in words]
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
 
 
 class Connection:
@@ -237,7 +227,7 @@ def milliseconds(seconds):
 
 async def main():
     respite = sys.argv[1]
-    rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 5
+    rounds = int(option("--rounds", 5))
     rows = []
     for title, how in KINDS.items():
         results = [await measure(respite, how) for _ in range(rounds)]
@@ -250,23 +240,18 @@ async def main():
             f"| {title} | {median('switch')} | {median('back')} | {worst} | {median('outage')} | {writes:,} | {errors} |"
         )
         print(rows[-1], flush=True)
-    table = "\n".join(
+    write(
+        "reliability.md",
+        "failover",
         [
-            BEGIN,
             f"{CLIENTS} clients, a write each every 10 ms, medians of {rounds} rounds, `down-after-milliseconds` "
             f"{DOWN_AFTER_MS}:",
             "",
             "| | sentinels need | service back after the switch | the last client | a client's longest wait | writes taken | clients were told |",
             "|---|---|---|---|---|---|---|",
             *rows,
-            END,
-        ]
+        ],
     )
-    if "--write" in sys.argv:
-        page = pathlib.Path(__file__).parents[2] / "docs" / "reliability.md"
-        text = page.read_text()
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        page.write_text(before + table + after)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ counted is what all threads of Respite execute between two points of a steady lo
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+from shared import answers, cli, free_port, until, write  # noqa: E402
 
 CLIENTS = 10
 COUNT = 40_000
@@ -43,37 +45,6 @@ MASTERS = 3
 # Users of the backing: one who may do everything, one with rules.
 PASSWORD = "pw"
 USERS = {"all": ["~*", "&*", "+@all"], "app": ["~app:*", "+@all", "-@dangerous"]}
-BEGIN, END = "<!-- instructions: begin -->", "<!-- instructions: end -->"
-
-
-def free_port():
-    """One that a cluster node can have: its bus takes the port 10,000 above."""
-    while True:
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            port = held.getsockname()[1]
-            if port < 50_000:
-                return port
-
-
-def cli(port, *words):
-    command = ["redis-cli", "-p", str(port), *map(str, words)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout
-
-
-def wait_for(port, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            with socket.create_connection(("127.0.0.1", port), 1) as connection:
-                connection.settimeout(5)
-                connection.sendall(b"PING\r\n")
-                if connection.recv(64).startswith(b"+PONG"):
-                    return
-        except OSError:
-            pass
-        time.sleep(0.1)
-    raise TimeoutError(port)
 
 
 def benchmark(port, depth, count, command, user=None):
@@ -115,11 +86,10 @@ def main():
                     stdout=subprocess.DEVNULL,
                 )
             )
-            wait_for(server)
+            answers(server)
         addresses = [f"127.0.0.1:{node}" for node in nodes]
         cli(nodes[0], "--cluster", "create", *addresses, "--cluster-yes")
-        while any("cluster_state:ok" not in cli(node, "CLUSTER", "INFO") for node in nodes):
-            time.sleep(0.1)
+        until(lambda: all("cluster_state:ok" in cli(node, "CLUSTER", "INFO") for node in nodes))
         fill = ["HSET", "h", *(word for n in range(5) for word in (f"field{n}", VALUE))]
         for name, rules in USERS.items():
             cli(backing, "ACL", "SETUSER", name, "on", f">{PASSWORD}", *rules)
@@ -144,7 +114,7 @@ def main():
                 stderr=subprocess.DEVNULL,
             )
             processes.append(process)
-            wait_for(port)
+            answers(port)
             for title, of, depth, command in CASES:
                 if of != mode:
                     continue
@@ -160,12 +130,7 @@ def main():
             process.kill()
             process.wait()
         shutil.rmtree(folder, ignore_errors=True)
-    if "--write" in sys.argv:
-        head = ["| command | pipeline | instructions |", "|---|---|---|"]
-        page = pathlib.Path(__file__).parents[2] / "docs" / "performance.md"
-        text = page.read_text()
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        page.write_text("\n".join([before + BEGIN, *head, *rows, END + after]))
+    write("performance.md", "instructions", ["| command | pipeline | instructions |", "|---|---|---|", *rows])
 
 
 main()

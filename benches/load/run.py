@@ -25,7 +25,9 @@ import sys
 import tempfile
 import time
 
-BEGIN, END = "<!-- load: begin -->", "<!-- load: end -->"
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+from shared import encode, free_port, option, write  # noqa: E402
+
 CONNECTIONS = 10_000
 PIPELINE = 10_000
 ELEMENTS = 100_000
@@ -33,17 +35,6 @@ HUGE = 512 * 1024 * 1024
 CONNECTS_A_SECOND = 5_000
 CONNECTING = 4  # processes
 SUBSCRIBERS = 50
-
-
-def free_port():
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
-
-
-def encode(*words):
-    words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
 
 
 def connect(port, source=None):
@@ -387,10 +378,6 @@ def measure(respite, load, processes, rounds, seconds):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def option(name, default):
-    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else default
-
-
 def main():
     respite = sys.argv[1]
     rounds, seconds = int(option("--rounds", 5)), float(option("--seconds", 4))
@@ -420,22 +407,18 @@ def main():
             f"| {title} | {work} | {' | '.join(cells)} | {megabytes} |"
         )
         print(rows[-1], flush=True)
-    table = "\n".join(
+    write(
+        "reliability.md",
+        "load",
         [
-            BEGIN,
             f"{rounds} rounds of {seconds:g} s each, {os.cpu_count()} cores for everything; 99th percentiles of others' times, quiet → under the "
             "load, medians of the rounds:",
             "",
             "| load | done in a round | reads from the cache | writes | both at Redis alone | Respite's memory before / at most / after |",
             "|---|---|---|---|---|---|",
             *rows,
-            END,
-        ]
+        ],
     )
-    if "--write" in sys.argv:
-        page = pathlib.Path(__file__).parents[2] / "docs" / "reliability.md"
-        text = page.read_text()
-        page.write_text(text.split(BEGIN)[0] + table + text.split(END)[1])
 
 
 if __name__ == "__main__":
