@@ -35,6 +35,7 @@ CASES = [
     ("`SET`, forwarded, a user of the backing", "users", 1, ["SET", "k", VALUE]),
     ("`SET`, forwarded, a user of the backing", "users", 16, ["SET", "k", VALUE]),
     ("`GET`, a hit, one with key patterns", "users", 16, ["GET", "app:k"]),
+    ("`HGETALL` of 5 fields, a hit, one with key patterns", "users", 16, ["HGETALL", "app:h"]),
     ("`SET`, forwarded, one with key patterns", "users", 16, ["SET", "app:k", VALUE]),
     ("`GET`, a hit, a cluster behind", "cluster", 1, ["-r", "100", "GET", "k:__rand_int__"]),
     ("`GET`, a hit, a cluster behind", "cluster", 16, ["-r", "100", "GET", "k:__rand_int__"]),
@@ -90,10 +91,10 @@ def main():
         addresses = [f"127.0.0.1:{node}" for node in nodes]
         cli(nodes[0], "--cluster", "create", *addresses, "--cluster-yes")
         until(lambda: all("cluster_state:ok" in cli(node, "CLUSTER", "INFO") for node in nodes))
-        fill = ["HSET", "h", *(word for n in range(5) for word in (f"field{n}", VALUE))]
+        fields = [word for n in range(5) for word in (f"field{n}", VALUE)]
         for name, rules in USERS.items():
             cli(backing, "ACL", "SETUSER", name, "on", f">{PASSWORD}", *rules)
-        for command in (["SET", "k", VALUE], ["SET", "app:k", VALUE], fill):
+        for command in (["SET", "k", VALUE], ["SET", "app:k", VALUE], ["HSET", "h", *fields], ["HSET", "app:h", *fields]):
             cli(backing, *command)
         for n in range(100):
             cli(nodes[0], "-c", "SET", f"k:{n:012d}", VALUE)
@@ -118,7 +119,7 @@ def main():
             for title, of, depth, command in CASES:
                 if of != mode:
                     continue
-                user = ("app" if command[1] == "app:k" else "all") if mode == "users" else None
+                user = ("app" if command[1].startswith("app:") else "all") if mode == "users" else None
                 benchmark(port, depth, 2_000, command, user)
                 total(folder, process.pid)
                 benchmark(port, depth, COUNT, command, user)

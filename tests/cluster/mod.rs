@@ -212,11 +212,10 @@ fn a_killed_master_is_replaced() {
     let mut cluster = RedisCluster::start(3, 1);
     let respite = start(&cluster);
     let slot = slot_of(&mut cluster.servers[0].connect(), "k");
-    respite.call(&["SET", "k", "before"]).assert_ok();
+    let mut writer = respite.connect();
+    writer.call(&["SET", "k", "before"]).assert_ok();
+    assert_eq!(writer.call(&["WAIT", "1", "10000"]).int(), 1);
     let owner = cluster.owner(slot);
-    wait_until("a replica has it", DEADLINE, || {
-        cluster.servers[owner].call(&["WAIT", "1", "100"]).int() == 1
-    });
     cluster.servers[owner].kill();
     wait_until("another has its slots", DEADLINE, || {
         let mut client: Client = respite.connect();

@@ -274,7 +274,8 @@ fn a_transaction_whose_node_is_lost_says_so_at_its_end() {
     let mut client = respite.connect();
     client.call(&["SET", "foo", "before"]).assert_ok();
     let owner = owner_of(&cluster, "foo");
-    assert_eq!(cluster.servers[owner].call(&["WAIT", "1", "5000"]).int(), 1);
+    // Of this client's own write.
+    assert_eq!(client.call(&["WAIT", "1", "5000"]).int(), 1);
     client.call(&["MULTI"]).assert_ok();
     client.call(&["SET", "foo", "lost"]).assert_str("QUEUED");
     cluster.servers[owner].kill();

@@ -230,10 +230,9 @@ fn a_stop_finishes_what_is_in_flight() {
     wait_until("nobody is accepted", DEADLINE, || {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_err()
     });
-    assert!(
-        idle.call("GET", "/", &[], b"").is_err(),
-        "idle connections are closed"
-    );
+    wait_until("idle connections are closed", DEADLINE, || {
+        idle.call("GET", "/", &[], b"").is_err()
+    });
     backend.release();
     assert_eq!(hanging.read("GET").expect("a response").text(), "released");
     let Rig { respite, .. } = rig;
