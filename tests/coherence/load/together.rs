@@ -14,6 +14,8 @@ use crate::support::{Random, Reply};
 pub(super) const GROUPS: usize = 2;
 /// Keys of a group.
 const KEYS: usize = 6;
+/// So many keys that nobody has asked for are asked for with those of a group now and then.
+const COLD: usize = 8;
 /// Slots of a group on a cluster.
 const PARTS: usize = 3;
 
@@ -165,6 +167,7 @@ impl GroupReader {
                 2 if parts.len() == 1 => self.exists(keys),
                 3 => self.mget(keys.iter().chain(&keys[..2]).cloned().collect()),
                 4 => self.mget(keys[1..].to_vec()),
+                5 => self.mget_cold(keys),
                 _ => self.mget(keys),
             }
             if self.conn.place == Place::Direct {
@@ -186,6 +189,17 @@ impl GroupReader {
             Reply::Array(items) => items.iter().map(value).collect(),
             _ => Vec::new(),
         });
+    }
+
+    /// With keys in the slot of the first that nobody has asked for, in front of the others or behind them: most of what
+    /// is missing is asked for the first time.
+    fn mget_cold(&mut self, mut keys: Vec<Vec<u8>>) {
+        let number = self.random.next();
+        let at = if self.random.one_in(2) { 0 } else { keys.len() };
+        let cold = |n: usize| [&keys[0][..], format!(":{number}:{n}").as_bytes()].concat();
+        let cold: Vec<Vec<u8>> = (0..COLD).map(cold).collect();
+        keys.splice(at..at, cold);
+        self.mget(keys);
     }
 
     /// How many there are says that there is one, or none.
