@@ -7,7 +7,7 @@
 #                            Prometheus for those of /metrics, Chromium for the dashboard's
 #   scripts/setup.sh fuzz    also cargo-fuzz;  deny: also cargo-deny;  deb: also cargo-deb
 #   scripts/setup.sh bench   also redis-benchmark, wrk and valgrind, and the peers that can be had: twemproxy,
-#                            Envoy, HAProxy
+#                            Envoy, HAProxy, NATS
 #
 # What `run` needs must be there in the end (exit code 1 otherwise); what only `test` and `bench`
 # add is left out with a note, except redis-benchmark.
@@ -232,6 +232,13 @@ want_valgrind() {
     has valgrind || install_first valgrind || note "no valgrind: instructions cannot be counted"
 }
 
+# For benches/bus.
+want_nats() {
+    if has nats-server; then return 0; fi
+    install_first nats-server || note "no NATS: the bus cannot be compared with it"
+    stop_services nats-server
+}
+
 # For benches/gateway/run.sh.
 want_gateway_bench() {
     has wrk || install_first wrk || note "no wrk: the gateway cannot be measured"
@@ -268,6 +275,7 @@ bench)
     want_twemproxy
     want_envoy
     want_gateway_bench
+    want_nats
     want_valgrind
     ;;
 esac

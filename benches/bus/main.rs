@@ -1,8 +1,8 @@
 //! Round trips over the bus, beside the pattern that one writes by hand (`LPUSH` and `BRPOP` on a list of
-//! requests and a list of replies per caller) on the same Redis in the same run.
+//! requests and a list of replies per caller) on the same Redis in the same run, and beside NATS where it is installed.
 //!
 //! ```text
-//! cargo bench --bench bus -- [--seconds N] [--rounds N] [--workers N] [--callers 1,16,64] [--ways hand,one,two,both] [--million] [--write]
+//! cargo bench --bench bus -- [--seconds N] [--rounds N] [--workers N] [--callers 1,16,64] [--ways hand,one,two,both,nats] [--million] [--write]
 //! ```
 //!
 //! `--million` makes a million calls instead and prints the memory of Respite and Redis as they go. `--write` does
@@ -13,6 +13,7 @@
 )]
 
 mod million;
+mod nats;
 mod report;
 mod wire;
 
@@ -31,6 +32,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use leash::Leash;
+use nats::Nats;
 use wire::{Client, Reply};
 
 const PAYLOAD: &[u8] = &[b'x'; 64];
@@ -46,6 +48,8 @@ enum Way {
     Two,
     /// Callers on one Respite, workers on it and on another.
     Both,
+    /// No Redis and no Respite, but a nats-server.
+    Nats,
 }
 
 struct Options {
@@ -62,6 +66,8 @@ struct Options {
 struct Servers {
     redis: u16,
     respites: [u16; 2],
+    /// Where there is one.
+    nats: Option<u16>,
     leashes: Vec<Leash>,
 }
 
@@ -70,7 +76,7 @@ struct Sample {
     per_second: f64,
     p50: Duration,
     p99: Duration,
-    /// Microseconds of processor time per round trip: Redis, both Respites.
+    /// Microseconds of processor time per round trip: Redis or nats-server, both Respites.
     cpu: [f64; 2],
     /// Scripts per round trip.
     scripts: f64,
@@ -96,7 +102,8 @@ fn main() -> io::Result<()> {
 
 /// Measures all ways with each number of callers; returns the table.
 fn round_trips(servers: &Servers, options: &Options) -> io::Result<String> {
-    let ways = &options.ways;
+    let mut ways = options.ways.clone();
+    ways.retain(|way| *way != Way::Nats || servers.nats.is_some());
     let mut table = report::heading(options.workers, options.rounds, options.seconds);
     for &callers in &options.callers {
         let mut samples: Vec<Vec<Sample>> = ways.iter().map(|_| Vec::new()).collect();
@@ -121,6 +128,7 @@ fn measure(way: Way, servers: &Servers, callers: usize, options: &Options) -> io
     let port = match way {
         Way::ByHand => servers.redis,
         Way::One | Way::Two | Way::Both => servers.respites[0],
+        Way::Nats => servers.nats.expect("a nats-server"),
     };
     let begin = Arc::new(Barrier::new(callers + 1));
     let threads: Vec<JoinHandle<io::Result<Vec<Duration>>>> = (0..callers)
@@ -187,17 +195,19 @@ fn median(samples: &[Sample]) -> [f64; 6] {
     ]
 }
 
-/// What the servers have used so far: processor time of Redis and of both Respites in microseconds, scripts.
+/// What the servers have used so far: processor time of Redis with nats-server, of which one works, and of both
+/// Respites in microseconds, scripts.
 fn used(servers: &Servers) -> io::Result<[f64; 3]> {
     let cpu = |leash: &Leash| cpu_time(leash.pid()).unwrap_or_default().as_secs_f64() * 1e6;
     let [redis, one, two] = [0, 1, 2].map(|at| cpu(&servers.leashes[at]));
+    let nats = servers.leashes.get(3).map_or(0.0, cpu);
     let info = Client::connect(servers.redis)?.call(&[b"INFO", b"commandstats"])?;
     let info = String::from_utf8_lossy(info.text()).into_owned();
     let line = info
         .lines()
         .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
     let scripts = line.and_then(|line| line.split(',').next()?.parse().ok());
-    Ok([redis, one + two, scripts.unwrap_or(0.0)])
+    Ok([redis + nats, one + two, scripts.unwrap_or(0.0)])
 }
 
 /// Processor time that a process has used, where the system tells it.
@@ -210,29 +220,42 @@ fn cpu_time(pid: u32) -> Option<Duration> {
 }
 
 /// A caller's connection.
-struct Caller {
-    client: Client,
-    way: Way,
-    replies: Vec<u8>,
+enum Caller {
+    /// With the list of its replies.
+    ByHand(Client, Vec<u8>),
+    /// With the bus.
+    Respite(Client, &'static [u8]),
+    /// With its number.
+    Nats(Nats, usize),
 }
 
 impl Caller {
     fn round_trip(&mut self) -> io::Result<()> {
-        if self.way == Way::ByHand {
-            let mut request = self.replies.clone();
-            request.push(b' ');
-            request.extend_from_slice(PAYLOAD);
-            self.client.call(&[b"LPUSH", b"requests", &request])?;
-            let reply = self.client.call(&[b"BRPOP", &self.replies, b"30"])?;
-            assert_eq!(reply.items()[1].text(), PAYLOAD);
-        } else {
-            let reply =
-                self.client
-                    .call(&[b"BUS.CALL", self.way.bus(), b"echo", b"PAYLOAD", PAYLOAD])?;
-            assert_eq!(reply.text(), PAYLOAD);
+        match self {
+            Caller::ByHand(client, replies) => {
+                let mut request = replies.clone();
+                request.push(b' ');
+                request.extend_from_slice(PAYLOAD);
+                client.call(&[b"LPUSH", b"requests", &request])?;
+                let reply = client.call(&[b"BRPOP", replies, b"30"])?;
+                assert_eq!(reply.items()[1].text(), PAYLOAD);
+            }
+            Caller::Respite(client, bus) => {
+                let reply = client.call(&[b"BUS.CALL", bus, b"echo", b"PAYLOAD", PAYLOAD])?;
+                assert_eq!(reply.text(), PAYLOAD);
+            }
+            Caller::Nats(nats, number) => assert_eq!(nats.request(*number, PAYLOAD)?, PAYLOAD),
         }
         Ok(())
     }
+}
+
+/// A worker's connection.
+enum Worker {
+    ByHand(Client),
+    /// With its name.
+    Respite(Client, String),
+    Nats(Nats),
 }
 
 impl Way {
@@ -242,6 +265,7 @@ impl Way {
             "one" => Way::One,
             "two" => Way::Two,
             "both" => Way::Both,
+            "nats" => Way::Nats,
             other => panic!("unknown way {other}"),
         }
     }
@@ -252,13 +276,14 @@ impl Way {
             Way::One => "one Respite",
             Way::Two => "two Respites",
             Way::Both => "workers on both",
+            Way::Nats => "NATS",
         }
     }
 
     /// Each has a bus of its own, so that no Respite has had workers of another way.
     fn bus(self) -> &'static [u8] {
         match self {
-            Way::ByHand => b"",
+            Way::ByHand | Way::Nats => b"",
             Way::One => b"one",
             Way::Two => b"two",
             Way::Both => b"both",
@@ -266,11 +291,31 @@ impl Way {
     }
 
     fn caller(self, port: u16, number: usize) -> io::Result<Caller> {
-        Ok(Caller {
-            client: Client::connect(port)?,
-            way: self,
-            replies: format!("replies:{number}").into_bytes(),
+        Ok(match self {
+            Way::ByHand => {
+                let replies = format!("replies:{number}").into_bytes();
+                Caller::ByHand(Client::connect(port)?, replies)
+            }
+            Way::One | Way::Two | Way::Both => Caller::Respite(Client::connect(port)?, self.bus()),
+            Way::Nats => Caller::Nats(Nats::caller(port, number)?, number),
         })
+    }
+
+    fn worker(self, servers: &Servers, number: usize) -> io::Result<Worker> {
+        let respite = |at: usize| {
+            let client = Client::connect(servers.respites[at])?;
+            Ok(Worker::Respite(client, format!("worker-{number}")))
+        };
+        match self {
+            Way::ByHand => Ok(Worker::ByHand(Client::connect(servers.redis)?)),
+            Way::One => respite(0),
+            Way::Two => respite(1),
+            Way::Both => respite(number % 2),
+            Way::Nats => {
+                let port = servers.nats.expect("a nats-server");
+                Ok(Worker::Nats(Nats::worker(port)?))
+            }
+        }
     }
 
     /// Starts workers that reply with what they were sent, and returns when they are there.
@@ -280,36 +325,27 @@ impl Way {
         count: usize,
         stop: &Arc<AtomicBool>,
     ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
-        if self != Way::ByHand {
+        if !self.bus().is_empty() {
             let mut client = Client::connect(servers.respites[0])?;
             client.call(&[b"BUS.REGISTER", self.bus(), b"echo"])?;
         }
-        let ready = Arc::new(Barrier::new(count + 1));
         let workers = (0..count)
             .map(|number| {
-                let (stop, ready) = (Arc::clone(stop), Arc::clone(&ready));
-                let port = match self {
-                    Way::ByHand => servers.redis,
-                    Way::One => servers.respites[0],
-                    Way::Two => servers.respites[1],
-                    Way::Both => servers.respites[number % 2],
-                };
-                thread::spawn(move || {
-                    let mut client = Client::connect(port)?;
-                    let name = format!("worker-{number}");
-                    ready.wait();
+                let (stop, mut worker) = (Arc::clone(stop), self.worker(servers, number)?);
+                Ok(thread::spawn(move || {
                     while !stop.load(Ordering::Relaxed) {
-                        if self == Way::ByHand {
-                            serve_by_hand(&mut client)?;
-                        } else {
-                            serve(&mut client, self.bus(), name.as_bytes())?;
+                        match &mut worker {
+                            Worker::ByHand(client) => serve_by_hand(client)?,
+                            Worker::Respite(client, name) => {
+                                serve(client, self.bus(), name.as_bytes())?;
+                            }
+                            Worker::Nats(nats) => nats.serve()?,
                         }
                     }
                     Ok(())
-                })
+                }))
             })
-            .collect();
-        ready.wait();
+            .collect::<io::Result<_>>()?;
         thread::sleep(Duration::from_millis(100));
         Ok(workers)
     }
@@ -348,7 +384,7 @@ impl Options {
             rounds: 3,
             workers: 8,
             callers: vec![1, 16, 64],
-            ways: vec![Way::ByHand, Way::One, Way::Both, Way::Two],
+            ways: vec![Way::ByHand, Way::One, Way::Both, Way::Two, Way::Nats],
             million: false,
             write: false,
         };
@@ -419,19 +455,37 @@ impl Servers {
                 return Err(io::Error::other(format!("{error}: {words}")));
             }
         }
+        let nats = match nats::program() {
+            Some(program) => {
+                let port = free_port()?;
+                let args = ["-a", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned);
+                leashes.push(Leash::start(&program, &args, &[], log("nats"))?);
+                until_ready(|| nats::is_ready(port))?;
+                Some(port)
+            }
+            None => None,
+        };
         Ok(Servers {
             redis,
             respites: [one, two],
+            nats,
             leashes,
         })
     }
 }
 
 fn ready(port: u16) -> io::Result<()> {
+    until_ready(|| {
+        let mut client = Client::connect(port)?;
+        client.call(&[b"PING"]).map(drop)
+    })
+}
+
+fn until_ready(look: impl Fn() -> io::Result<()>) -> io::Result<()> {
     let end = Instant::now() + Duration::from_secs(10);
     loop {
-        match Client::connect(port).and_then(|mut client| client.call(&[b"PING"])) {
-            Ok(_) => return Ok(()),
+        match look() {
+            Ok(()) => return Ok(()),
             Err(error) if Instant::now() > end => return Err(error),
             Err(_) => thread::sleep(Duration::from_millis(20)),
         }

@@ -8,7 +8,7 @@ pub(crate) fn heading(workers: usize, rounds: usize, seconds: f64) -> String {
     format!(
         "Round trips with a payload of 64 bytes there and back, {workers} workers; medians of {rounds} rounds of {seconds} s, in \
          which the ways take turns. A machine with {cores} cores carries everything. CPU is per round trip.\n\n\
-         | callers | way | calls/s | p50 | p99 | calls/s to by hand | p50 to by hand | CPU of Redis | CPU of Respite | scripts |\n\
+         | callers | way | calls/s | p50 | p99 | calls/s to by hand | p50 to by hand | CPU of Redis, or of nats-server | CPU of Respite | scripts |\n\
          |---|---|---|---|---|---|---|---|---|---|\n"
     )
 }
