@@ -246,9 +246,17 @@ impl Session {
                 Poll::Pending => return Ok(progress),
                 Poll::Ready(read) => read?,
             };
-            let fresh = &scratch[..n];
-            let used = self.process(fresh, cx);
-            self.front.keep(&fresh[used..]);
+            self.process_fresh(&scratch[..n], cx);
+            if n < scratch.len() && self.is_done_for_now() {
+                // Most often nothing more is there, which is learnt without another turn.
+                match self.front.poll_read(&mut scratch, cx) {
+                    Poll::Pending => return Ok(progress),
+                    Poll::Ready(read) => {
+                        let n = read?;
+                        self.process_fresh(&scratch[..n], cx);
+                    }
+                }
+            }
         } else {
             match self.front.poll_read_on(cx) {
                 Poll::Pending => return Ok(progress),
@@ -260,6 +268,23 @@ impl Session {
             }
         }
         Ok(true)
+    }
+
+    /// Handles what has just come, and keeps the rest.
+    fn process_fresh(&mut self, fresh: &[u8], cx: &mut Context<'_>) {
+        let used = self.process(fresh, cx);
+        self.front.keep(&fresh[used..]);
+    }
+
+    /// Whether another turn would do nothing but read.
+    fn is_done_for_now(&self) -> bool {
+        let (front, own) = (
+            &self.front,
+            self.pinned.is_some() || !self.parked.is_empty(),
+        );
+        let is_plain = !own && !front.waiting && front.input.is_empty();
+        let listens = self.subscribed.is_some() || self.monitoring.is_some();
+        is_plain && !listens && !front.eof && !front.closing && !self.waits_here()
     }
 
     /// How much input may wait. Behind a blocked command as much as a request may have, as in
