@@ -8,6 +8,7 @@ use redis::Value;
 use super::binding::Given;
 use super::body::Body;
 use super::bus::Bus;
+use super::error::BusError;
 use super::method::{Method, Options};
 use super::registry::{MOST_METHODS, any_matches};
 use super::slot::Delivered;
@@ -53,13 +54,13 @@ pub(super) async fn register(
     bus: Arc<Bus>,
     method: String,
     options: Options,
-) -> Result<i64, String> {
+) -> Result<i64, BusError> {
     let most = MOST_METHODS.to_string();
     let args: [&[u8]; 3] = [method.as_bytes(), &options.encode(), most.as_bytes()];
     let mut answer = list(bus.run(Task::Register, &args).await?).into_iter();
     let generation = number(&next(&mut answer));
     if generation < 0 {
-        return Err(format!("ERR a bus has at most {MOST_METHODS} methods"));
+        return Err(BusError::TooManyMethods(MOST_METHODS));
     }
     if number(&next(&mut answer)) == 1 {
         changed(&bus, next(&mut answer)).await?;
@@ -70,7 +71,7 @@ pub(super) async fn register(
 }
 
 /// The registry has changed: nobody goes on with what was known of it.
-async fn changed(bus: &Arc<Bus>, holders: Value) -> Result<(), String> {
+async fn changed(bus: &Arc<Bus>, holders: Value) -> Result<(), BusError> {
     bus.let_go();
     bus.shared.have_let_go(&bus.name, holders).await;
     bus.reload().await?;
@@ -78,7 +79,7 @@ async fn changed(bus: &Arc<Bus>, holders: Value) -> Result<(), String> {
 }
 
 /// Takes a method off the bus; what it has pending fails.
-pub(super) async fn unregister(bus: Arc<Bus>, method: String) -> Result<bool, String> {
+pub(super) async fn unregister(bus: Arc<Bus>, method: String) -> Result<bool, BusError> {
     bus.store_all().await;
     let (mut was, mut first) = (false, true);
     loop {
@@ -100,7 +101,7 @@ pub(super) async fn unregister(bus: Arc<Bus>, method: String) -> Result<bool, St
 }
 
 /// Removes everything that the bus has in the backing; returns how many keys those were.
-pub(super) async fn cleanup(bus: Arc<Bus>) -> Result<i64, String> {
+pub(super) async fn cleanup(bus: Arc<Bus>) -> Result<i64, BusError> {
     bus.store_all().await;
     let mut removed = 0;
     loop {
@@ -127,7 +128,7 @@ fn look_at(bus: &Arc<Bus>, ended: Value) {
 }
 
 /// Lists the methods that a glob matches, or one with its counters.
-pub(super) async fn methods(bus: Arc<Bus>, glob: Option<Glob>) -> Result<Vec<MethodRow>, String> {
+pub(super) async fn methods(bus: Arc<Bus>, glob: Option<Glob>) -> Result<Vec<MethodRow>, BusError> {
     let registry = bus.reload().await?;
     let wanted = |method: &&Arc<Method>| {
         glob.as_ref()
@@ -142,7 +143,10 @@ pub(super) async fn methods(bus: Arc<Bus>, glob: Option<Glob>) -> Result<Vec<Met
 }
 
 /// Lists methods with their counters.
-pub(super) async fn stats(bus: Arc<Bus>, method: Option<String>) -> Result<Vec<MethodRow>, String> {
+pub(super) async fn stats(
+    bus: Arc<Bus>,
+    method: Option<String>,
+) -> Result<Vec<MethodRow>, BusError> {
     bus.flush_tallies().await?;
     let registry = bus.reload().await?;
     let chosen: Vec<Arc<Method>> = match method {
@@ -156,7 +160,7 @@ async fn inspect(
     bus: &Arc<Bus>,
     chosen: Vec<Arc<Method>>,
     what: &str,
-) -> Result<Vec<MethodRow>, String> {
+) -> Result<Vec<MethodRow>, BusError> {
     if what == "stats" {
         bus.store_all().await;
     }
@@ -188,7 +192,7 @@ async fn inspect(
 }
 
 /// Lists the workers that are alive.
-pub(super) async fn workers(bus: Arc<Bus>) -> Result<Vec<WorkerRow>, String> {
+pub(super) async fn workers(bus: Arc<Bus>) -> Result<Vec<WorkerRow>, BusError> {
     bus.store_all().await;
     let ttl = bus.touched.alive_ms().to_string();
     let answer = bus
@@ -216,10 +220,10 @@ pub(super) async fn uncache(
     bus: Arc<Bus>,
     method: String,
     given: Option<Given>,
-) -> Result<i64, String> {
+) -> Result<i64, BusError> {
     let registry = bus.reload().await?;
     let Some(registered) = registry.get(&method) else {
-        return Err(format!("NOMETHOD no method '{method}'"));
+        return Err(BusError::NoMethod(method));
     };
     let key = match given {
         None => None,
@@ -240,7 +244,7 @@ pub(super) async fn dead(
     bus: Arc<Bus>,
     method: String,
     count: u64,
-) -> Result<Vec<DeadRow>, String> {
+) -> Result<Vec<DeadRow>, BusError> {
     let count = count.to_string();
     let answer = bus
         .run(Task::Dead, &[method.as_bytes(), count.as_bytes()])
@@ -266,7 +270,7 @@ pub(super) async fn dead(
 }
 
 /// Puts a dead call back into its queue; false when there is no such.
-pub(super) async fn revive(bus: Arc<Bus>, id: String) -> Result<bool, String> {
+pub(super) async fn revive(bus: Arc<Bus>, id: String) -> Result<bool, BusError> {
     let answer = bus.run(Task::Revive, &[id.as_bytes()]).await?;
     let mut parts = list(answer).into_iter();
     let revived = number(&next(&mut parts)) == 1;

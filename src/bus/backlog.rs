@@ -28,10 +28,8 @@ impl Hub {
     /// When the backing cannot be asked.
     pub async fn backlog(self: &Arc<Self>, bus: &str) -> Result<Vec<Backlog>, LookError> {
         let bus = self.looked_at(bus);
-        let flushed = bus.flush_tallies().await;
-        flushed.map_err(|error| LookError::Backing(error.into()))?;
-        let rows = admin::methods(bus, None).await;
-        let rows = rows.map_err(LookError::Backing)?.into_iter();
+        bus.flush_tallies().await?;
+        let rows = admin::methods(bus, None).await?.into_iter();
         let count = |number: i64| u64::try_from(number).unwrap_or_default();
         let backlogs = rows.map(|row| Backlog {
             method: row.method.name.clone(),

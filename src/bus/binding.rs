@@ -1,5 +1,7 @@
 //! From the arguments of a call to the parameters of its method: one form for all ways to write the call.
 
+use super::error::BusError;
+
 /// A parameter of a method.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Param {
@@ -31,7 +33,7 @@ impl Param {
     ///
     /// # Errors
     /// When the name is not allowed.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, BusError> {
         let mut parts = text.splitn(2, |&byte| byte == b'=');
         let name = parts.next().unwrap_or_default();
         super::name::check("parameter", name)?;
@@ -61,7 +63,7 @@ fn shown(name: &[u8]) -> String {
 ///
 /// # Errors
 /// `BADARGS` for missing, unknown, repeated or too many arguments.
-pub(super) fn bind(params: Option<&[Param]>, given: Given) -> Result<Bound, String> {
+pub(super) fn bind(params: Option<&[Param]>, given: Given) -> Result<Bound, BusError> {
     let Some(params) = params else {
         return Ok(match given {
             Given::Nothing => Bound::default(),
@@ -81,10 +83,10 @@ pub(super) fn bind(params: Option<&[Param]>, given: Given) -> Result<Bound, Stri
         Given::Args(args) => {
             if args.len() > params.len() {
                 let most = params.len();
-                return Err(format!(
-                    "BADARGS at most {most} arguments, got {}",
-                    args.len()
-                ));
+                let got = args.len();
+                return Err(BusError::BadArguments(format!(
+                    "at most {most} arguments, got {got}"
+                )));
             }
             for (value, arg) in values.iter_mut().zip(args) {
                 *value = Some(arg);
@@ -93,10 +95,12 @@ pub(super) fn bind(params: Option<&[Param]>, given: Given) -> Result<Bound, Stri
         Given::Kwargs(kwargs) => {
             for (name, arg) in kwargs {
                 let Some(at) = params.iter().position(|param| param.name == name) else {
-                    return Err(format!("BADARGS no parameter {}", shown(&name)));
+                    let text = format!("no parameter {}", shown(&name));
+                    return Err(BusError::BadArguments(text));
                 };
                 if values[at].replace(arg).is_some() {
-                    return Err(format!("BADARGS {} twice", shown(&name)));
+                    let text = format!("{} twice", shown(&name));
+                    return Err(BusError::BadArguments(text));
                 }
             }
         }
@@ -104,7 +108,8 @@ pub(super) fn bind(params: Option<&[Param]>, given: Given) -> Result<Bound, Stri
     let mut bound = Bound::default();
     for (param, value) in params.iter().zip(values) {
         let Some(value) = value.or_else(|| param.default.clone()) else {
-            return Err(format!("BADARGS {} is missing", shown(&param.name)));
+            let text = format!("{} is missing", shown(&param.name));
+            return Err(BusError::BadArguments(text));
         };
         bound.kwargs.push((param.name.clone(), value.clone()));
         bound.args.push(value);
@@ -167,7 +172,8 @@ mod tests {
             ),
             (kwargs(&[("a", "1"), ("a", "1")]), "BADARGS 'a' twice"),
         ] {
-            assert_eq!(bind(Some(&params), given).expect_err("refused"), error);
+            let refused = bind(Some(&params), given).expect_err("refused");
+            assert_eq!(refused.to_string(), error);
         }
     }
 
@@ -181,7 +187,9 @@ mod tests {
             [b"1".to_vec()]
         );
         assert_eq!(
-            bind(Some(&[]), args(&["1"])).expect_err("refused"),
+            bind(Some(&[]), args(&["1"]))
+                .expect_err("refused")
+                .to_string(),
             "BADARGS at most 0 arguments, got 1"
         );
     }

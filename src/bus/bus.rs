@@ -14,6 +14,7 @@ use redis::Value;
 use tokio::sync::watch;
 
 use super::direct::DirectCalls;
+use super::error::BusError;
 use super::held::HeldCalls;
 use super::lane::Lane;
 use super::lease::Lease;
@@ -25,7 +26,7 @@ use super::peer::{Outbox, Peers};
 use super::registry::{MOST_METHODS, Registry, any_matches};
 use super::shared::Shared;
 use super::slot::Parked;
-use super::store::{Failure, Task};
+use super::store::Task;
 use super::tally::Tally;
 use super::touched::TouchedWorkers;
 use super::waiting::Waiting;
@@ -129,7 +130,7 @@ impl Bus {
     }
 
     /// Runs a script.
-    pub(super) async fn run(&self, task: Task, args: &[&[u8]]) -> Result<Value, Failure> {
+    pub(super) async fn run(&self, task: Task, args: &[&[u8]]) -> Result<Value, BusError> {
         self.shared
             .store
             .run(task, (&self.name, &self.key), args)
@@ -150,7 +151,7 @@ impl Bus {
     }
 
     /// Reads the methods again.
-    pub(super) async fn reload(&self) -> Result<Arc<Registry>, Failure> {
+    pub(super) async fn reload(&self) -> Result<Arc<Registry>, BusError> {
         let answer = self.run(Task::Registry, &[]).await?;
         let registry = Arc::new(Registry::read(answer));
         *self.registry.lock() = Arc::clone(&registry);
@@ -160,7 +161,7 @@ impl Bus {
     }
 
     /// What is known of the methods, after a first look.
-    pub(super) async fn known_registry(&self) -> Result<Arc<Registry>, Failure> {
+    pub(super) async fn known_registry(&self) -> Result<Arc<Registry>, BusError> {
         let registry = self.registry();
         if registry.stamp.is_empty() {
             return self.reload().await;
@@ -195,14 +196,14 @@ impl Bus {
     }
 
     /// Removes the leases that end until then; gives how many those were.
-    pub(super) async fn end_leases(&self, until: &str) -> Result<i64, Failure> {
+    pub(super) async fn end_leases(&self, until: &str) -> Result<i64, BusError> {
         let mut remove = redis::cmd("ZREMRANGEBYSCORE");
         remove.arg(&self.leases).arg("-inf").arg(until);
         self.shared.store.count(&self.leases, &remove).await
     }
 
     /// Removes the lease of this Respite.
-    pub(super) async fn end_own_lease(&self) -> Result<i64, Failure> {
+    pub(super) async fn end_own_lease(&self) -> Result<i64, BusError> {
         let mut remove = redis::cmd("ZREM");
         remove.arg(&self.leases).arg(self.shared.store.instance());
         self.shared.store.count(&self.leases, &remove).await
@@ -273,7 +274,7 @@ impl Bus {
     }
 
     /// Adds what was counted here to the counters in the backing, all of it when this returns.
-    pub(super) async fn flush_tallies(&self) -> Result<(), Failure> {
+    pub(super) async fn flush_tallies(&self) -> Result<(), BusError> {
         let (_written, writing) = watch::channel(());
         let before = self.writing.lock().replace(writing);
         if let Some(mut before) = before {

@@ -8,15 +8,16 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::arguments::{Caching, CallArgs, Patience};
 use super::bus::Bus;
+use super::error::BusError;
 use super::exchange::issued_as;
 use super::handing;
 use super::id::is_direct;
 use super::method::{BoundCall, Method};
 use super::order::{Kind, Order, words};
 use super::order::{letter, outcome};
-use super::outcome::{DEADLINE, Outcome, PATIENCE, fits};
+use super::outcome::{Outcome, PATIENCE, fits};
 use super::place::{Direct, Place};
-use super::store::{Failure, bytes, list, next, number, text};
+use super::store::{bytes, list, next, number, text};
 use super::waiting::Role;
 
 /// How often a call is sent again because what was known of methods or workers was not true any more.
@@ -41,17 +42,11 @@ enum Sending {
     Cast,
 }
 
-impl From<Failure> for String {
-    fn from(failure: Failure) -> Self {
-        failure.0
-    }
-}
-
 /// Calls a method and waits for its outcome.
 ///
 /// # Cancel safety
 /// Dropping the future gives the call up.
-pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, String> {
+pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, BusError> {
     bus.shared.ready().await;
     let begun = Instant::now();
     let deadline = begun + Duration::from_millis(args.timeout_ms);
@@ -60,7 +55,7 @@ pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, Strin
         handing::call(&bus, &args, begun.into()),
     )
     .await;
-    let sending = match direct.map_err(|_| DEADLINE.to_owned())?? {
+    let sending = match direct.map_err(|_| BusError::Deadline)?? {
         Direct::Over(outcome) => return outcome,
         Direct::Stored(place, id) => return wait(&bus, place, &id, deadline).await,
         Direct::Refused => Sending::First,
@@ -70,32 +65,32 @@ pub(super) async fn call(bus: Arc<Bus>, args: CallArgs) -> Result<Outcome, Strin
     let waited = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let timeout_ms = args.timeout_ms.saturating_sub(waited);
     if timeout_ms == 0 {
-        return Err(DEADLINE.to_owned());
+        return Err(BusError::Deadline);
     }
     let args = CallArgs { timeout_ms, ..args };
     let sent = timeout_at(deadline + PATIENCE, send(&bus, &args, sending)).await;
-    let sent = sent.map_err(|_| DEADLINE.to_owned())??;
+    let sent = sent.map_err(|_| BusError::Deadline)??;
     if sending == Sending::First {
         bus.tally(&args.method, |tally| tally.call());
     }
     match sent {
         Sent::Waits(place, id) => wait(&bus, place, &id, deadline).await,
         Sent::Cached(value) => Ok(Outcome::Done(value.into())),
-        Sent::Queued(_) => Err(DEADLINE.to_owned()),
+        Sent::Queued(_) => Err(BusError::Deadline),
     }
 }
 
 /// Queues a call that nobody waits for; returns its id.
-pub(super) async fn cast(bus: Arc<Bus>, args: CallArgs) -> Result<String, String> {
+pub(super) async fn cast(bus: Arc<Bus>, args: CallArgs) -> Result<String, BusError> {
     let sent = send(&bus, &args, Sending::Cast).await?;
     bus.tally(&args.method, |tally| tally.call());
     match sent {
         Sent::Queued(id) | Sent::Waits(_, id) => Ok(id),
-        Sent::Cached(_) => Err("ERR internal error".to_owned()),
+        Sent::Cached(_) => Err(BusError::Interrupted("internal error")),
     }
 }
 
-async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent, String> {
+async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent, BusError> {
     let is_cast = sending == Sending::Cast;
     let mut registry = bus.known_registry().await?;
     let mut fresh = false;
@@ -103,7 +98,7 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent,
     for _ in 0..TRIES {
         let Some(method) = registry.get(&args.method).cloned() else {
             if fresh {
-                return Err(format!("NOMETHOD no method '{}'", args.method));
+                return Err(BusError::NoMethod(args.method.clone()));
             }
             registry = bus.reload().await?;
             fresh = true;
@@ -178,11 +173,13 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent,
             }
             Some(b'W') => match bus.choose_candidate(&args.method) {
                 Some(other) => worker = other,
-                None => return Err(format!("NOWORKER no worker serves '{}'", args.method)),
+                None => return Err(BusError::NoWorker(args.method.clone())),
             },
             Some(b'B') => {
-                let most = method.options.max_pending;
-                return Err(format!("BUSY '{}' has {most} calls pending", args.method));
+                return Err(BusError::Busy {
+                    method: args.method.clone(),
+                    most: method.options.max_pending,
+                });
             }
             _ => {
                 registry = bus.reload().await?;
@@ -190,7 +187,7 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent,
             }
         }
     }
-    Err("ERR the method or its workers changed too often".to_owned())
+    Err(BusError::ChangedTooOften)
 }
 
 /// How many calls of a method may be pending in the backing. Those that wait here count as well.
@@ -238,13 +235,13 @@ struct Ticket<'a> {
     bus: &'a Arc<Bus>,
     /// The first words of the order.
     words: Vec<Vec<u8>>,
-    answer: tokio::sync::oneshot::Receiver<Result<Value, Failure>>,
+    answer: tokio::sync::oneshot::Receiver<Result<Value, BusError>>,
     place: Option<Place>,
 }
 
 impl Ticket<'_> {
-    async fn answer(&mut self) -> Result<(Value, Place), Failure> {
-        let unsent = || Failure("ERR the call was not sent".to_owned());
+    async fn answer(&mut self) -> Result<(Value, Place), BusError> {
+        let unsent = || BusError::Interrupted("the call was not sent");
         let answer = (&mut self.answer).await.unwrap_or_else(|_| Err(unsent()))?;
         Ok((answer, self.place.take().ok_or_else(unsent)?))
     }
@@ -275,21 +272,21 @@ async fn wait(
     mut place: Place,
     id: &str,
     deadline: Instant,
-) -> Result<Outcome, String> {
+) -> Result<Outcome, BusError> {
     tokio::select! {
         outcome = &mut place.outcome => {
-            return outcome.map_err(|_| "ERR the call was forgotten".to_owned());
+            return outcome.map_err(|_| BusError::Interrupted("the call was forgotten"));
         }
         () = sleep_until(deadline) => {}
     }
     if !place.leave() {
         // The outcome came at the last moment.
-        return place.outcome.try_recv().map_err(|_| DEADLINE.to_owned());
+        return place.outcome.try_recv().map_err(|_| BusError::Deadline);
     }
     let answer = timeout(PATIENCE, bus.ask(Kind::End, words(&["E", id, "d"]))).await;
     match answer.ok().and_then(Result::ok).and_then(outcome) {
         Some(outcome) => Ok(outcome),
-        None => Err(DEADLINE.to_owned()),
+        None => Err(BusError::Deadline),
     }
 }
 
@@ -301,7 +298,7 @@ pub(super) async fn result(
     bus: Arc<Bus>,
     id: String,
     patience: Patience,
-) -> Result<Option<Outcome>, String> {
+) -> Result<Option<Outcome>, BusError> {
     bus.shared.ready().await;
     match patience {
         Patience::Endless => wait_for_result(&bus, &id, patience).await,
@@ -318,11 +315,11 @@ async fn wait_for_result(
     bus: &Arc<Bus>,
     id: &str,
     patience: Patience,
-) -> Result<Option<Outcome>, String> {
+) -> Result<Option<Outcome>, BusError> {
     let mut place = Place::take(bus, id, Role::Onlooker);
     let answer = ask_about(bus, id, (Kind::Look, &["T", id, "wait"])).await?;
     match letter(&answer) {
-        Some(b'n') => Err("NOCALL no such call, or it has expired".to_owned()),
+        Some(b'n') => Err(BusError::UnknownCall),
         Some(b'p') => {
             place.issued(id);
             Ok(match patience {
@@ -338,7 +335,7 @@ async fn wait_for_result(
 }
 
 /// Cancels a call; true if it was queued or in flight.
-pub(super) async fn cancel(bus: Arc<Bus>, id: String) -> Result<bool, String> {
+pub(super) async fn cancel(bus: Arc<Bus>, id: String) -> Result<bool, BusError> {
     let answer = ask_about(&bus, &id, (Kind::End, &["E", &id, "c"])).await?;
     Ok(list(answer).first().is_some_and(|first| number(first) == 1))
 }
@@ -348,7 +345,7 @@ async fn ask_about(
     bus: &Arc<Bus>,
     id: &str,
     (kind, said): (Kind, &[&str]),
-) -> Result<Value, Failure> {
+) -> Result<Value, BusError> {
     let answer = bus.ask(kind, words(said)).await?;
     if letter(&answer) != Some(b'n') || !is_direct(id) {
         return Ok(answer);

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::arguments::{
-    CallArgs, FetchArgs, SYNTAX, dead_count, extended, failure, given, id, name, option,
-    result_patience,
+    CallArgs, FetchArgs, dead_count, extended, failure, given, id, name, option, result_patience,
 };
 use super::bus::Bus;
+use super::error::BusError;
 use super::hub::Hub;
 use super::method::Options;
 use super::name::rule_key;
@@ -25,7 +25,7 @@ pub struct BusFamily {
 }
 
 /// What a command does, or the error reply.
-type Begun = Result<Answer, String>;
+type Begun = Result<Answer, BusError>;
 
 impl BusFamily {
     /// The commands on these buses.
@@ -34,7 +34,7 @@ impl BusFamily {
         BusFamily { hub }
     }
 
-    fn bus(&self, call: &Call<'_>) -> Result<Arc<Bus>, String> {
+    fn bus(&self, call: &Call<'_>) -> Result<Arc<Bus>, BusError> {
         let peer = call.caller.peer.map(|peer| peer.ip().to_canonical());
         let bus = self.hub.bus(&name(call.args, 1, "bus")?, peer)?;
         start(&self.hub);
@@ -151,7 +151,8 @@ impl BusFamily {
                 agreed(async move { truth(proto, admin::unregister(bus, method).await) })
             }
             b"METHODS" => {
-                let glob = option(args, 2, b"MATCH")?.map(Glob::new).transpose()?;
+                let glob = option(args, 2, b"MATCH")?.map(Glob::new).transpose();
+                let glob = glob.map_err(BusError::told)?;
                 later(async move {
                     let rows = admin::methods(bus, glob).await;
                     shapes::answer(proto, rows, |writer, rows| shapes::methods(writer, &rows))
@@ -165,7 +166,7 @@ impl BusFamily {
                 let method = match args.len() {
                     2 => None,
                     3 => Some(method(2)?),
-                    _ => return Err(SYNTAX.to_owned()),
+                    _ => return Err(BusError::Syntax),
                 };
                 later(async move {
                     let rows = admin::stats(bus, method).await;
@@ -177,7 +178,7 @@ impl BusFamily {
                 let given = match args[3].to_ascii_uppercase().as_slice() {
                     b"ALL" if args.len() == 4 => None,
                     b"ARGS" | b"KWARGS" => Some(given(&args[3], args.tail(4).iter())?),
-                    _ => return Err(SYNTAX.to_owned()),
+                    _ => return Err(BusError::Syntax),
                 };
                 later(async move { count(proto, admin::uncache(bus, method, given).await) })
             }
@@ -214,11 +215,11 @@ fn blocked(reply: impl Future<Output = Vec<u8>> + Send + 'static) -> Answer {
     Answer::Blocked(Box::pin(reply))
 }
 
-fn truth(proto: Proto, result: Result<bool, String>) -> Vec<u8> {
+fn truth(proto: Proto, result: Result<bool, BusError>) -> Vec<u8> {
     count(proto, result.map(i64::from))
 }
 
-fn count(proto: Proto, result: Result<i64, String>) -> Vec<u8> {
+fn count(proto: Proto, result: Result<i64, BusError>) -> Vec<u8> {
     shapes::answer(proto, result, |writer, number| writer.integer(number))
 }
 
@@ -241,7 +242,7 @@ impl Family for BusFamily {
             return Answer::Given;
         }
         self.begin(command, call).unwrap_or_else(|error| {
-            ReplyWriter::new(out, call.proto).error(error);
+            ReplyWriter::new(out, call.proto).error(error.to_string());
             Answer::Given
         })
     }

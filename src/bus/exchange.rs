@@ -8,6 +8,7 @@ use std::time::Instant;
 use redis::Value;
 
 use super::bus::{Bus, Worker};
+use super::error::BusError;
 use super::id::method_of;
 use super::lane::{Lane, MOST_CALLS};
 use super::lease::Granted;
@@ -15,14 +16,13 @@ use super::order::{Done, Kind, Order, letter, outcome};
 use super::outcome::Outcome;
 use super::registry::Registry;
 use super::slot::{Delivered, Delivery, Slot};
-use super::store::{Failure, Task, bytes, list, next, number, text};
+use super::store::{Task, bytes, list, next, number, text};
 use super::touched::read_patterns;
 use crate::random;
 use crate::tasks::{self, Kind as TaskKind};
 
 /// The most orders that wait for the backing to come back.
 const MOST_LATER: usize = 100_000;
-const FORGOTTEN: &str = "NOCALL the call is not known any more";
 /// How many calls whose time has come the upkeep looks at in one go.
 pub(super) const DUE_UPKEEP: usize = 500;
 
@@ -305,7 +305,7 @@ fn replied(bus: &Bus, words: &[Vec<u8>], answer: &Value, news: &mut News) {
 fn looked(bus: &Bus, id: &str, answer: Value) {
     let letter = letter(&answer);
     let outcome = match letter {
-        Some(b'n') => Some(Outcome::Failed(FORGOTTEN.into())),
+        Some(b'n') => Some(Outcome::Failed(BusError::Forgotten)),
         _ => outcome(answer),
     };
     if let Some(outcome) = outcome {
@@ -332,7 +332,7 @@ pub(super) fn issued_as(words: &[Vec<u8>], answer: &Value) -> Option<String> {
     }
 }
 
-fn fail(bus: &Arc<Bus>, order: Order, failure: &Failure) {
+fn fail(bus: &Arc<Bus>, order: Order, failure: &BusError) {
     match order.done {
         // Sent again until the backing is there: it does nothing when it was carried out already.
         Done::Nobody if matches!(order.kind, Kind::Lost | Kind::Void) && failure.is_outage() => {
@@ -382,10 +382,10 @@ impl Bus {
         self: &Arc<Self>,
         kind: Kind,
         words: Vec<Vec<u8>>,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Value, BusError> {
         let (order, answer) = Order::asked(kind, words);
         self.submit(order);
-        let unasked = || Err(Failure("ERR the bus was not asked".to_owned()));
+        let unasked = || Err(BusError::Interrupted("the bus was not asked"));
         answer.await.unwrap_or_else(|_| unasked())
     }
 

@@ -11,16 +11,16 @@ use super::bus::Bus;
 use super::direct::{
     Begun, Ended, Look, Offer, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
 };
+use super::error::BusError;
 use super::id::{direct_id, method_of, number_of, parse_direct};
 use super::lease::Granted;
 use super::method::Method;
 use super::order::{Done, Kind, Order};
-use super::outcome::{DEADLINE, GONE, LAST_MOMENT, Outcome, Work, fits};
+use super::outcome::{LAST_MOMENT, Outcome, Work, fits};
 use super::peer::{Choice, MOST_SENT};
 use super::place::{Direct, Place};
 use super::remote;
 use super::slot::{Delivered, Delivery, Slot, TakesBack};
-use super::store::Failure;
 use super::waiting::Role;
 
 /// How often a call is begun because the methods changed meanwhile.
@@ -37,13 +37,18 @@ struct Waits<'a> {
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
-            give_up(self.bus, place, (&self.number, self.method), GONE);
+            give_up(
+                self.bus,
+                place,
+                (&self.number, self.method),
+                BusError::CallerGone,
+            );
         }
     }
 }
 
 /// The caller of a call does not wait any more.
-fn give_up(bus: &Arc<Bus>, mut place: Place, (number, method): (&str, &str), error: &'static str) {
+fn give_up(bus: &Arc<Bus>, mut place: Place, (number, method): (&str, &str), error: BusError) {
     let ended = bus.direct.lock().cancel(number);
     match ended {
         Ended::Here { unsure, .. } => {
@@ -63,7 +68,11 @@ fn give_up(bus: &Arc<Bus>, mut place: Place, (number, method): (&str, &str), err
             if let Some(id) = stored
                 && place.leave()
             {
-                let why = if error == DEADLINE { "d" } else { "g" };
+                let why = if error == BusError::Deadline {
+                    "d"
+                } else {
+                    "g"
+                };
                 bus.submit_from_anywhere(vec![Order::given_up(&id, why)]);
             }
         }
@@ -79,7 +88,7 @@ pub(super) async fn call(
     bus: &Arc<Bus>,
     args: &CallArgs,
     begun: Instant,
-) -> Result<Direct, Failure> {
+) -> Result<Direct, BusError> {
     let mut registry = bus.known_registry().await?;
     for _ in 0..TRIES {
         let Some(method) = registry.get(&args.method).cloned() else {
@@ -114,7 +123,7 @@ pub(super) async fn call(
         };
         let deadline = when.deadline();
         if Instant::now() >= deadline {
-            return Ok(Direct::Over(Err(DEADLINE.to_owned())));
+            return Ok(Direct::Over(Err(BusError::Deadline)));
         }
         if let Some(peer) = peer
             && bound.body.len() <= MOST_SENT
@@ -185,9 +194,14 @@ async fn wait(mut waits: Waits<'_>, deadline: Instant, stamp: &str) -> Direct {
                 return ended;
             }
             if let Some(place) = waits.place.take() {
-                give_up(bus, place, (&waits.number, waits.method), DEADLINE);
+                give_up(
+                    bus,
+                    place,
+                    (&waits.number, waits.method),
+                    BusError::Deadline,
+                );
             }
-            return Direct::Over(Err(DEADLINE.to_owned()));
+            return Direct::Over(Err(BusError::Deadline));
         }
         look = now + PATIENCE;
         let mut found = bus.direct.lock().look(&waits.number, false);
@@ -227,7 +241,7 @@ async fn ended_at_last(waits: &mut Waits<'_>) -> Option<Direct> {
         outcome
             .ok()
             .and_then(Result::ok)
-            .ok_or_else(|| DEADLINE.to_owned()),
+            .ok_or(BusError::Deadline),
     ))
 }
 
@@ -262,7 +276,7 @@ impl Bus {
     }
 
     /// Takes the lease on the registry; gives its state.
-    pub(super) async fn take_lease(self: &Arc<Self>) -> Result<String, Failure> {
+    pub(super) async fn take_lease(self: &Arc<Self>) -> Result<String, BusError> {
         let order = Order::lease(self.lease.ask());
         let Done::Lease(term) = order.done else {
             return Ok(String::new());
@@ -441,8 +455,8 @@ impl Bus {
             Ended::Unknown => return false,
             Ended::TooLate | Ended::Unsure => {}
             Ended::Here { unsure, origin, .. } => {
-                let error = format!("WORKERLOST the worker {worker} was lost");
-                self.complete_direct(id, Outcome::Failed(error.into()), (unsure, origin));
+                let lost = Outcome::Failed(BusError::WorkerLost(worker.to_owned()));
+                self.complete_direct(id, lost, (unsure, origin));
             }
             Ended::Keeping(mut over) => {
                 let (own, id) = (Arc::clone(self), id.to_owned());

@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::direct::PATIENCE;
+use super::error::BusError;
 use super::lease::LASTS;
 use super::shared::Shared;
-use super::store::{Failure, list, number, text};
+use super::store::{list, number, text};
 use crate::random;
 
 /// How long another Respite may take to have a call kept.
@@ -46,7 +47,7 @@ impl Shared {
     }
 
     /// Asks the Respite that owns a call to have it kept. Nothing happens if that Respite is gone.
-    pub(super) async fn ask_home(&self, bus: &str, home: &str, id: &str) -> Result<(), Failure> {
+    pub(super) async fn ask_home(&self, bus: &str, home: &str, id: &str) -> Result<(), BusError> {
         self.ready().await;
         let (_asking, kept) = self.expect(bus, id);
         let words = ["k", bus, id, self.store.instance()];
@@ -58,9 +59,7 @@ impl Shared {
         }
         match timeout(HOME_WAIT, kept).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(Failure(
-                "ERR the Respite where the call began does not answer".to_owned(),
-            )),
+            Err(_) => Err(BusError::PeerSilent),
         }
     }
 

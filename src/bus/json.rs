@@ -9,6 +9,7 @@ use serde_json::json;
 use super::admin::{self, MethodRow};
 use super::binding::Param;
 use super::bus::Bus;
+use super::error::BusError;
 use super::hub::Hub;
 use super::name::check;
 
@@ -27,6 +28,12 @@ pub enum LookError {
     /// The backing could not be asked.
     #[error("{0}")]
     Backing(String),
+}
+
+impl From<BusError> for LookError {
+    fn from(error: BusError) -> Self {
+        LookError::Backing(error.to_string())
+    }
 }
 
 /// A method with its options and what is going on, as `BUS.METHODS` and `BUS.STATS` tell it.
@@ -69,7 +76,7 @@ impl Hub {
     /// # Errors
     /// When the name is not allowed, nothing is registered, or the backing cannot be asked.
     pub async fn methods_json(self: &Arc<Self>, bus: &str) -> Result<String, LookError> {
-        check("bus", bus.as_bytes()).map_err(LookError::Name)?;
+        check("bus", bus.as_bytes()).map_err(|error| LookError::Name(error.to_string()))?;
         look(self.looked_at(bus)).await
     }
 
@@ -80,16 +87,14 @@ impl Hub {
     pub async fn bus_json(self: &Arc<Self>, bus: &str) -> Result<String, LookError> {
         let methods = self.methods_json(bus).await?;
         let bus = self.looked_at(bus);
-        let workers = admin::workers(Arc::clone(&bus)).await;
-        let workers = workers.map_err(LookError::Backing)?;
-        let rows = admin::methods(Arc::clone(&bus), None).await;
+        let workers = admin::workers(Arc::clone(&bus)).await?;
+        let rows = admin::methods(Arc::clone(&bus), None).await?;
         let mut dead = Vec::new();
-        for row in rows.map_err(LookError::Backing)? {
+        for row in rows {
             let room = MOST_DEAD - dead.len();
             let name = row.method.name.clone();
             if room > 0 {
-                let found = admin::dead(Arc::clone(&bus), name, room as u64).await;
-                dead.extend(found.map_err(LookError::Backing)?);
+                dead.extend(admin::dead(Arc::clone(&bus), name, room as u64).await?);
             }
         }
         let workers = workers.iter().map(|row| {
@@ -129,10 +134,8 @@ impl Hub {
 }
 
 async fn look(bus: Arc<Bus>) -> Result<String, LookError> {
-    let stats = admin::stats(Arc::clone(&bus), None).await;
-    let stats = stats.map_err(LookError::Backing)?;
-    let rows = admin::methods(Arc::clone(&bus), None).await;
-    let rows = rows.map_err(LookError::Backing)?;
+    let stats = admin::stats(Arc::clone(&bus), None).await?;
+    let rows = admin::methods(Arc::clone(&bus), None).await?;
     if rows.is_empty() {
         return Err(LookError::Unknown(bus.name.clone()));
     }

@@ -6,10 +6,10 @@ use futures_util::future::join_all;
 
 use super::bus::Bus;
 use super::direct::{Keep, Keeping, Kept};
+use super::error::BusError;
 use super::id::{direct_id, parse_direct};
 use super::order::{Kind, letter};
 use super::outcome::Outcome;
-use super::store::Failure;
 
 impl Bus {
     /// Has a direct call kept in the backing; the receiver ends when that is over.
@@ -46,12 +46,12 @@ impl Bus {
     ///
     /// # Errors
     /// When a Respite that owns one does not answer.
-    pub(super) async fn bring(self: &Arc<Self>, ids: &[&str]) -> Result<(), Failure> {
+    pub(super) async fn bring(self: &Arc<Self>, ids: &[&str]) -> Result<(), BusError> {
         let all = join_all(ids.iter().map(|id| self.bring_one(id))).await;
         all.into_iter().collect()
     }
 
-    async fn bring_one(self: &Arc<Self>, id: &str) -> Result<(), Failure> {
+    async fn bring_one(self: &Arc<Self>, id: &str) -> Result<(), BusError> {
         let Some((number, home)) = parse_direct(id) else {
             return Ok(());
         };
@@ -96,8 +96,8 @@ async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
         }
         Some(b'M') => {
             bus.direct.lock().remove(number);
-            let error = "NOMETHOD the method was unregistered";
-            bus.complete_direct(&id, Outcome::Failed(error.into()), (false, origin));
+            let ended = Outcome::Failed(BusError::Unregistered);
+            bus.complete_direct(&id, ended, (false, origin));
         }
         _ => bus.direct.lock().not_kept(number),
     }

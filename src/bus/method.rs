@@ -2,6 +2,7 @@
 
 use super::binding::{Bound, Given, Param, bind};
 use super::body::Body;
+use super::error::BusError;
 use super::template::Template;
 use crate::resp::{Args, Value, parse_reply, write_command};
 
@@ -83,7 +84,7 @@ impl Options {
     ///
     /// # Errors
     /// The error reply.
-    pub(super) fn parse(args: Args<'_>) -> Result<Self, String> {
+    pub(super) fn parse(args: Args<'_>) -> Result<Self, BusError> {
         let mut options = Options::default();
         let mut template = None;
         let mut words = args.iter();
@@ -93,24 +94,25 @@ impl Options {
                 options.idempotent = true;
                 continue;
             }
-            let value = words.next().ok_or("ERR syntax error")?;
+            let value = words.next().ok_or(BusError::Syntax)?;
             match upper.as_slice() {
                 b"PARAMS" => {
                     let count = whole("PARAMS", value, 0, MOST_PARAMS as u64)?;
                     let mut params: Vec<Param> = Vec::new();
                     for _ in 0..count {
-                        let param = Param::parse(words.next().ok_or("ERR syntax error")?)?;
+                        let param = Param::parse(words.next().ok_or(BusError::Syntax)?)?;
                         if params.iter().any(|other| other.name == param.name) {
                             let name = String::from_utf8_lossy(&param.name);
-                            return Err(format!("ERR the parameter '{name}' is there twice"));
+                            let text = format!("the parameter '{name}' is there twice");
+                            return Err(BusError::Invalid(text));
                         }
                         params.push(param);
                     }
                     let bytes: usize = params.iter().map(|param| param.text().len()).sum();
                     if bytes > MOST_TEXT {
-                        return Err(format!(
-                            "ERR PARAMS must be at most {MOST_TEXT} bytes together"
-                        ));
+                        return Err(BusError::Invalid(format!(
+                            "PARAMS must be at most {MOST_TEXT} bytes together"
+                        )));
                     }
                     options.params = Some(params);
                 }
@@ -123,14 +125,14 @@ impl Options {
                 }
                 b"MAXPENDING" => options.max_pending = whole("MAXPENDING", value, 1, MOST_PENDING)?,
                 b"DESCRIPTION" => options.description = text("DESCRIPTION", value)?,
-                _ => return Err("ERR syntax error".to_owned()),
+                _ => return Err(BusError::Syntax),
             }
         }
         options.set_template(template)?;
         Ok(options)
     }
 
-    fn set_template(&mut self, text: Option<String>) -> Result<(), String> {
+    fn set_template(&mut self, text: Option<String>) -> Result<(), BusError> {
         self.cache = match text {
             None => None,
             Some(text) => {
@@ -235,7 +237,7 @@ impl Method {
     ///
     /// # Errors
     /// `BADARGS`.
-    pub(super) fn bind(&self, given: Given, payload: &[u8]) -> Result<BoundCall, String> {
+    pub(super) fn bind(&self, given: Given, payload: &[u8]) -> Result<BoundCall, BusError> {
         let Bound { args, kwargs } = bind(self.options.params.as_deref(), given)?;
         let cache = self.options.cache.as_ref();
         Ok(BoundCall {
@@ -249,17 +251,21 @@ impl Method {
 ///
 /// # Errors
 /// The error reply, which names the option.
-pub(super) fn whole(option: &str, value: &[u8], least: u64, most: u64) -> Result<u64, String> {
+pub(super) fn whole(option: &str, value: &[u8], least: u64, most: u64) -> Result<u64, BusError> {
     let number = std::str::from_utf8(value)
         .ok()
         .and_then(|text| text.parse().ok());
     number
         .filter(|number| (least..=most).contains(number))
-        .ok_or_else(|| format!("ERR {option} must be a whole number from {least} to {most}"))
+        .ok_or_else(|| {
+            BusError::Invalid(format!(
+                "{option} must be a whole number from {least} to {most}"
+            ))
+        })
 }
 
 /// Reads seconds, decimals allowed; gives milliseconds.
-fn seconds(option: &str, value: &[u8]) -> Result<u64, String> {
+fn seconds(option: &str, value: &[u8]) -> Result<u64, BusError> {
     let number = std::str::from_utf8(value)
         .ok()
         .and_then(|text| text.parse::<f64>().ok());
@@ -278,16 +284,21 @@ fn seconds(option: &str, value: &[u8]) -> Result<u64, String> {
     )]
     let whole = |millis: f64| millis as u64;
     millis.filter(fits).map(whole).ok_or_else(|| {
-        format!("ERR {option} must be a number of seconds, more than 0 and at most a year")
+        BusError::Invalid(format!(
+            "{option} must be a number of seconds, more than 0 and at most a year"
+        ))
     })
 }
 
-fn text(option: &str, value: &[u8]) -> Result<String, String> {
+fn text(option: &str, value: &[u8]) -> Result<String, BusError> {
     let text = std::str::from_utf8(value)
         .ok()
         .filter(|text| text.len() <= MOST_TEXT);
-    text.map(str::to_owned)
-        .ok_or_else(|| format!("ERR {option} must be at most {MOST_TEXT} bytes of UTF-8"))
+    text.map(str::to_owned).ok_or_else(|| {
+        BusError::Invalid(format!(
+            "{option} must be at most {MOST_TEXT} bytes of UTF-8"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -295,7 +306,7 @@ mod tests {
     use super::*;
     use crate::resp::ArgVec;
 
-    fn parse(words: &str) -> Result<Options, String> {
+    fn parse(words: &str) -> Result<Options, BusError> {
         let words: ArgVec = words.split_whitespace().collect();
         Options::parse(words.as_args())
     }
@@ -341,7 +352,7 @@ mod tests {
                 "ERR the cache template names 'a', which is no parameter",
             ),
         ] {
-            assert_eq!(parse(words).expect_err(words), error);
+            assert_eq!(parse(words).expect_err(words).to_string(), error);
         }
     }
 

@@ -24,6 +24,7 @@ mod calling;
 mod commands;
 mod counts;
 mod direct;
+mod error;
 mod exchange;
 mod fetching;
 mod handing;

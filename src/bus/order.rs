@@ -5,10 +5,11 @@ use std::sync::Arc;
 use redis::Value;
 use tokio::sync::oneshot;
 
+use super::error::BusError;
 use super::lease::Term;
 use super::outcome::Outcome;
 use super::slot::Slot;
-use super::store::{Failure, bytes, list, next, text};
+use super::store::{bytes, list, next, text};
 use crate::random;
 
 /// An order and what becomes of its answer.
@@ -52,7 +53,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) enum Done {
     Nobody,
-    Answer(oneshot::Sender<Result<Value, Failure>>),
+    Answer(oneshot::Sender<Result<Value, BusError>>),
     /// A look at this call's outcome, for all who wait for it here.
     Waiting(String),
     /// A fetch, with how much news there had been when it was sent.
@@ -72,7 +73,7 @@ impl Order {
     pub(super) fn asked(
         kind: Kind,
         words: Vec<Vec<u8>>,
-    ) -> (Self, oneshot::Receiver<Result<Value, Failure>>) {
+    ) -> (Self, oneshot::Receiver<Result<Value, BusError>>) {
         let (tx, rx) = oneshot::channel();
         (Order::new(kind, words, Done::Answer(tx)), rx)
     }
@@ -188,7 +189,7 @@ pub(super) fn outcome(answer: Value) -> Option<Outcome> {
     let mut words = list(answer).into_iter().skip(1);
     match kind {
         b'd' => Some(Outcome::Done(bytes(next(&mut words)).into())),
-        b'e' | b'x' => Some(Outcome::Failed(text(next(&mut words)).into())),
+        b'e' | b'x' => Some(Outcome::Failed(BusError::told(text(next(&mut words))))),
         _ => None,
     }
 }

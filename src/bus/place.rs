@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::bus::Bus;
+use super::error::BusError;
 use super::id::number_of;
 use super::order::Order;
 use super::outcome::Outcome;
@@ -24,7 +25,7 @@ pub(super) struct Place {
 
 /// What became of a call that did not go through the backing at once.
 pub(super) enum Direct {
-    Over(Result<Outcome, String>),
+    Over(Result<Outcome, BusError>),
     /// The backing has it now.
     Stored(Place, String),
     /// It is to go through the backing from the beginning.

@@ -2,6 +2,7 @@
 
 use super::admin::{DeadRow, MethodRow, WorkerRow};
 use super::binding::Param;
+use super::error::BusError;
 use super::outcome::Outcome;
 use super::slot::Delivered;
 use crate::resp::{Proto, ReplyWriter};
@@ -16,19 +17,19 @@ pub(super) fn reply(proto: Proto, write: impl FnOnce(&mut ReplyWriter<'_>)) -> V
 /// Writes what came out, or the error.
 pub(super) fn answer<T>(
     proto: Proto,
-    result: Result<T, String>,
+    result: Result<T, BusError>,
     write: impl FnOnce(&mut ReplyWriter<'_>, T),
 ) -> Vec<u8> {
     reply(proto, |writer| match result {
         Ok(value) => write(writer, value),
-        Err(text) => writer.error(text),
+        Err(error) => writer.error(error.to_string()),
     })
 }
 
 pub(super) fn outcome(writer: &mut ReplyWriter<'_>, outcome: &Outcome) {
     match outcome {
         Outcome::Done(payload) => writer.bulk(payload),
-        Outcome::Failed(text) => writer.error(text.as_bytes()),
+        Outcome::Failed(error) => writer.error(error.to_string()),
     }
 }
 

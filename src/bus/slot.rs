@@ -10,10 +10,11 @@ use redis::Value;
 use tokio::sync::oneshot;
 
 use super::body::Body;
+use super::error::BusError;
 use super::id::method_of;
 use super::name::is_literal;
 use super::registry::{Registry, any_matches};
-use super::store::{Failure, bytes, list, next, number, text};
+use super::store::{bytes, list, next, number, text};
 
 /// A worker that wants calls.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(super) struct Slot {
     pub(super) count: usize,
     /// Whether a pattern needs the registry.
     pub(super) globs: bool,
-    tx: Mutex<Option<oneshot::Sender<Result<Delivery, Failure>>>>,
+    tx: Mutex<Option<oneshot::Sender<Result<Delivery, BusError>>>>,
     /// The fetch's time is up.
     closing: AtomicBool,
     /// It has waited before: a failure is not the end then.
@@ -87,7 +88,7 @@ impl Slot {
         worker: String,
         patterns: Vec<String>,
         count: usize,
-    ) -> (Arc<Self>, oneshot::Receiver<Result<Delivery, Failure>>) {
+    ) -> (Arc<Self>, oneshot::Receiver<Result<Delivery, BusError>>) {
         let (tx, rx) = oneshot::channel();
         let globs = patterns.iter().any(|pattern| !is_literal(pattern));
         let slot = Slot {
@@ -119,7 +120,7 @@ impl Slot {
     }
 
     /// Ends the fetch; dropping what it cannot take puts calls back.
-    pub(super) fn give(&self, result: Result<Delivery, Failure>) {
+    pub(super) fn give(&self, result: Result<Delivery, BusError>) {
         if let Some(tx) = self.tx.lock().take() {
             // The worker has gone: what is handed back puts itself back.
             drop(tx.send(result));

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use super::name::key_prefix;
-
 use redis::Value;
+
+use super::error::BusError;
+use super::name::key_prefix;
 
 use crate::random;
 use crate::upstream::{ControlError, ControlLink, ControlScript, Sent};
@@ -45,18 +46,6 @@ pub(super) enum Published {
     Unheard,
     /// Nobody knows.
     Unsure,
-}
-
-/// Why an order was not carried out; the text is the error reply.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Failure(pub(super) String);
-
-impl Failure {
-    /// Whether the backing could not be asked, or did not answer.
-    pub(super) fn is_outage(&self) -> bool {
-        self.0.starts_with("UPSTREAM ")
-    }
 }
 
 /// A script of these files, behind what every script begins with.
@@ -115,7 +104,7 @@ impl Store {
     }
 
     /// Tells another Respite something; gives how many hear it.
-    pub(super) async fn tell(&self, home: &str, words: &[&str]) -> Result<i64, Failure> {
+    pub(super) async fn tell(&self, home: &str, words: &[&str]) -> Result<i64, BusError> {
         let mut publish = redis::cmd("PUBLISH");
         let channel = channel_of(home);
         publish.arg(&channel).arg(words.join("\n"));
@@ -138,7 +127,7 @@ impl Store {
 
     /// Answers another Respite: the answer is a key of the bus, which those who may not touch it cannot make,
     /// and what is told says only that it is there.
-    pub(super) async fn answer(&self, asking: &str, bus: &str, id: &str) -> Result<(), Failure> {
+    pub(super) async fn answer(&self, asking: &str, bus: &str, id: &str) -> Result<(), BusError> {
         let mut set = redis::cmd("SET");
         let key = answer_key(bus, asking, id);
         set.arg(&key).arg(1);
@@ -157,11 +146,9 @@ impl Store {
     }
 
     /// Executes a command on a key whose reply is a number.
-    pub(super) async fn count(&self, key: &str, command: &redis::Cmd) -> Result<i64, Failure> {
+    pub(super) async fn count(&self, key: &str, command: &redis::Cmd) -> Result<i64, BusError> {
         let counted = self.link.command_at(key, command).await;
-        counted
-            .map(|counted| number(&counted))
-            .map_err(|error| Failure(text_of(&error)))
+        Ok(number(&counted?))
     }
 
     /// Runs a script on a bus; `key` is the key of its registry.
@@ -170,13 +157,12 @@ impl Store {
         task: Task,
         (bus, key): (&str, &str),
         args: &[&[u8]],
-    ) -> Result<Value, Failure> {
+    ) -> Result<Value, BusError> {
         let mut all: Vec<&[u8]> = Vec::with_capacity(args.len() + 2);
         all.extend([self.instance.as_bytes(), bus.as_bytes()]);
         all.extend(args);
         let script = &self.scripts[task as usize];
-        let answer = self.link.script(script, &[key], &all).await;
-        answer.map_err(|error| Failure(text_of(&error)))
+        Ok(self.link.script(script, &[key], &all).await?)
     }
 }
 
@@ -190,16 +176,6 @@ fn answer_key(bus: &str, asking: &str, id: &str) -> String {
 
 fn channel_of(instance: &str) -> String {
     format!("respite:b:{instance}")
-}
-
-fn text_of(error: &ControlError) -> String {
-    let text = error.client_text();
-    let lower = text.to_ascii_lowercase();
-    if lower.contains("unknown command") || lower.contains("unknown redis command") {
-        return "ERR the bus needs scripts and streams in the Redis behind: version 6.0 or newer"
-            .to_owned();
-    }
-    text
 }
 
 /// Gives the values of a list; none of anything else.

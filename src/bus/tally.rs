@@ -3,6 +3,7 @@
 //! Times are counted in buckets of a sixteenth of a power of two, so that a percentile is right within 7 %.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 
 use super::counts::Counts;
 
@@ -74,9 +75,9 @@ impl Tally {
         self.add(Counter::Hits);
     }
 
-    pub(super) fn error(&mut self, text: &str) {
+    pub(super) fn error(&mut self, error: impl Display) {
         self.add(Counter::Errors);
-        self.last_error = text.chars().take(MOST_ERROR).collect();
+        self.last_error = error.to_string().chars().take(MOST_ERROR).collect();
     }
 
     pub(super) fn queued(&mut self, us: i64) {

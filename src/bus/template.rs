@@ -7,6 +7,7 @@
 use sha2::{Digest, Sha256};
 
 use super::binding::Param;
+use super::error::BusError;
 
 /// Longer keys are replaced by their hash.
 const LONGEST_KEY: usize = 200;
@@ -23,7 +24,7 @@ impl Template {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub(super) fn parse(text: &str, params: &[Param]) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, params: &[Param]) -> Result<Self, BusError> {
         let mut used = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
@@ -34,16 +35,18 @@ impl Template {
             }
             let end = behind.find('}').filter(|_| brace == "{");
             let Some(end) = end else {
-                return Err(format!("ERR the cache template has a single '{brace}'"));
+                return Err(BusError::Invalid(format!(
+                    "the cache template has a single '{brace}'"
+                )));
             };
             let name = &behind[..end];
             let Some(index) = params
                 .iter()
                 .position(|param| param.name == name.as_bytes())
             else {
-                return Err(format!(
-                    "ERR the cache template names '{name}', which is no parameter"
-                ));
+                return Err(BusError::Invalid(format!(
+                    "the cache template names '{name}', which is no parameter"
+                )));
             };
             if !used.contains(&index) {
                 used.push(index);
@@ -98,7 +101,7 @@ mod tests {
         assert_eq!(used("{{a}}"), Ok(vec![]));
         assert_eq!(used("{{{a}}}"), Ok(vec![0]));
         for bad in ["{", "}", "{a", "a}", "{}", "{c}", "{a}}"] {
-            let error = used(bad).expect_err(bad);
+            let error = used(bad).expect_err(bad).to_string();
             assert!(error.starts_with("ERR the cache template"), "{error}");
         }
     }

@@ -10,11 +10,12 @@ use tokio::time::{sleep, timeout};
 use super::arguments::{FetchArgs, Patience};
 use super::bus::Bus;
 use super::direct::Standing;
+use super::error::BusError;
 use super::id::is_direct;
 use super::order::{Kind, words};
 use super::outcome::{PATIENCE, Work, fits};
 use super::slot::{Delivered, Slot};
-use super::store::{Failure, list, next, number, text};
+use super::store::{list, next, number, text};
 
 /// The most calls that one order asks about.
 const MOST_ASKED: usize = 1000;
@@ -39,7 +40,7 @@ pub(super) async fn fetch(
     bus: Arc<Bus>,
     client: u64,
     args: FetchArgs,
-) -> Result<Option<Vec<Delivered>>, String> {
+) -> Result<Option<Vec<Delivered>>, BusError> {
     bus.shared.ready().await;
     let (slot, mut delivery) = Slot::new(args.worker, args.patterns, args.count);
     let leave = Leave {
@@ -102,7 +103,7 @@ pub(super) async fn reply(
     id: String,
     token: String,
     work: Work,
-) -> Result<bool, String> {
+) -> Result<bool, BusError> {
     if let Work::Done(payload) = &work {
         fits(payload.len(), "a result")?;
     }
@@ -135,7 +136,7 @@ pub(super) async fn reply(
     Ok(accepted)
 }
 
-async fn ask_to_end(bus: &Arc<Bus>, words: Vec<Vec<u8>>) -> Result<bool, Failure> {
+async fn ask_to_end(bus: &Arc<Bus>, words: Vec<Vec<u8>>) -> Result<bool, BusError> {
     let answer = bus.ask(Kind::Reply, words).await?;
     Ok(list(answer).first().is_some_and(|first| number(first) == 1))
 }
@@ -146,7 +147,7 @@ pub(super) async fn beat(
     bus: Arc<Bus>,
     worker: String,
     extend: Vec<String>,
-) -> Result<(Vec<String>, Vec<String>), String> {
+) -> Result<(Vec<String>, Vec<String>), BusError> {
     let mut asked = bus.held.lock().of_worker(&worker);
     let extended: HashSet<&String> = extend.iter().collect();
     asked.retain(|id| !extended.contains(id));
@@ -194,7 +195,7 @@ async fn beat_once(
     worker: &str,
     ids: &[String],
     extend: bool,
-) -> Result<(Vec<String>, Vec<String>), String> {
+) -> Result<(Vec<String>, Vec<String>), BusError> {
     let count = ids.len().to_string();
     let mut order_words = words(&["B", worker, if extend { &count } else { "0" }, &count]);
     order_words.extend(ids.iter().map(|id| id.as_bytes().to_vec()));

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::error::BusError;
 use super::super::outcome::Outcome;
 use super::super::peer::Recently;
 use super::{DirectCalls, Look, State};
@@ -102,9 +103,7 @@ impl DirectCalls {
             .collect();
         for (number, method) in over {
             if self.look(&number, true) != Look::Withdrawn {
-                let lost = Outcome::Failed(
-                    format!("WORKERLOST a worker of '{}' was lost", method.name).into(),
-                );
+                let lost = Outcome::Failed(BusError::WorkerSilent(method.name.clone()));
                 self.take_out(&number, Recently::Ended(lost));
             }
         }

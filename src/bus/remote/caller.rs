@@ -8,18 +8,18 @@ use tokio::time::{sleep_until, timeout};
 use crate::bus::body::Body;
 use crate::bus::bus::Bus;
 use crate::bus::direct::{Begun, PATIENCE, SHORT_PATIENCE};
+use crate::bus::error::BusError;
 use crate::bus::id::{direct_id, number_of, parse_direct};
 use crate::bus::lease::BackingClock;
 use crate::bus::method::Method;
 use crate::bus::order::{Kind, Order, letter, outcome, words};
-use crate::bus::outcome::{DEADLINE, LAST_MOMENT, Outcome};
+use crate::bus::outcome::{LAST_MOMENT, Outcome};
 use crate::bus::peer::{Choice, Due, Message, RemoteCall, Watch};
 use crate::bus::place::{Direct, Place};
 use crate::bus::waiting::Role;
 
 /// How often is looked whether it should come back.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-const LOST: &str = "WORKERLOST the worker, or its Respite, was lost";
 
 /// A caller that waits. Dropped, it gives the call up.
 struct RemoteWait<'a> {
@@ -156,7 +156,7 @@ async fn wait_for(mut wait: RemoteWait<'_>, mut watch: Watch) -> Direct {
         }
         if due == Due::Lost {
             wait.place = None;
-            return over(bus, wait.method, Outcome::Failed(LOST.into()));
+            return over(bus, wait.method, Outcome::Failed(BusError::PeerLost));
         }
         let has_workers = !bus.parked.lock().is_empty();
         let message = watch.ask(Instant::now(), wait.id(), has_workers);
@@ -167,8 +167,8 @@ async fn wait_for(mut wait: RemoteWait<'_>, mut watch: Watch) -> Direct {
 
 /// An outcome that was not counted elsewhere is counted here.
 fn over(bus: &Bus, method: &str, outcome: Outcome) -> Direct {
-    if matches!(&outcome, Outcome::Failed(error) if **error == *LOST) {
-        bus.tally(method, |tally| tally.error(LOST));
+    if let Outcome::Failed(lost @ BusError::PeerLost) = &outcome {
+        bus.tally(method, |tally| tally.error(lost));
     }
     Direct::Over(Ok(outcome))
 }
@@ -192,7 +192,7 @@ async fn at_the_deadline(mut wait: RemoteWait<'_>) -> Direct {
         place.issued(&id);
         return Direct::Stored(place, id);
     }
-    Direct::Over(Err(DEADLINE.to_owned()))
+    Direct::Over(Err(BusError::Deadline))
 }
 
 /// Looks whether the backing has been told of the call, or of its outcome.
@@ -244,7 +244,7 @@ impl Bus {
             Message::Outcome { outcome, .. } => self.complete(id, outcome, false),
             Message::Returned { .. } => self.waiting.lock().forget(number),
             Message::Lost { .. } => {
-                self.complete(id, &Outcome::Failed(LOST.into()), false);
+                self.complete(id, &Outcome::Failed(BusError::PeerLost), false);
             }
             Message::Held { .. } => self.waiting.lock().note_heard(number),
             _ => {

@@ -8,10 +8,11 @@ use super::answer::{Cancelled, answer, cancel};
 use crate::bus::body::Body;
 use crate::bus::bus::Bus;
 use crate::bus::direct::{Begun, Offer, PATIENCE, may_be_direct};
+use crate::bus::error::BusError;
 use crate::bus::id::{HOME_LEN, direct_id, method_of, number_of};
 use crate::bus::lease::BackingClock;
 use crate::bus::order::{Kind, Order};
-use crate::bus::outcome::{DEADLINE, GONE, Outcome};
+use crate::bus::outcome::Outcome;
 use crate::bus::peer::{MOST_SENT, Message, RemoteCall};
 use crate::bus::slot::Delivered;
 
@@ -173,7 +174,7 @@ impl Bus {
                     Outcome::Done(_) => b'd',
                     Outcome::Failed(_) => b'e',
                 };
-                let stored = [&[kind], outcome.bytes()].concat();
+                let stored = [&[kind], &*outcome.bytes()].concat();
                 let id = id.as_bytes().to_vec();
                 vec![b"O".to_vec(), id, origin.as_bytes().to_vec(), stored]
             };
@@ -239,7 +240,11 @@ impl Bus {
         let cancelled = cancel(&mut self.direct.lock(), id);
         let answer = match cancelled {
             Cancelled::Here { unsure, answer } => {
-                let why = if is_late { DEADLINE } else { GONE };
+                let why = if is_late {
+                    BusError::Deadline
+                } else {
+                    BusError::CallerGone
+                };
                 self.tally(method_of(id), |tally| tally.error(why));
                 self.void_if(unsure, number, method_of(id));
                 Some(answer)
