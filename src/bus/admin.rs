@@ -12,9 +12,10 @@ use super::error::BusError;
 use super::method::{Method, Options};
 use super::registry::{MOST_METHODS, any_matches};
 use super::slot::Delivered;
-use super::store::{Task, bytes, list, next, number, text};
+use super::store::Task;
 use super::tally::Totals;
 use super::touched::read_patterns;
+use super::value::{bytes, list, next, number, text};
 use crate::resp::Glob;
 
 /// How many calls one script ends at most, so that the backing is not held up.

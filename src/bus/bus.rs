@@ -28,7 +28,7 @@ use super::shared::Shared;
 use super::slot::Parked;
 use super::store::Task;
 use super::tally::Tally;
-use super::touched::TouchedWorkers;
+use super::touched::{TouchedWorkers, Worker};
 use super::waiting::Waiting;
 
 /// A bus has few threads that count at the same time.
@@ -79,13 +79,6 @@ pub(super) struct Bus {
     pub(super) said_queued: AtomicBool,
     /// When all that waits was looked at last.
     pub(super) tended: AtomicU64,
-}
-
-/// A worker and what it serves.
-#[derive(Debug)]
-pub(super) struct Worker {
-    pub(super) name: String,
-    pub(super) patterns: Vec<String>,
 }
 
 impl fmt::Debug for Bus {

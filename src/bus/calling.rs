@@ -3,21 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Value;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::answer::{Answer, CallAnswer, CallStatus};
 use super::arguments::{Caching, CallArgs, Patience};
 use super::bus::Bus;
 use super::error::BusError;
-use super::exchange::issued_as;
 use super::handing;
 use super::id::is_direct;
 use super::method::{BoundCall, Method};
-use super::order::{Kind, Order, words};
-use super::order::{letter, outcome};
+use super::operation::{CallMode, EndReason, NewCall, Operation};
+use super::order::Order;
 use super::outcome::{Outcome, PATIENCE, fits};
 use super::place::{Direct, Place};
-use super::store::{bytes, list, next, number, text};
 use super::waiting::Role;
 
 /// How often a call is sent again because what was known of methods or workers was not true any more.
@@ -106,7 +105,6 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent,
         };
         let bound = method.bind(args.given.clone(), &args.payload)?;
         fits(bound.body.len(), "the arguments and the payload of a call")?;
-        let number = bus.shared.new_number();
         let key = bound
             .key
             .as_ref()
@@ -116,33 +114,19 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent,
         } else {
             Role::Only
         };
-        let words = call_words(
-            &number,
-            &method,
-            (
-                &worker,
-                bus.shared.store.instance(),
-                most_pending(bus, &method),
-            ),
-            args,
-            sending,
-            bound,
-        );
-        let (order, answer) = Order::asked(Kind::Call, words);
+        let call = new_call(bus, &worker, &method, args, sending, bound);
+        let place = Place::take(bus, &call.number, role);
+        let (order, answer) = Order::asked(Operation::Call(Box::new(call)));
         let mut ticket = Ticket {
             bus,
-            words: order.words.iter().take(6).cloned().collect(),
+            is_cast,
             answer,
-            place: Some(Place::take(bus, &number, role)),
+            place: Some(place),
         };
         bus.submit(order);
         let (answer, mut place) = ticket.answer().await?;
-        let letter = letter(&answer);
-        let mut words = list(answer).into_iter().skip(1);
-        let first = next(&mut words);
-        match letter {
-            Some(b'Q') => {
-                let id = text(first);
+        match answer {
+            CallAnswer::Queued { id } => {
                 if is_cast {
                     place.leave();
                     return Ok(Sent::Queued(id));
@@ -150,9 +134,8 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent,
                 place.issued(&id);
                 return Ok(Sent::Waits(place, id));
             }
-            Some(b'J') => {
+            CallAnswer::Joined { id: other } => {
                 place.leave();
-                let other = text(first);
                 if is_cast {
                     return Ok(Sent::Queued(other));
                 }
@@ -162,26 +145,26 @@ async fn send(bus: &Arc<Bus>, args: &CallArgs, sending: Sending) -> Result<Sent,
                 bus.submit(Order::look(&other));
                 return Ok(Sent::Waits(place, other));
             }
-            Some(b'V') => {
+            CallAnswer::Cached { value, id } => {
                 place.leave();
                 bus.tally(&args.method, |tally| tally.hit());
                 return Ok(if is_cast {
-                    Sent::Queued(text(next(&mut words)))
+                    Sent::Queued(id)
                 } else {
-                    Sent::Cached(bytes(first))
+                    Sent::Cached(value)
                 });
             }
-            Some(b'W') => match bus.choose_candidate(&args.method) {
+            CallAnswer::NoWorker => match bus.choose_candidate(&args.method) {
                 Some(other) => worker = other,
                 None => return Err(BusError::NoWorker(args.method.clone())),
             },
-            Some(b'B') => {
+            CallAnswer::Busy => {
                 return Err(BusError::Busy {
                     method: args.method.clone(),
                     most: method.options.max_pending,
                 });
             }
-            _ => {
+            CallAnswer::Changed => {
                 registry = bus.reload().await?;
                 fresh = true;
             }
@@ -197,52 +180,54 @@ fn most_pending(bus: &Bus, method: &Method) -> u64 {
     method.options.max_pending.saturating_sub(here)
 }
 
-fn call_words(
-    number: &str,
+fn new_call(
+    bus: &Bus,
+    worker: &str,
     method: &Method,
-    (worker, home, most): (&str, &str, u64),
     args: &CallArgs,
     sending: Sending,
     bound: BoundCall,
-) -> Vec<Vec<u8>> {
-    let (options, is_cast) = (&method.options, sending == Sending::Cast);
+) -> NewCall {
     let (key, mode) = match args.caching {
-        _ if sending == Sending::Again => (None, "w"),
-        Caching::Never => (None, ""),
-        Caching::Use => (bound.key, ""),
-        Caching::Replace => (bound.key, "r"),
+        _ if sending == Sending::Again => (None, CallMode::Waited),
+        Caching::Never => (None, CallMode::Usual),
+        Caching::Use => (bound.key, CallMode::Usual),
+        Caching::Replace => (bound.key, CallMode::Refresh),
     };
     let key = key.unwrap_or_default();
-    let text = |text: &str| text.as_bytes().to_vec();
-    vec![
-        text("C"),
-        text(number),
-        text(&method.name),
-        text(&method.stamp),
-        text(worker),
-        text(if is_cast { "1" } else { "0" }),
-        text(&args.timeout_ms.to_string()),
-        text(&most.to_string()),
-        text(mode),
-        key.clone(),
-        options.meta(number, args.timeout_ms, (!is_cast).then_some(home), &key),
-        bound.body.into_bytes(),
-    ]
+    let is_cast = sending == Sending::Cast;
+    let number = bus.shared.new_number();
+    let home = (!is_cast).then(|| bus.shared.store.instance());
+    NewCall {
+        method: method.name.clone(),
+        stamp: method.stamp.clone(),
+        worker: worker.to_owned(),
+        is_cast,
+        timeout_ms: args.timeout_ms,
+        most_pending: most_pending(bus, method),
+        mode,
+        meta: method.options.meta(&number, args.timeout_ms, home, &key),
+        number,
+        key,
+        body: bound.body.into_bytes(),
+    }
 }
 
 /// A call on its way to the backing. Dropped with an answer that was not read, it gives the call up.
 struct Ticket<'a> {
     bus: &'a Arc<Bus>,
-    /// The first words of the order.
-    words: Vec<Vec<u8>>,
-    answer: tokio::sync::oneshot::Receiver<Result<Value, BusError>>,
+    is_cast: bool,
+    answer: oneshot::Receiver<Result<Answer, BusError>>,
     place: Option<Place>,
 }
 
 impl Ticket<'_> {
-    async fn answer(&mut self) -> Result<(Value, Place), BusError> {
+    async fn answer(&mut self) -> Result<(CallAnswer, Place), BusError> {
         let unsent = || BusError::Interrupted("the call was not sent");
         let answer = (&mut self.answer).await.unwrap_or_else(|_| Err(unsent()))?;
+        let Answer::Call(answer) = answer else {
+            return Err(unsent());
+        };
         Ok((answer, self.place.take().ok_or_else(unsent)?))
     }
 }
@@ -254,14 +239,14 @@ impl Drop for Ticket<'_> {
         let Some(mut place) = self.place.take() else {
             return;
         };
-        let Ok(Ok(answer)) = self.answer.try_recv() else {
+        let Ok(Ok(Answer::Call(answer))) = self.answer.try_recv() else {
             return;
         };
-        if let Some(id) = issued_as(&self.words, &answer) {
+        if let Some(id) = answer.issued().filter(|_| !self.is_cast) {
             // Who had the outcome already was counted with it.
             let waited = place.leave();
-            if waited || letter(&answer) == Some(b'J') {
-                self.bus.submit_from_anywhere(vec![Order::gone(&id)]);
+            if waited || matches!(answer, CallAnswer::Joined { .. }) {
+                self.bus.submit_from_anywhere(vec![Order::gone(id)]);
             }
         }
     }
@@ -283,11 +268,13 @@ async fn wait(
         // The outcome came at the last moment.
         return place.outcome.try_recv().map_err(|_| BusError::Deadline);
     }
-    let answer = timeout(PATIENCE, bus.ask(Kind::End, words(&["E", id, "d"]))).await;
-    match answer.ok().and_then(Result::ok).and_then(outcome) {
-        Some(outcome) => Ok(outcome),
-        None => Err(BusError::Deadline),
-    }
+    let ended = bus.ask::<CallStatus>(Operation::End {
+        id: id.to_owned(),
+        why: EndReason::Deadline,
+    });
+    let status = timeout(PATIENCE, ended).await.ok().and_then(Result::ok);
+    let outcome = status.and_then(CallStatus::outcome);
+    outcome.ok_or(BusError::Deadline)
 }
 
 /// Waits for the outcome of a call; none when it has none in time.
@@ -317,10 +304,13 @@ async fn wait_for_result(
     patience: Patience,
 ) -> Result<Option<Outcome>, BusError> {
     let mut place = Place::take(bus, id, Role::Onlooker);
-    let answer = ask_about(bus, id, (Kind::Look, &["T", id, "wait"])).await?;
-    match letter(&answer) {
-        Some(b'n') => Err(BusError::UnknownCall),
-        Some(b'p') => {
+    let look = || Operation::Look {
+        id: id.to_owned(),
+        wait: true,
+    };
+    match ask_about(bus, id, look).await? {
+        CallStatus::Unknown => Err(BusError::UnknownCall),
+        CallStatus::Pending => {
             place.issued(id);
             Ok(match patience {
                 Patience::Endless => (&mut place.outcome).await.ok(),
@@ -330,30 +320,34 @@ async fn wait_for_result(
                     .and_then(Result::ok),
             })
         }
-        _ => Ok(outcome(answer)),
+        status => Ok(status.outcome()),
     }
 }
 
 /// Cancels a call; true if it was queued or in flight.
 pub(super) async fn cancel(bus: Arc<Bus>, id: String) -> Result<bool, BusError> {
-    let answer = ask_about(&bus, &id, (Kind::End, &["E", &id, "c"])).await?;
-    Ok(list(answer).first().is_some_and(|first| number(first) == 1))
+    let end = || Operation::End {
+        id: id.clone(),
+        why: EndReason::Cancelled,
+    };
+    let status = ask_about(&bus, &id, end).await?;
+    Ok(status == CallStatus::Cancelled(true))
 }
 
-/// Has something done with a call. The backing need not have heard of a direct one.
+/// Asks about a call. The backing need not have heard of a direct one.
 async fn ask_about(
     bus: &Arc<Bus>,
     id: &str,
-    (kind, said): (Kind, &[&str]),
-) -> Result<Value, BusError> {
-    let answer = bus.ask(kind, words(said)).await?;
-    if letter(&answer) != Some(b'n') || !is_direct(id) {
-        return Ok(answer);
+    operation: impl Fn() -> Operation,
+) -> Result<CallStatus, BusError> {
+    let status: CallStatus = bus.ask(operation()).await?;
+    if status != CallStatus::Unknown || !is_direct(id) {
+        return Ok(status);
     }
     let brought = bus.bring(&[id]).await;
-    let answer = bus.ask(kind, words(said)).await?;
-    if letter(&answer) == Some(b'n') {
+    let status = bus.ask(operation()).await?;
+    if status == CallStatus::Unknown {
         brought?;
     }
-    Ok(answer)
+    Ok(status)
 }

@@ -15,7 +15,8 @@ use super::error::BusError;
 use super::id::{direct_id, method_of, number_of, parse_direct};
 use super::lease::Granted;
 use super::method::Method;
-use super::order::{Done, Kind, Order};
+use super::operation::{EndReason, Operation};
+use super::order::Order;
 use super::outcome::{LAST_MOMENT, Outcome, Work, fits};
 use super::peer::{Choice, MOST_SENT};
 use super::place::{Direct, Place};
@@ -68,10 +69,9 @@ fn give_up(bus: &Arc<Bus>, mut place: Place, (number, method): (&str, &str), err
             if let Some(id) = stored
                 && place.leave()
             {
-                let why = if error == BusError::Deadline {
-                    "d"
-                } else {
-                    "g"
+                let why = match error {
+                    BusError::Deadline => EndReason::Deadline,
+                    _ => EndReason::Gone,
                 };
                 bus.submit_from_anywhere(vec![Order::given_up(&id, why)]);
             }
@@ -238,10 +238,7 @@ async fn ended_at_last(waits: &mut Waits<'_>) -> Option<Direct> {
     }
     let outcome = timeout(LAST_MOMENT, &mut place.outcome).await;
     Some(Direct::Over(
-        outcome
-            .ok()
-            .and_then(Result::ok)
-            .ok_or(BusError::Deadline),
+        outcome.ok().and_then(Result::ok).ok_or(BusError::Deadline),
     ))
 }
 
@@ -277,11 +274,8 @@ impl Bus {
 
     /// Takes the lease on the registry; gives its state.
     pub(super) async fn take_lease(self: &Arc<Self>) -> Result<String, BusError> {
-        let order = Order::lease(self.lease.ask());
-        let Done::Lease(term) = order.done else {
-            return Ok(String::new());
-        };
-        let granted = Granted::read(self.ask(Kind::Lease, order.words).await?);
+        let term = self.lease.ask();
+        let granted: Granted = self.ask(Operation::lease()).await?;
         let stamp = granted.stamp.clone();
         self.lease.take(&term, granted);
         Ok(stamp)
@@ -384,7 +378,7 @@ impl Bus {
     /// Tells the backing that a call is over which it may have heard of.
     pub(super) fn void_if(self: &Arc<Self>, unsure: bool, number: &str, method: &str) {
         if unsure {
-            self.submit_from_anywhere(vec![Order::void(&direct_id(number, method))]);
+            self.submit_from_anywhere(vec![Order::void(direct_id(number, method))]);
         }
     }
 

@@ -12,7 +12,7 @@ use super::direct::PATIENCE;
 use super::error::BusError;
 use super::lease::LASTS;
 use super::shared::Shared;
-use super::store::{list, number, text};
+use super::value::{list, number, text};
 use crate::random;
 
 /// How long another Respite may take to have a call kept.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use super::answer::KeepAnswer;
 use super::bus::Bus;
 use super::direct::{Keep, Keeping, Kept};
 use super::error::BusError;
 use super::id::{direct_id, parse_direct};
-use super::order::{Kind, letter};
+use super::operation::Operation;
 use super::outcome::Outcome;
 
 impl Bus {
@@ -74,19 +75,17 @@ async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
     let meta = method
         .options
         .meta(number, kept.timeout_ms, Some(home), b"");
-    let words = vec![
-        b"D".to_vec(),
-        id.as_bytes().to_vec(),
-        kept.token.into_bytes(),
-        kept.worker.into_bytes(),
-        kept.left.as_millis().to_string().into_bytes(),
-        kept.handed.as_millis().to_string().into_bytes(),
-        kept.begun.as_micros().to_string().into_bytes(),
+    let told = Operation::Keep {
+        id: id.clone(),
+        token: kept.token,
+        worker: kept.worker,
+        left: kept.left,
+        handed: kept.handed,
+        begun: kept.begun,
         meta,
-    ];
-    let answer = bus.ask(Kind::Keep, words).await;
-    match answer.ok().as_ref().and_then(letter) {
-        Some(b'K') => {
+    };
+    match bus.ask(told).await {
+        Ok(KeepAnswer::Kept) => {
             // In this order, so that whoever does not find it in one place finds it in the other.
             bus.waiting.lock().set_id(&id);
             bus.direct.lock().remove(number);
@@ -94,11 +93,11 @@ async fn tell(bus: &Arc<Bus>, number: &str, kept: Kept) {
                 bus.tell_stored(&id, &origin);
             }
         }
-        Some(b'M') => {
+        Ok(KeepAnswer::Unregistered) => {
             bus.direct.lock().remove(number);
             let ended = Outcome::Failed(BusError::Unregistered);
             bus.complete_direct(&id, ended, (false, origin));
         }
-        _ => bus.direct.lock().not_kept(number),
+        Ok(KeepAnswer::Unclear) | Err(_) => bus.direct.lock().not_kept(number),
     }
 }

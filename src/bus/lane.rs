@@ -39,7 +39,7 @@ impl Lane {
         let (mut bytes, mut calls) = (0, 0);
         let first = queue.orders.iter().take(MOST_ORDERS);
         let fitting = first.take_while(|order| {
-            bytes += order.bytes();
+            bytes += order.operation.size();
             calls += order.calls();
             bytes < MOST_BYTES && calls < MOST_CALLS
         });

@@ -8,10 +8,8 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use redis::Value;
 
 use super::peer::{Keys, Secret};
-use super::store::{bytes, list, next, number as whole, text};
 
 /// How long it lasts at the backing. The scripts have the same number.
 pub(super) const LASTS: Duration = Duration::from_secs(3);
@@ -71,18 +69,6 @@ struct Held {
 pub(super) struct Term {
     asked: Instant,
     let_go: u64,
-}
-
-impl Granted {
-    /// Reads the answer to the operation that asks for a lease.
-    pub(super) fn read(answer: Value) -> Self {
-        let mut words = list(answer).into_iter();
-        Granted {
-            stamp: text(next(&mut words)),
-            now_us: u64::try_from(whole(&next(&mut words))).unwrap_or(0),
-            secret: Secret::new(bytes(next(&mut words))),
-        }
-    }
 }
 
 impl BackingClock {

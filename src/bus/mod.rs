@@ -10,6 +10,7 @@
 //! Opens no socket, and knows nothing of sessions but the number of a client.
 
 mod admin;
+mod answer;
 mod arguments;
 mod backlog;
 mod binding;
@@ -40,6 +41,7 @@ mod lease;
 mod method;
 mod metrics;
 mod name;
+mod operation;
 mod order;
 mod outcome;
 mod peer;
@@ -57,6 +59,7 @@ mod tally;
 mod template;
 mod touched;
 mod upkeep;
+mod value;
 mod waiting;
 mod working;
 

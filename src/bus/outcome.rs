@@ -32,7 +32,7 @@ impl Outcome {
 }
 
 /// A worker's outcome: the payload, or what went wrong and whether to try again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Work {
     Done(Vec<u8>),
     Failed {
@@ -43,6 +43,14 @@ pub(super) enum Work {
 }
 
 impl Work {
+    /// About how many bytes it has.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Work::Done(payload) => payload.len(),
+            Work::Failed { code, message, .. } => code.len() + message.len(),
+        }
+    }
+
     /// What callers get.
     pub(super) fn outcome(&self) -> Outcome {
         match self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redis::Value;
 
 use super::method::{Method, Options};
-use super::store::{bytes, list, next, text};
+use super::value::{bytes, list, next, text};
 use crate::resp::glob_match;
 
 /// The most methods of a bus.

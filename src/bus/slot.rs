@@ -6,15 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use redis::Value;
 use tokio::sync::oneshot;
 
 use super::body::Body;
 use super::error::BusError;
-use super::id::method_of;
 use super::name::is_literal;
 use super::registry::{Registry, any_matches};
-use super::store::{bytes, list, next, number, text};
 
 /// A worker that wants calls.
 #[derive(Debug)]
@@ -223,27 +220,6 @@ impl Parked {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Slot>> {
         self.slots.iter()
-    }
-}
-
-impl Delivered {
-    /// Reads the calls that `exchange.lua` gave to a fetch.
-    pub(super) fn read_all(calls: Value) -> Vec<Self> {
-        let calls = list(calls).into_iter().map(|call| {
-            let mut words = list(call).into_iter();
-            let id = text(next(&mut words));
-            Delivered {
-                method: method_of(&id).to_owned(),
-                id,
-                deadline_ms: number(&next(&mut words)),
-                attempt: number(&next(&mut words)),
-                body: Body::read(bytes(next(&mut words))),
-                queued_us: number(&next(&mut words)),
-                token: text(next(&mut words)),
-                visibility_ms: number(&next(&mut words)),
-            }
-        });
-        calls.collect()
     }
 }
 

@@ -9,6 +9,7 @@ use redis::Value;
 
 use super::error::BusError;
 use super::name::key_prefix;
+use super::value::number;
 
 use crate::random;
 use crate::upstream::{ControlError, ControlLink, ControlScript, Sent};
@@ -176,43 +177,4 @@ fn answer_key(bus: &str, asking: &str, id: &str) -> String {
 
 fn channel_of(instance: &str) -> String {
     format!("respite:b:{instance}")
-}
-
-/// Gives the values of a list; none of anything else.
-pub(super) fn list(value: Value) -> Vec<Value> {
-    match value {
-        Value::Array(values) => values,
-        _ => Vec::new(),
-    }
-}
-
-/// Gives the bytes of a string or the digits of a number; none of anything else.
-pub(super) fn bytes(value: Value) -> Vec<u8> {
-    match value {
-        Value::BulkString(bytes) => bytes,
-        Value::SimpleString(text) => text.into_bytes(),
-        Value::Int(number) => number.to_string().into_bytes(),
-        _ => Vec::new(),
-    }
-}
-
-pub(super) fn text(value: Value) -> String {
-    String::from_utf8(bytes(value))
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-pub(super) fn number(value: &Value) -> i64 {
-    match value {
-        Value::Int(number) => *number,
-        Value::BulkString(bytes) => std::str::from_utf8(bytes)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0),
-        _ => 0,
-    }
-}
-
-/// Takes the next value of an answer; nil when it is shorter than expected.
-pub(super) fn next(values: &mut impl Iterator<Item = Value>) -> Value {
-    values.next().unwrap_or(Value::Nil)
 }

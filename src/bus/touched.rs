@@ -40,7 +40,14 @@ impl WorkerTtl {
     }
 }
 
-/// The workers, by name.
+/// A worker that is alive and what it serves, as the backing knows it.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) name: String,
+    pub(super) patterns: Vec<String>,
+}
+
+/// The workers that fetch here, by name.
 #[derive(Debug)]
 pub(super) struct TouchedWorkers {
     /// How long one is alive after it was noted.

@@ -13,9 +13,11 @@ use tracing::debug;
 use super::bus::Bus;
 use super::exchange::{DUE_UPKEEP, exchange};
 use super::hub::Hub;
-use super::order::{Done, Kind, Order};
-use super::store::{Task, number};
+use super::operation::Operation;
+use super::order::Order;
+use super::store::Task;
 use super::touched::{join, write_patterns};
+use super::value::number;
 
 /// How often is looked whether a bus has to be tended.
 const TICK: Duration = Duration::from_millis(50);
@@ -115,7 +117,7 @@ fn everything(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
     }
     let queued = bus.direct.lock().queued();
     if bus.said_queued.swap(!queued.is_empty(), Ordering::Relaxed) || !queued.is_empty() {
-        orders.push(Order::queued(&queued));
+        orders.push(Order::told(Operation::Queued { counts: queued }));
     }
     orders
 }
@@ -137,13 +139,12 @@ fn alive(hub: &Arc<Hub>, bus: &Arc<Bus>) -> Vec<Order> {
     bus.touched
         .forget(now.checked_sub(hub.shared.worker_ttl() * 10).unwrap_or(now));
     let touch = |(worker, patterns): (String, Vec<String>)| {
-        let encoded = if patterns.is_empty() {
+        let patterns = if patterns.is_empty() {
             Vec::new()
         } else {
             write_patterns(&patterns)
         };
-        let words = vec![b"W".to_vec(), worker.into_bytes(), encoded];
-        Order::new(Kind::Touch, words, Done::Nobody)
+        Order::told(Operation::Touch { worker, patterns })
     };
     workers.into_iter().map(touch).collect()
 }

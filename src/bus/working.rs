@@ -4,18 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redis::Value;
 use tokio::time::{sleep, timeout};
 
+use super::answer::{BeatAnswer, ReplyAnswer};
 use super::arguments::{FetchArgs, Patience};
 use super::bus::Bus;
 use super::direct::Standing;
 use super::error::BusError;
 use super::id::is_direct;
-use super::order::{Kind, words};
+use super::operation::Operation;
 use super::outcome::{PATIENCE, Work, fits};
 use super::slot::{Delivered, Slot};
-use super::store::{list, next, number, text};
 
 /// The most calls that one order asks about.
 const MOST_ASKED: usize = 1000;
@@ -111,23 +110,12 @@ pub(super) async fn reply(
         bus.held.lock().remove_delivery(&id, &token);
         return Ok(accepted);
     }
-    let (kind, value, code) = match work {
-        Work::Done(payload) => ("d", payload, String::new()),
-        Work::Failed {
-            code,
-            message,
-            retry,
-        } => (if retry { "r" } else { "e" }, message.into_bytes(), code),
-    };
-    let mut order_words = words(&["R", &id, &token, kind]);
-    order_words.push(value);
-    order_words.push(code.into_bytes());
     // The backing need not have heard of a direct call.
-    let again = is_direct(&id).then(|| order_words.clone());
-    let mut accepted = ask_to_end(&bus, order_words).await?;
-    if let Some(order_words) = again.filter(|_| !accepted) {
+    let again = is_direct(&id).then(|| work.clone());
+    let mut accepted = ask_to_end(&bus, &id, &token, work).await?;
+    if let Some(work) = again.filter(|_| !accepted) {
         let brought = bus.bring(&[&id]).await;
-        accepted = ask_to_end(&bus, order_words).await?;
+        accepted = ask_to_end(&bus, &id, &token, work).await?;
         if !accepted {
             brought?;
         }
@@ -136,9 +124,14 @@ pub(super) async fn reply(
     Ok(accepted)
 }
 
-async fn ask_to_end(bus: &Arc<Bus>, words: Vec<Vec<u8>>) -> Result<bool, BusError> {
-    let answer = bus.ask(Kind::Reply, words).await?;
-    Ok(list(answer).first().is_some_and(|first| number(first) == 1))
+async fn ask_to_end(bus: &Arc<Bus>, id: &str, token: &str, work: Work) -> Result<bool, BusError> {
+    let reply = Operation::Reply {
+        id: id.to_owned(),
+        token: token.to_owned(),
+        work,
+    };
+    let answer: ReplyAnswer = bus.ask(reply).await?;
+    Ok(answer.accepted)
 }
 
 /// Notes that a worker is there and extends its calls; returns the calls that it need not work on any more,
@@ -196,17 +189,20 @@ async fn beat_once(
     ids: &[String],
     extend: bool,
 ) -> Result<(Vec<String>, Vec<String>), BusError> {
-    let count = ids.len().to_string();
-    let mut order_words = words(&["B", worker, if extend { &count } else { "0" }, &count]);
-    order_words.extend(ids.iter().map(|id| id.as_bytes().to_vec()));
-    let mut lists = list(bus.ask(Kind::Beat, order_words).await?).into_iter();
-    let names = |value: Value| list(value).into_iter().map(text).collect::<Vec<String>>();
-    let (lost, cancelled) = (names(next(&mut lists)), names(next(&mut lists)));
-    let visibility = names(next(&mut lists));
+    let beat = Operation::Beat {
+        worker: worker.to_owned(),
+        ids: ids.to_vec(),
+        extend,
+    };
+    let BeatAnswer {
+        lost,
+        cancelled,
+        visibility_ms,
+    } = bus.ask(beat).await?;
     let mut held = bus.held.lock();
     let now = Instant::now();
-    for (id, ms) in ids.iter().zip(visibility) {
-        if let Ok(ms @ 1..) = ms.parse() {
+    for (id, ms) in ids.iter().zip(visibility_ms) {
+        if ms > 0 {
             held.extend(id, now + Duration::from_millis(ms));
         }
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep_until, timeout};
 
+use crate::bus::answer::CallStatus;
 use crate::bus::body::Body;
 use crate::bus::bus::Bus;
 use crate::bus::direct::{Begun, PATIENCE, SHORT_PATIENCE};
@@ -12,7 +13,8 @@ use crate::bus::error::BusError;
 use crate::bus::id::{direct_id, number_of, parse_direct};
 use crate::bus::lease::BackingClock;
 use crate::bus::method::Method;
-use crate::bus::order::{Kind, Order, letter, outcome, words};
+use crate::bus::operation::Operation;
+use crate::bus::order::Order;
 use crate::bus::outcome::{LAST_MOMENT, Outcome};
 use crate::bus::peer::{Choice, Due, Message, RemoteCall, Watch};
 use crate::bus::place::{Direct, Place};
@@ -198,20 +200,28 @@ async fn at_the_deadline(mut wait: RemoteWait<'_>) -> Direct {
 /// Looks whether the backing has been told of the call, or of its outcome.
 async fn look_in_backing(wait: &mut RemoteWait<'_>) -> Option<Direct> {
     let (bus, id) = (wait.bus, wait.id());
-    let asked = bus.ask(Kind::Look, words(&["T", &id, "look"]));
-    let answer = timeout(LAST_MOMENT, asked).await.ok()?.ok()?;
-    let kind = letter(&answer);
-    if kind == Some(b'p') {
-        let mut place = wait.place.take()?;
-        place.issued(&id);
-        return Some(Direct::Stored(place, id));
+    let asked = bus.ask(Operation::Look {
+        id: id.clone(),
+        wait: false,
+    });
+    match timeout(LAST_MOMENT, asked).await.ok()?.ok()? {
+        CallStatus::Pending => {
+            let mut place = wait.place.take()?;
+            place.issued(&id);
+            Some(Direct::Stored(place, id))
+        }
+        CallStatus::Ended { outcome, is_kept } => {
+            wait.place = None;
+            if !is_kept {
+                bus.taken.lock().push(Order::taken(&id));
+            }
+            Some(Direct::Over(Ok(outcome)))
+        }
+        CallStatus::Unknown
+        | CallStatus::Later
+        | CallStatus::Cancelled(_)
+        | CallStatus::Unclear => None,
     }
-    let found = outcome(answer)?;
-    wait.place = None;
-    if kind != Some(b'x') {
-        bus.taken.lock().push(Order::taken(&id));
-    }
-    Some(Direct::Over(Ok(found)))
 }
 
 impl Bus {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::answer::{Cancelled, answer, cancel};
+use crate::bus::answer::Answer;
 use crate::bus::body::Body;
 use crate::bus::bus::Bus;
 use crate::bus::direct::{Begun, Offer, PATIENCE, may_be_direct};
 use crate::bus::error::BusError;
 use crate::bus::id::{HOME_LEN, direct_id, method_of, number_of};
 use crate::bus::lease::BackingClock;
-use crate::bus::order::{Kind, Order};
+use crate::bus::operation::{EndReason, Operation};
+use crate::bus::order::Order;
 use crate::bus::outcome::Outcome;
 use crate::bus::peer::{MOST_SENT, Message, RemoteCall};
 use crate::bus::slot::Delivered;
@@ -169,17 +171,13 @@ impl Bus {
     ) {
         let own = Arc::clone(self);
         self.shared.spawn(async move {
-            let order_words = |outcome: &Outcome| {
-                let kind = match outcome {
-                    Outcome::Done(_) => b'd',
-                    Outcome::Failed(_) => b'e',
-                };
-                let stored = [&[kind], &*outcome.bytes()].concat();
-                let id = id.as_bytes().to_vec();
-                vec![b"O".to_vec(), id, origin.as_bytes().to_vec(), stored]
-            };
             for _ in 0..TRIES {
-                match own.ask(Kind::Outcome, order_words(&outcome)).await {
+                let told = Operation::Outcome {
+                    id: id.clone(),
+                    home: Arc::clone(&origin),
+                    outcome: outcome.clone(),
+                };
+                match own.ask::<Answer>(told).await {
                     Ok(_) => {
                         own.direct.lock().note_stored(number_of(&id));
                         own.tell_stored(&id, &origin);
@@ -267,7 +265,11 @@ impl Bus {
 
     /// Nobody waits any more for a call that the backing may have.
     pub(super) fn cancel_stored(self: &Arc<Self>, id: &str, is_late: bool) {
-        let why = if is_late { "d" } else { "g" };
+        let why = if is_late {
+            EndReason::Deadline
+        } else {
+            EndReason::Gone
+        };
         self.submit_from_anywhere(vec![Order::given_up(id, why)]);
     }
 }
