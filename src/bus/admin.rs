@@ -3,19 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use redis::Value;
-
 use super::binding::Given;
-use super::body::Body;
 use super::bus::Bus;
 use super::error::BusError;
 use super::method::{Method, Options};
+use super::order::Order;
 use super::registry::{MOST_METHODS, any_matches};
-use super::slot::Delivered;
+use super::replies::{
+    CleanedUp, DeadRow, Holder, Inspected, Registered, Revived, Unregistered, WorkerRow, read_dead,
+    read_removed,
+};
 use super::store::Task;
 use super::tally::Totals;
-use super::touched::read_patterns;
-use super::value::{bytes, list, next, number, text};
 use crate::resp::Glob;
 
 /// How many calls one script ends at most, so that the backing is not held up.
@@ -33,23 +32,6 @@ pub(super) struct MethodRow {
     pub(super) totals: Totals,
 }
 
-/// A worker that is alive.
-#[derive(Debug)]
-pub(super) struct WorkerRow {
-    pub(super) name: String,
-    pub(super) patterns: Vec<String>,
-    pub(super) last_seen_ms: i64,
-    pub(super) in_flight: i64,
-}
-
-/// A call on the dead list.
-#[derive(Debug)]
-pub(super) struct DeadRow {
-    pub(super) call: Delivered,
-    pub(super) code: String,
-    pub(super) message: String,
-}
-
 /// Registers a method; returns its generation.
 pub(super) async fn register(
     bus: Arc<Bus>,
@@ -58,13 +40,12 @@ pub(super) async fn register(
 ) -> Result<i64, BusError> {
     let most = MOST_METHODS.to_string();
     let args: [&[u8]; 3] = [method.as_bytes(), &options.encode(), most.as_bytes()];
-    let mut answer = list(bus.run(Task::Register, &args).await?).into_iter();
-    let generation = number(&next(&mut answer));
-    if generation < 0 {
+    let registered = Registered::decode(bus.run(Task::Register, &args).await?);
+    let Some(generation) = registered.generation else {
         return Err(BusError::TooManyMethods(MOST_METHODS));
-    }
-    if number(&next(&mut answer)) == 1 {
-        changed(&bus, next(&mut answer)).await?;
+    };
+    if registered.has_changed {
+        changed(&bus, &registered.holders).await?;
     } else if bus.registry().stamp.is_empty() {
         bus.reload().await?;
     }
@@ -72,7 +53,7 @@ pub(super) async fn register(
 }
 
 /// The registry has changed: nobody goes on with what was known of it.
-async fn changed(bus: &Arc<Bus>, holders: Value) -> Result<(), BusError> {
+async fn changed(bus: &Arc<Bus>, holders: &[Holder]) -> Result<(), BusError> {
     bus.let_go();
     bus.shared.have_let_go(&bus.name, holders).await;
     bus.reload().await?;
@@ -86,15 +67,14 @@ pub(super) async fn unregister(bus: Arc<Bus>, method: String) -> Result<bool, Bu
     loop {
         let goes: &[u8] = if first { b"1" } else { b"0" };
         let args = [method.as_bytes(), READ_AT_ONCE, goes];
-        let mut parts = list(bus.run(Task::Unregister, &args).await?).into_iter();
-        was |= number(&next(&mut parts)) == 1;
-        let more = number(&next(&mut parts)) == 1;
-        look_at(&bus, next(&mut parts));
+        let unregistered = Unregistered::decode(bus.run(Task::Unregister, &args).await?);
+        was |= unregistered.was;
+        look_at(&bus, &unregistered.ended);
         if first {
-            changed(&bus, parts.nth(1).unwrap_or(Value::Nil)).await?;
+            changed(&bus, &unregistered.holders).await?;
             // Those that began meanwhile.
             bus.store_all().await;
-        } else if !more {
+        } else if !unregistered.more {
             return Ok(was);
         }
         first = false;
@@ -106,24 +86,22 @@ pub(super) async fn cleanup(bus: Arc<Bus>) -> Result<i64, BusError> {
     bus.store_all().await;
     let mut removed = 0;
     loop {
-        let answer = bus.run(Task::Cleanup, &[AT_ONCE]).await?;
-        let mut parts = list(answer).into_iter();
-        removed += number(&next(&mut parts));
-        let more = number(&next(&mut parts)) == 1;
-        look_at(&bus, next(&mut parts));
-        if !more {
-            let (holders, last) = (next(&mut parts), text(next(&mut parts)));
-            changed(&bus, holders).await?;
-            return Ok(removed + bus.end_leases(&last).await?.min(1));
+        let cleaned = CleanedUp::decode(bus.run(Task::Cleanup, &[AT_ONCE]).await?);
+        removed += cleaned.removed;
+        look_at(&bus, &cleaned.ended);
+        if !cleaned.more {
+            changed(&bus, &cleaned.holders).await?;
+            let leases = bus.end_leases(&cleaned.last_lease).await?;
+            return Ok(removed + leases.min(1));
         }
     }
 }
 
 /// Calls that somebody here waits for have ended.
-fn look_at(bus: &Arc<Bus>, ended: Value) {
-    for id in list(ended).into_iter().map(text) {
-        if bus.waiting.lock().has(&id) {
-            bus.submit(super::order::Order::look(&id));
+fn look_at(bus: &Arc<Bus>, ended: &[String]) {
+    for id in ended {
+        if bus.waiting.lock().has(id) {
+            bus.submit(Order::look(id));
         }
     }
 }
@@ -168,24 +146,16 @@ async fn inspect(
     let ttl = bus.touched.alive_ms().to_string();
     let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), what.as_bytes()];
     args.extend(chosen.iter().map(|method| method.name.as_bytes()));
-    let mut parts = list(bus.run(Task::Inspect, &args).await?).into_iter();
-    let rows = list(next(&mut parts));
-    let workers: Vec<WorkerRow> = list(next(&mut parts)).into_iter().map(worker_row).collect();
+    let Inspected { methods, workers } = Inspected::decode(bus.run(Task::Inspect, &args).await?);
     let here: HashMap<Arc<str>, usize> = bus.direct.lock().queued().into_iter().collect();
-    let rows = chosen.into_iter().zip(rows).map(|(method, row)| {
-        let mut row = list(row).into_iter();
-        let (queued, in_flight) = (number(&next(&mut row)), number(&next(&mut row)));
+    let rows = chosen.into_iter().zip(methods).map(|(method, state)| {
         let here = here.get(method.name.as_str()).copied().unwrap_or(0);
-        let queued = queued + i64::try_from(here).unwrap_or(0);
-        let mut fields = list(next(&mut row)).into_iter();
-        let fields = std::iter::from_fn(|| Some((text(fields.next()?), bytes(next(&mut fields)))));
-        let totals = Totals::read(fields);
         let serves = |worker: &&WorkerRow| any_matches(&worker.patterns, &method.name);
         MethodRow {
-            queued,
-            in_flight,
+            queued: state.queued + i64::try_from(here).unwrap_or(0),
+            in_flight: state.in_flight,
             workers: workers.iter().filter(serves).count(),
-            totals,
+            totals: state.totals,
             method,
         }
     });
@@ -199,21 +169,9 @@ pub(super) async fn workers(bus: Arc<Bus>) -> Result<Vec<WorkerRow>, BusError> {
     let answer = bus
         .run(Task::Inspect, &[ttl.as_bytes(), b"workers"])
         .await?;
-    let mut parts = list(answer).into_iter();
-    next(&mut parts);
-    let mut workers: Vec<WorkerRow> = list(next(&mut parts)).into_iter().map(worker_row).collect();
+    let mut workers = Inspected::decode(answer).workers;
     workers.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(workers)
-}
-
-fn worker_row(row: Value) -> WorkerRow {
-    let mut row = list(row).into_iter();
-    WorkerRow {
-        name: text(next(&mut row)),
-        last_seen_ms: number(&next(&mut row)),
-        patterns: read_patterns(&bytes(next(&mut row))),
-        in_flight: number(&next(&mut row)),
-    }
 }
 
 /// Removes cached results: all, or that of one call; returns how many.
@@ -237,7 +195,7 @@ pub(super) async fn uncache(
         None => [method.as_bytes(), b"all", b""],
         Some(key) => [method.as_bytes(), b"one", key],
     };
-    Ok(number(&bus.run(Task::Uncache, &args).await?))
+    Ok(read_removed(&bus.run(Task::Uncache, &args).await?))
 }
 
 /// Lists dead calls, the newest first.
@@ -250,33 +208,14 @@ pub(super) async fn dead(
     let answer = bus
         .run(Task::Dead, &[method.as_bytes(), count.as_bytes()])
         .await?;
-    let rows = list(answer).into_iter().map(|row| {
-        let mut row = list(row).into_iter();
-        let call = Delivered {
-            id: text(next(&mut row)),
-            body: Body::read(bytes(next(&mut row))),
-            method: method.clone(),
-            ..Delivered::default()
-        };
-        DeadRow {
-            code: text(next(&mut row)),
-            message: text(next(&mut row)),
-            call: Delivered {
-                attempt: number(&next(&mut row)),
-                ..call
-            },
-        }
-    });
-    Ok(rows.collect())
+    Ok(read_dead(answer, &method))
 }
 
 /// Puts a dead call back into its queue; false when there is no such.
 pub(super) async fn revive(bus: Arc<Bus>, id: String) -> Result<bool, BusError> {
-    let answer = bus.run(Task::Revive, &[id.as_bytes()]).await?;
-    let mut parts = list(answer).into_iter();
-    let revived = number(&next(&mut parts)) == 1;
-    if let Some(method) = list(next(&mut parts)).into_iter().next() {
-        bus.news(&text(method), 1);
+    let revived = Revived::decode(bus.run(Task::Revive, &[id.as_bytes()]).await?);
+    if let Some(method) = &revived.method {
+        bus.news(method, 1);
     }
-    Ok(revived)
+    Ok(revived.was)
 }

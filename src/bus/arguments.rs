@@ -6,6 +6,8 @@ use super::binding::Given;
 use super::error::BusError;
 use super::method::whole;
 use super::name::check;
+use super::outcome::Work;
+use super::touched::MOST_PATTERNS;
 use crate::resp::{ArgIter, Args};
 
 /// Unless `TIMEOUT` says otherwise.
@@ -14,8 +16,6 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const CAST_TIMEOUT_MS: u64 = 3_600_000;
 /// No call may take longer: a week.
 const LONGEST_MS: u64 = 7 * 86_400_000;
-/// The most patterns of a fetch, and of a worker.
-pub(super) const MOST_PATTERNS: usize = 64;
 const MOST_FETCHED: u64 = 100;
 const MOST_EXTENDED: u64 = 1000;
 const MOST_DEAD: u64 = 1000;
@@ -209,8 +209,8 @@ pub(super) fn extended(args: Args<'_>) -> Result<Vec<String>, BusError> {
     Ok((5..args.len()).map(|at| id(args, at)).collect())
 }
 
-/// The code, the message and `RETRY` of `BUS.FAIL`.
-pub(super) fn failure(args: Args<'_>) -> Result<(String, String, bool), BusError> {
+/// What `BUS.FAIL` says: the code, the message and `RETRY`.
+pub(super) fn failure(args: Args<'_>) -> Result<Work, BusError> {
     let code = name(args, 4, "code")?;
     if code.contains(char::is_whitespace) {
         return Err(BusError::invalid("a code is one word"));
@@ -222,7 +222,11 @@ pub(super) fn failure(args: Args<'_>) -> Result<(String, String, bool), BusError
         Some(word) if word.eq_ignore_ascii_case(b"RETRY") && args.len() == 7 => true,
         Some(_) => return Err(BusError::Syntax),
     };
-    Ok((code, message, retry))
+    Ok(Work::Failed {
+        code,
+        message,
+        retry,
+    })
 }
 
 /// The value of a command's only option.
@@ -333,7 +337,11 @@ mod tests {
         let parse = |text: &str| failure(args(text).as_args());
         assert_eq!(
             parse("BUS.FAIL b i t EXIT3 bad RETRY"),
-            Ok(("EXIT3".into(), "bad".into(), true))
+            Ok(Work::Failed {
+                code: "EXIT3".into(),
+                message: "bad".into(),
+                retry: true
+            })
         );
         assert!(parse("BUS.FAIL b i t EXIT3 bad AGAIN").is_err());
         let spaced: ArgVec = ["BUS.FAIL", "b", "i", "t", "a b", "m"].iter().collect();

@@ -1,6 +1,7 @@
 //! From the arguments of a call to the parameters of its method: one form for all ways to write the call.
 
 use super::error::BusError;
+use super::name::check;
 
 /// A parameter of a method.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Param {
     pub(super) fn parse(text: &[u8]) -> Result<Self, BusError> {
         let mut parts = text.splitn(2, |&byte| byte == b'=');
         let name = parts.next().unwrap_or_default();
-        super::name::check("parameter", name)?;
+        check("parameter", name)?;
         Ok(Param {
             name: name.to_vec(),
             default: parts.next().map(<[u8]>::to_vec),

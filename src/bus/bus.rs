@@ -24,6 +24,7 @@ use super::order::Order;
 use super::outcome::Outcome;
 use super::peer::{Outbox, Peers};
 use super::registry::{MOST_METHODS, Registry, any_matches};
+use super::replies::read_registry;
 use super::shared::Shared;
 use super::slot::Parked;
 use super::store::Task;
@@ -146,7 +147,7 @@ impl Bus {
     /// Reads the methods again.
     pub(super) async fn reload(&self) -> Result<Arc<Registry>, BusError> {
         let answer = self.run(Task::Registry, &[]).await?;
-        let registry = Arc::new(Registry::read(answer));
+        let registry = Arc::new(read_registry(answer));
         *self.registry.lock() = Arc::clone(&registry);
         let mut candidates = self.candidates.lock();
         candidates.retain(|method, _| registry.get(method).is_some());

@@ -115,12 +115,7 @@ impl BusFamily {
                 let work = if command == b"REPLY" {
                     Work::Done(args[4].to_vec())
                 } else {
-                    let (code, message, retry) = failure(args)?;
-                    Work::Failed {
-                        code,
-                        message,
-                        retry,
-                    }
+                    failure(args)?
                 };
                 let (id, token) = (id(args, 2), id(args, 3));
                 later(async move { truth(proto, working::reply(bus, id, token, work).await) })

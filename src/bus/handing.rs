@@ -20,7 +20,7 @@ use super::order::Order;
 use super::outcome::{LAST_MOMENT, Outcome, Work, fits};
 use super::peer::{Choice, MOST_SENT};
 use super::place::{Direct, Place};
-use super::remote;
+use super::remote::{self, BoundDirect};
 use super::slot::{Delivered, Delivery, Slot, TakesBack};
 use super::waiting::Role;
 
@@ -129,7 +129,11 @@ pub(super) async fn call(
             && bound.body.len() <= MOST_SENT
             && let Some(clock) = bus.lease.clock(&registry.stamp)
         {
-            let bound = (&*method, registry.stamp.as_str(), bound.body);
+            let bound = BoundDirect {
+                method: &method,
+                stamp: &registry.stamp,
+                body: bound.body,
+            };
             return Ok(remote::call(bus, &peer, bound, (&when, clock)).await);
         }
         if !here {

@@ -4,15 +4,14 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::Value;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::direct::PATIENCE;
 use super::error::BusError;
 use super::lease::LASTS;
+use super::replies::Holder;
 use super::shared::Shared;
-use super::value::{list, number, text};
 use crate::random;
 
 /// How long another Respite may take to have a call kept.
@@ -63,23 +62,19 @@ impl Shared {
         }
     }
 
-    /// Waits until those that a changed registry was leased to have let go, or their lease has ended: names, and
-    /// how long they have it.
-    pub(super) async fn have_let_go(&self, bus: &str, holders: Value) {
-        let holders = list(holders);
+    /// Waits until those that a changed registry was leased to have let go, or their lease has ended.
+    pub(super) async fn have_let_go(&self, bus: &str, holders: &[Holder]) {
         if holders.is_empty() {
             return;
         }
         self.ready().await;
-        let each = holders.chunks(2).map(async |holder| {
-            let [name, ms] = holder else { return };
-            let left = Duration::from_millis(number(ms).max(0).cast_unsigned()).min(LASTS);
-            let name = text(name.clone());
+        let each = holders.iter().map(async |holder| {
+            let (name, left) = (&holder.name, holder.left.min(LASTS));
             let id = format!("{}-{name}", random::word());
             let (_asking, answer) = self.expect(bus, &id);
             let _ = timeout(left, async {
                 let words = ["g", bus, &id, self.store.instance()];
-                match self.store.tell(&name, &words).await {
+                match self.store.tell(name, &words).await {
                     Ok(1..) => drop(answer.await),
                     // It may not know yet that it does not hear.
                     _ => std::future::pending().await,

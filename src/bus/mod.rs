@@ -49,6 +49,7 @@ mod place;
 mod queues;
 mod registry;
 mod remote;
+mod replies;
 mod rows;
 mod shapes;
 mod shared;

@@ -32,7 +32,7 @@ impl Outcome {
 }
 
 /// A worker's outcome: the payload, or what went wrong and whether to try again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Work {
     Done(Vec<u8>),
     Failed {

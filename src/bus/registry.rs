@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use redis::Value;
-
-use super::method::{Method, Options};
-use super::value::{bytes, list, next, text};
+use super::method::Method;
+use super::name::is_literal;
 use crate::resp::glob_match;
 
 /// The most methods of a bus.
@@ -22,28 +20,17 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// Reads the answer of `registry.lua`.
-    pub(super) fn read(answer: Value) -> Self {
-        let mut words = list(answer).into_iter();
-        let mut registry = Registry {
-            stamp: text(next(&mut words)),
-            ..Registry::default()
-        };
-        while let Some(name) = words.next() {
-            let name = text(name);
-            let stamp = text(next(&mut words));
-            if let Some(options) = Options::decode(&bytes(next(&mut words))) {
-                let method = Method {
-                    name: name.clone(),
-                    stamp,
-                    options,
-                };
-                registry.methods.insert(name, Arc::new(method));
-            }
+    /// The registry with these methods.
+    pub(super) fn new(stamp: String, methods: Vec<Method>) -> Self {
+        let mut names: Vec<String> = methods.iter().map(|method| method.name.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let named = |method: Method| (method.name.clone(), Arc::new(method));
+        Registry {
+            stamp,
+            methods: methods.into_iter().map(named).collect(),
+            names,
         }
-        registry.names = registry.methods.keys().cloned().collect();
-        registry.names.sort_unstable();
-        registry
     }
 
     pub(super) fn get(&self, method: &str) -> Option<&Arc<Method>> {
@@ -60,7 +47,7 @@ impl Registry {
     pub(super) fn matching(&self, patterns: &[String]) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         for pattern in patterns {
-            if super::name::is_literal(pattern) {
+            if is_literal(pattern) {
                 if !found.contains(pattern) {
                     found.push(pattern.clone());
                 }
@@ -90,16 +77,17 @@ pub(super) fn any_matches(patterns: &[String], method: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::method::Options;
 
     #[test]
     fn earlier_patterns_come_first() {
-        let options = Options::default().encode();
-        let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
-        let mut words = vec![bulk("5")];
-        for name in ["b1", "a2", "a1"] {
-            words.extend([bulk(name), bulk("1:5"), Value::BulkString(options.clone())]);
-        }
-        let registry = Registry::read(Value::Array(words));
+        let method = |name: &str| Method {
+            name: name.to_owned(),
+            stamp: "1:5".to_owned(),
+            options: Options::default(),
+        };
+        let methods = ["b1", "a2", "a1"].map(method).into();
+        let registry = Registry::new("5".to_owned(), methods);
         let matching = |patterns: &[&str]| {
             let patterns: Vec<String> =
                 patterns.iter().map(|&pattern| pattern.to_owned()).collect();

@@ -1,9 +1,10 @@
 //! The shapes of the replies.
 
-use super::admin::{DeadRow, MethodRow, WorkerRow};
+use super::admin::MethodRow;
 use super::binding::Param;
 use super::error::BusError;
 use super::outcome::Outcome;
+use super::replies::{DeadRow, WorkerRow};
 use super::slot::Delivered;
 use crate::resp::{Proto, ReplyWriter};
 

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::arguments::MOST_PATTERNS;
 use super::registry::any_matches;
 use super::slot::Slot;
 use crate::resp::{Value as Resp, parse_reply, write_command};
 
+/// The most patterns of a fetch, and of a worker.
+pub(super) const MOST_PATTERNS: usize = 64;
 /// A worker is noted as heard of so often for each time that it stays alive.
 const TOUCHES: u32 = 30;
 /// No more workers are remembered than that; all are noted again then.

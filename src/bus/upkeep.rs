@@ -15,9 +15,9 @@ use super::exchange::{DUE_UPKEEP, exchange};
 use super::hub::Hub;
 use super::operation::Operation;
 use super::order::Order;
+use super::replies::read_more;
 use super::store::Task;
 use super::touched::{join, write_patterns};
-use super::value::number;
 
 /// How often is looked whether a bus has to be tended.
 const TICK: Duration = Duration::from_millis(50);
@@ -157,7 +157,7 @@ async fn prune(bus: &Arc<Bus>) {
     let names: Vec<&[u8]> = caching.map(|method| method.name.as_bytes()).collect();
     for _ in 0..PRUNE_ROUNDS {
         match bus.run(Task::Prune, &names).await {
-            Ok(more) if number(&more) == 1 => {}
+            Ok(answer) if read_more(&answer) => {}
             Ok(_) => break,
             Err(failure) => {
                 debug!("a bus was not pruned: {failure}");

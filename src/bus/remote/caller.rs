@@ -67,6 +67,15 @@ impl RemoteWait<'_> {
     }
 }
 
+/// A call that is bound to its method.
+#[derive(Debug)]
+pub(in crate::bus) struct BoundDirect<'a> {
+    pub(in crate::bus) method: &'a Method,
+    /// The state of the registry that has the method.
+    pub(in crate::bus) stamp: &'a str,
+    pub(in crate::bus) body: Body,
+}
+
 /// Sends a call to a Respite with workers, and waits for what becomes of it.
 ///
 /// # Cancel safety
@@ -74,9 +83,14 @@ impl RemoteWait<'_> {
 pub(in crate::bus) async fn call(
     bus: &Arc<Bus>,
     peer: &Choice,
-    (method, stamp, body): (&Method, &str, Body),
+    bound: BoundDirect<'_>,
     (when, clock): (&Begun, BackingClock),
 ) -> Direct {
+    let BoundDirect {
+        method,
+        stamp,
+        body,
+    } = bound;
     let deadline = when.deadline();
     let number = bus.shared.new_number_at(&peer.name);
     let place = Place::take(bus, &number, Role::Only);

@@ -13,5 +13,5 @@ mod worker;
 #[cfg(test)]
 mod testing;
 
-pub(super) use caller::call;
+pub(super) use caller::{BoundDirect, call};
 pub(super) use post::receive;
