@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::binding::Given;
 use super::error::BusError;
-use super::method::whole;
+use super::fetch::MOST_PATTERNS;
+use super::method::{Given, whole};
 use super::name::check;
 use super::outcome::Work;
-use super::touched::MOST_PATTERNS;
 use crate::resp::{ArgIter, Args};
 
 /// Unless `TIMEOUT` says otherwise.

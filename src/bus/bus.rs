@@ -13,23 +13,16 @@ use parking_lot::Mutex;
 use redis::Value;
 use tokio::sync::watch;
 
+use super::counters::Tally;
 use super::direct::DirectCalls;
 use super::error::BusError;
-use super::held::HeldCalls;
-use super::lane::Lane;
-use super::lease::Lease;
-use super::method::Method;
+use super::fetch::{HeldCalls, Parked, TouchedWorkers, Worker};
+use super::method::{MOST_METHODS, Method, Registry, any_matches};
 use super::name::key_prefix;
-use super::order::Order;
 use super::outcome::Outcome;
 use super::peer::{Outbox, Peers};
-use super::registry::{MOST_METHODS, Registry, any_matches};
-use super::replies::read_registry;
 use super::shared::Shared;
-use super::slot::Parked;
-use super::store::Task;
-use super::tally::Tally;
-use super::touched::{TouchedWorkers, Worker};
+use super::store::{Lane, Lease, Order, Task, read_registry};
 use super::waiting::Waiting;
 
 /// A bus has few threads that count at the same time.

@@ -5,6 +5,7 @@
 //! A method with `IDEMPOTENT`, `MAXPENDING` or a cache template, and a cast need the backing from the beginning.
 
 mod kept;
+mod queues;
 mod remote;
 
 pub(super) use kept::{Keep, Kept};
@@ -16,13 +17,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::body::Body;
 use super::id::{direct_id, method_of};
-use super::method::Method;
 use super::peer::{Recent, Recently};
-use super::queues::Queues;
-use super::slot::{Delivered, Slot};
+use crate::bus::fetch::{Delivered, Slot};
+use crate::bus::method::{Body, Method};
 use crate::{clock, random};
+use queues::Queues;
 
 /// How long a worker has before the backing is told of a call.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);

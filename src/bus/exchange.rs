@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::answer::{Answer, CallAnswer, CallStatus, Exchanged, FetchAnswer, FromAnswer};
 use super::bus::Bus;
 use super::error::BusError;
+use super::fetch::{Delivered, Delivery, Slot};
 use super::id::method_of;
-use super::lane::{Lane, MOST_CALLS};
-use super::lease::{Granted, Term};
-use super::operation::{NewCall, Operation, Wanted, Words};
-use super::order::{Done, Order};
+use super::method::Registry;
 use super::outcome::{Outcome, Work};
-use super::registry::Registry;
-use super::slot::{Delivered, Delivery, Slot};
-use super::store::Task;
+use super::store::{
+    Answer, CallAnswer, CallStatus, Done, Exchanged, FetchAnswer, FromAnswer, Granted, Lane,
+    MOST_CALLS, NewCall, Operation, Order, Task, Term, Wanted, Words,
+};
 use crate::random;
 use crate::tasks::{self, Kind as TaskKind};
 

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use super::bus::Bus;
 use super::error::BusError;
 use super::name::rule_key;
-use super::order::Order;
 use super::shared::Shared;
+use super::store::Order;
 use crate::upstream::ControlLink;
 
 /// The most buses that are in use at once. Where there are as many, those go that nothing happens on.

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use super::bus::Bus;
 use super::error::BusError;
 use super::id::number_of;
-use super::order::Order;
 use super::outcome::Outcome;
+use super::store::Order;
 use super::waiting::Role;
 
 /// A place among those who wait. Dropped before the outcome came, it gives the call up.

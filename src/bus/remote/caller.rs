@@ -5,19 +5,15 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep_until, timeout};
 
-use crate::bus::answer::CallStatus;
-use crate::bus::body::Body;
 use crate::bus::bus::Bus;
 use crate::bus::direct::{Begun, PATIENCE, SHORT_PATIENCE};
 use crate::bus::error::BusError;
 use crate::bus::id::{direct_id, number_of, parse_direct};
-use crate::bus::lease::BackingClock;
-use crate::bus::method::Method;
-use crate::bus::operation::Operation;
-use crate::bus::order::Order;
+use crate::bus::method::{Body, Method};
 use crate::bus::outcome::{LAST_MOMENT, Outcome};
 use crate::bus::peer::{Choice, Due, Message, RemoteCall, Watch};
 use crate::bus::place::{Direct, Place};
+use crate::bus::store::{BackingClock, CallStatus, Operation, Order};
 use crate::bus::waiting::Role;
 
 /// How often is looked whether it should come back.

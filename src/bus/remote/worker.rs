@@ -5,18 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::answer::{Cancelled, answer, cancel};
-use crate::bus::answer::Answer;
-use crate::bus::body::Body;
 use crate::bus::bus::Bus;
 use crate::bus::direct::{Begun, Offer, PATIENCE, may_be_direct};
 use crate::bus::error::BusError;
+use crate::bus::fetch::Delivered;
 use crate::bus::id::{HOME_LEN, direct_id, method_of, number_of};
-use crate::bus::lease::BackingClock;
-use crate::bus::operation::{EndReason, Operation};
-use crate::bus::order::Order;
+use crate::bus::method::Body;
 use crate::bus::outcome::Outcome;
 use crate::bus::peer::{MOST_SENT, Message, RemoteCall};
-use crate::bus::slot::Delivered;
+use crate::bus::store::{Answer, BackingClock, EndReason, Operation, Order};
 
 /// How long a call may be on its way. It is remembered for longer.
 pub(super) const FRESH: Duration = Duration::from_secs(2);

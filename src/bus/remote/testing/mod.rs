@@ -16,11 +16,11 @@ use tokio::sync::watch as signal;
 
 use crate::bus::direct::{DirectCalls, Kept};
 use crate::bus::error::BusError;
+use crate::bus::fetch::{Delivered, Slot};
 use crate::bus::id::direct_id;
 use crate::bus::method::{Method, Options};
 use crate::bus::outcome::Outcome;
 use crate::bus::peer::{Message, Watch};
-use crate::bus::slot::{Delivered, Slot};
 use crate::clock;
 
 const VISIBILITY: Duration = Duration::from_secs(2);

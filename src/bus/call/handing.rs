@@ -1,0 +1,475 @@
+//! Direct calls on their way: offered to the workers here, ended by them, or told to the backing.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::{sleep_until, timeout};
+
+use crate::bus::arguments::{Caching, CallArgs};
+use crate::bus::bus::Bus;
+use crate::bus::direct::{
+    Begun, Ended, Look, Offer, PATIENCE, PutBack, SHORT_PATIENCE, Standing, may_be_direct,
+};
+use crate::bus::error::BusError;
+use crate::bus::fetch::{Delivered, Delivery, Slot, TakesBack};
+use crate::bus::id::{direct_id, method_of, number_of, parse_direct};
+use crate::bus::method::{Body, Method};
+use crate::bus::outcome::{LAST_MOMENT, Outcome, Work, fits};
+use crate::bus::peer::{Choice, MOST_SENT};
+use crate::bus::place::{Direct, Place};
+use crate::bus::remote::{self, BoundDirect};
+use crate::bus::store::{EndReason, Granted, Operation, Order};
+use crate::bus::waiting::Role;
+
+/// How often a call is begun because the methods changed meanwhile.
+const TRIES: usize = 3;
+
+/// A caller that waits. Dropped, it gives the call up.
+struct Waits<'a> {
+    bus: &'a Arc<Bus>,
+    number: String,
+    method: &'a str,
+    place: Option<Place>,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            give_up(
+                self.bus,
+                place,
+                (&self.number, self.method),
+                BusError::CallerGone,
+            );
+        }
+    }
+}
+
+/// The caller of a call does not wait any more.
+fn give_up(bus: &Arc<Bus>, mut place: Place, (number, method): (&str, &str), error: BusError) {
+    let ended = bus.direct.lock().cancel(number);
+    match ended {
+        Ended::Here { unsure, .. } => {
+            place.leave();
+            bus.tally(method, |tally| tally.error(error));
+            bus.void_if(unsure, number, method);
+        }
+        Ended::Keeping(mut over) => {
+            let (own, number, method) = (Arc::clone(bus), number.to_owned(), method.to_owned());
+            bus.shared.spawn(async move {
+                let _ = over.changed().await;
+                give_up(&own, place, (&number, &method), error);
+            });
+        }
+        Ended::TooLate | Ended::Unknown | Ended::Unsure => {
+            let stored = bus.waiting.lock().id(number);
+            if let Some(id) = stored
+                && place.leave()
+            {
+                let why = match error {
+                    BusError::Deadline => EndReason::Deadline,
+                    _ => EndReason::Gone,
+                };
+                bus.submit_from_anywhere(vec![Order::given_up(&id, why)]);
+            }
+        }
+    }
+}
+
+/// Calls a method through a worker of this Respite, or of another one that said that it has some, if one can have the call
+/// soon.
+///
+/// # Cancel safety
+/// Dropping the future gives the call up.
+pub(in crate::bus) async fn call(
+    bus: &Arc<Bus>,
+    args: &CallArgs,
+    begun: Instant,
+) -> Result<Direct, BusError> {
+    let mut registry = bus.known_registry().await?;
+    for _ in 0..TRIES {
+        let Some(method) = registry.get(&args.method).cloned() else {
+            return Ok(Direct::Refused);
+        };
+        let shares = method.options.cache.is_some() && args.caching != Caching::Never;
+        if shares || !may_be_direct(&method) {
+            return Ok(Direct::Refused);
+        }
+        let here = bus.has_worker_for(&method.name);
+        let peer = bus.better_peer(&method.name, here);
+        if !here && peer.is_none() {
+            return Ok(Direct::Refused);
+        }
+        bus.lease.want();
+        if !bus.lease.holds(&registry.stamp) && bus.take_lease().await? != registry.stamp {
+            registry = bus.reload().await?;
+            continue;
+        }
+        let bound = match method.bind(args.given.clone(), &args.payload) {
+            Ok(bound) => bound,
+            Err(error) => return Ok(Direct::Over(Err(error))),
+        };
+        if let Err(error) = fits(bound.body.len(), "the arguments and the payload of a call") {
+            return Ok(Direct::Over(Err(error)));
+        }
+        let when = Begun {
+            at: begun,
+            timeout_ms: args.timeout_ms,
+            origin: None,
+            sent: None,
+        };
+        let deadline = when.deadline();
+        if Instant::now() >= deadline {
+            return Ok(Direct::Over(Err(BusError::Deadline)));
+        }
+        if let Some(peer) = peer
+            && bound.body.len() <= MOST_SENT
+            && let Some(clock) = bus.lease.clock(&registry.stamp)
+        {
+            let bound = BoundDirect {
+                method: &method,
+                stamp: &registry.stamp,
+                body: bound.body,
+            };
+            return Ok(remote::call(bus, &peer, bound, (&when, clock)).await);
+        }
+        if !here {
+            return Ok(Direct::Refused);
+        }
+        let number = bus.shared.new_number();
+        let mut waits = Waits {
+            bus,
+            place: Some(Place::take(bus, &number, Role::Only)),
+            number,
+            method: &method.name,
+        };
+        let offered = (&method, bound.body);
+        match bus.offer(&waits.number, offered, when, &registry.stamp) {
+            Offer::Accepted => {
+                bus.tally(&method.name, |tally| tally.call());
+                return Ok(wait(waits, deadline, &registry.stamp).await);
+            }
+            Offer::Full => {
+                waits.place = None;
+                return Ok(Direct::Refused);
+            }
+            Offer::Lapsed | Offer::Known => waits.place = None,
+        }
+        registry = bus.registry();
+    }
+    Ok(Direct::Refused)
+}
+
+async fn wait(mut waits: Waits<'_>, deadline: Instant, stamp: &str) -> Direct {
+    let bus = waits.bus;
+    let patience = if bus.may_wait_here(waits.method) {
+        PATIENCE
+    } else {
+        SHORT_PATIENCE
+    };
+    let mut look = Instant::now() + patience;
+    while let Some(place) = &mut waits.place {
+        tokio::select! {
+            biased;
+            outcome = &mut place.outcome => {
+                waits.place = None;
+                // The backing may have said it of a call that was not known to be there.
+                bus.direct.lock().remove(&waits.number);
+                // It was drawn back if nobody says what became of it.
+                return outcome.map_or(Direct::Withdrawn, |outcome| Direct::Over(Ok(outcome)));
+            }
+            () = sleep_until(look.min(deadline).into()) => {}
+        }
+        // The backing may have it by now, or its outcome may be on its way here.
+        let stored = bus.waiting.lock().id(&waits.number);
+        if let Some(id) = stored
+            && let Some(mut place) = waits.place.take()
+        {
+            bus.direct.lock().remove(&waits.number);
+            place.issued(&id);
+            return Direct::Stored(place, id);
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            if let Some(ended) = ended_at_last(&mut waits).await {
+                return ended;
+            }
+            if let Some(place) = waits.place.take() {
+                give_up(
+                    bus,
+                    place,
+                    (&waits.number, waits.method),
+                    BusError::Deadline,
+                );
+            }
+            return Direct::Over(Err(BusError::Deadline));
+        }
+        look = now + PATIENCE;
+        let mut found = bus.direct.lock().look(&waits.number, false);
+        // Without the lease the method may be another one by now.
+        let may_wait = bus.may_wait_here(waits.method) && bus.lease.holds(stamp);
+        if found == Look::Queued && !may_wait {
+            found = bus.direct.lock().look(&waits.number, true);
+        }
+        match found {
+            Look::Withdrawn => {
+                waits.place = None;
+                return Direct::Withdrawn;
+            }
+            Look::Handed(since) if since + PATIENCE > now => look = since + PATIENCE,
+            Look::Handed(_) => drop(bus.store(&waits.number)),
+            Look::Queued | Look::Gone => {}
+        }
+    }
+    Direct::Refused
+}
+
+/// The call's time is up. What became of it if that was at the last moment, so that the worker was told that it was
+/// in time.
+async fn ended_at_last(waits: &mut Waits<'_>) -> Option<Direct> {
+    let bus = waits.bus;
+    if bus.direct.lock().look(&waits.number, false) != Look::Gone {
+        return None;
+    }
+    let stored = bus.waiting.lock().id(&waits.number);
+    let mut place = waits.place.take()?;
+    if let Some(id) = stored {
+        place.issued(&id);
+        return Some(Direct::Stored(place, id));
+    }
+    let outcome = timeout(LAST_MOMENT, &mut place.outcome).await;
+    Some(Direct::Over(
+        outcome.ok().and_then(Result::ok).ok_or(BusError::Deadline),
+    ))
+}
+
+impl TakesBack for Bus {
+    fn take_back(self: Arc<Self>, calls: Vec<Delivered>) {
+        let mut back = Vec::new();
+        // The last one first: each goes to the front of its queue.
+        for call in calls.into_iter().rev() {
+            let order = Order::lost(&call.id, &call.token, true);
+            if !self.put_back(call) {
+                back.push(order);
+            }
+        }
+        self.submit_from_anywhere(back);
+    }
+}
+
+impl Bus {
+    /// Another Respite where a call is likely to get a worker sooner than here.
+    fn better_peer(&self, method: &str, here: bool) -> Option<Choice> {
+        if !self.shared.hears() || (here && self.parked.lock().wants(method)) {
+            return None;
+        }
+        let peer = self.peers.choose(method)?;
+        let waiting = || self.direct.lock().queued_of(method);
+        (!here || peer.is_idle || peer.waiting < waiting()).then_some(peer)
+    }
+
+    /// Whether a call of this method might get a worker here. Others must be able to ask for it then.
+    pub(in crate::bus) fn has_worker_for(&self, method: &str) -> bool {
+        self.shared.hears() && (self.parked.lock().wants(method) || self.is_served_here(method))
+    }
+
+    /// Takes the lease on the registry; gives its state.
+    pub(in crate::bus) async fn take_lease(self: &Arc<Self>) -> Result<String, BusError> {
+        let term = self.lease.ask();
+        let granted: Granted = self.ask(Operation::lease()).await?;
+        let stamp = granted.stamp.clone();
+        self.lease.take(&term, granted);
+        Ok(stamp)
+    }
+
+    /// Offers a call to the workers here, if the registry that it was made with is still the one.
+    pub(in crate::bus) fn offer(
+        self: &Arc<Self>,
+        number: &str,
+        (method, body): (&Arc<Method>, Body),
+        when: Begun,
+        stamp: &str,
+    ) -> Offer {
+        let mut parked = self.parked.lock();
+        let mut direct = self.direct.lock();
+        // Looked at under the lock that letting go takes as well.
+        if !self.lease.holds(stamp) {
+            return Offer::Lapsed;
+        }
+        if when.origin.is_some() && !direct.is_new(number, when.sent) {
+            return Offer::Known;
+        }
+        if direct.is_full() {
+            return Offer::Full;
+        }
+        if let Some(slot) = parked.take(&method.name, 1).pop() {
+            let call = direct.hand(number, (method, body), when, &slot.worker);
+            drop(direct);
+            drop(parked);
+            slot.give(Ok(Delivery::new(self, vec![call])));
+        } else {
+            direct.queue(number, (method, body), when);
+        }
+        Offer::Accepted
+    }
+
+    /// Takes the calls that wait here for a fetch. They are given to it without a lock.
+    pub(in crate::bus) fn take_direct(self: &Arc<Self>, slot: &Slot) -> Option<Delivery> {
+        if slot.is_closed() {
+            return None;
+        }
+        let calls = self.direct.lock().take(slot);
+        (!calls.is_empty()).then(|| Delivery::new(self, calls))
+    }
+
+    /// The number of a direct call of this Respite.
+    fn own_direct<'a>(&self, id: &'a str) -> Option<&'a str> {
+        let (number, home) = parse_direct(id)?;
+        let own = home == self.shared.store.instance() && self.direct.lock().may_be(number, id);
+        own.then_some(number)
+    }
+
+    /// A worker was gone before it saw a call; false if the call is not here.
+    fn put_back(self: &Arc<Self>, call: Delivered) -> bool {
+        let (id, token) = (call.id.clone(), call.token.clone());
+        let Some(number) = self.own_direct(&id) else {
+            return false;
+        };
+        let back = self.direct.lock().put_back(number, call);
+        match back {
+            // The method may be another one by now, which whoever let go of it could not see in this call.
+            PutBack::Queued(method) if !self.is_current(&method) => {
+                self.return_queued(number, &method);
+                true
+            }
+            PutBack::Queued(method) => {
+                let mut parked = self.parked.lock();
+                let news = parked.news();
+                if let Some(slot) = parked.take(&method.name, 1).pop() {
+                    let own = Arc::clone(self);
+                    self.shared.spawn(async move { own.park(slot, news) });
+                }
+                true
+            }
+            PutBack::Over => true,
+            PutBack::Keeping => self.lose(&id, &token, "that fetched it"),
+            PutBack::Unknown => false,
+        }
+    }
+
+    /// Whether the registry has a method as it is here, until further notice.
+    fn is_current(&self, method: &Method) -> bool {
+        let registry = self.registry();
+        let known = registry.get(&method.name);
+        known.is_some_and(|known| known.stamp == method.stamp) && self.lease.holds(&registry.stamp)
+    }
+
+    /// Has a call that no worker has begin anew.
+    fn return_queued(self: &Arc<Self>, number: &str, method: &Method) {
+        let (look, origin) = {
+            let mut direct = self.direct.lock();
+            let origin = direct.origin(number);
+            (direct.look(number, true), origin)
+        };
+        if look == Look::Withdrawn {
+            self.begin_anew(number, method, origin);
+        }
+    }
+
+    /// Tells the backing that a call is over which it may have heard of.
+    pub(in crate::bus) fn void_if(self: &Arc<Self>, unsure: bool, number: &str, method: &str) {
+        if unsure {
+            self.submit_from_anywhere(vec![Order::void(direct_id(number, method))]);
+        }
+    }
+
+    /// Ends a direct call with this outcome. `unsure`: the backing may have heard of it.
+    pub(in crate::bus) fn complete_direct(
+        self: &Arc<Self>,
+        id: &str,
+        outcome: Outcome,
+        (unsure, origin): (bool, Option<Arc<str>>),
+    ) {
+        if let Outcome::Failed(error) = &outcome {
+            self.tally(method_of(id), |tally| tally.error(error));
+        }
+        match origin {
+            None => {
+                self.void_if(unsure, number_of(id), method_of(id));
+                self.complete(id, &outcome, false);
+            }
+            // Its Respite may have seen it there, and looks for the outcome there.
+            Some(origin) if unsure => self.store_outcome(id.to_owned(), outcome, origin),
+            Some(origin) => self.complete_remote(id, outcome, &origin),
+        }
+    }
+
+    /// Ends a direct call of this Respite with a worker's outcome; whether that was in time. None if the call is
+    /// no such, or the backing has it.
+    pub(in crate::bus) async fn end_direct(
+        self: &Arc<Self>,
+        id: &str,
+        token: &str,
+        work: &Work,
+    ) -> Option<bool> {
+        let number = self.own_direct(id)?;
+        let mut asked = false;
+        loop {
+            let ended = self.direct.lock().end(number, token, asked);
+            match ended {
+                Ended::Keeping(mut over) => drop(over.changed().await),
+                Ended::Unsure => {
+                    asked = true;
+                    if let Some(mut over) = self.store(number) {
+                        let _ = over.changed().await;
+                    }
+                }
+                Ended::Unknown => return None,
+                Ended::TooLate => return Some(false),
+                Ended::Here {
+                    worked,
+                    unsure,
+                    origin,
+                } => {
+                    let us = i64::try_from(worked.as_micros()).unwrap_or(i64::MAX);
+                    self.tally(method_of(id), |tally| tally.worked(us));
+                    self.complete_direct(id, work.outcome(), (unsure, origin));
+                    return Some(true);
+                }
+            }
+        }
+    }
+
+    /// The connection of a worker has gone; false if its call is not here.
+    pub(in crate::bus) fn lose(self: &Arc<Self>, id: &str, token: &str, worker: &str) -> bool {
+        let Some(number) = self.own_direct(id) else {
+            return false;
+        };
+        let ended = self.direct.lock().end(number, token, true);
+        match ended {
+            Ended::Unknown => return false,
+            Ended::TooLate | Ended::Unsure => {}
+            Ended::Here { unsure, origin, .. } => {
+                let lost = Outcome::Failed(BusError::WorkerLost(worker.to_owned()));
+                self.complete_direct(id, lost, (unsure, origin));
+            }
+            Ended::Keeping(mut over) => {
+                let (own, id) = (Arc::clone(self), id.to_owned());
+                let (token, worker) = (token.to_owned(), worker.to_owned());
+                self.shared.spawn(async move {
+                    let _ = over.changed().await;
+                    if !own.lose(&id, &token, &worker) {
+                        own.submit(Order::lost(&id, &token, false));
+                    }
+                });
+            }
+        }
+        true
+    }
+
+    /// How a call of this Respite is that a worker asks about; none if the backing has to say it.
+    pub(in crate::bus) fn standing(&self, id: &str, worker: &str) -> Option<Standing> {
+        let number = self.own_direct(id)?;
+        self.direct.lock().standing(number, worker)
+    }
+}
