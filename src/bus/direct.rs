@@ -1,6 +1,6 @@
 //! Direct calls: those that a worker of this Respite can have at once. They are handed over here and go to the backing only
 //! when they take long, or when somebody else asks for them. Their callers are here, or at another Respite that sent the call:
-//! see `remote` here for what that one asks, and the room `remote` beside for how it is told.
+//! see `remote` here for what that one asks, and `bus/remote` for how it is told.
 //!
 //! A method with `IDEMPOTENT`, `MAXPENDING` or a cache template, and a cast need the backing from the beginning.
 

@@ -103,6 +103,8 @@ impl From<ControlError> for BusError {
         }
         match error {
             ControlError::Upstream(..) => BusError::Upstream(text.into()),
+            // The backing is a Respite, and its own backing is away.
+            error if error.has_code("UPSTREAM") => BusError::Upstream(text.into()),
             ControlError::Server(_) => BusError::told(text),
         }
     }
@@ -115,9 +117,14 @@ mod tests {
     #[test]
     fn what_the_backing_says_keeps_its_text() {
         let told = |text: &str| BusError::from(ControlError::Server(text.to_owned()));
-        let error = told("UPSTREAM is what another one said");
-        assert_eq!(error.to_string(), "UPSTREAM is what another one said");
-        assert!(!error.is_outage());
+        for (text, is_outage) in [
+            ("WRONGTYPE Operation against a key", false),
+            ("UPSTREAM its own backing is away", true),
+            ("UPSTREAMS is another code", false),
+        ] {
+            let error = told(text);
+            assert_eq!((&*error.to_string(), error.is_outage()), (text, is_outage));
+        }
         assert_eq!(told("ERR unknown command 'EVALSHA'"), BusError::NoScripts);
     }
 }

@@ -9,7 +9,6 @@ mod metrics;
 
 pub use backlog::Backlog;
 pub use json::LookError;
-pub(super) use manage::MethodRow;
 pub(super) use manage::{
-    cleanup, dead, methods, register, revive, stats, uncache, unregister, workers,
+    MethodRow, cleanup, dead, methods, register, revive, stats, uncache, unregister, workers,
 };

@@ -1,7 +1,7 @@
 //! The bus in the backing: its scripts, the operations that they execute, and what they answer.
 //!
-//! Nobody else puts the words of a script together or reads its answer. `exchange` sends operations, `admin` runs the other
-//! scripts.
+//! Nobody else writes the words of an operation or reads the answer of a script. `exchange` sends operations, `admin` runs the
+//! other scripts.
 
 mod answer;
 mod lane;

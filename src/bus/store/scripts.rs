@@ -1,4 +1,4 @@
-//! The bus in the backing: its scripts, and how their answers are read.
+//! The scripts of the bus, the way to the backing that they take, and what Respites publish there.
 //!
 //! Each script is one file; all begin with `prelude.lua`, which says what is kept where, and some go on with
 //! `calls.lua`, the life of a call, or `leases.lua`, who has to be asked.
@@ -10,7 +10,6 @@ use redis::Value;
 use super::value::number;
 use crate::bus::error::BusError;
 use crate::bus::name::key_prefix;
-
 use crate::random;
 use crate::upstream::{ControlError, ControlLink, ControlScript, Sent};
 
