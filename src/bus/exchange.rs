@@ -78,7 +78,7 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
         }
     }
     match send(bus, &orders, &registry.stamp, due).await {
-        Ok(exchanged) => take_up(bus, orders, exchanged, &registry.stamp),
+        Ok(exchanged) => take_up(bus, orders, exchanged),
         Err(failure) => {
             // It may be another Redis, or an empty one, that answers next.
             bus.touched.forget(Instant::now());
@@ -101,7 +101,7 @@ async fn send(bus: &Bus, orders: &[Order], stamp: &str, due: usize) -> Result<Ex
     let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), stamp.as_bytes(), due.as_bytes()];
     args.extend(words.iter().map(|word| &**word));
     let answer = bus.run(Task::Exchange, &args).await?;
-    Ok(Exchanged::decode(answer, operations()))
+    Ok(Exchanged::decode(answer, operations(), stamp))
 }
 
 /// Lets waiting fetches have the new calls of this batch at once.
@@ -150,13 +150,8 @@ fn wanted_by(bus: &Bus, slot: &Slot, ahead: usize, methods: Arc<Vec<String>>) ->
     }
 }
 
-/// Hands out what came back for orders that were sent with this state of the registry.
-fn take_up(
-    bus: &Arc<Bus>,
-    orders: Vec<Order>,
-    mut exchanged: Exchanged,
-    stamp: &str,
-) -> Option<u64> {
+/// Hands out what came back.
+fn take_up(bus: &Arc<Bus>, orders: Vec<Order>, mut exchanged: Exchanged) -> Option<u64> {
     if let Some(workers) = exchanged.workers.take() {
         bus.set_workers(workers);
     }
@@ -165,7 +160,7 @@ fn take_up(
     }
     let answers = std::mem::take(&mut exchanged.answers);
     for (order, answer) in orders.into_iter().zip(answers) {
-        hand_out(bus, order, answer, (&mut exchanged, stamp));
+        hand_out(bus, order, answer, &mut exchanged);
     }
     for (method, error) in &exchanged.failed {
         bus.tally(method, |tally| tally.error(error));
@@ -183,12 +178,7 @@ fn take_up(
     exchanged.due_ms
 }
 
-fn hand_out(
-    bus: &Arc<Bus>,
-    order: Order,
-    answer: Answer,
-    (exchanged, stamp): (&mut Exchanged, &str),
-) {
+fn hand_out(bus: &Arc<Bus>, order: Order, answer: Answer, exchanged: &mut Exchanged) {
     let Order { operation, done } = order;
     match (done, answer) {
         (Done::Answer(tx), answer) => {
@@ -201,7 +191,7 @@ fn hand_out(
         }
         (Done::Waiting(id), Answer::Status(status)) => looked(bus, &id, status),
         (Done::Slot(slot, seen), Answer::Fetch(answer)) => {
-            fetched(bus, slot, answer, (seen, exchanged, stamp));
+            fetched(bus, (slot, seen), answer, exchanged);
         }
         (Done::Lease(term), Answer::Lease(granted)) => leased(bus, &term, granted),
         (Done::Parked, Answer::Ready(ready)) => {
@@ -237,12 +227,12 @@ fn looked(bus: &Arc<Bus>, id: &str, status: CallStatus) {
     }
 }
 
-/// A fetch is given its calls, or goes on waiting.
+/// A fetch is given its calls, or goes on waiting. `seen`: how much news there had been when it was sent.
 fn fetched(
     bus: &Arc<Bus>,
-    slot: Arc<Slot>,
+    (slot, seen): (Arc<Slot>, u64),
     answer: FetchAnswer,
-    (seen, exchanged, stamp): (u64, &mut Exchanged, &str),
+    exchanged: &mut Exchanged,
 ) {
     match answer {
         FetchAnswer::Calls(calls) => {
@@ -265,7 +255,7 @@ fn fetched(
         FetchAnswer::Later => bus.submit(Order::fetch(slot)),
         FetchAnswer::Nothing => {
             if !slot.limited.load(Ordering::Relaxed) {
-                bus.touched.note_quiet(&slot, stamp.to_owned(), seen);
+                bus.touched.note_quiet(&slot, exchanged.stamp.clone(), seen);
             }
             bus.park(slot, seen);
         }

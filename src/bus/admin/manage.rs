@@ -28,6 +28,24 @@ pub(in crate::bus) struct MethodRow {
     pub(in crate::bus) totals: Totals,
 }
 
+/// What `inspect.lua` is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    Methods,
+    Stats,
+    Workers,
+}
+
+impl View {
+    fn word(self) -> &'static [u8] {
+        match self {
+            View::Methods => b"methods",
+            View::Stats => b"stats",
+            View::Workers => b"workers",
+        }
+    }
+}
+
 /// Registers a method; returns its generation.
 pub(in crate::bus) async fn register(
     bus: Arc<Bus>,
@@ -115,7 +133,7 @@ pub(in crate::bus) async fn methods(
     inspect(
         &bus,
         registry.iter().filter(wanted).cloned().collect(),
-        "methods",
+        View::Methods,
     )
     .await
 }
@@ -131,19 +149,19 @@ pub(in crate::bus) async fn stats(
         None => registry.iter().cloned().collect(),
         Some(method) => registry.get(&method).cloned().into_iter().collect(),
     };
-    inspect(&bus, chosen, "stats").await
+    inspect(&bus, chosen, View::Stats).await
 }
 
 async fn inspect(
     bus: &Arc<Bus>,
     chosen: Vec<Arc<Method>>,
-    what: &str,
+    view: View,
 ) -> Result<Vec<MethodRow>, BusError> {
-    if what == "stats" {
+    if view == View::Stats {
         bus.store_all().await;
     }
     let ttl = bus.touched.alive_ms().to_string();
-    let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), what.as_bytes()];
+    let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), view.word()];
     args.extend(chosen.iter().map(|method| method.name.as_bytes()));
     let Inspected { methods, workers } = Inspected::decode(bus.run(Task::Inspect, &args).await?);
     let here: HashMap<Arc<str>, usize> = bus.direct.lock().queued().into_iter().collect();
@@ -166,7 +184,7 @@ pub(in crate::bus) async fn workers(bus: Arc<Bus>) -> Result<Vec<WorkerRow>, Bus
     bus.store_all().await;
     let ttl = bus.touched.alive_ms().to_string();
     let answer = bus
-        .run(Task::Inspect, &[ttl.as_bytes(), b"workers"])
+        .run(Task::Inspect, &[ttl.as_bytes(), View::Workers.word()])
         .await?;
     let mut workers = Inspected::decode(answer).workers;
     workers.sort_by(|a, b| a.name.cmp(&b.name));

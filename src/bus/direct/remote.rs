@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::error::BusError;
-use super::super::outcome::Outcome;
-use super::super::peer::Recently;
 use super::{DirectCalls, Look, State};
+use crate::bus::error::BusError;
+use crate::bus::outcome::Outcome;
+use crate::bus::peer::Recently;
 
 /// How long a call whose Respite has not been heard of is kept here after its time.
 const LINGERS: Duration = Duration::from_secs(5);

@@ -15,6 +15,8 @@ use crate::bus::peer::Secret;
 /// What came back for operations that were sent together.
 #[derive(Debug)]
 pub(in crate::bus) struct Exchanged {
+    /// The state of the registry that they were sent with.
+    pub(in crate::bus) stamp: String,
     /// One for each operation.
     pub(in crate::bus) answers: Vec<Answer>,
     /// Calls that have ended and that somebody here waits for.
@@ -164,6 +166,7 @@ impl Exchanged {
     pub(in crate::bus) fn decode<'a>(
         answer: Value,
         operations: impl Iterator<Item = &'a Operation>,
+        stamp: &str,
     ) -> Self {
         let mut parts = list(answer).into_iter();
         let answers = list(next(&mut parts)).into_iter().zip(operations);
@@ -182,6 +185,7 @@ impl Exchanged {
         let no_worker = |answer: &Answer| matches!(answer, Answer::Call(CallAnswer::NoWorker));
         let are_told = !workers.is_empty() || answers.iter().any(no_worker);
         Exchanged {
+            stamp: stamp.to_owned(),
             answers,
             ended,
             failed,
@@ -404,7 +408,7 @@ mod tests {
             Value::Int(-1),
             Value::Nil,
         ]);
-        let exchanged = Exchanged::decode(answer, [&look; 3].into_iter());
+        let exchanged = Exchanged::decode(answer, [&look; 3].into_iter(), "1");
         let statuses: Vec<_> = exchanged
             .answers
             .into_iter()
