@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::binding::Given;
-use super::method::whole;
+use super::error::BusError;
+use super::fetch::MOST_PATTERNS;
+use super::method::{Given, whole};
 use super::name::check;
+use super::outcome::Work;
 use crate::resp::{ArgIter, Args};
 
 /// Unless `TIMEOUT` says otherwise.
@@ -13,14 +15,10 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const CAST_TIMEOUT_MS: u64 = 3_600_000;
 /// No call may take longer: a week.
 const LONGEST_MS: u64 = 7 * 86_400_000;
-/// The most patterns of a fetch, and of a worker.
-pub(super) const MOST_PATTERNS: usize = 64;
 const MOST_FETCHED: u64 = 100;
 const MOST_EXTENDED: u64 = 1000;
 const MOST_DEAD: u64 = 1000;
 const MOST_MESSAGE: usize = 16 * 1024;
-
-pub(super) const SYNTAX: &str = "ERR syntax error";
 
 /// How a wait ends when nothing happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +64,7 @@ pub(super) struct FetchArgs {
 ///
 /// # Errors
 /// The error reply.
-pub(super) fn name(args: Args<'_>, at: usize, what: &str) -> Result<String, String> {
+pub(super) fn name(args: Args<'_>, at: usize, what: &str) -> Result<String, BusError> {
     check(what, args.get(at).unwrap_or_default()).map(str::to_owned)
 }
 
@@ -76,7 +74,7 @@ pub(super) fn id(args: Args<'_>, at: usize) -> String {
 }
 
 impl CallArgs {
-    pub(super) fn parse(args: Args<'_>, is_cast: bool) -> Result<Self, String> {
+    pub(super) fn parse(args: Args<'_>, is_cast: bool) -> Result<Self, BusError> {
         let mut call = CallArgs {
             bus: name(args, 1, "bus")?,
             method: name(args, 2, "method")?,
@@ -94,16 +92,21 @@ impl CallArgs {
         while let Some(word) = words.next() {
             match word.to_ascii_uppercase().as_slice() {
                 b"TIMEOUT" => {
-                    call.timeout_ms = whole("TIMEOUT", words.next().ok_or(SYNTAX)?, 1, LONGEST_MS)?;
+                    call.timeout_ms = whole(
+                        "TIMEOUT",
+                        words.next().ok_or(BusError::Syntax)?,
+                        1,
+                        LONGEST_MS,
+                    )?;
                 }
                 b"NOCACHE" if call.caching == Caching::Use => call.caching = Caching::Never,
                 b"REFRESH" if call.caching == Caching::Use => call.caching = Caching::Replace,
-                b"PAYLOAD" => call.payload = words.next().ok_or(SYNTAX)?.to_vec(),
+                b"PAYLOAD" => call.payload = words.next().ok_or(BusError::Syntax)?.to_vec(),
                 b"ARGS" | b"KWARGS" => {
                     call.given = given(word, words)?;
                     break;
                 }
-                _ => return Err(SYNTAX.to_owned()),
+                _ => return Err(BusError::Syntax),
             }
         }
         Ok(call)
@@ -111,7 +114,7 @@ impl CallArgs {
 }
 
 /// Reads what follows `ARGS` or `KWARGS`: the rest of the command.
-pub(super) fn given(word: &[u8], rest: ArgIter<'_>) -> Result<Given, String> {
+pub(super) fn given(word: &[u8], rest: ArgIter<'_>) -> Result<Given, BusError> {
     if word.eq_ignore_ascii_case(b"ARGS") {
         return Ok(Given::Args(rest.map(<[u8]>::to_vec).collect()));
     }
@@ -120,14 +123,14 @@ pub(super) fn given(word: &[u8], rest: ArgIter<'_>) -> Result<Given, String> {
     while let Some(name) = rest.next() {
         let value = rest
             .next()
-            .ok_or("ERR KWARGS takes names and values in turn")?;
+            .ok_or_else(|| BusError::invalid("KWARGS takes names and values in turn"))?;
         pairs.push((name.to_vec(), value.to_vec()));
     }
     Ok(Given::Kwargs(pairs))
 }
 
 impl FetchArgs {
-    pub(super) fn parse(args: Args<'_>) -> Result<Self, String> {
+    pub(super) fn parse(args: Args<'_>) -> Result<Self, BusError> {
         let mut fetch = FetchArgs {
             bus: name(args, 1, "bus")?,
             worker: name(args, 2, "worker")?,
@@ -157,7 +160,9 @@ impl FetchArgs {
             }
             // Each is compared with those before it: not with a million.
             if fetch.patterns.len() == MOST_PATTERNS {
-                return Err(format!("ERR at most {MOST_PATTERNS} patterns"));
+                return Err(BusError::Invalid(format!(
+                    "at most {MOST_PATTERNS} patterns"
+                )));
             }
             fetch.patterns.push(pattern);
         }
@@ -165,7 +170,7 @@ impl FetchArgs {
     }
 }
 
-fn patience(value: &[u8]) -> Result<Patience, String> {
+fn patience(value: &[u8]) -> Result<Patience, BusError> {
     Ok(match whole("TIMEOUT", value, 0, LONGEST_MS)? {
         0 => Patience::Endless,
         ms => Patience::For(Duration::from_millis(ms)),
@@ -173,45 +178,54 @@ fn patience(value: &[u8]) -> Result<Patience, String> {
 }
 
 /// The `TIMEOUT` of `BUS.RESULT`.
-pub(super) fn result_patience(args: Args<'_>) -> Result<Patience, String> {
+pub(super) fn result_patience(args: Args<'_>) -> Result<Patience, BusError> {
     match (args.get(3), args.get(4), args.len()) {
         (None, _, _) => Ok(Patience::For(DEFAULT_TIMEOUT)),
         (Some(option), Some(value), 5) if option.eq_ignore_ascii_case(b"TIMEOUT") => {
             patience(value)
         }
-        _ => Err(SYNTAX.to_owned()),
+        _ => Err(BusError::Syntax),
     }
 }
 
 /// The ids behind `EXTEND n` of `BUS.BEAT`.
-pub(super) fn extended(args: Args<'_>) -> Result<Vec<String>, String> {
+pub(super) fn extended(args: Args<'_>) -> Result<Vec<String>, BusError> {
     let Some(option) = args.get(3) else {
         return Ok(Vec::new());
     };
     if !option.eq_ignore_ascii_case(b"EXTEND") {
-        return Err(SYNTAX.to_owned());
+        return Err(BusError::Syntax);
     }
-    let count = whole("EXTEND", args.get(4).ok_or(SYNTAX)?, 0, MOST_EXTENDED)?;
+    let count = whole(
+        "EXTEND",
+        args.get(4).ok_or(BusError::Syntax)?,
+        0,
+        MOST_EXTENDED,
+    )?;
     if usize::try_from(count).ok() != args.len().checked_sub(5) {
-        return Err(SYNTAX.to_owned());
+        return Err(BusError::Syntax);
     }
     Ok((5..args.len()).map(|at| id(args, at)).collect())
 }
 
-/// The code, the message and `RETRY` of `BUS.FAIL`.
-pub(super) fn failure(args: Args<'_>) -> Result<(String, String, bool), String> {
+/// What `BUS.FAIL` says: the code, the message and `RETRY`.
+pub(super) fn failure(args: Args<'_>) -> Result<Work, BusError> {
     let code = name(args, 4, "code")?;
     if code.contains(char::is_whitespace) {
-        return Err("ERR a code is one word".to_owned());
+        return Err(BusError::invalid("a code is one word"));
     }
     let message = args.get(5).unwrap_or_default();
     let message = String::from_utf8_lossy(&message[..message.len().min(MOST_MESSAGE)]).into_owned();
     let retry = match args.get(6) {
         None => false,
         Some(word) if word.eq_ignore_ascii_case(b"RETRY") && args.len() == 7 => true,
-        Some(_) => return Err(SYNTAX.to_owned()),
+        Some(_) => return Err(BusError::Syntax),
     };
-    Ok((code, message, retry))
+    Ok(Work::Failed {
+        code,
+        message,
+        retry,
+    })
 }
 
 /// The value of a command's only option.
@@ -219,18 +233,18 @@ pub(super) fn option<'a>(
     args: Args<'a>,
     at: usize,
     name: &[u8],
-) -> Result<Option<&'a [u8]>, String> {
+) -> Result<Option<&'a [u8]>, BusError> {
     match (args.get(at), args.get(at + 1)) {
         (None, _) => Ok(None),
         (Some(given), Some(value)) if given.eq_ignore_ascii_case(name) && args.len() == at + 2 => {
             Ok(Some(value))
         }
-        _ => Err(SYNTAX.to_owned()),
+        _ => Err(BusError::Syntax),
     }
 }
 
 /// The `COUNT` of `BUS.DEAD`.
-pub(super) fn dead_count(args: Args<'_>) -> Result<u64, String> {
+pub(super) fn dead_count(args: Args<'_>) -> Result<u64, BusError> {
     let count = option(args, 3, b"COUNT")?;
     count.map_or(Ok(100), |count| whole("COUNT", count, 1, MOST_DEAD))
 }
@@ -264,9 +278,9 @@ mod tests {
         );
         assert_eq!(parse("BUS.CALL b m").expect("valid").timeout_ms, 30_000);
         for (text, error) in [
-            ("BUS.CALL b m TIMEOUT", SYNTAX),
-            ("BUS.CALL b m 1 2", SYNTAX),
-            ("BUS.CALL b m NOCACHE REFRESH", SYNTAX),
+            ("BUS.CALL b m TIMEOUT", "ERR syntax error"),
+            ("BUS.CALL b m 1 2", "ERR syntax error"),
+            ("BUS.CALL b m NOCACHE REFRESH", "ERR syntax error"),
             (
                 "BUS.CALL b m TIMEOUT 0",
                 "ERR TIMEOUT must be a whole number from 1 to 604800000",
@@ -276,7 +290,7 @@ mod tests {
                 "ERR KWARGS takes names and values in turn",
             ),
         ] {
-            assert_eq!(parse(text).expect_err(text), error);
+            assert_eq!(parse(text).expect_err(text).to_string(), error);
         }
     }
 
@@ -322,7 +336,11 @@ mod tests {
         let parse = |text: &str| failure(args(text).as_args());
         assert_eq!(
             parse("BUS.FAIL b i t EXIT3 bad RETRY"),
-            Ok(("EXIT3".into(), "bad".into(), true))
+            Ok(Work::Failed {
+                code: "EXIT3".into(),
+                message: "bad".into(),
+                retry: true
+            })
         );
         assert!(parse("BUS.FAIL b i t EXIT3 bad AGAIN").is_err());
         let spaced: ArgVec = ["BUS.FAIL", "b", "i", "t", "a b", "m"].iter().collect();

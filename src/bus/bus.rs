@@ -13,21 +13,16 @@ use parking_lot::Mutex;
 use redis::Value;
 use tokio::sync::watch;
 
+use super::counters::Tally;
 use super::direct::DirectCalls;
-use super::held::HeldCalls;
-use super::lane::Lane;
-use super::lease::Lease;
-use super::method::Method;
+use super::error::BusError;
+use super::fetch::{HeldCalls, Parked, TouchedWorkers, Worker};
+use super::method::{MOST_METHODS, Method, Registry, any_matches};
 use super::name::key_prefix;
-use super::order::Order;
 use super::outcome::Outcome;
 use super::peer::{Outbox, Peers};
-use super::registry::{MOST_METHODS, Registry, any_matches};
 use super::shared::Shared;
-use super::slot::Parked;
-use super::store::{Failure, Task};
-use super::tally::Tally;
-use super::touched::TouchedWorkers;
+use super::store::{Lane, Lease, Order, Task, read_registry};
 use super::waiting::Waiting;
 
 /// A bus has few threads that count at the same time.
@@ -80,13 +75,6 @@ pub(super) struct Bus {
     pub(super) tended: AtomicU64,
 }
 
-/// A worker and what it serves.
-#[derive(Debug)]
-pub(super) struct Worker {
-    pub(super) name: String,
-    pub(super) patterns: Vec<String>,
-}
-
 impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bus")
@@ -129,7 +117,7 @@ impl Bus {
     }
 
     /// Runs a script.
-    pub(super) async fn run(&self, task: Task, args: &[&[u8]]) -> Result<Value, Failure> {
+    pub(super) async fn run(&self, task: Task, args: &[&[u8]]) -> Result<Value, BusError> {
         self.shared
             .store
             .run(task, (&self.name, &self.key), args)
@@ -150,9 +138,9 @@ impl Bus {
     }
 
     /// Reads the methods again.
-    pub(super) async fn reload(&self) -> Result<Arc<Registry>, Failure> {
+    pub(super) async fn reload(&self) -> Result<Arc<Registry>, BusError> {
         let answer = self.run(Task::Registry, &[]).await?;
-        let registry = Arc::new(Registry::read(answer));
+        let registry = Arc::new(read_registry(answer));
         *self.registry.lock() = Arc::clone(&registry);
         let mut candidates = self.candidates.lock();
         candidates.retain(|method, _| registry.get(method).is_some());
@@ -160,7 +148,7 @@ impl Bus {
     }
 
     /// What is known of the methods, after a first look.
-    pub(super) async fn known_registry(&self) -> Result<Arc<Registry>, Failure> {
+    pub(super) async fn known_registry(&self) -> Result<Arc<Registry>, BusError> {
         let registry = self.registry();
         if registry.stamp.is_empty() {
             return self.reload().await;
@@ -195,14 +183,14 @@ impl Bus {
     }
 
     /// Removes the leases that end until then; gives how many those were.
-    pub(super) async fn end_leases(&self, until: &str) -> Result<i64, Failure> {
+    pub(super) async fn end_leases(&self, until: &str) -> Result<i64, BusError> {
         let mut remove = redis::cmd("ZREMRANGEBYSCORE");
         remove.arg(&self.leases).arg("-inf").arg(until);
         self.shared.store.count(&self.leases, &remove).await
     }
 
     /// Removes the lease of this Respite.
-    pub(super) async fn end_own_lease(&self) -> Result<i64, Failure> {
+    pub(super) async fn end_own_lease(&self) -> Result<i64, BusError> {
         let mut remove = redis::cmd("ZREM");
         remove.arg(&self.leases).arg(self.shared.store.instance());
         self.shared.store.count(&self.leases, &remove).await
@@ -273,7 +261,7 @@ impl Bus {
     }
 
     /// Adds what was counted here to the counters in the backing, all of it when this returns.
-    pub(super) async fn flush_tallies(&self) -> Result<(), Failure> {
+    pub(super) async fn flush_tallies(&self) -> Result<(), BusError> {
         let (_written, writing) = watch::channel(());
         let before = self.writing.lock().replace(writing);
         if let Some(mut before) = before {

@@ -1,28 +1,28 @@
 //! Direct calls: those that a worker of this Respite can have at once. They are handed over here and go to the backing only
 //! when they take long, or when somebody else asks for them. Their callers are here, or at another Respite that sent the call:
-//! see `remote` here for what that one asks, and the room `remote` beside for how it is told.
+//! see `remote` here for what that one asks, and `bus/remote` for how it is told.
 //!
 //! A method with `IDEMPOTENT`, `MAXPENDING` or a cache template, and a cast need the backing from the beginning.
 
 mod kept;
+mod queues;
 mod remote;
+mod results;
 
 pub(super) use kept::{Keep, Kept};
 pub(super) use remote::Standing as RemoteStanding;
+pub(super) use results::{Drained, Ended, Keeping, Look, Offer, PutBack, Standing};
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
-use super::body::Body;
 use super::id::{direct_id, method_of};
-use super::method::Method;
 use super::peer::{Recent, Recently};
-use super::queues::Queues;
-use super::slot::{Delivered, Slot};
+use crate::bus::fetch::{Delivered, Slot};
+use crate::bus::method::{Body, Method};
 use crate::{clock, random};
+use queues::Queues;
 
 /// How long a worker has before the backing is told of a call.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
@@ -38,9 +38,6 @@ const MOST: usize = 10_000;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// When a fetch has so many bytes, it gets no further call. The scripts have the same bound.
 const MOST_FETCHED: usize = 32 * 1024 * 1024;
-/// Ends when the backing has been told of a call, or could not be.
-pub(super) type Keeping = watch::Receiver<()>;
-
 /// The direct calls of a bus.
 #[derive(Debug, Default)]
 pub(super) struct DirectCalls {
@@ -68,15 +65,6 @@ impl Begun {
     pub(super) fn deadline(&self) -> Instant {
         self.at + Duration::from_millis(self.timeout_ms)
     }
-}
-
-/// A call that waited and does not any more.
-#[derive(Debug)]
-pub(super) struct Drained {
-    pub(super) number: String,
-    pub(super) method: Arc<Method>,
-    /// The Respite of its caller, if that is another one.
-    pub(super) origin: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -109,70 +97,6 @@ struct Handed {
     at: Instant,
     /// The backing is being told of it: what happens to it meanwhile waits for that.
     keeping: Option<Keeping>,
-}
-
-/// What a caller that waits finds.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Look {
-    /// No worker has it yet.
-    Queued,
-    /// No worker has it, and none will.
-    Withdrawn,
-    /// A worker has it, since then.
-    Handed(Instant),
-    /// It has ended, or the backing has it.
-    Gone,
-}
-
-/// What came of ending a call.
-#[derive(Debug)]
-pub(super) enum Ended {
-    /// It is over. A worker had it so long; the backing may have heard of it.
-    Here {
-        worked: Duration,
-        unsure: bool,
-        /// The Respite of the caller, if it is another one.
-        origin: Option<Arc<str>>,
-    },
-    /// That was over before.
-    TooLate,
-    /// It may be in the backing in a moment.
-    Keeping(Keeping),
-    /// It may be in the backing already, which has to be asked.
-    Unsure,
-    /// It is not here.
-    Unknown,
-}
-
-/// What became of an offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Offer {
-    Accepted,
-    /// There are too many.
-    Full,
-    /// The lease has ended.
-    Lapsed,
-    /// It was here before, or may have been.
-    Known,
-}
-
-/// What came of a call that a worker did not see.
-#[derive(Debug)]
-pub(super) enum PutBack {
-    /// It waits again.
-    Queued(Arc<Method>),
-    /// Its caller had gone.
-    Over,
-    Keeping,
-    Unknown,
-}
-
-/// How a call is that a worker asks about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It is the worker's.
-    Held,
-    Cancelled,
 }
 
 /// Whether calls of this method can be direct.

@@ -5,35 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use redis::Value;
-
-use super::bus::{Bus, Worker};
+use super::bus::Bus;
+use super::error::BusError;
+use super::fetch::{Delivered, Delivery, Slot};
 use super::id::method_of;
-use super::lane::{Lane, MOST_CALLS};
-use super::lease::Granted;
-use super::order::{Done, Kind, Order, letter, outcome};
-use super::outcome::Outcome;
-use super::registry::Registry;
-use super::slot::{Delivered, Delivery, Slot};
-use super::store::{Failure, Task, bytes, list, next, number, text};
-use super::touched::read_patterns;
+use super::method::Registry;
+use super::outcome::{Outcome, Work};
+use super::store::{
+    Answer, CallAnswer, CallStatus, Done, Exchanged, FetchAnswer, FromAnswer, Granted, Lane,
+    MOST_CALLS, NewCall, Operation, Order, Task, Term, Wanted, Words,
+};
 use crate::random;
 use crate::tasks::{self, Kind as TaskKind};
 
 /// The most orders that wait for the backing to come back.
 const MOST_LATER: usize = 100_000;
-const FORGOTTEN: &str = "NOCALL the call is not known any more";
 /// How many calls whose time has come the upkeep looks at in one go.
 pub(super) const DUE_UPKEEP: usize = 500;
-
-/// What came back for a batch besides its answers.
-struct News {
-    ended: Vec<String>,
-    failed: Vec<(String, String)>,
-    queued: Vec<(String, usize)>,
-    /// The registry that they were sent with.
-    stamp: String,
-}
 
 /// Sends what has gathered until nothing is left.
 pub(super) async fn work(bus: Arc<Bus>, lane: Arc<Lane>) {
@@ -71,7 +59,7 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
         orders.extend(taken.drain(..most));
     }
     attach_fetches(bus, &mut orders);
-    orders.sort_by_key(|order| order.kind);
+    orders.sort_by_key(|order| order.operation.rank());
     let registry = bus.registry();
     let seen = bus.parked.lock().news();
     // What the fetches behind each want of the same method: one read brings the calls for all of them.
@@ -85,19 +73,12 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
                 ahead = *wanted;
                 *wanted += slot.count;
             }
-            order.words = fetch_words(bus, slot, ahead, &methods_of(bus, slot, &registry));
+            let methods = methods_of(bus, slot, &registry);
+            order.operation = Operation::Fetch(wanted_by(bus, slot, ahead, methods));
         }
     }
-    let ttl = bus.touched.alive_ms().to_string();
-    let due = due.to_string();
-    let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), registry.stamp.as_bytes(), due.as_bytes()];
-    args.extend(
-        orders
-            .iter()
-            .flat_map(|order| order.words.iter().map(Vec::as_slice)),
-    );
-    match bus.run(Task::Exchange, &args).await {
-        Ok(answer) => read(bus, orders, answer, registry.stamp.clone()),
+    match send(bus, &orders, &registry.stamp, due).await {
+        Ok(exchanged) => take_up(bus, orders, exchanged),
         Err(failure) => {
             // It may be another Redis, or an empty one, that answers next.
             bus.touched.forget(Instant::now());
@@ -110,12 +91,25 @@ pub(super) async fn exchange(bus: &Arc<Bus>, mut orders: Vec<Order>, due: usize)
     }
 }
 
+/// Has the backing execute what was ordered.
+async fn send(bus: &Bus, orders: &[Order], stamp: &str, due: usize) -> Result<Exchanged, BusError> {
+    let operations = || orders.iter().map(|order| &order.operation);
+    let mut words = Words::new();
+    operations().for_each(|operation| operation.encode(&mut words));
+    let ttl = bus.touched.alive_ms().to_string();
+    let due = due.to_string();
+    let mut args: Vec<&[u8]> = vec![ttl.as_bytes(), stamp.as_bytes(), due.as_bytes()];
+    args.extend(words.iter().map(|word| &**word));
+    let answer = bus.run(Task::Exchange, &args).await?;
+    Ok(Exchanged::decode(answer, operations(), stamp))
+}
+
 /// Lets waiting fetches have the new calls of this batch at once.
 fn attach_fetches(bus: &Arc<Bus>, orders: &mut Vec<Order>) {
-    let mut calls: HashMap<&[u8], usize> = HashMap::new();
-    for order in orders.iter().filter(|order| order.kind == Kind::Call) {
-        if let Some(method) = order.words.get(2) {
-            *calls.entry(method).or_default() += 1;
+    let mut calls: HashMap<&str, usize> = HashMap::new();
+    for order in orders.iter() {
+        if let Operation::Call(call) = &order.operation {
+            *calls.entry(&call.method).or_default() += 1;
         }
     }
     if calls.is_empty() {
@@ -124,9 +118,7 @@ fn attach_fetches(bus: &Arc<Bus>, orders: &mut Vec<Order>) {
     let mut parked = bus.parked.lock();
     let mut slots = Vec::new();
     for (method, count) in calls {
-        if let Ok(method) = std::str::from_utf8(method) {
-            slots.extend(parked.take(method, count));
-        }
+        slots.extend(parked.take(method, count));
     }
     drop(parked);
     orders.extend(slots.into_iter().map(Order::fetch));
@@ -146,196 +138,166 @@ fn methods_of(bus: &Bus, slot: &Slot, registry: &Registry) -> Arc<Vec<String>> {
     }
 }
 
-fn fetch_words(bus: &Bus, slot: &Slot, ahead: usize, methods: &[String]) -> Vec<Vec<u8>> {
-    let token = random::word();
-    let mut words = vec![
-        b"F".to_vec(),
-        slot.worker.as_bytes().to_vec(),
-        bus.touched.touch(&slot.worker, &slot.patterns),
-        token.into_bytes(),
-        slot.count.to_string().into_bytes(),
-        if slot.globs {
-            b"1".to_vec()
-        } else {
-            b"0".to_vec()
-        },
-        ahead.to_string().into_bytes(),
-        methods.len().to_string().into_bytes(),
-    ];
-    words.extend(methods.iter().map(|method| method.as_bytes().to_vec()));
-    words
+fn wanted_by(bus: &Bus, slot: &Slot, ahead: usize, methods: Arc<Vec<String>>) -> Wanted {
+    Wanted {
+        worker: slot.worker.clone(),
+        patterns: bus.touched.touch(&slot.worker, &slot.patterns),
+        token: random::word(),
+        count: slot.count,
+        globs: slot.globs,
+        ahead,
+        methods,
+    }
 }
 
-fn read(bus: &Arc<Bus>, orders: Vec<Order>, answer: Value, stamp: String) -> Option<u64> {
-    let mut parts = list(answer).into_iter();
-    let answers = list(next(&mut parts));
-    let mut news = News {
-        ended: list(next(&mut parts)).into_iter().map(text).collect(),
-        failed: pairs(next(&mut parts))
-            .map(|(a, b)| (text(a), text(b)))
-            .collect(),
-        queued: pairs(next(&mut parts))
-            .map(|(a, b)| (text(a), usize::try_from(number(&b)).unwrap_or(0)))
-            .collect(),
-        stamp,
-    };
-    let workers = list(next(&mut parts));
-    if !workers.is_empty() {
-        bus.set_workers(
-            pairs(Value::Array(workers))
-                .map(|(a, b)| worker(a, b))
-                .collect(),
-        );
-    } else if answers.iter().any(|answer| letter(answer) == Some(b'W')) {
-        bus.set_workers(Vec::new());
+/// Hands out what came back.
+fn take_up(bus: &Arc<Bus>, orders: Vec<Order>, mut exchanged: Exchanged) -> Option<u64> {
+    if let Some(workers) = exchanged.workers.take() {
+        bus.set_workers(workers);
     }
-    let due = number(&next(&mut parts));
-    if let others @ Value::Int(_) = next(&mut parts) {
-        bus.note_others(number(&others));
+    if let Some(others) = exchanged.others {
+        bus.note_others(others);
     }
+    let answers = std::mem::take(&mut exchanged.answers);
     for (order, answer) in orders.into_iter().zip(answers) {
-        hand_out(bus, order, answer, &mut news);
+        hand_out(bus, order, answer, &mut exchanged);
     }
-    for (method, error) in &news.failed {
+    for (method, error) in &exchanged.failed {
         bus.tally(method, |tally| tally.error(error));
     }
-    for id in news.ended {
+    for id in exchanged.ended {
         if bus.waiting.lock().has(&id) {
             bus.submit(Order::look(&id));
         }
     }
-    for (method, count) in news.queued {
+    for (method, count) in exchanged.queued {
         if count > 0 {
             bus.news(&method, count);
         }
     }
-    u64::try_from(due).ok()
+    exchanged.due_ms
 }
 
-fn hand_out(bus: &Arc<Bus>, order: Order, answer: Value, news: &mut News) {
-    match order.done {
-        Done::Nobody => {}
-        // Enough was told for once.
-        Done::Waiting(id) if letter(&answer) == Some(b'A') => bus.submit(Order::look(&id)),
-        Done::Waiting(id) => looked(bus, &id, answer),
-        Done::Answer(tx) => {
-            if order.kind == Kind::Reply {
-                replied(bus, &order.words, &answer, news);
-            }
-            if let Err(Ok(answer)) = tx.send(Ok(answer))
-                && order.kind == Kind::Call
+fn hand_out(bus: &Arc<Bus>, order: Order, answer: Answer, exchanged: &mut Exchanged) {
+    let Order { operation, done } = order;
+    match (done, answer) {
+        (Done::Answer(tx), answer) => {
+            replied(bus, &operation, &answer, exchanged);
+            if let Err(Ok(Answer::Call(answer))) = tx.send(Ok(answer))
+                && let Operation::Call(call) = &operation
             {
-                give_up(bus, &order.words, &answer);
+                give_up(bus, call, &answer);
             }
         }
-        Done::Slot(slot, seen) => match letter(&answer) {
-            Some(b'D') => {
-                let mut words = list(answer).into_iter();
-                next(&mut words);
-                let calls = Delivered::read_all(next(&mut words));
-                let delivery = Delivery::new(bus, calls);
-                bus.note_stored(&slot);
-                bus.offer_to_callers(delivery.calls());
-                for call in delivery.calls() {
-                    let queued = news
-                        .queued
-                        .iter_mut()
-                        .find(|(method, _)| *method == call.method);
-                    if let Some((_, count)) = queued {
-                        *count = count.saturating_sub(1);
-                    }
-                }
-                slot.give(Ok(delivery));
-            }
-            Some(b'G') => {
-                let bus = Arc::clone(bus);
-                let shared = Arc::clone(&bus.shared);
-                shared.spawn(async move {
-                    match bus.reload().await {
-                        Ok(_) => bus.submit(Order::fetch(slot)),
-                        Err(failure) => fail(&bus, Order::fetch(slot), &failure),
-                    }
-                });
-            }
-            // Enough was delivered for once; there may be more.
-            Some(b'A') => bus.submit(Order::fetch(slot)),
-            answer => {
-                if answer == Some(b'N') && !slot.limited.load(Ordering::Relaxed) {
-                    bus.touched.note_quiet(&slot, news.stamp.clone(), seen);
-                }
-                bus.park(slot, seen);
-            }
-        },
-        Done::Lease(term) => {
-            let granted = Granted::read(answer);
-            if granted.stamp == bus.registry().stamp {
-                bus.lease.take(&term, granted);
-            } else {
-                bus.let_go();
-                let (own, shared) = (Arc::clone(bus), Arc::clone(&bus.shared));
-                // Without it the next call looks for itself.
-                shared.spawn(async move { drop(own.reload().await) });
+        (Done::Waiting(id), Answer::Status(status)) => looked(bus, &id, status),
+        (Done::Slot(slot, seen), Answer::Fetch(answer)) => {
+            fetched(bus, (slot, seen), answer, exchanged);
+        }
+        (Done::Lease(term), Answer::Lease(granted)) => leased(bus, &term, granted),
+        (Done::Parked, Answer::Ready(ready)) => {
+            for (method, count) in ready {
+                bus.news(&method, count);
             }
         }
-        Done::Parked => {
-            for (method, count) in pairs(answer) {
-                bus.news(&text(method), usize::try_from(number(&count)).unwrap_or(0));
-            }
-        }
+        _ => {}
     }
 }
 
 /// A worker's payload goes straight to those who wait for it here: it is kept in the backing by now.
-fn replied(bus: &Bus, words: &[Vec<u8>], answer: &Value, news: &mut News) {
-    let Value::Array(answer) = answer else { return };
-    let ([Value::Int(1), worked], [_, id, _, kind, payload, ..]) = (answer.as_slice(), words)
-    else {
+fn replied(bus: &Bus, operation: &Operation, answer: &Answer, exchanged: &mut Exchanged) {
+    let (Operation::Reply { id, work, .. }, Answer::Reply(answer)) = (operation, answer) else {
         return;
     };
-    let Ok(id) = std::str::from_utf8(id) else {
+    if !answer.accepted {
         return;
-    };
-    bus.tally(method_of(id), |tally| tally.worked(number(worked)));
-    if kind.as_slice() == b"d" {
+    }
+    bus.tally(method_of(id), |tally| tally.worked(answer.worked_us));
+    if let Work::Done(payload) = work {
         bus.complete(id, &Outcome::Done(payload.as_slice().into()), true);
-        news.ended.retain(|ended| ended != id);
+        exchanged.ended.retain(|ended| ended != id);
     }
 }
 
-fn looked(bus: &Bus, id: &str, answer: Value) {
-    let letter = letter(&answer);
-    let outcome = match letter {
-        Some(b'n') => Some(Outcome::Failed(FORGOTTEN.into())),
-        _ => outcome(answer),
-    };
-    if let Some(outcome) = outcome {
-        bus.complete(id, &outcome, letter != Some(b'x'));
+fn looked(bus: &Arc<Bus>, id: &str, status: CallStatus) {
+    match status {
+        CallStatus::Later => bus.submit(Order::look(id)),
+        CallStatus::Unknown => bus.complete(id, &Outcome::Failed(BusError::Forgotten), true),
+        CallStatus::Ended { outcome, is_kept } => bus.complete(id, &outcome, !is_kept),
+        CallStatus::Pending | CallStatus::Cancelled(_) | CallStatus::Unclear => {}
+    }
+}
+
+/// A fetch is given its calls, or goes on waiting. `seen`: how much news there had been when it was sent.
+fn fetched(
+    bus: &Arc<Bus>,
+    (slot, seen): (Arc<Slot>, u64),
+    answer: FetchAnswer,
+    exchanged: &mut Exchanged,
+) {
+    match answer {
+        FetchAnswer::Calls(calls) => {
+            take_off(&mut exchanged.queued, &calls);
+            let delivery = Delivery::new(bus, calls);
+            bus.note_stored(&slot);
+            bus.offer_to_callers(delivery.calls());
+            slot.give(Ok(delivery));
+        }
+        FetchAnswer::Changed => {
+            let bus = Arc::clone(bus);
+            let shared = Arc::clone(&bus.shared);
+            shared.spawn(async move {
+                match bus.reload().await {
+                    Ok(_) => bus.submit(Order::fetch(slot)),
+                    Err(failure) => fail(&bus, Order::fetch(slot), &failure),
+                }
+            });
+        }
+        FetchAnswer::Later => bus.submit(Order::fetch(slot)),
+        FetchAnswer::Nothing => {
+            if !slot.limited.load(Ordering::Relaxed) {
+                bus.touched.note_quiet(&slot, exchanged.stamp.clone(), seen);
+            }
+            bus.park(slot, seen);
+        }
+    }
+}
+
+/// Nobody need be woken for calls that were queued and are fetched already.
+fn take_off(queued: &mut [(String, usize)], calls: &[Delivered]) {
+    for call in calls {
+        let queued = queued.iter_mut().find(|(method, _)| *method == call.method);
+        if let Some((_, count)) = queued {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+fn leased(bus: &Arc<Bus>, term: &Term, granted: Granted) {
+    if granted.stamp == bus.registry().stamp {
+        bus.lease.take(term, granted);
+    } else {
+        bus.let_go();
+        let (own, shared) = (Arc::clone(bus), Arc::clone(&bus.shared));
+        // Without it the next call looks for itself.
+        shared.spawn(async move { drop(own.reload().await) });
     }
 }
 
 /// The caller has gone while its call was on its way.
-fn give_up(bus: &Arc<Bus>, words: &[Vec<u8>], answer: &Value) {
-    if let Some(id) = issued_as(words, answer) {
-        bus.submit_from_anywhere(vec![Order::gone(&id)]);
+fn give_up(bus: &Arc<Bus>, call: &NewCall, answer: &CallAnswer) {
+    if let Some(id) = answer.issued().filter(|_| !call.is_cast) {
+        bus.submit_from_anywhere(vec![Order::gone(id)]);
     }
 }
 
-/// The id under which a `BUS.CALL` waits now; none for a cast, or when it does not wait.
-pub(super) fn issued_as(words: &[Vec<u8>], answer: &Value) -> Option<String> {
-    let is_cast = words.get(5).is_some_and(|kept| kept == b"1");
-    let Value::Array(parts) = answer else {
-        return None;
-    };
-    match letter(answer) {
-        Some(b'Q' | b'J') if !is_cast => parts.get(1).cloned().map(text),
-        _ => None,
-    }
-}
-
-fn fail(bus: &Arc<Bus>, order: Order, failure: &Failure) {
+fn fail(bus: &Arc<Bus>, order: Order, failure: &BusError) {
+    let is_repeated = matches!(
+        order.operation,
+        Operation::Lost { .. } | Operation::Void { .. }
+    );
     match order.done {
         // Sent again until the backing is there: it does nothing when it was carried out already.
-        Done::Nobody if matches!(order.kind, Kind::Lost | Kind::Void) && failure.is_outage() => {
+        Done::Nobody if is_repeated && failure.is_outage() => {
             let mut taken = bus.taken.lock();
             if taken.len() < MOST_LATER {
                 taken.push(order);
@@ -353,18 +315,6 @@ fn fail(bus: &Arc<Bus>, order: Order, failure: &Failure) {
     }
 }
 
-fn worker(name: Value, patterns: Value) -> Worker {
-    Worker {
-        name: text(name),
-        patterns: read_patterns(&bytes(patterns)),
-    }
-}
-
-fn pairs(flat: Value) -> impl Iterator<Item = (Value, Value)> {
-    let mut words = list(flat).into_iter();
-    std::iter::from_fn(move || Some((words.next()?, words.next().unwrap_or(Value::Nil))))
-}
-
 impl Bus {
     /// Sends an order with the next ones of this thread. Needs a runtime.
     pub(super) fn submit(self: &Arc<Self>, order: Order) {
@@ -377,16 +327,16 @@ impl Bus {
         }
     }
 
-    /// Sends an order and waits for its answer.
-    pub(super) async fn ask(
+    /// Has an operation executed and waits for its answer.
+    pub(super) async fn ask<T: FromAnswer>(
         self: &Arc<Self>,
-        kind: Kind,
-        words: Vec<Vec<u8>>,
-    ) -> Result<Value, Failure> {
-        let (order, answer) = Order::asked(kind, words);
+        operation: Operation,
+    ) -> Result<T, BusError> {
+        let (order, answer) = Order::asked(operation);
         self.submit(order);
-        let unasked = || Err(Failure("ERR the bus was not asked".to_owned()));
-        answer.await.unwrap_or_else(|_| unasked())
+        let unasked = || BusError::Interrupted("the bus was not asked");
+        let answer = answer.await.unwrap_or_else(|_| Err(unasked()))?;
+        T::from_answer(answer).ok_or_else(unasked)
     }
 
     /// As [`Bus::submit`], from where there may be no runtime, or one that is about to end.

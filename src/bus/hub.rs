@@ -11,9 +11,10 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 
 use super::bus::Bus;
+use super::error::BusError;
 use super::name::rule_key;
-use super::order::Order;
 use super::shared::Shared;
+use super::store::Order;
 use crate::upstream::ControlLink;
 
 /// The most buses that are in use at once. Where there are as many, those go that nothing happens on.
@@ -37,7 +38,7 @@ pub struct Hub {
 }
 
 /// Sees to it that there is a place for one more bus, which a client of this address has named first.
-fn make_room(buses: &DashMap<String, Arc<Bus>>, peer: Option<IpAddr>) -> Result<(), String> {
+fn make_room(buses: &DashMap<String, Arc<Bus>>, peer: Option<IpAddr>) -> Result<(), BusError> {
     let is_theirs = |bus: &Arc<Bus>| bus.first_peer == peer;
     let full = || buses.len() >= MOST_BUSES;
     let is_enough = || {
@@ -50,12 +51,10 @@ fn make_room(buses: &DashMap<String, Arc<Bus>>, peer: Option<IpAddr>) -> Result<
         forget_idle(buses, is_theirs);
     }
     if full() {
-        return Err(format!("ERR more than {MOST_BUSES} buses are in use"));
+        return Err(BusError::TooManyBuses(MOST_BUSES));
     }
     if is_enough() {
-        return Err(format!(
-            "ERR clients of this address use more than {MOST_OF_ADDRESS} buses"
-        ));
+        return Err(BusError::TooManyBusesOfAddress(MOST_OF_ADDRESS));
     }
     Ok(())
 }
@@ -133,7 +132,7 @@ impl Hub {
         self: &Arc<Self>,
         name: &str,
         peer: Option<IpAddr>,
-    ) -> Result<Arc<Bus>, String> {
+    ) -> Result<Arc<Bus>, BusError> {
         let bus = match self.used_bus(name) {
             Some(bus) => bus,
             None => self.add(name, peer)?,
@@ -142,7 +141,7 @@ impl Hub {
         Ok(bus)
     }
 
-    fn add(self: &Arc<Self>, name: &str, peer: Option<IpAddr>) -> Result<Arc<Bus>, String> {
+    fn add(self: &Arc<Self>, name: &str, peer: Option<IpAddr>) -> Result<Arc<Bus>, BusError> {
         let _adding = self.adding.lock();
         if let Some(bus) = self.used_bus(name) {
             return Ok(bus);
@@ -229,10 +228,7 @@ mod tests {
             .map(|n| hub.bus(&format!("busy-{n}"), one).expect("a place"))
             .collect();
         let refused = hub.bus("more", one).expect_err("enough");
-        assert!(
-            refused.starts_with("ERR clients of this address use"),
-            "{refused}"
-        );
+        assert_eq!(refused, BusError::TooManyBusesOfAddress(MOST_OF_ADDRESS));
         hub.bus("busy-0", one).expect("it is there");
         hub.bus("more", other).expect("a place of its own");
         assert_eq!(busy.len(), MOST_OF_ADDRESS);

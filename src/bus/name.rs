@@ -1,5 +1,7 @@
 //! Names of buses, methods, workers and parameters: what is allowed, and how a bus is written into keys.
 
+use super::error::BusError;
+
 /// The most bytes of a name.
 const MOST_BYTES: usize = 255;
 
@@ -7,11 +9,11 @@ const MOST_BYTES: usize = 255;
 ///
 /// # Errors
 /// The error reply, which says `what` is wrong.
-pub(super) fn check<'a>(what: &str, name: &'a [u8]) -> Result<&'a str, String> {
+pub(super) fn check<'a>(what: &str, name: &'a [u8]) -> Result<&'a str, BusError> {
     let text = std::str::from_utf8(name).ok();
     text.filter(|text| (1..=MOST_BYTES).contains(&text.len()) && !text.chars().any(char::is_control))
         .ok_or_else(|| {
-            format!("ERR the name of a {what} must be 1 to {MOST_BYTES} bytes of UTF-8 without control characters")
+            BusError::Invalid(format!("the name of a {what} must be 1 to {MOST_BYTES} bytes of UTF-8 without control characters"))
         })
 }
 
@@ -62,7 +64,7 @@ mod tests {
             b"\xff",
             long.as_bytes(),
         ] {
-            let error = check("bus", bad).expect_err("refused");
+            let error = check("bus", bad).expect_err("refused").to_string();
             assert!(
                 error.starts_with("ERR the name of a bus must be"),
                 "{error}"

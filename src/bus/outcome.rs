@@ -1,12 +1,11 @@
 //! How a call ends: the worker's outcome, what callers get, and the bounds of both.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The error of a call that was not answered in time.
-pub(super) const DEADLINE: &str = "DEADLINE the call was not answered in time";
-/// The error of a call whose caller does not wait any more.
-pub(super) const GONE: &str = "CANCELLED the caller is gone";
+use super::error::BusError;
+
 /// How long an outcome that is on its way, or the backing's word on it, is waited for when the time is up.
 pub(super) const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// How much longer than its time a command waits for a backing that is slow to say how things are.
@@ -19,21 +18,21 @@ pub(super) const MOST_BODY: usize = 64 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done(Arc<[u8]>),
-    Failed(Arc<str>),
+    Failed(BusError),
 }
 
 impl Outcome {
     /// What the caller gets, of either kind.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
         match self {
-            Outcome::Done(payload) => payload,
-            Outcome::Failed(error) => error.as_bytes(),
+            Outcome::Done(payload) => Cow::Borrowed(payload),
+            Outcome::Failed(error) => Cow::Owned(error.to_string().into_bytes()),
         }
     }
 }
 
 /// A worker's outcome: the payload, or what went wrong and whether to try again.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Work {
     Done(Vec<u8>),
     Failed {
@@ -44,13 +43,22 @@ pub(super) enum Work {
 }
 
 impl Work {
+    /// About how many bytes it has.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Work::Done(payload) => payload.len(),
+            Work::Failed { code, message, .. } => code.len() + message.len(),
+        }
+    }
+
     /// What callers get.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Work::Done(payload) => Outcome::Done(payload.as_slice().into()),
-            Work::Failed { code, message, .. } => {
-                Outcome::Failed(format!("BUSFAIL {code} {message}").into())
-            }
+            Work::Failed { code, message, .. } => Outcome::Failed(BusError::Failed {
+                code: code.clone(),
+                message: message.clone(),
+            }),
         }
     }
 }
@@ -59,9 +67,12 @@ impl Work {
 ///
 /// # Errors
 /// The error reply, which says `what` is too large.
-pub(super) fn fits(bytes: usize, what: &str) -> Result<(), String> {
+pub(super) fn fits(bytes: usize, what: &'static str) -> Result<(), BusError> {
     if bytes > MOST_BODY {
-        return Err(format!("ERR {what} must be at most {MOST_BODY} bytes"));
+        return Err(BusError::TooLarge {
+            what,
+            most: MOST_BODY,
+        });
     }
     Ok(())
 }

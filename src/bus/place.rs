@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::bus::Bus;
+use super::error::BusError;
 use super::id::number_of;
-use super::order::Order;
 use super::outcome::Outcome;
+use super::store::Order;
 use super::waiting::Role;
 
 /// A place among those who wait. Dropped before the outcome came, it gives the call up.
@@ -24,7 +25,7 @@ pub(super) struct Place {
 
 /// What became of a call that did not go through the backing at once.
 pub(super) enum Direct {
-    Over(Result<Outcome, String>),
+    Over(Result<Outcome, BusError>),
     /// The backing has it now.
     Stored(Place, String),
     /// It is to go through the backing from the beginning.

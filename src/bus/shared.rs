@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
-use super::counts::KeptCounts;
+use super::counters::KeptCounts;
+use super::fetch::WorkerTtl;
 use super::store::Store;
-use super::touched::WorkerTtl;
 use crate::tasks::{self, Kind};
 use crate::upstream::ControlLink;
 

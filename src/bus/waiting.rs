@@ -6,8 +6,8 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::id::number_of;
-use super::order::Order;
 use super::outcome::Outcome;
+use super::store::Order;
 
 /// Who waits here, by the number of the call.
 #[derive(Debug, Default)]

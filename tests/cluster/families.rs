@@ -12,14 +12,14 @@ use crate::support::{
 const MANY: usize = 24;
 
 /// A cluster with two Respites in front.
-struct World {
+pub(super) struct World {
     // Before the servers that they would miss.
     respites: [Respite; 2],
-    cluster: RedisCluster,
+    pub(super) cluster: RedisCluster,
 }
 
 impl World {
-    fn start(replicas: usize) -> Self {
+    pub(super) fn start(replicas: usize) -> Self {
         let cluster = RedisCluster::start(3, replicas);
         let respite = || {
             Respite::builder()
@@ -37,16 +37,16 @@ impl World {
         }
     }
 
-    fn connect(&self) -> Client {
+    pub(super) fn connect(&self) -> Client {
         self.respites[0].connect()
     }
 
-    fn connect_other(&self) -> Client {
+    pub(super) fn connect_other(&self) -> Client {
         self.respites[1].connect()
     }
 
     /// The slot of a group or a bus, and who has it.
-    fn place(&self, tag: &str) -> (u16, usize) {
+    pub(super) fn place(&self, tag: &str) -> (u16, usize) {
         let slot = slot_of(&mut self.cluster.servers[0].connect(), tag);
         (slot, self.cluster.owner(slot))
     }
@@ -59,7 +59,7 @@ impl World {
 }
 
 #[track_caller]
-fn run(client: &mut Client, line: &str) -> Reply {
+pub(super) fn run(client: &mut Client, line: &str) -> Reply {
     let words: Vec<&str> = line.split(' ').collect();
     let reply = client.call(&words);
     assert!(!reply.is_error(), "{line}: {reply:?}");
@@ -210,7 +210,7 @@ fn a_node_that_fails_over_takes_its_groups_along() {
 }
 
 /// A fetched call, by its id and its token.
-fn fetched(reply: &Reply) -> Vec<(String, String, String)> {
+pub(super) fn fetched(reply: &Reply) -> Vec<(String, String, String)> {
     let word = |call: &Reply, name: &str| call.field(name).as_str().to_owned();
     let calls = if reply.is_null() { &[] } else { reply.items() };
     calls

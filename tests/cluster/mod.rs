@@ -2,6 +2,7 @@
 
 mod announce;
 mod blocking;
+mod buses;
 mod embedded;
 mod entries;
 mod families;

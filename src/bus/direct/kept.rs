@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::super::method::Method;
-use super::super::peer::Recently;
 use super::{DirectCalls, Keeping, State};
+use crate::bus::method::Method;
+use crate::bus::peer::Recently;
 use crate::clock;
 
 /// What the backing is told of a call that a worker has.

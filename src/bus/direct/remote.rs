@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::outcome::Outcome;
-use super::super::peer::Recently;
 use super::{DirectCalls, Look, State};
+use crate::bus::error::BusError;
+use crate::bus::outcome::Outcome;
+use crate::bus::peer::Recently;
 
 /// How long a call whose Respite has not been heard of is kept here after its time.
 const LINGERS: Duration = Duration::from_secs(5);
@@ -102,9 +103,7 @@ impl DirectCalls {
             .collect();
         for (number, method) in over {
             if self.look(&number, true) != Look::Withdrawn {
-                let lost = Outcome::Failed(
-                    format!("WORKERLOST a worker of '{}' was lost", method.name).into(),
-                );
+                let lost = Outcome::Failed(BusError::WorkerSilent(method.name.clone()));
                 self.take_out(&number, Recently::Ended(lost));
             }
         }

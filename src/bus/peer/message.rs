@@ -1,5 +1,6 @@
 //! What Respites say to each other about a call, and its one encoding.
 
+use crate::bus::error::BusError;
 use crate::bus::outcome::Outcome;
 
 /// One message. Calls are named by their ids, which begin with the name of the Respite that has the worker.
@@ -82,7 +83,7 @@ impl Message {
                     Outcome::Failed(_) => b'E',
                 };
                 named(out, kind, id);
-                bytes(out, outcome.bytes());
+                bytes(out, &outcome.bytes());
             }
             Message::Returned { id } => named(out, b'R', id),
             Message::Stored { id } => named(out, b'S', id),
@@ -132,7 +133,7 @@ impl Message {
             },
             b'E' => Message::Outcome {
                 id: reader.text()?,
-                outcome: Outcome::Failed(reader.text()?.into()),
+                outcome: Outcome::Failed(BusError::told(reader.text()?)),
             },
             b'R' => Message::Returned { id: reader.text()? },
             b'S' => Message::Stored { id: reader.text()? },
@@ -220,7 +221,7 @@ mod tests {
             },
             Message::Outcome {
                 id: id(),
-                outcome: Outcome::Failed("BUSFAIL E no".into()),
+                outcome: Outcome::Failed(BusError::told("BUSFAIL E no")),
             },
             Message::Returned { id: id() },
             Message::Stored { id: id() },

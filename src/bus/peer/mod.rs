@@ -1,4 +1,5 @@
-//! What Respites know of each other and say to each other, without any way to send it.
+//! What Respites know of each other and say to each other, without any way to send it. `remote` uses it, and `direct` remembers
+//! in it what became of calls.
 
 mod message;
 mod outbox;

@@ -99,6 +99,7 @@ impl Recently {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::error::BusError;
 
     #[test]
     fn what_had_to_be_forgotten_is_not_said_to_have_been_absent() {
@@ -110,7 +111,7 @@ mod tests {
         recent.note("1", outcome.clone());
         assert_eq!(recent.get("1"), Some(&outcome));
         assert!(recent.covers(Some(begin)));
-        recent.note("2", Recently::Ended(Outcome::Failed("x".into())));
+        recent.note("2", Recently::Ended(Outcome::Failed(BusError::told("x"))));
         assert_eq!(recent.get("1"), None);
         assert_eq!(recent.bytes, 1);
         assert!(!recent.covers(Some(begin)));

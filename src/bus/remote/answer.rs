@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::bus::direct::{DirectCalls, Ended, Keeping, RemoteStanding};
+use crate::bus::error::BusError;
 use crate::bus::id::number_of;
-use crate::bus::outcome::{DEADLINE, Outcome};
+use crate::bus::outcome::Outcome;
 use crate::bus::peer::{Message, Recently};
 
 /// What became of a cancellation.
@@ -74,6 +75,6 @@ pub(super) fn cancel(direct: &mut DirectCalls, id: &str) -> Cancelled {
 }
 
 fn late(id: String) -> Message {
-    let outcome = Outcome::Failed(DEADLINE.into());
+    let outcome = Outcome::Failed(BusError::Deadline);
     Message::Outcome { id, outcome }
 }

@@ -5,21 +5,19 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep_until, timeout};
 
-use crate::bus::body::Body;
 use crate::bus::bus::Bus;
 use crate::bus::direct::{Begun, PATIENCE, SHORT_PATIENCE};
+use crate::bus::error::BusError;
 use crate::bus::id::{direct_id, number_of, parse_direct};
-use crate::bus::lease::BackingClock;
-use crate::bus::method::Method;
-use crate::bus::order::{Kind, Order, letter, outcome, words};
-use crate::bus::outcome::{DEADLINE, LAST_MOMENT, Outcome};
+use crate::bus::method::{Body, Method};
+use crate::bus::outcome::{LAST_MOMENT, Outcome};
 use crate::bus::peer::{Choice, Due, Message, RemoteCall, Watch};
 use crate::bus::place::{Direct, Place};
+use crate::bus::store::{BackingClock, CallStatus, Operation, Order};
 use crate::bus::waiting::Role;
 
 /// How often is looked whether it should come back.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-const LOST: &str = "WORKERLOST the worker, or its Respite, was lost";
 
 /// A caller that waits. Dropped, it gives the call up.
 struct RemoteWait<'a> {
@@ -65,6 +63,15 @@ impl RemoteWait<'_> {
     }
 }
 
+/// A call that is bound to its method.
+#[derive(Debug)]
+pub(in crate::bus) struct BoundDirect<'a> {
+    pub(in crate::bus) method: &'a Method,
+    /// The state of the registry that has the method.
+    pub(in crate::bus) stamp: &'a str,
+    pub(in crate::bus) body: Body,
+}
+
 /// Sends a call to a Respite with workers, and waits for what becomes of it.
 ///
 /// # Cancel safety
@@ -72,9 +79,14 @@ impl RemoteWait<'_> {
 pub(in crate::bus) async fn call(
     bus: &Arc<Bus>,
     peer: &Choice,
-    (method, stamp, body): (&Method, &str, Body),
+    bound: BoundDirect<'_>,
     (when, clock): (&Begun, BackingClock),
 ) -> Direct {
+    let BoundDirect {
+        method,
+        stamp,
+        body,
+    } = bound;
     let deadline = when.deadline();
     let number = bus.shared.new_number_at(&peer.name);
     let place = Place::take(bus, &number, Role::Only);
@@ -156,7 +168,7 @@ async fn wait_for(mut wait: RemoteWait<'_>, mut watch: Watch) -> Direct {
         }
         if due == Due::Lost {
             wait.place = None;
-            return over(bus, wait.method, Outcome::Failed(LOST.into()));
+            return over(bus, wait.method, Outcome::Failed(BusError::PeerLost));
         }
         let has_workers = !bus.parked.lock().is_empty();
         let message = watch.ask(Instant::now(), wait.id(), has_workers);
@@ -167,8 +179,8 @@ async fn wait_for(mut wait: RemoteWait<'_>, mut watch: Watch) -> Direct {
 
 /// An outcome that was not counted elsewhere is counted here.
 fn over(bus: &Bus, method: &str, outcome: Outcome) -> Direct {
-    if matches!(&outcome, Outcome::Failed(error) if **error == *LOST) {
-        bus.tally(method, |tally| tally.error(LOST));
+    if let Outcome::Failed(lost @ BusError::PeerLost) = &outcome {
+        bus.tally(method, |tally| tally.error(lost));
     }
     Direct::Over(Ok(outcome))
 }
@@ -192,26 +204,34 @@ async fn at_the_deadline(mut wait: RemoteWait<'_>) -> Direct {
         place.issued(&id);
         return Direct::Stored(place, id);
     }
-    Direct::Over(Err(DEADLINE.to_owned()))
+    Direct::Over(Err(BusError::Deadline))
 }
 
 /// Looks whether the backing has been told of the call, or of its outcome.
 async fn look_in_backing(wait: &mut RemoteWait<'_>) -> Option<Direct> {
     let (bus, id) = (wait.bus, wait.id());
-    let asked = bus.ask(Kind::Look, words(&["T", &id, "look"]));
-    let answer = timeout(LAST_MOMENT, asked).await.ok()?.ok()?;
-    let kind = letter(&answer);
-    if kind == Some(b'p') {
-        let mut place = wait.place.take()?;
-        place.issued(&id);
-        return Some(Direct::Stored(place, id));
+    let asked = bus.ask(Operation::Look {
+        id: id.clone(),
+        wait: false,
+    });
+    match timeout(LAST_MOMENT, asked).await.ok()?.ok()? {
+        CallStatus::Pending => {
+            let mut place = wait.place.take()?;
+            place.issued(&id);
+            Some(Direct::Stored(place, id))
+        }
+        CallStatus::Ended { outcome, is_kept } => {
+            wait.place = None;
+            if !is_kept {
+                bus.taken.lock().push(Order::taken(&id));
+            }
+            Some(Direct::Over(Ok(outcome)))
+        }
+        CallStatus::Unknown
+        | CallStatus::Later
+        | CallStatus::Cancelled(_)
+        | CallStatus::Unclear => None,
     }
-    let found = outcome(answer)?;
-    wait.place = None;
-    if kind != Some(b'x') {
-        bus.taken.lock().push(Order::taken(&id));
-    }
-    Some(Direct::Over(Ok(found)))
 }
 
 impl Bus {
@@ -244,7 +264,7 @@ impl Bus {
             Message::Outcome { outcome, .. } => self.complete(id, outcome, false),
             Message::Returned { .. } => self.waiting.lock().forget(number),
             Message::Lost { .. } => {
-                self.complete(id, &Outcome::Failed(LOST.into()), false);
+                self.complete(id, &Outcome::Failed(BusError::PeerLost), false);
             }
             Message::Held { .. } => self.waiting.lock().note_heard(number),
             _ => {

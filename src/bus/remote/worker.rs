@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::answer::{Cancelled, answer, cancel};
-use crate::bus::body::Body;
 use crate::bus::bus::Bus;
 use crate::bus::direct::{Begun, Offer, PATIENCE, may_be_direct};
+use crate::bus::error::BusError;
+use crate::bus::fetch::Delivered;
 use crate::bus::id::{HOME_LEN, direct_id, method_of, number_of};
-use crate::bus::lease::BackingClock;
-use crate::bus::order::{Kind, Order};
-use crate::bus::outcome::{DEADLINE, GONE, Outcome};
+use crate::bus::method::Body;
+use crate::bus::outcome::Outcome;
 use crate::bus::peer::{MOST_SENT, Message, RemoteCall};
-use crate::bus::slot::Delivered;
+use crate::bus::store::{Answer, BackingClock, EndReason, Operation, Order};
 
 /// How long a call may be on its way. It is remembered for longer.
 pub(super) const FRESH: Duration = Duration::from_secs(2);
@@ -168,17 +168,13 @@ impl Bus {
     ) {
         let own = Arc::clone(self);
         self.shared.spawn(async move {
-            let order_words = |outcome: &Outcome| {
-                let kind = match outcome {
-                    Outcome::Done(_) => b'd',
-                    Outcome::Failed(_) => b'e',
-                };
-                let stored = [&[kind], outcome.bytes()].concat();
-                let id = id.as_bytes().to_vec();
-                vec![b"O".to_vec(), id, origin.as_bytes().to_vec(), stored]
-            };
             for _ in 0..TRIES {
-                match own.ask(Kind::Outcome, order_words(&outcome)).await {
+                let told = Operation::Outcome {
+                    id: id.clone(),
+                    home: Arc::clone(&origin),
+                    outcome: outcome.clone(),
+                };
+                match own.ask::<Answer>(told).await {
                     Ok(_) => {
                         own.direct.lock().note_stored(number_of(&id));
                         own.tell_stored(&id, &origin);
@@ -239,7 +235,11 @@ impl Bus {
         let cancelled = cancel(&mut self.direct.lock(), id);
         let answer = match cancelled {
             Cancelled::Here { unsure, answer } => {
-                let why = if is_late { DEADLINE } else { GONE };
+                let why = if is_late {
+                    BusError::Deadline
+                } else {
+                    BusError::CallerGone
+                };
                 self.tally(method_of(id), |tally| tally.error(why));
                 self.void_if(unsure, number, method_of(id));
                 Some(answer)
@@ -262,7 +262,11 @@ impl Bus {
 
     /// Nobody waits any more for a call that the backing may have.
     pub(super) fn cancel_stored(self: &Arc<Self>, id: &str, is_late: bool) {
-        let why = if is_late { "d" } else { "g" };
+        let why = if is_late {
+            EndReason::Deadline
+        } else {
+            EndReason::Gone
+        };
         self.submit_from_anywhere(vec![Order::given_up(id, why)]);
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Call, Found, Told, VISIBILITY, World};
-use crate::bus::body::Body;
 use crate::bus::direct::PATIENCE;
 use crate::bus::id::{direct_id, number_of};
+use crate::bus::method::Body;
 use crate::bus::outcome::Outcome;
 use crate::bus::peer::{Due, Message, RemoteCall, Watch};
 

@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch as signal;
 
 use crate::bus::direct::{DirectCalls, Kept};
+use crate::bus::error::BusError;
+use crate::bus::fetch::{Delivered, Slot};
 use crate::bus::id::direct_id;
 use crate::bus::method::{Method, Options};
 use crate::bus::outcome::Outcome;
 use crate::bus::peer::{Message, Watch};
-use crate::bus::slot::{Delivered, Slot};
 use crate::clock;
 
 const VISIBILITY: Duration = Duration::from_secs(2);
@@ -266,16 +267,16 @@ impl World {
         if let Some(stored) = self.stored.get_mut(id)
             && stored.outcome.is_none()
         {
-            stored.outcome = Some(Outcome::Failed("CANCELLED".into()));
+            stored.outcome = Some(Outcome::Failed(BusError::told("CANCELLED")));
         }
     }
 
     fn upkeep(&mut self) {
         for stored in self.stored.values_mut() {
             if stored.outcome.is_none() && stored.deadline <= self.now {
-                stored.outcome = Some(Outcome::Failed("DEADLINE".into()));
+                stored.outcome = Some(Outcome::Failed(BusError::told("DEADLINE")));
             } else if stored.outcome.is_none() && stored.till <= self.now {
-                stored.outcome = Some(Outcome::Failed("WORKERLOST".into()));
+                stored.outcome = Some(Outcome::Failed(BusError::told("WORKERLOST")));
             }
         }
         while let Some((number, deadline)) = self.queue.front().copied()

@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::super::answer::{Cancelled, answer, cancel};
 use super::super::worker::FRESH;
 use super::{Stored, Told, VISIBILITY, Worker, World, origin, payload_of, serving};
-use crate::bus::body::Body;
 use crate::bus::direct::{Begun, Ended, Keep, PATIENCE, PutBack};
+use crate::bus::error::BusError;
+use crate::bus::fetch::{Delivered, Slot};
 use crate::bus::id::{direct_id, number_of};
+use crate::bus::method::Body;
 use crate::bus::outcome::Outcome;
 use crate::bus::peer::{Message, RemoteCall};
-use crate::bus::slot::{Delivered, Slot};
 
 impl World {
     pub(super) fn serve(&mut self, message: Message) {
@@ -256,7 +257,7 @@ impl World {
     }
 
     pub(super) fn lose(&mut self, id: &str, token: &str) {
-        let lost = Outcome::Failed("WORKERLOST".into());
+        let lost = Outcome::Failed(BusError::told("WORKERLOST"));
         match self.serving.direct.end(number_of(id), token, true) {
             Ended::Here { unsure, origin, .. } => {
                 self.complete(id, lost, unsure, &origin.expect("of another Respite"));
