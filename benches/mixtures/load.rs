@@ -25,6 +25,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) value_bytes: usize,
     /// Commands in their order; after the last one the first again.
     pub(crate) draws: &'a [u32],
+    /// What is added to each key.
+    pub(crate) base: u32,
     /// With which of them to begin.
     pub(crate) from: usize,
     /// Threads that the clients are divided among.
@@ -196,7 +198,7 @@ impl Part {
         client.first = self.cursor;
         for n in 0..plan.pipeline {
             let draw = plan.draws[(self.cursor + n) % plan.draws.len()];
-            shapes.request(&mut client.packet, key(draw), writes(draw));
+            shapes.request(&mut client.packet, plan.base + key(draw), writes(draw));
         }
         self.cursor = (self.cursor + plan.pipeline) % plan.draws.len();
         self.sent += plan.pipeline;
@@ -263,7 +265,7 @@ impl Client {
                 return Err(wrong("a reply too many", bytes));
             }
             let draw = plan.draws[(self.first + self.replies) % plan.draws.len()];
-            let reply = shapes.reply(key(draw), writes(draw));
+            let reply = shapes.reply(plan.base + key(draw), writes(draw));
             let (part, rest) = bytes.split_at(bytes.len().min(reply.bytes - self.begun));
             if !reply.has(part, self.begun) {
                 return Err(wrong("not the reply that was due", bytes));

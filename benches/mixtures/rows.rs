@@ -21,6 +21,8 @@ const CLIENTS: usize = 50;
 const SKEWED: u32 = 200_000;
 /// Of these a cache of so much holds about a quarter.
 const CACHE_BYTES: &str = "13MB";
+/// Which of the systems has it.
+const CACHED: usize = 1;
 const STORM_KEYS: u32 = 1000;
 /// Clients that wait.
 const WAITING: usize = 1000;
@@ -40,8 +42,14 @@ fn skewed(title: &str, clients: &[usize], options: &Options) -> io::Result<Vec<T
         env: vec![("RESPITE_CACHE__MAX_BYTES", CACHE_BYTES.to_owned())],
         ..stage::respite()
     };
-    let stage = Stage::start(&[front])?;
-    stage.fill(0..SKEWED, VALUE_BYTES)?;
+    let uncached = Front {
+        name: "Respite, no cache".to_owned(),
+        kind: Kind::Uncached,
+        ..stage::respite()
+    };
+    let stage = Stage::start(&[front, uncached])?;
+    let systems = stage.names();
+    stage.fill(0..systems.len() as u32 * SKEWED, VALUE_BYTES)?;
     let draws = draws::zipfian(SKEWED, 0.99, 10);
     let plan = |system: usize, clients: usize, pipeline: usize, from: usize| Plan {
         port: stage.port(system),
@@ -49,16 +57,18 @@ fn skewed(title: &str, clients: &[usize], options: &Options) -> io::Result<Vec<T
         pipeline,
         value_bytes: VALUE_BYTES,
         draws: &draws,
+        // Each system has keys of its own: what is written through another one must not be taken out of the cache.
+        base: system as u32 * SKEWED,
         from: from % draws.len(),
         threads: 1,
     };
-    play(plan(1, CLIENTS, 16, 0), Until::Over(options.warm))?;
+    play(plan(CACHED, CLIENTS, 16, 0), Until::Over(options.warm))?;
     let depths = |clients: &usize| [1, 16].map(|pipeline| (*clients, pipeline));
     let cases = clients.iter().flat_map(depths);
     let section = Section {
         title,
         labels: &["connections", "P"],
-        systems: stage.names(),
+        systems,
         cases: cases
             .map(|(clients, pipeline)| Case {
                 labels: vec![clients.to_string(), pipeline.to_string()],
@@ -71,14 +81,16 @@ fn skewed(title: &str, clients: &[usize], options: &Options) -> io::Result<Vec<T
         // Another part of the sequence each time, the same one for each system.
         let from = (run + 1) * 250_007;
         let mut load = Load::connect(plan(system, *clients, *pipeline, from))?;
-        let before = (system > 0).then(|| stage.cache(system)).transpose()?;
+        let before = (system == CACHED)
+            .then(|| stage.cache(system))
+            .transpose()?;
         let mut outcome = played(&stage, system, &mut load, options)?;
         if let Some(before) = before {
             outcome.hits = stage.cache(system)?.rate_since(before);
         }
         Ok(outcome)
     })?;
-    let held = stage.cache(1)?.entries / f64::from(SKEWED) * 100.0;
+    let held = stage.cache(CACHED)?.entries / f64::from(SKEWED) * 100.0;
     Ok(vec![Table {
         title: format!("{title} (the cache holds {held:.0} % of them)"),
         ..table
@@ -189,6 +201,7 @@ pub(crate) fn values(options: &Options) -> io::Result<Vec<Table>> {
             pipeline: *pipeline,
             value_bytes: *value_bytes,
             draws,
+            base: 0,
             from: 0,
             threads: 1,
         })?;

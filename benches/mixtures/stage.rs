@@ -152,6 +152,7 @@ impl Stage {
             pipeline: 16,
             value_bytes,
             draws,
+            base: 0,
             from: 0,
             threads: 1,
         };

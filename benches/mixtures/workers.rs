@@ -80,6 +80,7 @@ pub(crate) fn measure(options: &Options) -> io::Result<Vec<Table>> {
             pipeline: *pipeline,
             value_bytes: VALUE_BYTES,
             draws,
+            base: 0,
             from: 0,
             threads: THREADS,
         })?;
