@@ -63,6 +63,8 @@ struct Part {
     /// Which command is next.
     cursor: usize,
     sent: usize,
+    /// How many of what was sent were reads.
+    reads: u64,
     answered: u64,
     /// Nanoseconds that packets took.
     took: Vec<u32>,
@@ -100,6 +102,7 @@ impl<'a> Load<'a> {
                 poll,
                 cursor: plan.from + n * plan.draws.len() / plan.threads,
                 sent: 0,
+                reads: 0,
                 answered: 0,
                 took: Vec::new(),
             })
@@ -111,6 +114,11 @@ impl<'a> Load<'a> {
             shapes,
             parts,
         })
+    }
+
+    /// Reads that were sent.
+    pub(crate) fn reads(&self) -> u64 {
+        self.parts.iter().map(|part| part.reads).sum()
     }
 
     /// Ends when everything that was sent is answered; fails at the first reply that is not the right one.
@@ -198,6 +206,7 @@ impl Part {
         client.first = self.cursor;
         for n in 0..plan.pipeline {
             let draw = plan.draws[(self.cursor + n) % plan.draws.len()];
+            self.reads += u64::from(!writes(draw));
             shapes.request(&mut client.packet, plan.base + key(draw), writes(draw));
         }
         self.cursor = (self.cursor + plan.pipeline) % plan.draws.len();

@@ -25,11 +25,10 @@ pub(crate) struct Front {
 /// Running servers; the first is direct Redis.
 pub(crate) struct Stage(Vec<(String, System)>);
 
-/// Hits and misses of Respite's cache, and how much it holds.
+/// Hits of Respite's cache, and how much it holds.
 #[derive(Clone, Copy)]
 pub(crate) struct CacheStats {
     pub(crate) hits: f64,
-    pub(crate) misses: f64,
     pub(crate) entries: f64,
 }
 
@@ -193,17 +192,8 @@ impl Stage {
         };
         Ok(CacheStats {
             hits: number("hits")?,
-            misses: number("misses")?,
             entries: number("entries")?,
         })
-    }
-}
-
-impl CacheStats {
-    /// Per cent of hits since then.
-    pub(crate) fn rate_since(self, before: Self) -> f64 {
-        let hits = self.hits - before.hits;
-        100.0 * hits / (hits + self.misses - before.misses)
     }
 }
 
