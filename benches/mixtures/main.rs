@@ -65,6 +65,9 @@ fn main() -> io::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     let only = options.only.as_deref();
+    if options.write && only.is_some() {
+        return Err(io::Error::other("--write takes the place of all tables"));
+    }
     let chosen = |(name, _): &&Row| only.is_none_or(|only| only == *name);
     let rows: Vec<&Row> = ROWS.iter().filter(chosen).collect();
     if rows.is_empty() {
