@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-versions coherence bus-faults bus-simulation fleet-simulation faults soak load check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-latency bench-reads bench-subscribers bench-users fuzz deny deb
+.PHONY: help setup run test test-versions coherence bus-faults bus-simulation fleet-simulation faults soak load check bench bench-bus bench-cluster bench-fleet bench-instructions bench-failover bench-gateway bench-latency bench-mixtures bench-reads bench-subscribers bench-users fuzz deny deb
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -101,6 +101,11 @@ bench-subscribers: ## ten thousand subscribers, beside direct Redis; ARGS="--wri
 bench-latency: ## one command at a time by few clients, at a rate, and over long ways; ARGS="--write" puts it into docs/performance.md
 	@sh scripts/setup.sh bench
 	cargo bench --locked --bench latency -- $(ARGS)
+
+bench-mixtures: ## skewed keys, many and short connections, large values, workers, RESP3, BLPOP, beside direct Redis; ARGS="--quick", "--only ROW", "--write" into docs/performance.md
+	@sh scripts/setup.sh bench
+	@ulimit -n "$$(ulimit -Hn)" 2>/dev/null || true; \
+	cargo bench --locked --bench mixtures -- $(ARGS)
 
 bench-reads: ## reads of every kind from the cache, beside direct Redis; ARGS="--write" puts them into docs/cache.md
 	@sh scripts/setup.sh bench

@@ -65,6 +65,7 @@ fn run(mut options: Options) -> io::Result<()> {
     let setting = Setting {
         dir: Path::new(env!("CARGO_TARGET_TMPDIR")).join("compare"),
         workers: options.workers,
+        env: Vec::new(),
         threads: machine.cores,
     };
     fs::create_dir_all(&setting.dir)?;

@@ -238,6 +238,7 @@ impl Report<'_> {
     fn command(&self, kind: Kind) -> String {
         let setting = Setting {
             dir: PathBuf::new(),
+            env: self.setting.env.clone(),
             ..*self.setting
         };
         let env = kind

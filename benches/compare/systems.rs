@@ -36,6 +36,8 @@ pub(crate) struct Setting {
     pub(crate) dir: PathBuf,
     /// Respite's number of workers; its own choice when absent.
     pub(crate) workers: Option<u16>,
+    /// More environment variables of Respite.
+    pub(crate) env: Vec<(String, String)>,
     /// Envoy's number of worker threads.
     pub(crate) threads: usize,
 }
@@ -157,6 +159,7 @@ impl Kind {
                     .workers
                     .map(|n| ("RESPITE_WORKERS".into(), n.to_string())),
             );
+            env.extend(setting.env.iter().cloned());
         }
         if self == Self::Uncached {
             env.push(("RESPITE_CACHE__MODE".into(), "off".into()));
