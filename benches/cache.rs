@@ -88,9 +88,8 @@ impl Bench {
         };
         self.out.clear();
         let (full_key, out) = (&mut self.full_key, &mut self.out);
-        let mut guard = None;
         self.cache
-            .lookup(query, full_key, out, &mut guard, || can_fill, || WAITER)
+            .lookup(query, full_key, out, || can_fill, || WAITER)
     }
 
     /// Asks a full cache for a key that nobody has asked for before, which is not worth a place.

@@ -82,9 +82,7 @@ impl Server {
         };
         self.out.clear();
         let (full_key, out) = (&mut self.full_key, &mut self.out);
-        let mut guard = None;
-        self.cache
-            .lookup(query, full_key, out, &mut guard, || true, waiter)
+        self.cache.lookup(query, full_key, out, || true, waiter)
     }
 }
 

@@ -291,9 +291,9 @@ impl Policy for Own {
             proto: Proto::Resp2,
             part: false,
         };
-        let (mut out, mut guard) = (Vec::new(), None);
+        let mut out = Vec::new();
         let full_key = &mut self.full_key;
-        let found = (self.cache).lookup(query, full_key, &mut out, &mut guard, || true, waiter);
+        let found = (self.cache).lookup(query, full_key, &mut out, || true, waiter);
         if let Lookup::Lead(token) = found {
             let bytes = reply_bytes(key);
             let head = format!("${}\r\n", bytes - 10);

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::entry::Waiter;
-use super::landing::{Ended, Fill, Outcome, is_nil};
+use super::landing::{Ended, Fill, Outcome};
 use super::lease::Lease;
 use super::links::NodeLinks;
 use super::mutant::{Mutant, is_active};
 use super::store::Cache;
-use super::value::write_nil;
+use super::value::{is_nil, write_nil};
 use crate::config::CacheMode;
 use crate::resp::{Proto, downgrade};
 
@@ -238,8 +238,9 @@ impl Filler {
         if ended.waiters.is_empty() {
             return;
         }
-        if fill.ttl.is_some_and(|ttl| sent.elapsed() >= ttl) && !is_active(Mutant::PttlIgnored) {
-            // It has expired on its way: they have to ask again.
+        let is_over = fill.ttl.is_some_and(|ttl| sent.elapsed() >= ttl);
+        if ended.outdated || is_over && !is_active(Mutant::PttlIgnored) {
+            // It was replaced, or has expired, on its way: they have to ask again.
             return self.send_on(ended, wanted);
         }
         let older = self.older(&ended, wanted, reply);

@@ -7,7 +7,9 @@ use smallvec::SmallVec;
 
 use super::entry::{Read, Waiter};
 use super::full_key::{FullKey, HashInFront, hash_of};
+use super::mutant::{Mutant, is_active};
 use super::stripes::Version;
+use super::value::is_same;
 use crate::resp::Shape;
 
 /// The fetches of some of the keys.
@@ -33,6 +35,8 @@ pub(super) struct Flight {
     name: Option<Box<[u8]>>,
     shape: Shape,
     waiters: Vec<Waiter>,
+    /// What a client was shown of its key meanwhile, which may be newer.
+    shown: Option<Box<[u8]>>,
 }
 
 /// A fetch that begins.
@@ -64,6 +68,8 @@ pub(super) struct Landed {
     pub(super) shape: Shape,
     /// The version to compare; none for a flight that was voided.
     pub(super) version: Option<Version>,
+    /// What a client was shown of its key meanwhile.
+    pub(super) shown: Option<Box<[u8]>>,
 }
 
 impl Flight {
@@ -117,6 +123,7 @@ impl Flights {
             },
             shape: new.shape,
             waiters: vec![new.waiter],
+            shown: None,
         };
         self.valid.entry(key.into()).or_default().push(flight);
     }
@@ -128,6 +135,26 @@ impl Flights {
         }
         for flight in self.valid.remove(key).into_iter().flatten() {
             self.voided.insert(flight.token, flight);
+        }
+    }
+
+    /// A client is shown this reply to `GET` of a key: of its flights only one that brings the same may be kept. Of
+    /// two that were shown it is not known which is newer.
+    pub(super) fn show(&mut self, key: &[u8], reply: &[u8]) {
+        if self.valid.is_empty() || is_active(Mutant::FlightForgetsShown) {
+            return;
+        }
+        let flights = self.valid.get_mut(key).into_iter().flatten();
+        let mut differs = false;
+        for flight in flights {
+            match &flight.shown {
+                _ if flight.name.is_some() => differs = true,
+                Some(shown) => differs |= !is_same(shown, reply),
+                None => flight.shown = Some(reply.into()),
+            }
+        }
+        if differs {
+            self.void(key);
         }
     }
 
@@ -196,6 +223,7 @@ impl Flights {
             name: flight.name,
             shape: flight.shape,
             version,
+            shown: flight.shown,
         }
     }
 }

@@ -1,10 +1,12 @@
-//! Keeps keys from being served or admitted while a command on them is under way.
+//! Keeps keys from being served or admitted while a command on them is under way, and the cache true to what reads past
+//! it show.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::mutant::{Mutant, is_active};
+use super::passed::Passed;
 use super::store::Cache;
 use super::stripes::Stripes;
 
@@ -15,6 +17,8 @@ pub struct Guard {
     cache: Arc<Cache>,
     stripes: SmallVec<[u16; 20]>,
     all: u32,
+    /// `GET`s that change nothing, and show what may be newer than what is here.
+    passed: Option<Box<Passed>>,
     /// A buffer for keys as the segments know them.
     full_key: Vec<u8>,
 }
@@ -26,25 +30,32 @@ impl Guard {
             cache,
             stripes: SmallVec::new(),
             all: 0,
+            passed: None,
             full_key: Vec::new(),
+        }
+    }
+
+    /// Takes note of a `GET` whose reply comes behind so many others.
+    pub fn pass(&mut self, at: u32, db: u32, key: &[u8]) {
+        self.passed.get_or_insert_default().push(at, db, key);
+    }
+
+    /// Replies of the commands, or parts of them, have come and are about to be shown.
+    pub fn show(&mut self, bytes: &[u8]) {
+        if let Some(passed) = &mut self.passed {
+            passed.show(&self.cache, bytes);
         }
     }
 
     /// Protects a key and takes its entry away.
     pub fn protect(&mut self, db: u32, key: &[u8]) {
         let hash = self.cache.hash(key);
-        self.enter(hash);
-        self.cache.evict(db, key, hash, &mut self.full_key);
-    }
-
-    /// Begins to protect the keys of a hash; the caller sees to the entry and the flight.
-    #[inline]
-    pub(super) fn enter(&mut self, hash: u64) {
         let index = Stripes::index(hash);
         if !is_active(Mutant::WriteGuardReleasedEarly) {
             self.cache.stripes.stripes[usize::from(index)].enter();
             self.stripes.push(index);
         }
+        self.cache.evict(db, key, hash, &mut self.full_key);
     }
 
     /// Protects every key and empties the cache.
@@ -56,7 +67,7 @@ impl Guard {
 
     /// Whether nothing is protected.
     pub fn is_empty(&self) -> bool {
-        self.stripes.is_empty() && self.all == 0
+        self.stripes.is_empty() && self.all == 0 && self.passed.is_none()
     }
 }
 

@@ -12,7 +12,7 @@ use super::mutant::{Mutant, is_active};
 use super::segment::Segment;
 use super::stats::count;
 use super::store::Cache;
-use super::value::Value;
+use super::value::{Value, is_nil, is_same};
 use super::variants::NewVariant;
 use crate::config::CacheSettings;
 use crate::resp::{Proto, Shape, downgrade};
@@ -59,6 +59,8 @@ pub(super) struct Ended {
     pub(super) waiters: Vec<Waiter>,
     /// How its reply differs between the versions of the protocol.
     pub(super) shape: Shape,
+    /// Clients have seen another value meanwhile: who waits may have begun behind that.
+    pub(super) outdated: bool,
 }
 
 impl Cache {
@@ -72,9 +74,12 @@ impl Cache {
         let (_, mut segment) = self.lock(hash);
         let segment = &mut *segment;
         let landed = segment.flights.land(&full_key, fill.token);
+        let outdated = landed.shown.as_ref().is_some_and(
+            |shown| !matches!(fill.outcome, Outcome::Reply(reply) if is_same(reply, shown)),
+        );
         let unchanged = landed.version.is_some() && self.stripes.version(hash) == landed.version
             || is_active(Mutant::TokenNotVoidedByWrite);
-        let unchanged = unchanged && fill.lease.is_current(fill.epoch);
+        let unchanged = unchanged && !outdated && fill.lease.is_current(fill.epoch);
         match fill.outcome {
             Outcome::Reply(reply) if unchanged => {
                 self.keep(segment, &full_key, fill, reply, &landed, &settings);
@@ -104,6 +109,7 @@ impl Cache {
         Ended {
             waiters: landed.waiters,
             shape: landed.shape,
+            outdated,
         }
     }
 
@@ -238,9 +244,4 @@ pub(super) fn make_way(entry: &mut Entry, lease: &Arc<Lease>, staleness_max: Dur
         }
         true
     });
-}
-
-/// Whether a reply to `GET` says that the key does not exist.
-pub(super) fn is_nil(reply: &[u8]) -> bool {
-    reply == b"_\r\n" || reply == b"$-1\r\n"
 }

@@ -9,10 +9,8 @@ use bytes::Bytes;
 use super::entry::{Read, Waiter};
 use super::flights::{Joined, NewFlight};
 use super::full_key::write_full_key;
-use super::guard::Guard;
 use super::lease::ticks;
 use super::listed::lists;
-use super::mutant::{Mutant, is_active};
 use super::segment::{Segment, Size};
 use super::stats::count;
 use super::store::{Cache, Part};
@@ -54,10 +52,9 @@ pub enum Lookup {
     Joined(u64),
     /// The client's own fetch of the key has to be answered first. Nothing was noted.
     Wait,
-    /// The backing has to be asked as for any command, because one on this key is under way. The
-    /// key is protected.
+    /// The backing has to be asked as for any command, because one on this key is under way.
     Busy,
-    /// The backing has to be asked as for any command. The key is protected.
+    /// The backing has to be asked as for any command.
     Bypass,
     /// As [`Lookup::Bypass`]; and the value, which was too large to keep, is worth being measured again.
     Measure,
@@ -65,15 +62,13 @@ pub enum Lookup {
 
 impl Cache {
     /// Answers a query from memory, or says how it is to be answered. `full_key` is a buffer to be
-    /// used again; `guard` takes in the key of a read that goes to the backing. `can_fill` tells
-    /// whether a fill link is there to fetch the key, `waiter` makes a place for its reply.
+    /// used again. `can_fill` tells whether a fill link is there to fetch the key, `waiter` makes a place for its reply.
     #[inline]
     pub fn lookup(
         self: &Arc<Self>,
         query: Query<'_>,
         full_key: &mut Vec<u8>,
         out: &mut Vec<u8>,
-        guard: &mut Option<Guard>,
         can_fill: impl Fn() -> bool,
         waiter: impl FnOnce() -> Waiter,
     ) -> Lookup {
@@ -118,7 +113,6 @@ impl Cache {
         {
             return found;
         }
-        self.pass(segment, hash, full_key, guard);
         match version {
             None => Lookup::Busy,
             Some(_) => self.bypass(segment, full_key, read, can_fill),
@@ -201,23 +195,6 @@ impl Cache {
             }
             _ => Lookup::Bypass,
         }
-    }
-
-    /// A read that goes to the backing may see something newer than what is here.
-    fn pass(
-        self: &Arc<Self>,
-        segment: &mut Segment,
-        hash: u64,
-        full_key: &[u8],
-        guard: &mut Option<Guard>,
-    ) {
-        if is_active(Mutant::BypassReadKeepsEntry) {
-            return;
-        }
-        let guard = guard.get_or_insert_with(|| Guard::new(Arc::clone(self)));
-        guard.enter(hash);
-        segment.remove(full_key);
-        segment.flights.void(full_key);
     }
 
     /// Has a missing key fetched, or joins its fetch; none when it is not to be fetched.

@@ -10,7 +10,8 @@
 //!   `segment` is one lock's worth of it, `flights` the fetches under way; `entry` is what is kept of one key,
 //!   `variants` what was read of it but by `GET`, `value` one reply, `full_key` what it goes by.
 //! - `listed` is which commands may be answered. `many` answers reads of many keys.
-//! - `guard` keeps keys from being served or admitted while a command on them is under way; it counts in `stripes`.
+//! - `guard` keeps keys from being served or admitted while a command on them is under way; it counts in `stripes`. `passed` compares what
+//!   reads past the cache show with what is here.
 //! - `lease` says whether what a fill link brought may still be served; `links` what the links can do, all together.
 //! - `layout` divides the room among the segments; `admission` decides which keys are worth a place. `fill` applies a fill link's replies.
 //! - `view` and `figures` are what can be seen of it, `hotkeys` which keys are hit most, `commands` is `CACHE.*`, `named` its
@@ -38,6 +39,7 @@ mod many;
 mod metrics;
 mod mutant;
 mod named;
+mod passed;
 mod removal;
 mod segment;
 mod stats;

@@ -53,6 +53,8 @@ pub enum Mutant {
     MgetUnchecked,
     /// An `MGET` takes what other links brought for as new as what its own has brought.
     MgetMixesLinks,
+    /// A fetch is kept although a client was shown another value of its key meanwhile.
+    FlightForgetsShown,
     /// What other links have brought is served after a whole read of many keys has shown what may be newer.
     ColdReadOvertakesNothing,
     /// The lives of fields of hashes are not asked for.
@@ -100,6 +102,7 @@ pub fn is_active(mutant: Mutant) -> bool {
             "overtaken_is_served" => Mutant::OvertakenIsServed,
             "mget_unchecked" => Mutant::MgetUnchecked,
             "mget_mixes_links" => Mutant::MgetMixesLinks,
+            "flight_forgets_shown" => Mutant::FlightForgetsShown,
             "cold_read_overtakes_nothing" => Mutant::ColdReadOvertakesNothing,
             "field_lives_ignored" => Mutant::FieldLivesIgnored,
             "nil_kept" => Mutant::NilKept,

@@ -127,3 +127,13 @@ pub(super) fn write_nil(proto: Proto, out: &mut Vec<u8>) {
         Proto::Resp3 => b"_\r\n",
     });
 }
+
+/// Whether a reply to `GET` says that the key does not exist.
+pub(super) fn is_nil(reply: &[u8]) -> bool {
+    reply == b"_\r\n" || reply == b"$-1\r\n"
+}
+
+/// Whether two replies to `GET` say the same, of whichever version of the protocol they are.
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one == other || is_nil(one) && is_nil(other)
+}

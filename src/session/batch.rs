@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::cached::protect_keys;
+use super::key_read::KeyRead;
+use super::request::Request;
 use super::settings::Settings;
 use crate::access::AccessList;
-use crate::cache::Guard;
+use crate::cache::{Cache, Guard, Mutant, is_active};
+use crate::command::Effects;
 use crate::upstream::{HOME, NodeId};
 
 /// Requests that follow each other to one node, on a shared link: `bytes` of the input from `start`.
@@ -90,6 +94,31 @@ impl Default for Run {
 }
 
 impl Run {
+    /// Keeps the cache true to a request that is about to join.
+    pub(super) fn protect(&mut self, request: Request<'_>, db: u32, cache: &Arc<Cache>) {
+        if let Some(read) = KeyRead::of(request).filter(|read| read.other().is_none()) {
+            return self.pass(read, db, cache);
+        }
+        self.wrote |= !request.effects().contains(Effects::READ_ONLY);
+        let guard = self.guard(cache);
+        protect_keys(request, db, |db, key| guard.protect(db, key));
+    }
+
+    /// The same, of a read that the cache could answer at another time.
+    pub(super) fn pass(&mut self, read: KeyRead<'_>, db: u32, cache: &Arc<Cache>) {
+        let at = self.requests;
+        match read.other() {
+            None => self.guard(cache).pass(at, db, read.key),
+            Some(_) if is_active(Mutant::BypassReadKeepsEntry) => {}
+            Some(_) => self.guard(cache).protect(db, read.key),
+        }
+    }
+
+    fn guard(&mut self, cache: &Arc<Cache>) -> &mut Guard {
+        self.guard
+            .get_or_insert_with(|| Guard::new(Arc::clone(cache)))
+    }
+
     /// Takes up a request of `len` bytes that begins at `pos`.
     pub(super) fn add(&mut self, pos: usize, len: usize) {
         if self.requests == 0 {

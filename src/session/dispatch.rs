@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::batch::{Batch, Plain, Run, Step};
-use super::cached::{Cover, needs_care, protect_keys};
+use super::cached::{Cover, needs_care};
 use super::client::Session;
 use super::input::READ_AHEAD;
 use super::judging::Judged;
@@ -207,7 +207,11 @@ impl Session {
         } else if let Some(step) = self.read_many(request, len, batch) {
             step
         } else if self.may_join(&batch.run, request, settings) && self.joins(batch, request, cx) {
-            self.protect(request, &mut batch.run);
+            if self.worker.caching.get() {
+                batch
+                    .run
+                    .protect(request, self.state.db, &self.worker.cache);
+            }
             batch.run.add(batch.pos, len);
             Step::Done { len }
         } else {
@@ -296,19 +300,6 @@ impl Session {
         self.pinned
             .as_ref()
             .is_some_and(|pinned| pinned.is_clogged())
-    }
-
-    /// Keeps the cache true to a request that joins the run.
-    fn protect(&mut self, request: Request<'_>, run: &mut Run) {
-        if !self.worker.caching.get() {
-            return;
-        }
-        let cache = &self.worker.cache;
-        run.wrote |= !request.effects().contains(Effects::READ_ONLY);
-        let guard = run
-            .guard
-            .get_or_insert_with(|| Guard::new(Arc::clone(cache)));
-        protect_keys(request, self.state.db, |db, key| guard.protect(db, key));
     }
 
     pub(super) fn flush_run(&mut self, input: &[u8], run: &mut Run) {

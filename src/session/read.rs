@@ -100,10 +100,10 @@ impl Session {
         let mut late = Vec::new();
         let found = if run.requests == 0 {
             let replies = Rc::clone(&self.replies);
-            replies.reply(|out| self.look_up(read, awaited, batch.now, run, out, ticket))
+            replies.reply(|out| self.look_up(read, awaited, batch.now, out, ticket))
         } else {
             // What is in the run is answered first.
-            self.look_up(read, awaited, batch.now, run, &mut late, ticket)
+            self.look_up(read, awaited, batch.now, &mut late, ticket)
         };
         match found {
             Lookup::Hit => {
@@ -148,6 +148,7 @@ impl Session {
                     return Step::Wait;
                 }
                 run.node = node;
+                run.pass(read, self.state.db, &self.worker.cache);
                 run.add(batch.pos, len);
             }
         }
@@ -160,7 +161,6 @@ impl Session {
         read: KeyRead<'_>,
         awaited: Option<u64>,
         now: Instant,
-        run: &mut Run,
         out: &mut Vec<u8>,
         ticket: Ticket,
     ) -> Lookup {
@@ -208,8 +208,7 @@ impl Session {
             part: false,
         };
         let mut full_key = worker.full_key.borrow_mut();
-        let found =
-            (worker.cache).lookup(query, &mut full_key, out, &mut run.guard, can_fill, waiter);
+        let found = (worker.cache).lookup(query, &mut full_key, out, can_fill, waiter);
         if let Some(node) = to_open.get() {
             self.coherence.fill_from(node, db, worker);
         }

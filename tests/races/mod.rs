@@ -10,6 +10,7 @@ mod fills;
 mod flushes;
 mod links;
 mod many;
+mod passed;
 mod pushes;
 mod scripts;
 mod stalls;

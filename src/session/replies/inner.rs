@@ -29,10 +29,10 @@ impl Inner {
             from,
             fate,
             early,
+            guard,
             asked,
             sent,
             open,
-            ..
         } = &mut self.places[at]
         else {
             return;
@@ -49,6 +49,9 @@ impl Inner {
             return;
         }
         let whole = *left == 0;
+        if let Some(guard) = guard {
+            guard.show(bytes);
+        }
         match fate {
             // A reply was broken off: anything more would look like the rest of it.
             _ if self.cut.is_some() => {}

@@ -117,9 +117,18 @@ impl Reader {
     fn pipeline(&mut self, slot: SlotId) {
         let count = self.random.between(2, 20);
         let slots = self.neighbours(slot, count, false);
-        let commands: Vec<Command> = slots.iter().map(|slot| self.words("GET", *slot)).collect();
-        self.read(&slots, &commands, "pipelined GET", How::Get, |replies| {
-            replies
+        let mut commands: Vec<Command> =
+            slots.iter().map(|slot| self.words("GET", *slot)).collect();
+        if self.conn.place == Place::Direct || self.random.one_in(2) {
+            return self.read(&slots, &commands, "pipelined GET", How::Get, |replies| {
+                replies
+            });
+        }
+        // They pass the cache by.
+        commands.insert(0, command!["SET", "a key that nobody reads", "1"]);
+        let how = "GET behind a write";
+        self.read(&slots, &commands, how, How::Get, |mut replies| {
+            replies.split_off(1.min(replies.len()))
         });
     }
 

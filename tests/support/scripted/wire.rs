@@ -379,6 +379,12 @@ impl Fetch {
         self.pttl.int(-1);
         self.get.value(value);
     }
+
+    /// Says that there is no such key.
+    pub(crate) fn bring_nil(self) {
+        self.pttl.int(-2);
+        self.get.raw("_\r\n");
+    }
 }
 
 /// Reads commands until the connection ends.
