@@ -84,6 +84,7 @@ impl Bench {
             proto: Proto::Resp2,
             now: self.now,
             dear: false,
+            hurried: false,
             awaited: None,
         };
         self.out.clear();

@@ -71,6 +71,7 @@ impl Server {
             proto: Proto::Resp2,
             now,
             dear: false,
+            hurried: false,
             awaited: None,
         };
         let waiter = || Waiter {

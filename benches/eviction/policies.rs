@@ -282,6 +282,7 @@ impl Policy for Own {
             proto: Proto::Resp2,
             now: self.now,
             dear: cost(key) > 1.0,
+            hurried: false,
             awaited: None,
         };
         let waiter = || Waiter {

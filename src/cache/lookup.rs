@@ -30,6 +30,8 @@ pub struct Query<'a> {
     pub variant: Option<(&'a [u8], Shape)>,
     /// Its reply is made from many elements, and costs the backing accordingly.
     pub dear: bool,
+    /// Nothing is fetched, or waited for, on its account.
+    pub hurried: bool,
     /// The client's protocol version.
     pub proto: Proto,
     /// Now.
@@ -108,7 +110,7 @@ impl Cache {
         }
         segment.misses += 1;
         let version = self.stripes.version(hash);
-        if let Some(version) = version.filter(|_| good)
+        if let Some(version) = version.filter(|_| good && !query.hurried)
             && let Some(found) = self.miss(part, segment, &asked, version, &can_fill, waiter)
         {
             return found;

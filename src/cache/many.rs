@@ -227,6 +227,7 @@ impl Cache {
                 proto: query.proto,
                 now: query.now,
                 dear: false,
+                hurried: false,
                 awaited: None,
             },
             read,

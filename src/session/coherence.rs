@@ -27,6 +27,10 @@ const MOST_QUEUED_BYTES: usize = 1024 * 1024;
 const MOST_MANY: usize = 32;
 /// Links to so many other nodes are kept at hand for a client that reads from several.
 const ASIDE: usize = 64;
+/// For so many packets a client is taken for one that writes and reads in one packet.
+const MIXED: u8 = 16;
+/// Of the reads that such a client misses one in so many is fetched.
+const FETCH_EVERY: u8 = 8;
 /// A client that has selected more databases than this without a confirmation protects all keys.
 const MOST_SELECTED: usize = 16;
 
@@ -49,6 +53,10 @@ pub(super) struct Coherence {
     selected: Vec<u32>,
     /// A command that is not answered yet may have written.
     pub(super) wrote: bool,
+    /// Not zero for some packets after one of several commands that wrote.
+    mixed: u8,
+    /// Reads that were in a hurry.
+    hurried: u8,
     /// Where the hits of a client inside the process are counted.
     pub(super) hits: Option<Arc<AtomicU64>>,
 }
@@ -95,6 +103,26 @@ impl Coherence {
             self.wrote = false;
         }
         self.wrote
+    }
+
+    /// Commands of the client have been handled, which came together.
+    #[inline]
+    pub(super) fn note_packet(&mut self, commands: u64) {
+        self.mixed = match commands > 1 && self.wrote {
+            true => MIXED,
+            false => self.mixed.saturating_sub(1),
+        };
+    }
+
+    /// Whether a read that is missed is likely to have a write of the client behind it in its packet, which would wait
+    /// for the fetch. One in so many is fetched all the same.
+    #[inline]
+    pub(super) fn is_in_a_hurry(&mut self) -> bool {
+        if self.mixed == 0 {
+            return false;
+        }
+        self.hurried = self.hurried.wrapping_add(1);
+        !self.hurried.is_multiple_of(FETCH_EVERY)
     }
 
     /// Sees to it that there is a link that fetches for the client from a database of a node.

@@ -107,6 +107,7 @@ impl Session {
             }
         }
         self.flush_run(input, &mut batch.run);
+        self.coherence.note_packet(requests);
         let pos = batch.pos;
         self.replies.press(self.front.waiting && pos < relief);
         if batch.hits > 0 {

@@ -177,6 +177,7 @@ impl Session {
             key: read.key,
             variant,
             dear,
+            hurried: self.coherence.is_in_a_hurry(),
             proto,
             now,
             awaited,

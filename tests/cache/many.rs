@@ -3,7 +3,7 @@
 
 use super::read_table::KEYS;
 use super::reads::assert_same;
-use super::{calls, start, stat, warm};
+use super::{count, start, stat, warm};
 use crate::support::{Client, DEADLINE, RedisServer, Respite, wait_until};
 
 /// Reads of keys that are strings or not there: all of it can be kept.
@@ -31,15 +31,6 @@ const OTHER_TYPES: &[&[&str]] = &[
     &["MGET", "string", "hash", "missing", "zset", "number"],
     &["MGET", "set", "set", "empty"],
 ];
-
-fn count(redis: &RedisServer, command: &str) -> u64 {
-    let stats = redis.call(&["INFO", "commandstats"]);
-    let begins = format!("cmdstat_{command}:");
-    let mut lines = stats.as_str().lines();
-    lines
-        .find_map(|line| line.strip_prefix(&begins))
-        .map_or(0, calls)
-}
 
 /// One link, and no pause of the machine that has it prove itself again.
 fn one_worker(redis: &RedisServer, config: &str) -> Respite {

@@ -5,6 +5,7 @@ mod fields;
 mod idle;
 mod large;
 mod many;
+mod mixed;
 mod read_table;
 mod reads;
 mod tracking;
@@ -38,6 +39,16 @@ fn warm(client: &mut Client, key: &str) {
 /// How many `GET`s the backing has executed.
 fn gets(redis: &RedisServer) -> String {
     redis.info("commandstats", "cmdstat_get")
+}
+
+/// How many commands of this name the backing has executed.
+fn count(redis: &RedisServer, command: &str) -> u64 {
+    let stats = redis.call(&["INFO", "commandstats"]);
+    let begins = format!("cmdstat_{command}:");
+    let mut lines = stats.as_str().lines();
+    lines
+        .find_map(|line| line.strip_prefix(&begins))
+        .map_or(0, calls)
 }
 
 /// The number in a line of `commandstats`.
