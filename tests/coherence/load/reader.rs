@@ -18,8 +18,8 @@ pub(super) struct Reader {
     unnamed: bool,
     /// Whether it reads parts of strings.
     parts: bool,
-    /// How many of the kinds of reads it uses; those past the cache are the last.
-    kinds: usize,
+    /// Whether it reads past the cache as well.
+    past: bool,
     random: Random,
     history: History,
 }
@@ -35,7 +35,7 @@ impl Reader {
         Self {
             unnamed: load.unnamed,
             parts: load.parts,
-            kinds: if load.reads_past { 20 } else { 15 },
+            past: load.reads_past,
             conn: Conn::new(place, world, resp3),
             world: Arc::clone(world),
             random,
@@ -60,7 +60,8 @@ impl Reader {
                 self.unnamed(slot);
                 continue;
             }
-            match self.random.below(self.kinds) {
+            // Those past the cache are the last.
+            match self.random.below(if self.past { 20 } else { 15 }) {
                 0..8 => self.get(slot),
                 8..12 => self.getrange(slot),
                 12..15 => self.pipeline(slot),
@@ -119,7 +120,8 @@ impl Reader {
         let slots = self.neighbours(slot, count, false);
         let mut commands: Vec<Command> =
             slots.iter().map(|slot| self.words("GET", *slot)).collect();
-        if self.conn.place == Place::Direct || self.random.one_in(2) {
+        let past = self.past && self.conn.place != Place::Direct;
+        if !past || self.random.one_in(2) {
             return self.read(&slots, &commands, "pipelined GET", How::Get, |replies| {
                 replies
             });
