@@ -7,6 +7,7 @@ use memchr::memchr_iter;
 
 use super::error::ReplyError;
 use super::number::{Length, read_length, string2ll};
+use super::scan::is_extra_push;
 
 /// How deep aggregates may stand inside one another, so that a reply cannot
 /// exhaust the stack.
@@ -131,9 +132,17 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn value(&mut self, depth: usize) -> Result<Option<Value<'a>>, ReplyError> {
-        while self.buf.get(self.pos) == Some(&b'|') {
-            if self.attribute(depth)?.is_none() {
-                return Ok(None);
+        let mut within = depth < DEPTH_MAX;
+        loop {
+            let skipped = match self.buf.get(self.pos) {
+                Some(b'|') => self.attribute(depth)?.map(|()| true),
+                Some(b'>') if within => self.extra_push(depth)?,
+                _ => break,
+            };
+            match skipped {
+                None => return Ok(None),
+                Some(false) => break,
+                Some(true) => within = true,
             }
         }
         let Some(&kind) = self.buf.get(self.pos) else {
@@ -146,6 +155,27 @@ impl<'a> Reader<'a> {
             b'*' | b'~' | b'>' | b'%' => self.aggregate(kind, depth),
             b';' | b'.' => Err(ReplyError::Streamed),
             other => Err(ReplyError::UnknownType(other)),
+        }
+    }
+
+    /// Skips a push that is none of the values of the reply around it; false, with nothing skipped, when it is one.
+    fn extra_push(&mut self, depth: usize) -> Result<Option<bool>, ReplyError> {
+        let begin = self.pos;
+        self.pos += 1;
+        let is_extra = match self.length()? {
+            None => None,
+            Some(Length::Of(0)) => Some(false),
+            Some(_) => is_extra_push(&self.buf[self.pos..]),
+        };
+        match is_extra {
+            Some(true) => {
+                self.pos = begin + 1;
+                Ok(self.aggregate(b'>', depth)?.map(|_| true))
+            }
+            other => {
+                self.pos = begin;
+                Ok(other)
+            }
         }
     }
 

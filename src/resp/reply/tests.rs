@@ -114,3 +114,26 @@ fn attributes_in_a_row_take_no_stack() {
     many.extend_from_slice(b"_\r\n");
     assert!(parse(&many).is_null());
 }
+
+#[test]
+fn messages_within_a_reply_are_none_of_its_values() {
+    // As Redis 7.0 writes them into the reply of an `EXEC` that publishes; a confirmation is a value.
+    let message = ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n";
+    let confirmation = ">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+    let reply = format!("*2\r\n{message}:1\r\n{confirmation}");
+    let (value, len) = parse_reply(reply.as_bytes())
+        .expect("valid")
+        .expect("whole");
+    assert_eq!(len, reply.len());
+    let Value::Array(values) = value else {
+        panic!("{value:?}");
+    };
+    assert_eq!(values[0].as_int(), Some(1));
+    assert!(matches!(values[1], Value::Push(_)));
+    for cut in 0..reply.len() {
+        assert_eq!(parse_reply(&reply.as_bytes()[..cut]), Ok(None), "{cut}");
+    }
+    // Alone it is the reply.
+    let alone = parse_reply(message.as_bytes());
+    assert!(matches!(alone, Ok(Some((Value::Push(_), _)))));
+}
