@@ -133,6 +133,9 @@ impl Writer {
     fn write_several(&mut self, place: Place, slot: SlotId, op: Op) {
         let beside = |id: &&SlotId| self.is_beside(slot, **id);
         let others: Vec<SlotId> = self.own.iter().filter(beside).copied().collect();
+        if others.is_empty() {
+            return self.write(place, slot, Op::Set);
+        }
         let (mut effects, mut mset, mut sets) = (Vec::new(), command!["MSET"], Vec::new());
         let other = *self.random.pick(&others);
         for slot in [slot, other] {
