@@ -44,9 +44,7 @@ impl<'a> Brought<'a> {
         matches!(first, Some(b'-' | b'!'))
     }
 
-    /// A reply of a link.
-    #[must_use]
-    pub fn of(reply: &'a [u8]) -> Self {
+    fn of(reply: &'a [u8]) -> Self {
         match reply.len() < SHARED_BYTES {
             true => Brought::Small(reply),
             false => Brought::Large(Bytes::copy_from_slice(reply)),

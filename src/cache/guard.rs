@@ -9,6 +9,7 @@ use super::mutant::{Mutant, is_active};
 use super::passed::Passed;
 use super::store::Cache;
 use super::stripes::Stripes;
+use crate::resp::Args;
 
 /// Protects the keys of commands until it is dropped, which has to happen when their replies are
 /// in and before the client can see them.
@@ -17,7 +18,7 @@ pub struct Guard {
     cache: Arc<Cache>,
     stripes: SmallVec<[u16; 20]>,
     all: u32,
-    /// `GET`s that change nothing, and show what may be newer than what is here.
+    /// `GET`s and `MGET`s: they change nothing, and show what may be newer than what is here.
     passed: Option<Box<Passed>>,
     /// A buffer for keys as the segments know them.
     full_key: Vec<u8>,
@@ -37,7 +38,14 @@ impl Guard {
 
     /// Takes note of a `GET` whose reply comes behind so many others.
     pub fn pass(&mut self, at: u32, db: u32, key: &[u8]) {
-        self.passed.get_or_insert_default().push(at, db, key);
+        let passed = self.passed.get_or_insert_default();
+        passed.push(at, db, key, false);
+    }
+
+    /// The same of an `MGET`.
+    pub fn pass_many(&mut self, at: u32, db: u32, keys: Args<'_>) {
+        let passed = self.passed.get_or_insert_default();
+        keys.iter().for_each(|key| passed.push(at, db, key, true));
     }
 
     /// Replies of the commands, or parts of them, have come and are about to be shown.

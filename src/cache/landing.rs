@@ -229,7 +229,7 @@ impl Cache {
 /// Prepares an entry for what this link has brought of its key. What is there may be older. Where that was brought
 /// by the same link, its push would have come first. What another link brought is served again once that link
 /// has answered what is sent from now on. A link that hears no pushes proves nothing.
-pub(super) fn make_way(entry: &mut Entry, lease: &Arc<Lease>, staleness_max: Duration) {
+fn make_way(entry: &mut Entry, lease: &Arc<Lease>, staleness_max: Duration) {
     let now = Instant::now();
     let proof = ticks(now + staleness_max);
     entry.retain(|value| {

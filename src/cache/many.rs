@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::entry::{Entry, Read, Waiter};
 use super::full_key::write_full_key;
-use super::landing::{NO_STRING, make_way};
+use super::landing::NO_STRING;
 use super::layout::MOST_SEGMENTS;
 use super::lease::{Lease, ticks};
 use super::listed::lists;
@@ -45,7 +45,7 @@ pub struct ManyQuery<'a> {
     pub keys: Args<'a>,
     /// The client's protocol version.
     pub proto: Proto,
-    /// Whether one node has all of its keys, and so can answer it whole.
+    /// Whether the backing may be asked for the whole when most keys are asked for the first time.
     pub whole: bool,
     /// Now.
     pub now: Instant,
@@ -67,7 +67,8 @@ pub enum Gathered {
     Whole,
     /// Some keys have to be fetched first; when it was asked again, they went meanwhile.
     Parts,
-    /// As `Parts`, but most of them are asked for the first time: the backing answers the whole for less.
+    /// As `Parts`, but most of them are asked for the first time: the backing answers the whole for less. It has to be
+    /// asked as for any command.
     Cold,
     /// The backing has to be asked as for any command. So much of it is worth being measured again: the key of
     /// this number, whose value was too large to keep.
@@ -167,23 +168,6 @@ impl Cache {
         }
         let version = self.stripes.version(hash)?;
         self.miss(part, segment, &asked, version, || true, || waiter)
-    }
-
-    /// A read of many was answered whole over the link of a worker, with `own` lease, and its client is about to see
-    /// it. It is as new as all that this link has brought; what others have brought, or bring, may be older.
-    pub fn overtake(&self, query: &ManyQuery<'_>, own: &Arc<Lease>, worker: usize) {
-        if is_active(Mutant::ColdReadOvertakesNothing) {
-            return;
-        }
-        let staleness_max = self.settings.load().staleness_max;
-        let mut full_key = Vec::new();
-        for key in &query.keys {
-            let hash = self.hash(key);
-            write_full_key(hash, query.db, key, &mut full_key);
-            let (_, mut segment) = self.lock(hash);
-            segment.change(&full_key, |entry| make_way(entry, own, staleness_max));
-            segment.flights.void_others(&full_key, worker);
-        }
     }
 
     /// What there is of each key, now.

@@ -55,8 +55,6 @@ pub enum Mutant {
     MgetMixesLinks,
     /// A fetch is kept although a client was shown another value of its key meanwhile.
     FlightForgetsShown,
-    /// What other links have brought is served after a whole read of many keys has shown what may be newer.
-    ColdReadOvertakesNothing,
     /// The lives of fields of hashes are not asked for.
     FieldLivesIgnored,
     /// On a cluster, that a key is missing is kept like a value.
@@ -103,7 +101,6 @@ pub fn is_active(mutant: Mutant) -> bool {
             "mget_unchecked" => Mutant::MgetUnchecked,
             "mget_mixes_links" => Mutant::MgetMixesLinks,
             "flight_forgets_shown" => Mutant::FlightForgetsShown,
-            "cold_read_overtakes_nothing" => Mutant::ColdReadOvertakesNothing,
             "field_lives_ignored" => Mutant::FieldLivesIgnored,
             "nil_kept" => Mutant::NilKept,
             "owners_kept" => Mutant::OwnersKept,

@@ -1,4 +1,4 @@
-//! `GET`s that pass the cache by: what they show is compared with what is here.
+//! `GET`s and `MGET`s that pass the cache by: what they show is compared with what is here.
 //!
 //! The backing may show something newer than an entry, or than what a fetch is about to bring, whose push has not come
 //! yet. So when the reply is in, and before its client sees it, an entry stays only if it has the same value, and of
@@ -13,9 +13,10 @@ use super::store::Cache;
 use super::value::{Value, is_nil};
 use crate::resp::ReplyScanner;
 
-/// The `GET`s among commands that are sent together.
+/// The `GET`s and `MGET`s among commands that are sent together.
 #[derive(Debug, Default)]
 pub(super) struct Passed {
+    /// One for each key.
     reads: Vec<Read>,
     /// The keys, one behind the other.
     keys: Vec<u8>,
@@ -31,15 +32,20 @@ struct Read {
     /// Which of the replies is its own.
     at: u32,
     db: u32,
+    /// Its value is one of many in that reply, in their order.
+    many: bool,
     /// Where its key ends.
     end: usize,
 }
 
+/// The values of a reply to `MGET`.
+struct Values<'a>(&'a [u8]);
+
 impl Passed {
-    pub(super) fn push(&mut self, at: u32, db: u32, key: &[u8]) {
+    pub(super) fn push(&mut self, at: u32, db: u32, key: &[u8], many: bool) {
         self.keys.extend_from_slice(key);
         let end = self.keys.len();
-        self.reads.push(Read { at, db, end });
+        self.reads.push(Read { at, db, many, end });
     }
 
     /// Replies have come, or parts of them, and are about to be shown.
@@ -53,8 +59,7 @@ impl Passed {
             };
             // Of one that comes in pieces the first is shown before the value is known.
             if begins && self.reads[self.done].at == self.at {
-                let reply = scanned.complete.then_some(&rest[..scanned.consumed]);
-                self.show_next(cache, reply);
+                self.show_reply(cache, scanned.complete.then_some(&rest[..scanned.consumed]));
             }
             self.at += u32::from(scanned.complete);
             pos += scanned.consumed;
@@ -67,7 +72,19 @@ impl Passed {
     /// What of these reads is shown is not known.
     fn give_up(&mut self, cache: &Cache) {
         while self.done < self.reads.len() {
-            self.show_next(cache, None);
+            self.show_reply(cache, None);
+        }
+    }
+
+    /// Shows all that is in a reply.
+    fn show_reply(&mut self, cache: &Cache, reply: Option<&[u8]>) {
+        let at = self.reads[self.done].at;
+        let mut values = Values::of(reply.unwrap_or_default());
+        while let Some(read) = self.reads.get(self.done)
+            && read.at == at
+        {
+            let value = if read.many { values.next() } else { reply };
+            self.show_next(cache, value);
         }
     }
 
@@ -79,6 +96,26 @@ impl Passed {
         let read = &self.reads[self.done];
         self.done += 1;
         cache.shown(read.db, &self.keys[begin..read.end], reply);
+    }
+}
+
+impl<'a> Values<'a> {
+    /// None, if it is another reply.
+    fn of(reply: &'a [u8]) -> Self {
+        let is_array = reply.first() == Some(&b'*');
+        let line = memchr::memchr(b'\n', reply).filter(|_| is_array);
+        Values(line.map_or(&[], |line| &reply[line + 1..]))
+    }
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let scanned = ReplyScanner::default().scan(self.0).ok()?;
+        let (value, rest) = self.0.split_at(scanned.consumed);
+        self.0 = rest;
+        scanned.complete.then_some(value)
     }
 }
 

@@ -9,7 +9,7 @@ use super::request::Request;
 use super::settings::Settings;
 use crate::access::AccessList;
 use crate::cache::{Cache, Guard, Mutant, is_active};
-use crate::command::Effects;
+use crate::command::{Effects, Many};
 use crate::upstream::{HOME, NodeId};
 
 /// Requests that follow each other to one node, on a shared link: `bytes` of the input from `start`.
@@ -98,6 +98,13 @@ impl Run {
     pub(super) fn protect(&mut self, request: Request<'_>, db: u32, cache: &Arc<Cache>) {
         if let Some(read) = KeyRead::of(request).filter(|read| read.other().is_none()) {
             return self.pass(read, db, cache);
+        }
+        let many = request
+            .row
+            .and_then(|row| row.readable?.many(request.args.len()));
+        if many == Some(Many::Values) {
+            let at = self.requests;
+            return self.guard(cache).pass_many(at, db, request.args.tail(1));
         }
         self.wrote |= !request.effects().contains(Effects::READ_ONLY);
         let guard = self.guard(cache);

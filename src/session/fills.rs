@@ -18,7 +18,7 @@ use crate::resp::{Proto, write_command};
 use crate::tasks;
 use crate::upstream::{
     Failure, Fetch, FetchTimes, FillEvents, FillLink, HOME, LinkKey, NodeId, ReplySink, Ticket,
-    Topology, Tracking, WholeRead, is_redirect, spawn_fill_link,
+    Topology, Tracking, is_redirect, spawn_fill_link,
 };
 
 impl Worker {
@@ -293,12 +293,6 @@ impl FillEvents for FillsCache {
 
     fn oversized(&self, fetch: Fetch) {
         self.filler.oversized(wanted(&fetch), fetch.token);
-    }
-
-    fn whole(&self, read: &WholeRead, reply: Option<&[u8]>) {
-        if let Some(worker) = self.worker.upgrade() {
-            worker.whole_is_in(*read, self.filler.lease(), reply);
-        }
     }
 
     fn measured(&self, key: &[u8], bytes: Option<u64>) {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::cache::{Collected, ManyQuery, Waiter};
 use crate::command::Many;
-use crate::resp::{ArgVec, write_command};
+use crate::resp::ArgVec;
 
 /// The reads of many keys of a worker's clients.
 #[derive(Default)]
@@ -44,14 +44,6 @@ impl Gathers {
 // === impl Gather ===
 
 impl Gather {
-    /// The request as it is sent.
-    pub(super) fn written(&self) -> Vec<u8> {
-        let words: Vec<&[u8]> = self.request.as_args().iter().collect();
-        let mut request = Vec::new();
-        write_command(&mut request, &words);
-        request
-    }
-
     /// What it asks the cache.
     pub(super) fn query(&self, now: Instant) -> ManyQuery<'_> {
         ManyQuery {

@@ -23,8 +23,8 @@ use crate::cache::{Brought, Cache, Gathered, Lease, Look, Lookup, ManyQuery, Wai
 use crate::cache::{Mutant, is_active};
 use crate::command::Many;
 use crate::config::CacheMode;
-use crate::resp::{Args, Proto, Shape, downgrade, write_command};
-use crate::upstream::{Fetch, FetchFields, FetchRead, FillLink, NodeId, Ticket, WholeRead};
+use crate::resp::{Args, write_command};
+use crate::upstream::{Fetch, FetchFields, FetchRead, FillLink, NodeId, Ticket};
 
 /// With more keys it is the backing's: they would be looked up, and fetched, in one go.
 const MOST_KEYS: usize = 1000;
@@ -96,8 +96,8 @@ impl Session {
             db: self.state.db,
             keys,
             proto: self.state.proto,
-            // A node of a cluster may have some of the keys only.
-            whole: !worker.directions.is_divided(),
+            // What is shown of values can be compared with what is here; and a node of a cluster may have some of the keys only.
+            whole: many == Many::Values && !worker.directions.is_divided(),
             now: batch.now,
         };
         match self.look(&query, cache, batch) {
@@ -106,17 +106,10 @@ impl Session {
                 self.coherence.count_hit();
                 Some(Step::Done { len })
             }
-            gathered @ (Gathered::Parts | Gathered::Cold)
-                if sources.iter().all(|source| source.fill.can_fetch()) =>
-            {
+            Gathered::Parts if sources.iter().all(|source| source.fill.can_fetch()) => {
                 self.flush_run(batch.input, &mut batch.run);
                 if !self.replies.is_ending() {
-                    match &sources[..] {
-                        [only] if gathered == Gathered::Cold => {
-                            self.read_whole(&query, request, cache, only);
-                        }
-                        _ => self.fetch_parts(&query, request.args, cache, &sources),
-                    }
+                    self.fetch_parts(&query, request.args, cache, &sources);
                 }
                 Some(Step::Done { len })
             }
@@ -168,63 +161,6 @@ impl Session {
         gathered
     }
 
-    /// Has the backing answer the whole, over the link that fetches: so the reply is as new as what is here, and takes
-    /// nothing away.
-    fn read_whole(
-        &mut self,
-        query: &ManyQuery<'_>,
-        request: Request<'_>,
-        cache: &Arc<Cache>,
-        source: &Source,
-    ) {
-        let (ticket, waiter) = self.part_waiter(query);
-        self.wait_for_parts(query, request.args, cache, (ticket, waiter), 1);
-        let read = WholeRead {
-            session: waiter.session,
-            ticket,
-        };
-        source.fill.read_whole(read, request.raw);
-    }
-
-    fn part_waiter(&mut self, query: &ManyQuery<'_>) -> (Ticket, Waiter) {
-        let ticket = self.replies.expect_later();
-        let waiter = Waiter {
-            worker: self.worker.index,
-            session: self.state.entry.id,
-            ticket: ticket.0,
-            proto: query.proto,
-            part: true,
-        };
-        (ticket, waiter)
-    }
-
-    /// Notes a read that waits for so many parts.
-    fn wait_for_parts(
-        &mut self,
-        query: &ManyQuery<'_>,
-        request: Args<'_>,
-        cache: &Arc<Cache>,
-        (ticket, waiter): (Ticket, Waiter),
-        left: usize,
-    ) {
-        let gathers = &self.worker.gathers;
-        let gather = Gather {
-            left,
-            many: query.many,
-            db: query.db,
-            request: request.to_owned(),
-            waiter,
-            #[cfg(feature = "mutants")]
-            found: cache.values_of(query),
-        };
-        let id = (waiter.session, waiter.ticket);
-        gathers.under_way.borrow_mut().insert(id, gather);
-        let hashes = query.keys.iter().map(|key| cache.hash(key)).collect();
-        let bytes = 2 * gathers.bytes(id);
-        self.coherence
-            .note_many(ticket, hashes, bytes, &self.replies);
-    }
-
     /// Has fetched what is missing.
     fn fetch_parts(
         &mut self,
@@ -234,7 +170,14 @@ impl Session {
         sources: &[Source],
     ) {
         let worker = Rc::clone(&self.worker);
-        let (ticket, waiter) = self.part_waiter(query);
+        let ticket = self.replies.expect_later();
+        let waiter = Waiter {
+            worker: worker.index,
+            session: self.state.entry.id,
+            ticket: ticket.0,
+            proto: query.proto,
+            part: true,
+        };
         // One more than there are parts, so that it is not whole before all have begun.
         let mut left = 1;
         let mut fetches = Vec::new();
@@ -252,7 +195,21 @@ impl Session {
                 _ => {}
             }
         }
-        self.wait_for_parts(query, request, cache, (ticket, waiter), left);
+        let gather = Gather {
+            left,
+            many: query.many,
+            db: query.db,
+            request: request.to_owned(),
+            waiter,
+            #[cfg(feature = "mutants")]
+            found: cache.values_of(query),
+        };
+        let id = (waiter.session, waiter.ticket);
+        worker.gathers.under_way.borrow_mut().insert(id, gather);
+        let hashes = query.keys.iter().map(|key| cache.hash(key)).collect();
+        let bytes = 2 * worker.gathers.bytes(id);
+        self.coherence
+            .note_many(ticket, hashes, bytes, &self.replies);
         for (fill, part) in fetches {
             fill.fetch(part);
         }
@@ -333,41 +290,6 @@ impl Worker {
         }
     }
 
-    /// The backing has answered a whole read of many keys over the link with `own` lease, or will not.
-    #[cold]
-    pub(super) fn whole_is_in(
-        self: &Rc<Self>,
-        read: WholeRead,
-        own: &Arc<Lease>,
-        reply: Option<&[u8]>,
-    ) {
-        let id = (read.session, read.ticket.0);
-        let gather = self.gathers.under_way.borrow_mut().remove(&id);
-        let Some(gather) = gather else { return };
-        let Some(replies) = self.replies(read.session) else {
-            return;
-        };
-        let request = gather.written();
-        let account = replies.account();
-        let may_have = |reply: &&[u8]| {
-            // Of an error only the backing knows whether it would be this user's, too.
-            !matches!(reply.first(), Some(b'-' | b'!'))
-                && account.is_none_or(|account| self.may_still_tell(&account, &request))
-        };
-        let mut older = Vec::new();
-        let reply = reply.filter(may_have);
-        let reply = reply.and_then(|reply| match gather.waiter.proto {
-            Proto::Resp3 => Some(reply),
-            Proto::Resp2 => downgrade(reply, Shape::default(), &mut older).then_some(&*older),
-        });
-        let query = gather.query(Instant::now());
-        let Some(reply) = reply else {
-            return self.ask_anew(replies, gather.waiter, gather.db, &request, query.keys);
-        };
-        self.shared.cache.overtake(&query, own, self.index);
-        replies.deliver_fetched(read.ticket, wanted(&query, &request), &Brought::of(reply));
-    }
-
     /// Everything is in: answers from the cache, or has the backing asked.
     fn finish(self: &Rc<Self>, gather: &Gather) {
         let waiter = gather.waiter;
@@ -375,7 +297,9 @@ impl Worker {
             return;
         };
         let query = gather.query(Instant::now());
-        let request = gather.written();
+        let mut request = Vec::new();
+        let words: Vec<&[u8]> = gather.request.as_args().iter().collect();
+        write_command(&mut request, &words);
         let mut out = Vec::new();
         let mut collected = self.gathers.collected.borrow_mut();
         let gathered = (self.shared.cache).gather(&query, Look::Again, &mut collected, &mut out);
@@ -391,18 +315,15 @@ impl Worker {
             }
             return self.ask_anew(replies, waiter, gather.db, &request, query.keys);
         }
+        let wanted = Wanted {
+            key: words[1],
+            request: Some(&request),
+            begun: None,
+        };
         let reply = match out.len() < LARGE {
             true => Brought::Small(&out),
             false => Brought::Large(Bytes::from(out)),
         };
-        replies.deliver_fetched(Ticket(waiter.ticket), wanted(&query, &request), &reply);
-    }
-}
-
-fn wanted<'a>(query: &ManyQuery<'a>, request: &'a [u8]) -> Wanted<'a> {
-    Wanted {
-        key: query.keys.get(0).unwrap_or_default(),
-        request: Some(request),
-        begun: None,
+        replies.deliver_fetched(Ticket(waiter.ticket), wanted, &reply);
     }
 }

@@ -21,7 +21,7 @@ mod stall;
 mod task;
 
 use self::fetch::Life;
-pub use self::fetch::{Fetch, FetchFields, FetchRead, WholeRead};
+pub use self::fetch::{Fetch, FetchFields, FetchRead};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -63,8 +63,6 @@ pub trait FillEvents {
     fn filled(&self, fetch: Fetch, pttl: i64, reply: &[u8], times: FetchTimes, epoch: u64);
     /// A fetch brings a value that is too large to be kept; it will not be answered.
     fn oversized(&self, fetch: Fetch);
-    /// A read that is not kept was answered; none when it will not be.
-    fn whole(&self, read: &WholeRead, reply: Option<&[u8]>);
     /// A value has so many bytes; `None` when that was not to be learnt.
     fn measured(&self, key: &[u8], bytes: Option<u64>);
     /// A key has changed.
@@ -106,8 +104,6 @@ enum Asked {
     Keyspace,
     /// The read. With the epoch that it was sent in.
     Get(Fetch, u64),
-    /// A read that is not kept.
-    Whole(WholeRead),
     /// The length of a value that was too large.
     Length(Box<[u8]>),
     Ping(Option<Fence>),
@@ -216,20 +212,6 @@ impl FillLink {
         inner.wake(now);
     }
 
-    /// Makes a read whose reply is as new as all that this link has brought, and is not kept.
-    pub fn read_whole(&self, read: WholeRead, request: &[u8]) {
-        let mut inner = self.inner.borrow_mut();
-        if !inner.up {
-            let events = Rc::clone(&inner.events);
-            drop(inner);
-            return events.whole(&read, None);
-        }
-        let now = Instant::now();
-        inner.out.push(request);
-        inner.asked.push_back((Asked::Whole(read), now));
-        inner.wake(now);
-    }
-
     /// Asks how long a value is that was too large to keep.
     pub fn measure(&self, key: &[u8]) {
         let mut inner = self.inner.borrow_mut();
@@ -318,7 +300,6 @@ impl Inner {
         for (asked, _) in std::mem::take(&mut self.asked) {
             match asked {
                 Asked::Get(fetch, _) => self.events.failed(fetch),
-                Asked::Whole(read) => self.events.whole(&read, None),
                 Asked::Length(key) => self.events.measured(&key, None),
                 _ => {}
             }

@@ -45,7 +45,7 @@ pub use control_link::{ControlError, ControlLink, ControlScript};
 pub use direct::{Dialer, DirectConn};
 pub use error::{Sent, UpstreamError};
 pub use fill_link::{
-    Fence, Fetch, FetchFields, FetchRead, FetchTimes, FillEvents, FillLink, Tracking, WholeRead,
+    Fence, Fetch, FetchFields, FetchRead, FetchTimes, FillEvents, FillLink, Tracking,
     spawn_fill_link,
 };
 pub(crate) use frame_reader::{FrameReader, Frames, Turn};

@@ -163,9 +163,9 @@ fn keys_that_are_mostly_asked_for_the_first_time_are_not_fetched() {
     let all = of_sixteen.fold([0; 3], |sum, one| [0, 1, 2].map(|n| sum[n] + one[n]));
     assert_eq!(all, [15, 10, 0], "one of sixteen is fetched all the same");
 
+    // How many there are says nothing of each, so that is not compared: they are fetched at once.
     let mut exists = |keys: &[usize]| effect(&mut client, &redis, "EXISTS", keys);
     let ten = Vec::from_iter(5000..5010);
-    assert_eq!(exists(&ten), [1, 1, 0]);
     assert_eq!(exists(&ten), [10, 10, 0]);
     assert_eq!(exists(&ten), [0, 0, 10]);
 }

@@ -357,10 +357,6 @@ const RACES: &[(&str, &str)] = &[
         "flight_forgets_shown",
         "races::passed::a_fetch_that_brings_another_value_than_was_shown_is_not",
     ),
-    (
-        "cold_read_overtakes_nothing",
-        "races::many::what_another_link_brought_is_not_served_after_a_cold_read",
-    ),
 ];
 
 /// Plays a test of this program, alone, in a process of its own; returns whether it passed.

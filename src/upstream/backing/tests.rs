@@ -7,9 +7,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::resp::{Proto, parse_reply};
 use crate::upstream::monitor::PING_EVERY;
-use crate::upstream::{
-    Fetch, FetchTimes, FillEvents, LinkKey, Tracking, WholeRead, spawn_fill_link,
-};
+use crate::upstream::{Fetch, FetchTimes, FillEvents, LinkKey, Tracking, spawn_fill_link};
 
 const HELLO_RESP2: &[u8] = b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:5\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
 
@@ -62,7 +60,6 @@ impl FillEvents for NoCache {
     fn answered(&self, _: Instant) {}
     fn filled(&self, _: Fetch, _: i64, _: &[u8], _: FetchTimes, _: u64) {}
     fn oversized(&self, _: Fetch) {}
-    fn whole(&self, _: &WholeRead, _: Option<&[u8]>) {}
     fn measured(&self, _: &[u8], _: Option<u64>) {}
     fn invalidated(&self, _: &[u8]) {}
     fn flushed(&self) {}

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use super::{Asked, Inner};
 use crate::resp::{Value, parse_reply};
-use crate::upstream::Ticket;
 use crate::upstream::server_hello::ServerHello;
 
 /// A read to be made for the cache.
@@ -27,15 +26,6 @@ pub struct FetchRead {
     pub request: Box<[u8]>,
     /// The fields of a hash that its reply depends on.
     pub fields: FetchFields,
-}
-
-/// A read of many keys that is answered as it is: who waits for it.
-#[derive(Debug, Clone, Copy)]
-pub struct WholeRead {
-    /// The session.
-    pub session: u64,
-    /// The place of the reply among the session's replies.
-    pub ticket: Ticket,
 }
 
 /// Fields of a hash, which may have lives of their own.

@@ -43,7 +43,7 @@ impl Inner {
     /// large would be held once here, and once for everybody who waits.
     fn look_at_header(&mut self, begun: &[u8]) {
         let most = self.events.max_value_bytes().max(HELD_BYTES);
-        let Some((asked @ (Asked::Get(..) | Asked::Whole(_)), _)) = self.asked.front_mut() else {
+        let Some((asked @ Asked::Get(..), _)) = self.asked.front_mut() else {
             return;
         };
         // Of other replies than strings it is not told: they are held up to that.
@@ -51,10 +51,8 @@ impl Inner {
             return;
         }
         self.skipping = true;
-        match std::mem::replace(asked, Asked::Nothing) {
-            Asked::Get(fetch, _) => self.events.oversized(fetch),
-            Asked::Whole(read) => self.events.whole(&read, None),
-            _ => {}
+        if let Asked::Get(fetch, _) = std::mem::replace(asked, Asked::Nothing) {
+            self.events.oversized(fetch);
         }
     }
 
@@ -89,7 +87,6 @@ impl Inner {
                 let times = (sent, self.begun);
                 self.events.filled(fetch, pttl, frame, times, epoch);
             }
-            Asked::Whole(read) => self.events.whole(&read, Some(frame)),
             Asked::Length(key) => {
                 let bytes = integer(frame).and_then(|bytes| u64::try_from(bytes).ok());
                 self.events.measured(&key, bytes);
