@@ -64,13 +64,12 @@ impl Nats {
 
     /// Answers one request with its own payload, if one comes before long.
     pub(crate) fn serve(&mut self) -> io::Result<()> {
-        match self.reader.fill_buf() {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
+        match self.message() {
+            Ok(message) => self.publish(&message.reply_to, &message.payload),
+            // Nothing, or nothing but a `PING`.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
         }
-        let message = self.message()?;
-        self.publish(&message.reply_to, &message.payload)
     }
 
     fn patience(&self, time: Option<Duration>) -> io::Result<()> {
