@@ -53,6 +53,7 @@ mod resp;
 mod session;
 mod slot;
 mod slowlog;
+mod spare;
 mod stream;
 mod tasks;
 mod telemetry;

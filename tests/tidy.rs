@@ -208,12 +208,13 @@ fn only_app_names_everything() {
         ("random", &[]),
         ("slot", &[]),
         ("slowlog", &[]),
+        ("spare", &[]),
         ("resp", &[]),
         (
             "session",
             &[
                 "cache", "access", "backoff", "clock", "command", "config", "latency", "metrics",
-                "resp", "slowlog", "stream", "upstream",
+                "resp", "slowlog", "spare", "stream", "upstream",
             ],
         ),
         ("tasks", &["backoff"]),
@@ -221,7 +222,7 @@ fn only_app_names_everything() {
         (
             "upstream",
             &[
-                "backoff", "clock", "config", "random", "resp", "slot", "stream",
+                "backoff", "clock", "config", "random", "resp", "slot", "spare", "stream",
             ],
         ),
     ];

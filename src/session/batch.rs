@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::cached::protect_keys;
 use super::key_read::KeyRead;
+use super::plain::Plain;
 use super::request::Request;
 use super::settings::Settings;
-use crate::access::AccessList;
 use crate::cache::{Cache, Guard, Mutant, is_active};
 use crate::command::{Effects, Many};
 use crate::upstream::{HOME, NodeId};
@@ -39,30 +39,6 @@ pub(super) struct Batch<'a> {
     pub(super) monitored: bool,
     /// Which plain reads may use the cache; looked at again after anything else.
     pub(super) reads: Option<Plain>,
-}
-
-/// The plain reads (`GET`) that may use the cache, by what their client may.
-#[derive(Debug, Clone)]
-pub(super) enum Plain {
-    /// None, or it has to be looked at more closely.
-    No,
-    /// Of every key.
-    All,
-    /// Of every key, and so may all other reads of one key.
-    Every,
-    /// Of the keys that these rules of the only user let him read.
-    By(Arc<AccessList>),
-}
-
-impl Plain {
-    #[inline]
-    pub(super) fn may(&self, key: &[u8]) -> bool {
-        match self {
-            Plain::No => false,
-            Plain::All | Plain::Every => true,
-            Plain::By(list) => list.may_get(key),
-        }
-    }
 }
 
 /// What became of the request at the front of a batch.

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::batch::{Batch, Plain, Run, Step};
+use super::batch::{Batch, Run, Step};
 use super::cached::{Cover, needs_care};
 use super::client::Session;
 use super::input::READ_AHEAD;
 use super::judging::Judged;
 use super::key_read::KeyRead;
 use super::pinned::Expect;
+use super::plain::Plain;
 use super::replies::{Asks, Cut, Then};
 pub(super) use super::request::Request;
 use super::settings::Settings;

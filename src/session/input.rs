@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::spare;
+
 /// Input that is read ahead while the session waits for something.
 pub(super) const READ_AHEAD: usize = 1024 * 1024;
 /// A buffer that grew beyond this is given back when less than half of it is used.
@@ -35,7 +37,7 @@ impl Input {
     pub(super) fn take(&mut self, n: usize) {
         self.taken += n;
         if self.is_empty() {
-            *self = Input::default();
+            spare::give(std::mem::take(self).bytes);
         } else if self.taken > self.bytes.len() / 2 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
@@ -47,8 +49,11 @@ impl Input {
 
     /// Appends bytes, with room for `whole` bytes in all.
     pub(super) fn push(&mut self, bytes: &[u8], whole: usize) {
-        self.bytes
-            .reserve_exact(whole.saturating_sub(self.len()).max(bytes.len()));
+        let more = whole.saturating_sub(self.len()).max(bytes.len());
+        if more >= spare::LEAST && self.bytes.capacity() == 0 {
+            self.bytes = spare::take(more);
+        }
+        self.bytes.reserve_exact(more);
         self.bytes.extend_from_slice(bytes);
     }
 

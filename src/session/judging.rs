@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
-use super::batch::Plain;
 use super::cached::changes_every_key;
 use super::client::Session;
 use super::client_line::version;
 use super::key_read::KeyRead;
 use super::pinned::Pinned;
+use super::plain::Plain;
 use super::replies::Replies;
 use super::request::Request;
 use super::settings::Settings;

@@ -88,6 +88,7 @@ mod pause;
 mod paused;
 mod pinned;
 mod pinning;
+mod plain;
 mod queue;
 mod queueing;
 mod reach;

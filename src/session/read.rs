@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::task::Context;
 use std::time::Instant;
 
-use super::batch::{Batch, Plain, Run, Step};
+use super::batch::{Batch, Run, Step};
 use super::client::Session;
 use super::dispatch::SHARED_BYTES;
 use super::key_read::KeyRead;
+use super::plain::Plain;
 use super::replies::Asks;
 use super::request::Request;
 use super::settings::Settings;

@@ -28,7 +28,7 @@ pub(super) use self::openness::Open;
 use self::openness::Openness;
 use self::user::Known;
 pub(super) use self::user::{BackingUser, Rules};
-use super::batch::Plain;
+use super::plain::Plain;
 use crate::access::{AccessList, Attempt};
 use crate::tasks::{self, Kind};
 use crate::upstream::{Asker, Backing, ControlError, ControlLink, HOME, NodeId};

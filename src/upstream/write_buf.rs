@@ -14,6 +14,7 @@ use tokio::io::AsyncWrite;
 
 use super::error::UpstreamError;
 use crate::resp::write_command;
+use crate::spare;
 use crate::stream::Stream;
 
 /// Small pushes share a chunk of this size; a larger push has a chunk of its own.
@@ -69,10 +70,18 @@ impl WriteBuf {
     pub(crate) fn push(&mut self, bytes: &[u8]) -> u64 {
         let start = self.end;
         match self.chunks.back_mut() {
-            Some(Chunk::Own(last)) if last.len() + bytes.len() <= CHUNK_BYTES => {
+            Some(Chunk::Own(last))
+                if last.len() + bytes.len() <= CHUNK_BYTES
+                    || last.is_empty() && bytes.len() <= last.capacity() =>
+            {
                 last.extend_from_slice(bytes);
             }
-            _ => self.chunks.push_back(Chunk::Own(bytes.to_vec())),
+            _ if bytes.len() < spare::LEAST => self.chunks.push_back(Chunk::Own(bytes.to_vec())),
+            _ => {
+                let mut chunk = spare::take(bytes.len());
+                chunk.extend_from_slice(bytes);
+                self.chunks.push_back(Chunk::Own(chunk));
+            }
         }
         self.end += bytes.len() as u64;
         start
@@ -212,7 +221,9 @@ impl WriteBuf {
                 }
                 return;
             }
-            self.chunks.pop_front();
+            if let Some(Chunk::Own(bytes)) = self.chunks.pop_front() {
+                spare::give(bytes);
+            }
             chunks -= 1;
         }
     }

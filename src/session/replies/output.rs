@@ -1,11 +1,12 @@
 //! Bytes on their way to the client. Large amounts are kept in pieces, so that they grow and go
 //! without being copied, and what was written is let go.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::Deref;
 
 use bytes::Bytes;
+
+use crate::spare;
 
 /// From this size on, a piece is complete and the next one begins.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -15,43 +16,6 @@ const SMALL_BYTES: usize = 64 * 1024;
 const GROWN_BYTES: usize = 32 * 1024;
 /// A write buffer that grew beyond this is given back when it is empty.
 const KEEP_BYTES: usize = 4 * 1024;
-
-/// Buffers that a worker keeps for the next large output: to get one from the system, and to give it back each
-/// time, costs more than to fill it.
-const SPARES: usize = 4;
-/// One that is larger is not kept.
-const SPARE_BYTES: usize = 2 * PIECE_BYTES;
-
-thread_local! {
-    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// An empty buffer with room for so much.
-#[cold]
-fn take(bytes: usize) -> Vec<u8> {
-    let spare = SPARE.with_borrow_mut(|spares| {
-        let fits = |spare: &Vec<u8>| spare.capacity() >= bytes;
-        spares
-            .iter()
-            .rposition(fits)
-            .map(|at| spares.swap_remove(at))
-    });
-    spare.unwrap_or_else(|| Vec::with_capacity(bytes))
-}
-
-/// Keeps a buffer for others, if it is of use to them.
-#[cold]
-fn give(mut bytes: Vec<u8>) {
-    if !(PIECE_BYTES..=SPARE_BYTES).contains(&bytes.capacity()) {
-        return;
-    }
-    bytes.clear();
-    SPARE.with_borrow_mut(|spares| {
-        if spares.len() < SPARES {
-            spares.push(bytes);
-        }
-    });
-}
 
 /// Bytes that are complete.
 #[derive(Debug)]
@@ -111,13 +75,13 @@ impl Output {
                 self.full_bytes -= piece.len();
                 self.written = 0;
                 if let Some(Piece::Own(bytes)) = self.full.pop_front() {
-                    give(bytes);
+                    spare::give(bytes);
                 }
             }
             None if self.written == self.tail.len() => {
                 self.written = 0;
                 if self.tail.capacity() > KEEP_BYTES {
-                    give(std::mem::take(&mut self.tail));
+                    spare::give(std::mem::take(&mut self.tail));
                 } else {
                     self.tail.clear();
                 }
@@ -153,7 +117,7 @@ impl Output {
         if self.tail.len() >= PIECE_BYTES {
             self.complete();
         } else if self.tail.capacity() < PIECE_BYTES {
-            let mut large = take(PIECE_BYTES);
+            let mut large = spare::take(PIECE_BYTES);
             large.extend_from_slice(&self.tail);
             self.tail = large;
         }
@@ -166,7 +130,7 @@ impl Output {
         if !self.tail.is_empty() {
             self.complete();
         }
-        self.tail = take(bytes.max(PIECE_BYTES));
+        self.tail = spare::take(bytes.max(PIECE_BYTES));
     }
 
     /// Takes bytes over; large ones are not copied.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::super::batch::Plain;
+use super::super::plain::Plain;
 use crate::access::{AccessList, Asked};
 use crate::command::{Row, Table};
 use crate::upstream::{Backing, LoginId, NodeId};
