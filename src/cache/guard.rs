@@ -19,7 +19,7 @@ pub struct Guard {
     stripes: SmallVec<[u16; 20]>,
     all: u32,
     /// `GET`s and `MGET`s: they change nothing, and show what may be newer than what is here.
-    passed: Option<Box<Passed>>,
+    passed: Passed,
     /// A buffer for keys as the segments know them.
     full_key: Vec<u8>,
 }
@@ -31,28 +31,33 @@ impl Guard {
             cache,
             stripes: SmallVec::new(),
             all: 0,
-            passed: None,
+            passed: Passed::default(),
             full_key: Vec::new(),
         }
     }
 
     /// Takes note of a `GET` whose reply comes behind so many others.
     pub fn pass(&mut self, at: u32, db: u32, key: &[u8]) {
-        let passed = self.passed.get_or_insert_default();
-        passed.push(at, db, key, false);
+        match self.passed.has_room(key.len()) {
+            true => self.passed.push(at, db, key, false),
+            false => self.protect(db, key),
+        }
     }
 
     /// The same of an `MGET`.
     pub fn pass_many(&mut self, at: u32, db: u32, keys: Args<'_>) {
-        let passed = self.passed.get_or_insert_default();
-        keys.iter().for_each(|key| passed.push(at, db, key, true));
+        let has_room = self.passed.has_room(keys.iter().map(<[u8]>::len).sum());
+        for key in &keys {
+            match has_room {
+                true => self.passed.push(at, db, key, true),
+                false => self.protect(db, key),
+            }
+        }
     }
 
     /// Replies of the commands, or parts of them, have come and are about to be shown.
     pub fn show(&mut self, bytes: &[u8]) {
-        if let Some(passed) = &mut self.passed {
-            passed.show(&self.cache, bytes);
-        }
+        self.passed.show(&self.cache, bytes);
     }
 
     /// Protects a key and takes its entry away.
@@ -75,7 +80,7 @@ impl Guard {
 
     /// Whether nothing is protected.
     pub fn is_empty(&self) -> bool {
-        self.stripes.is_empty() && self.all == 0 && self.passed.is_none()
+        self.stripes.is_empty() && self.all == 0 && self.passed.is_empty()
     }
 }
 

@@ -13,9 +13,15 @@ use super::store::Cache;
 use super::value::{Value, is_nil};
 use crate::resp::ReplyScanner;
 
+/// Bytes of the keys that are kept to be compared. Others are protected.
+const MOST_BYTES: usize = 64 * 1024;
+
 /// The `GET`s and `MGET`s among commands that are sent together.
 #[derive(Debug, Default)]
-pub(super) struct Passed {
+pub(super) struct Passed(Option<Box<Reads>>);
+
+#[derive(Debug, Default)]
+struct Reads {
     /// One for each key.
     reads: Vec<Read>,
     /// The keys, one behind the other.
@@ -42,14 +48,38 @@ struct Read {
 struct Values<'a>(&'a [u8]);
 
 impl Passed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether so many bytes of keys may be kept besides those that are.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        let kept = self.0.as_ref().map_or(0, |reads| reads.keys.len());
+        kept + bytes <= MOST_BYTES
+    }
+
+    /// Takes note of a key, whose value is in the reply behind so many others.
     pub(super) fn push(&mut self, at: u32, db: u32, key: &[u8], many: bool) {
+        let reads = self.0.get_or_insert_default();
+        reads.push(at, db, key, many);
+    }
+
+    /// Replies have come, or parts of them, and are about to be shown.
+    pub(super) fn show(&mut self, cache: &Cache, bytes: &[u8]) {
+        if let Some(reads) = &mut self.0 {
+            reads.show(cache, bytes);
+        }
+    }
+}
+
+impl Reads {
+    fn push(&mut self, at: u32, db: u32, key: &[u8], many: bool) {
         self.keys.extend_from_slice(key);
         let end = self.keys.len();
         self.reads.push(Read { at, db, many, end });
     }
 
-    /// Replies have come, or parts of them, and are about to be shown.
-    pub(super) fn show(&mut self, cache: &Cache, bytes: &[u8]) {
+    fn show(&mut self, cache: &Cache, bytes: &[u8]) {
         let mut pos = 0;
         while pos < bytes.len() && self.done < self.reads.len() {
             let begins = self.scanner.at_start();

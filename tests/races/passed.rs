@@ -170,3 +170,32 @@ fn reads_under_way_keep_no_fetch_back() {
     stage.client.read_reply().assert_str("v");
     other.call(&["GET", "k"]).assert_str("v");
 }
+
+/// The keys of reads that wait are kept up to a bound; what is beyond it is taken away as by any other read.
+#[test]
+fn long_keys_are_not_kept_to_be_compared() {
+    let mut stage = Stage::start();
+    let keys = ["a", "b"].map(|name| name.repeat(40_000));
+    for key in &keys {
+        stage.warm(key, "v");
+    }
+    let packet = [
+        encode(&["SET", "mine", "1"]),
+        encode(&["GET", &keys[0]]),
+        encode(&["GET", &keys[1]]),
+    ];
+    stage.client.send_raw(&packet.concat());
+    stage.link.expect(&["SET", "mine", "1"]).ok();
+    for key in &keys {
+        stage.link.expect(&["GET", key]).value("v");
+    }
+    stage.client.read_reply().assert_ok();
+    for _ in &keys {
+        stage.client.read_reply().assert_str("v");
+    }
+    let mut other = stage.respite.connect();
+    other.call(&["GET", &keys[0]]).assert_str("v");
+    other.send(&["GET", &keys[1]]);
+    stage.fill.fetch(&keys[1]).bring("v");
+    other.read_reply().assert_str("v");
+}
