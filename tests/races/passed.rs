@@ -179,23 +179,17 @@ fn long_keys_are_not_kept_to_be_compared() {
     for key in &keys {
         stage.warm(key, "v");
     }
-    let packet = [
-        encode(&["SET", "mine", "1"]),
-        encode(&["GET", &keys[0]]),
-        encode(&["GET", &keys[1]]),
-    ];
+    let mget = ["MGET", &keys[0], &keys[1]];
+    let packet = [encode(&["SET", "mine", "1"]), encode(&mget)];
     stage.client.send_raw(&packet.concat());
     stage.link.expect(&["SET", "mine", "1"]).ok();
-    for key in &keys {
-        stage.link.expect(&["GET", key]).value("v");
-    }
+    let values = "$1\r\nv\r\n".repeat(2);
+    stage.link.expect(&mget).raw(&format!("*2\r\n{values}"));
     stage.client.read_reply().assert_ok();
-    for _ in &keys {
+    assert_eq!(stage.client.read_reply().strings(), ["v", "v"]);
+    for key in &keys {
+        stage.client.send(&["GET", key]);
+        stage.fill.fetch(key).bring("v");
         stage.client.read_reply().assert_str("v");
     }
-    let mut other = stage.respite.connect();
-    other.call(&["GET", &keys[0]]).assert_str("v");
-    other.send(&["GET", &keys[1]]);
-    stage.fill.fetch(&keys[1]).bring("v");
-    other.read_reply().assert_str("v");
 }
