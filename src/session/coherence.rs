@@ -114,8 +114,8 @@ impl Coherence {
         };
     }
 
-    /// Whether a read that is missed is likely to have a write of the client behind it in its packet, which would wait
-    /// for the fetch. One in so many is fetched all the same.
+    /// Whether a read that is missed, and has other commands behind it in its packet, is likely to have a write behind it,
+    /// which would wait for the fetch. One in so many is fetched all the same.
     #[inline]
     pub(super) fn is_in_a_hurry(&mut self) -> bool {
         if self.mixed == 0 {

@@ -97,14 +97,15 @@ impl Session {
         }
         // What is in the run has a place of its own in front.
         let ticket = self.replies.next_ticket(usize::from(run.requests > 0));
+        let behind = batch.pos + len < input.len();
         let awaited = self.own_fetch(key);
         let mut late = Vec::new();
         let found = if run.requests == 0 {
             let replies = Rc::clone(&self.replies);
-            replies.reply(|out| self.look_up(read, awaited, batch.now, out, ticket))
+            replies.reply(|out| self.look_up(read, awaited, (batch.now, behind), out, ticket))
         } else {
             // What is in the run is answered first.
-            self.look_up(read, awaited, batch.now, &mut late, ticket)
+            self.look_up(read, awaited, (batch.now, behind), &mut late, ticket)
         };
         match found {
             Lookup::Hit => {
@@ -161,7 +162,7 @@ impl Session {
         &mut self,
         read: KeyRead<'_>,
         awaited: Option<u64>,
-        now: Instant,
+        (now, behind): (Instant, bool),
         out: &mut Vec<u8>,
         ticket: Ticket,
     ) -> Lookup {
@@ -178,7 +179,7 @@ impl Session {
             key: read.key,
             variant,
             dear,
-            hurried: self.coherence.is_in_a_hurry(),
+            hurried: behind && self.coherence.is_in_a_hurry(),
             proto,
             now,
             awaited,

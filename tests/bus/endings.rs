@@ -174,7 +174,8 @@ fn a_method_that_goes_takes_its_calls_along() {
     client.call(&["BUS.UNREGISTER", "b", "m"]).assert_int(1);
     for caller in [in_flight, queued] {
         let reply = caller.join().expect("no panic");
-        assert_eq!(reply.error(), "NOMETHOD the method was unregistered");
+        // A call that waited here and had to begin anew finds that there is no method.
+        reply.assert_error("NOMETHOD ");
     }
     client
         .call(&["BUS.CALL", "b", "m"])

@@ -177,7 +177,8 @@ fn who_dies_or_hangs_is_replaced_and_who_comes_takes_a_part() {
     let mut c = third.connect();
     wait_divided(&mut [&mut a, &mut b, &mut c], 301);
     wait_polled(&fakes, 2);
-    check_polls("after one has come", &fakes, &before, began, 0);
+    // On a busy machine one may beat too late meanwhile, and lose its shards to the others.
+    check_polls("after one has come", &fakes, &before, began, 1);
 
     let (began, before) = (Instant::now(), fakes.counts());
     second.signal(Signal::SIGSTOP);
@@ -186,7 +187,7 @@ fn who_dies_or_hangs_is_replaced_and_who_comes_takes_a_part() {
     second.signal(Signal::SIGCONT);
     wait_divided(&mut [&mut a, &mut b, &mut c], 301);
     wait_polled(&fakes, 2);
-    check_polls("after a SIGSTOP and a SIGCONT", &fakes, &before, began, 1);
+    check_polls("after a SIGSTOP and a SIGCONT", &fakes, &before, began, 2);
 
     // One that is told to stop says so.
     let (began, before) = (Instant::now(), fakes.counts());
