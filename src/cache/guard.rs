@@ -38,7 +38,7 @@ impl Guard {
 
     /// Takes note of a `GET` whose reply comes behind so many others.
     pub fn pass(&mut self, at: u32, db: u32, key: &[u8]) {
-        match self.passed.has_room(key.len()) {
+        match self.passed.has_room([key]) {
             true => self.passed.push(at, db, key, false),
             false => self.protect(db, key),
         }
@@ -46,7 +46,7 @@ impl Guard {
 
     /// The same of an `MGET`.
     pub fn pass_many(&mut self, at: u32, db: u32, keys: Args<'_>) {
-        let has_room = self.passed.has_room(keys.iter().map(<[u8]>::len).sum());
+        let has_room = self.passed.has_room(keys.iter());
         for key in &keys {
             match has_room {
                 true => self.passed.push(at, db, key, true),
@@ -57,7 +57,7 @@ impl Guard {
 
     /// Replies of the commands, or parts of them, have come and are about to be shown.
     pub fn show(&mut self, bytes: &[u8]) {
-        self.passed.show(&self.cache, bytes);
+        self.passed.show(&self.cache, bytes, &mut self.full_key);
     }
 
     /// Protects a key and takes its entry away.

@@ -13,7 +13,7 @@ use super::store::Cache;
 use super::value::{Value, is_nil};
 use crate::resp::ReplyScanner;
 
-/// Bytes of the keys that are kept to be compared. Others are protected.
+/// Bytes that are kept of the reads to be compared. Others are protected.
 const MOST_BYTES: usize = 64 * 1024;
 
 /// The `GET`s and `MGET`s among commands that are sent together.
@@ -44,6 +44,9 @@ struct Read {
     end: usize,
 }
 
+/// Bytes of a read besides its key.
+const READ_BYTES: usize = size_of::<Read>();
+
 /// The values of a reply to `MGET`.
 struct Values<'a>(&'a [u8]);
 
@@ -52,10 +55,11 @@ impl Passed {
         self.0.is_none()
     }
 
-    /// Whether so many bytes of keys may be kept besides those that are.
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
-        let kept = self.0.as_ref().map_or(0, |reads| reads.keys.len());
-        kept + bytes <= MOST_BYTES
+    /// Whether these keys may be kept besides those that are.
+    pub(super) fn has_room<'a>(&self, keys: impl IntoIterator<Item = &'a [u8]>) -> bool {
+        let kept = self.0.as_ref().map_or(0, |reads| reads.bytes());
+        let more = keys.into_iter().map(|key| READ_BYTES + key.len());
+        kept + more.sum::<usize>() <= MOST_BYTES
     }
 
     /// Takes note of a key, whose value is in the reply behind so many others.
@@ -64,10 +68,10 @@ impl Passed {
         reads.push(at, db, key, many);
     }
 
-    /// Replies have come, or parts of them, and are about to be shown.
-    pub(super) fn show(&mut self, cache: &Cache, bytes: &[u8]) {
+    /// Replies have come, or parts of them, and are about to be shown. `full_key` is a buffer to be used again.
+    pub(super) fn show(&mut self, cache: &Cache, bytes: &[u8], full_key: &mut Vec<u8>) {
         if let Some(reads) = &mut self.0 {
-            reads.show(cache, bytes);
+            reads.show(cache, bytes, full_key);
         }
     }
 }
@@ -79,17 +83,22 @@ impl Reads {
         self.reads.push(Read { at, db, many, end });
     }
 
-    fn show(&mut self, cache: &Cache, bytes: &[u8]) {
+    fn bytes(&self) -> usize {
+        self.keys.len() + self.reads.len() * READ_BYTES
+    }
+
+    fn show(&mut self, cache: &Cache, bytes: &[u8], full_key: &mut Vec<u8>) {
         let mut pos = 0;
         while pos < bytes.len() && self.done < self.reads.len() {
             let begins = self.scanner.at_start();
             let rest = &bytes[pos..];
             let Ok(scanned) = self.scanner.scan(rest) else {
-                return self.give_up(cache);
+                return self.give_up(cache, full_key);
             };
             // Of one that comes in pieces the first is shown before the value is known.
             if begins && self.reads[self.done].at == self.at {
-                self.show_reply(cache, scanned.complete.then_some(&rest[..scanned.consumed]));
+                let reply = scanned.complete.then_some(&rest[..scanned.consumed]);
+                self.show_reply(cache, reply, full_key);
             }
             self.at += u32::from(scanned.complete);
             pos += scanned.consumed;
@@ -100,32 +109,27 @@ impl Reads {
     }
 
     /// What of these reads is shown is not known.
-    fn give_up(&mut self, cache: &Cache) {
+    fn give_up(&mut self, cache: &Cache, full_key: &mut Vec<u8>) {
         while self.done < self.reads.len() {
-            self.show_reply(cache, None);
+            self.show_reply(cache, None, full_key);
         }
     }
 
     /// Shows all that is in a reply.
-    fn show_reply(&mut self, cache: &Cache, reply: Option<&[u8]>) {
+    fn show_reply(&mut self, cache: &Cache, reply: Option<&[u8]>, full_key: &mut Vec<u8>) {
         let at = self.reads[self.done].at;
         let mut values = Values::of(reply.unwrap_or_default());
         while let Some(read) = self.reads.get(self.done)
             && read.at == at
         {
             let value = if read.many { values.next() } else { reply };
-            self.show_next(cache, value);
+            let begin = match self.done {
+                0 => 0,
+                done => self.reads[done - 1].end,
+            };
+            cache.shown(read.db, &self.keys[begin..read.end], value, full_key);
+            self.done += 1;
         }
-    }
-
-    fn show_next(&mut self, cache: &Cache, reply: Option<&[u8]>) {
-        let begin = match self.done {
-            0 => 0,
-            done => self.reads[done - 1].end,
-        };
-        let read = &self.reads[self.done];
-        self.done += 1;
-        cache.shown(read.db, &self.keys[begin..read.end], reply);
     }
 }
 
@@ -151,14 +155,13 @@ impl<'a> Iterator for Values<'a> {
 
 impl Cache {
     /// A client is about to see this reply to a `GET` of the backing; none: one that is not known as a whole.
-    fn shown(&self, db: u32, key: &[u8], reply: Option<&[u8]>) {
+    fn shown(&self, db: u32, key: &[u8], reply: Option<&[u8]>, full_key: &mut Vec<u8>) {
         let hash = self.hash(key);
         let part = self.part(hash, self.mask.load(Ordering::SeqCst));
         if !part.occupied.load(Ordering::SeqCst) || is_active(Mutant::BypassReadKeepsEntry) {
             return;
         }
-        let mut full_key = Vec::new();
-        write_full_key(hash, db, key, &mut full_key);
+        write_full_key(hash, db, key, full_key);
         let (_, mut segment) = self.lock(hash);
         let segment = &mut *segment;
         let same = |entry: &Entry| {
@@ -167,11 +170,11 @@ impl Cache {
         };
         // It is used, if not asked.
         if (segment.entries.get(full_key.as_slice())).is_some_and(|entry| !same(entry)) {
-            segment.remove(&full_key);
+            segment.remove(full_key);
         }
         match reply {
-            Some(reply) => segment.flights.show(&full_key, reply),
-            None => segment.flights.void(&full_key),
+            Some(reply) => segment.flights.show(full_key, reply),
+            None => segment.flights.void(full_key),
         }
     }
 }
@@ -183,5 +186,23 @@ impl Value {
             Some(own) => **own == *reply,
             None => is_nil(reply),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_what_is_noted_of_them_are_bounded() {
+        let mut passed = Passed::default();
+        let most = MOST_BYTES / READ_BYTES;
+        assert!(passed.has_room(vec![&b""[..]; most]));
+        assert!(!passed.has_room(vec![&b""[..]; most + 1]));
+        assert!(!passed.has_room([&[b'x'; MOST_BYTES][..]]));
+        for at in 0..most {
+            passed.push(u32::try_from(at).expect("few"), 0, b"", false);
+        }
+        assert!(!passed.has_room([&b""[..]]));
     }
 }
