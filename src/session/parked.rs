@@ -46,7 +46,11 @@ impl Session {
     pub(super) fn poll_parked(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         for mut pinned in std::mem::take(&mut self.parked) {
-            match self.poll_one(&mut pinned, cx) {
+            let polled = match self.is_overdue(&pinned) {
+                true => Err(UpstreamError::ReplyTimeout),
+                false => self.poll_one(&mut pinned, cx),
+            };
+            match polled {
                 Ok(more) => {
                     moved |= more | self.worker.follow_channels(&mut pinned);
                     self.parked.push(pinned);
@@ -63,9 +67,6 @@ impl Session {
                     self.lose_parked(&pinned, &error);
                 }
             }
-        }
-        if moved {
-            self.front.busy = std::time::Instant::now();
         }
         moved
     }

@@ -25,6 +25,7 @@ use super::route::Ways;
 use super::state::{Broken, ConnState};
 use super::timing::Timing;
 use super::worker::Worker;
+use crate::clock;
 use crate::config::OnLoss;
 use crate::resp::ArgVec;
 use crate::stream::Stream;
@@ -359,10 +360,6 @@ impl Session {
         self.pinned = Some(pinned);
         match moved {
             Ok(moved) => {
-                if moved {
-                    // What the backing says unasked is activity, too.
-                    self.front.busy = Instant::now();
-                }
                 let led = self.lead_on() || self.follow_channels();
                 self.note_pinned();
                 if self.state.entry.has_wishes() {
@@ -387,6 +384,7 @@ impl Session {
     ) -> Result<bool, UpstreamError> {
         let worker = Rc::clone(&self.worker);
         let mut scratch = worker.scratch.borrow_mut();
+        pinned.ask_if_quiet(clock::now());
         let state = &mut self.state;
         let mut local = |local, args: &ArgVec, out: &mut Vec<u8>| {
             state.in_transaction = true;
@@ -400,7 +398,21 @@ impl Session {
             shared: &worker.shared,
             elsewhere: self.parked.iter().map(Pinned::slot_channels).sum(),
         };
-        pinned.poll(&mut scratch, &mut answers, cx)
+        let moved = pinned.poll(&mut scratch, &mut answers, cx);
+        if pinned.take_unasked() {
+            // What the backing says unasked is activity, too.
+            self.front.busy = Instant::now();
+        }
+        moved
+    }
+
+    /// Whether the backing owes the front's reply for longer than it may.
+    pub(super) fn is_overdue(&self, pinned: &Pinned) -> bool {
+        let limit = self.worker.settings().timeouts.reply;
+        let since = pinned.waits_since();
+        limit
+            .zip(since)
+            .is_some_and(|(limit, since)| since.elapsed() > limit)
     }
 
     fn lose_pinned(&mut self, error: &UpstreamError) -> Result<bool, End> {
@@ -440,7 +452,8 @@ impl Session {
         let leaving = self.worker.leaving.get().filter(|_| !open);
         let idle = leaving.or(settings.timeouts.idle);
         let over = self.replies.is_over();
-        let waits = self.pinned.is_some() || self.waits_here();
+        let own = self.pinned.is_some() || !self.parked.is_empty();
+        let waits = own || self.waits_here();
         let leaving = self.worker.leaving.get().is_some();
         self.replies
             .watch_clock(waits || over || leaving || idle.is_some());
@@ -448,10 +461,8 @@ impl Session {
         if self.replies.has_stalled(now) {
             return Some(End::SlowReader);
         }
-        let waits = self.pinned.as_ref().and_then(|pinned| pinned.waits_since());
-        if let (Some(limit), Some(since)) = (settings.timeouts.reply, waits)
-            && now.duration_since(since) > limit
-        {
+        let pinned = self.pinned.as_deref();
+        if pinned.is_some_and(|pinned| self.is_overdue(pinned)) {
             match self.lose_pinned(&UpstreamError::ReplyTimeout) {
                 Ok(_) => self.replies.wake(),
                 Err(end) => return Some(end),

@@ -4,6 +4,7 @@
 //! What a client begins or ends takes its place in the order of that connection: it hears what was published behind its
 //! `SUBSCRIBE` and in front of its `UNSUBSCRIBE`, as with a connection of its own.
 
+mod alive;
 mod audience;
 mod naming;
 mod pending;
@@ -15,7 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub(crate) use self::audience::Audience;
 use self::naming::Name;
@@ -25,6 +26,7 @@ use self::subscriber::State;
 pub(crate) use self::subscriber::Subscriber;
 use self::topic::Topic;
 use super::replies::Rest;
+use crate::clock;
 use crate::resp::{Value, parse_reply, write_command};
 use crate::upstream::{Failure, Frames, ReplySink, Ticket, UpstreamError, WriteBuf};
 
@@ -64,6 +66,8 @@ struct Inner {
     task: Option<Waker>,
     /// Since when there is a connection.
     connected: Option<Instant>,
+    /// When something came on it last.
+    heard: Option<Instant>,
 }
 
 // === impl Subscriptions ===
@@ -175,7 +179,9 @@ impl Subscriptions {
 
     /// A connection is there: what waits goes out on it.
     pub(crate) fn connected(&self) {
-        self.inner.borrow_mut().connected = Some(Instant::now());
+        let mut inner = self.inner.borrow_mut();
+        inner.connected = Some(Instant::now());
+        inner.heard = inner.connected;
     }
 
     /// Puts what is to be said into the buffer of the connection.
@@ -185,15 +191,6 @@ impl Subscriptions {
             out.push(&inner.out);
             inner.out = Vec::new();
         }
-    }
-
-    /// Whether the backing has not answered for so long.
-    pub(crate) fn is_overdue(&self, limit: Duration, now: Instant) -> bool {
-        let inner = self.inner.borrow();
-        let (Some(connected), Some(front)) = (inner.connected, inner.pending.front()) else {
-            return false;
-        };
-        now.saturating_duration_since(front.since.max(connected)) > limit
     }
 
     /// Wakes whoever looks after the connection.
@@ -208,6 +205,7 @@ impl Subscriptions {
     /// # Errors
     /// When nobody asked for it.
     pub(crate) fn receive(&self, frames: &mut Frames<'_>) -> Result<(), UpstreamError> {
+        self.inner.borrow_mut().heard = Some(clock::now());
         while !frames.is_scanned() && frames.scan()? {
             self.frame(frames.take())?;
         }
@@ -262,7 +260,7 @@ impl Subscriptions {
                         who.refuse_name(waiting.naming, name);
                     }),
                     What::End { .. } => ended.push(who),
-                    What::Ask => {}
+                    What::Ask | What::Alive => {}
                 }
             }
         }
@@ -404,6 +402,8 @@ impl Inner {
                     who.replies.deliver(ticket, frame, 1);
                 }
             }
+            // Whatever it is: the backing is there.
+            Some(What::Alive) => self.pop(),
             Some(What::Begin { .. }) if is_error => self.refuse(frame),
             // Nobody wants what still comes.
             Some(What::End { left, .. }) if *left > 0 && is_error => *left = 0,

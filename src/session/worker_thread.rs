@@ -196,6 +196,7 @@ impl Worker {
         self.tick_links(now);
         self.fills.tick(now);
         let limit = self.settings().timeouts.reply;
+        self.subscriptions.ask_if_quiet(now);
         if limit.is_some_and(|limit| self.subscriptions.is_overdue(limit, now)) {
             self.subscriptions.wake();
         }

@@ -1,7 +1,7 @@
 //! A backing that is there and says nothing.
 
 use super::{SENT, builder, wait_for_service};
-use crate::support::{Client, RedisServer, Relay, Respite};
+use crate::support::{Client, DEADLINE, RedisServer, Relay, Respite, wait_until};
 
 const CONFIG: &str = "[timeouts]\nconnect = \"500ms\"\nreply = \"300ms\"";
 
@@ -124,4 +124,38 @@ fn a_backing_that_accepts_and_never_answers() {
     relay.cut_all();
     wait_for_service(&mut client);
     assert!(redis.call(&["GET", "n"]).is_null());
+}
+
+/// Whoever only listens has nothing to wait for: that the backing is silent is learnt all the same, and told.
+#[test]
+fn who_only_listens_is_told_that_the_backing_is_silent() {
+    let redis = RedisServer::start();
+    let respite = builder(&redis.url()).config(CONFIG).start();
+    let listening: [&[&[&str]]; 4] = [
+        &[&["SUBSCRIBE", "channel"]],
+        &[&["HELLO", "3"], &["PSUBSCRIBE", "pattern*"]],
+        // These have a connection of their own.
+        &[&["SUBSCRIBE", "__redis__:invalidate"]],
+        &[&["HELLO", "3"], &["CLIENT", "TRACKING", "ON"]],
+    ];
+    let listen = |commands: &[&[&str]]| {
+        let mut client = respite.connect();
+        for command in commands {
+            let reply = client.call(command);
+            assert!(!reply.is_error(), "{command:?}: {reply:?}");
+        }
+        client
+    };
+    let mut clients: Vec<Client> = listening.map(listen).into();
+    redis.freeze();
+    for client in &mut clients {
+        assert!(client.closed(), "it waits for ever");
+    }
+    redis.thaw();
+    let mut subscriber = listen(listening[0]);
+    let mut other = respite.connect();
+    wait_until("a message comes", DEADLINE, || {
+        other.call(&["PUBLISH", "channel", "again"]).int() == 1
+    });
+    subscriber.read_reply().items()[2].assert_str("again");
 }

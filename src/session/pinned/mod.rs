@@ -18,7 +18,7 @@ mod state;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -39,6 +39,10 @@ use crate::upstream::{
 const HOLD_BYTES: usize = 64 * 1024;
 /// Unsent requests beyond which the client's next one waits.
 const UNSENT_BYTES: usize = 1024 * 1024;
+
+/// A connection whose messages the client waits for, and on which nothing has come for so long, is asked whether the
+/// backing is still there: it may be half-open.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// A connection that is being opened.
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<PooledConn, UpstreamError>>>>;
@@ -78,6 +82,8 @@ pub(crate) struct Pinned {
     /// State that cannot be followed: kept until the session ends.
     sticky: bool,
     since: Instant,
+    /// The backing has said something unasked.
+    unasked: bool,
     /// What is kept so that another node of a cluster can be asked instead; none where there is one node.
     replay: Option<Box<Replay>>,
     /// What was sent last is to be answered before anything else is sent (`session/several.rs`).
@@ -152,6 +158,7 @@ impl Pinned {
             kept: false,
             sticky: false,
             since: Instant::now(),
+            unasked: false,
             replay: None,
             alone: false,
             lent: None,
@@ -193,6 +200,20 @@ impl Pinned {
     /// Queues a request of our own whose reply does not matter.
     pub(crate) fn send_unseen(&mut self, request: &[u8]) {
         self.queue(request, Expect::Ignore, None);
+    }
+
+    /// Asks the backing for a sign of life if the client waits for what it says unasked and nothing has come for a while.
+    pub(crate) fn ask_if_quiet(&mut self, now: Instant) {
+        let listens = self.is_subscriber() || self.tracking.is_some() || self.kept;
+        let may_ask = self.is_quiet() && !self.sent_multi && matches!(self.io, Io::Open(_));
+        if listens && may_ask && now.saturating_duration_since(self.since) >= QUIET {
+            self.send_unseen(b"*1\r\n$4\r\nPING\r\n");
+        }
+    }
+
+    /// Whether the backing has said something unasked since this was asked last.
+    pub(crate) fn take_unasked(&mut self) -> bool {
+        std::mem::take(&mut self.unasked)
     }
 
     fn note_sent(&mut self, expect: Expect, ticket: Option<Ticket>, request: Option<Box<[u8]>>) {
@@ -356,6 +377,7 @@ impl Pinned {
                 ));
             }
             if self.is_out_of_band(frame) {
+                self.unasked = true;
                 answers.replies.out_of_band(frame);
                 return Ok(());
             }

@@ -24,4 +24,6 @@ pub(super) enum What {
     End { left: usize, names: Vec<Name> },
     /// A command of the client's that has one reply.
     Ask,
+    /// Whether the backing is still there.
+    Alive,
 }
