@@ -14,6 +14,8 @@ pub(crate) const EXPLAINED: &[&str] = &[
     "LOADING ",
     "OOM ",
     "READONLY ",
+    // Who is blocked when a master becomes a replica.
+    "UNBLOCKED ",
     "MASTERDOWN ",
     "MISCONF ",
 ];

@@ -11,6 +11,8 @@ use crate::support::{Client, DEADLINE, Direction, RedisServer, Reply, Weather, w
 /// Told when the connection to the backing is lost, or silent.
 const UPSTREAM: &str = "UPSTREAM ";
 /// Told at the end of a transaction of which something was refused.
+/// What Redis tells who is blocked when it becomes a replica.
+const UNBLOCKED: &str = "UNBLOCKED ";
 const ABORTED: &str = "EXECABORT ";
 const LOST: &[&str] = &[UPSTREAM, ABORTED];
 
@@ -227,7 +229,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         behind: &[One],
         needs: Needs::Nothing,
         loses: false,
-        allowed: &["READONLY ", UPSTREAM, ABORTED],
+        allowed: &["READONLY ", UNBLOCKED, UPSTREAM, ABORTED],
         strike: |stage| {
             let redis = stage.backing.one();
             redis.call(&["REPLICAOF", "127.0.0.1", "1"]).assert_ok();
@@ -243,7 +245,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         behind: &[One],
         needs: Needs::Nothing,
         loses: false,
-        allowed: &["MASTERDOWN ", "READONLY ", UPSTREAM, ABORTED],
+        allowed: &["MASTERDOWN ", "READONLY ", UNBLOCKED, UPSTREAM, ABORTED],
         strike: |stage| {
             let mut redis = stage.backing.one().connect();
             let stale = ["CONFIG", "SET", "replica-serve-stale-data", "no"];
