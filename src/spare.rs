@@ -3,20 +3,40 @@
 
 use std::cell::RefCell;
 
+use bytes::Bytes;
+
 /// Smaller ones are the allocator's.
 pub(crate) const LEAST: usize = 48 * 1024;
 /// Larger ones are given back to the system.
-const MOST: usize = 512 * 1024;
+pub(crate) const MOST: usize = 512 * 1024;
 /// From here on one is large.
 const LARGE: usize = 256 * 1024;
 /// So many of each kind are kept.
 const KEPT: usize = 4;
+/// The same in bytes, by threads that call [`trim`].
+const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Those below `LARGE`, and the others.
-type Kinds = [Vec<Vec<u8>>; 2];
+/// Buffers of about the same size.
+#[derive(Default)]
+struct Kind {
+    spares: Vec<Vec<u8>>,
+    /// Of these so many were not needed since the last look.
+    idle: usize,
+}
+
+/// What a thread keeps.
+#[derive(Default)]
+struct Kept {
+    /// Those below [`LARGE`], and the others.
+    kinds: [Kind; 2],
+    /// Of all of them.
+    bytes: usize,
+    /// Somebody looks after it.
+    is_trimmed: bool,
+}
 
 thread_local! {
-    static SPARE: RefCell<Kinds> = const { RefCell::new([Vec::new(), Vec::new()]) };
+    static SPARE: RefCell<Kept> = RefCell::default();
 }
 
 fn kind(bytes: usize) -> usize {
@@ -26,10 +46,14 @@ fn kind(bytes: usize) -> usize {
 /// An empty buffer with room for so much.
 #[cold]
 pub(crate) fn take(bytes: usize) -> Vec<u8> {
-    let spare = SPARE.with_borrow_mut(|kinds| {
-        let spares = kinds.get_mut(kind(bytes))?;
-        let at = spares.iter().rposition(|spare| spare.capacity() >= bytes)?;
-        Some(spares.swap_remove(at))
+    let spare = SPARE.with_borrow_mut(|kept| {
+        let kind = kept.kinds.get_mut(kind(bytes))?;
+        let mut spares = kind.spares.iter();
+        let at = spares.rposition(|spare| spare.capacity() >= bytes)?;
+        let spare = kind.spares.swap_remove(at);
+        kind.idle = kind.idle.min(kind.spares.len());
+        kept.bytes -= spare.capacity();
+        Some(spare)
     });
     spare.unwrap_or_else(|| Vec::with_capacity(bytes))
 }
@@ -37,30 +61,80 @@ pub(crate) fn take(bytes: usize) -> Vec<u8> {
 /// Keeps a buffer for others, if it is of use to them.
 #[cold]
 pub(crate) fn give(mut bytes: Vec<u8>) {
-    if !(LEAST..=MOST).contains(&bytes.capacity()) {
+    let capacity = bytes.capacity();
+    if !(LEAST..=MOST).contains(&capacity) {
         return;
     }
     bytes.clear();
-    SPARE.with_borrow_mut(|kinds| {
-        let spares = &mut kinds[kind(bytes.capacity())];
-        if spares.len() < KEPT {
+    // When the thread ends, it may be gone already.
+    let _ = SPARE.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
+        let all = kept.bytes + capacity;
+        let is_trimmed = kept.is_trimmed;
+        let spares = &mut kept.kinds[kind(capacity)].spares;
+        if spares.len() < KEPT || (is_trimmed && all <= KEPT_BYTES) {
             spares.push(bytes);
+            kept.bytes = all;
         }
     });
+}
+
+/// Gives back half of what was not needed since the last call. A thread that calls it now and then keeps more.
+pub(crate) fn trim() {
+    SPARE.with_borrow_mut(|kept| {
+        kept.is_trimmed = true;
+        for kind in &mut kept.kinds {
+            let stay = kind.spares.len() - kind.idle.div_ceil(2);
+            // The ones at the front are taken last.
+            let gone = kind.spares.drain(..kind.spares.len() - stay);
+            kept.bytes -= gone.map(|spare| spare.capacity()).sum::<usize>();
+            kind.idle = kind.spares.len();
+        }
+    });
+}
+
+/// Bytes of a buffer that is given back when nobody has them any more.
+pub(crate) fn lend(bytes: Vec<u8>) -> Bytes {
+    /// Gives it back.
+    struct Lent(Vec<u8>);
+
+    impl AsRef<[u8]> for Lent {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl Drop for Lent {
+        fn drop(&mut self) {
+            give(std::mem::take(&mut self.0));
+        }
+    }
+
+    Bytes::from_owner(Lent(bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Gives a buffer of so many bytes; returns where it is.
+    fn given(bytes: usize) -> *const u8 {
+        let buffer = Vec::with_capacity(bytes);
+        let place = buffer.as_ptr();
+        give(buffer);
+        place
+    }
+
+    fn kept() -> [usize; 2] {
+        SPARE.with_borrow(|kept| kept.kinds.each_ref().map(|kind| kind.spares.len()))
+    }
+
+    fn kept_bytes() -> usize {
+        SPARE.with_borrow(|kept| kept.bytes)
+    }
+
     #[test]
     fn a_few_of_each_kind_are_kept_and_found_again() {
-        let given = |bytes: usize| {
-            let buffer = Vec::with_capacity(bytes);
-            let place = buffer.as_ptr();
-            give(buffer);
-            place
-        };
         let (small, large) = (given(64 * 1024), given(300 * 1024));
         let again = [take(60 * 1024), take(280 * 1024)];
         assert_eq!(
@@ -73,7 +147,41 @@ mod tests {
             given(MOST + 1);
             given(LEAST);
         }
-        let kept = SPARE.with_borrow(|kinds| kinds.each_ref().map(Vec::len));
-        assert_eq!(kept, [KEPT, 0]);
+        assert_eq!((kept(), kept_bytes()), ([KEPT, 0], KEPT * LEAST));
+    }
+
+    #[test]
+    fn more_are_kept_for_as_long_as_they_are_needed() {
+        const SIZE: usize = 64 * 1024;
+        trim();
+        for _ in 0..2 * KEPT_BYTES / SIZE {
+            given(SIZE);
+        }
+        assert_eq!(kept_bytes(), KEPT_BYTES);
+        trim();
+        for _ in 0..4 {
+            let taken: Vec<Vec<u8>> = (0..100).map(|_| take(SIZE)).collect();
+            taken.into_iter().for_each(give);
+            trim();
+        }
+        let left = kept()[0];
+        assert!((100..120).contains(&left), "{left}");
+        assert_eq!(kept_bytes(), left * SIZE);
+        (0..10).for_each(|_| trim());
+        assert_eq!((kept(), kept_bytes()), ([0, 0], 0));
+    }
+
+    #[test]
+    fn what_is_lent_comes_back_when_nobody_has_it() {
+        let mut bytes = take(LEAST);
+        bytes.extend_from_slice(b"abc");
+        let place = bytes.as_ptr();
+        let lent = lend(bytes);
+        let part = lent.slice(1..);
+        drop(lent);
+        assert_eq!((&part[..], kept()), (b"bc".as_slice(), [0, 0]));
+        drop(part);
+        let again = take(LEAST);
+        assert_eq!(again.as_ptr(), place);
     }
 }

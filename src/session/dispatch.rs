@@ -323,7 +323,9 @@ impl Session {
         guard: Option<Guard>,
     ) {
         let then = (then, guard);
-        self.ways.send(node, bytes, requests, &self.replies, then);
+        let shared = self.front.share(bytes);
+        self.ways
+            .send(node, (bytes, shared), requests, &self.replies, then);
         WorkerStats::add(&self.worker.stats().forwarded, u64::from(requests));
         self.front.closing |= self.replies.is_ending();
     }

@@ -12,8 +12,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::held::Held;
-use super::input::{Input, LARGE_BYTES, READ_AHEAD};
+use super::input::{Input, READ_AHEAD};
 use crate::resp::RequestParser;
+use crate::spare;
 use crate::stream::Stream;
 
 /// Bytes that are read at once at the least.
@@ -30,6 +31,8 @@ pub(super) struct Front {
     pub(super) closing: bool,
     /// While a large input is handled: all of it, so that what is sent on need not be copied.
     pub(super) shared: Option<Bytes>,
+    /// The bytes of the request before, if that was large: the next one is likely to be as well.
+    pub(super) large: Option<usize>,
     /// The request at the front of the input has to wait for something.
     pub(super) waiting: bool,
     /// When it was last seen to wait for a reply.
@@ -47,6 +50,7 @@ impl Front {
             eof: false,
             closing: false,
             shared: None,
+            large: None,
             waiting: false,
             busy: Instant::now(),
             held,
@@ -67,7 +71,10 @@ impl Front {
 
     /// A part of the input that is handled now, to be kept without copying it.
     pub(super) fn share(&self, part: &[u8]) -> Option<Bytes> {
-        let whole = self.shared.as_ref().filter(|_| part.len() >= LARGE_BYTES)?;
+        let whole = self
+            .shared
+            .as_ref()
+            .filter(|_| part.len() >= spare::LEAST)?;
         let (all, wanted) = (whole.as_ptr_range(), part.as_ptr_range());
         let within = all.start <= wanted.start && wanted.end <= all.end;
         within.then(|| whole.slice_ref(part))
@@ -91,21 +98,42 @@ impl Front {
         }
     }
 
+    /// Whether all of a large request has come. It is handled without being copied, and another one is expected.
+    pub(super) fn has_large(&mut self) -> bool {
+        let end = self.parser.end().filter(|end| *end >= spare::LEAST);
+        let Some(end) = end.filter(|end| *end <= self.input.len()) else {
+            return false;
+        };
+        self.large = (end <= spare::MOST).then_some(end);
+        true
+    }
+
+    /// Whether what comes next is read into a buffer of its own: behind a part of a request, or because it is likely to be
+    /// large.
+    pub(super) fn reads_into_own(&self) -> bool {
+        !self.input.is_empty() || self.large.is_some()
+    }
+
     /// Reads on behind what is there of a request; false when the client sends nothing more.
     pub(super) fn poll_read_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let room = self
-            .room_for(self.input.len())
-            .saturating_sub(self.input.len());
+        let before = self.input.len();
+        if let Some(bytes) = self.large.filter(|_| before == 0) {
+            // A little more: a buffer that is filled is read into again.
+            self.input.expect(bytes + LEAST_ROOM);
+        }
+        let room = self.room_for(before).saturating_sub(before);
         let whole = self.parser.needed();
         let buf = (self.input).room(room.clamp(LEAST_ROOM, READ_AHEAD), whole);
-        match poll_read_buf(Pin::new(&mut self.stream), cx, buf) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(n)) => {
-                self.eof = n == 0;
-                Poll::Ready(Ok(n > 0))
-            }
+        let read = poll_read_buf(Pin::new(&mut self.stream), cx, buf);
+        match read {
+            Poll::Ready(Ok(0)) => self.eof = true,
+            Poll::Ready(Ok(n)) if before == 0 && n < LEAST_ROOM => self.large = None,
+            _ => {}
         }
+        if self.input.is_empty() {
+            self.input.let_go();
+        }
+        read.map_ok(|n| n > 0)
     }
 
     /// Keeps what of `fresh` is not done with.

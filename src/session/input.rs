@@ -8,8 +8,8 @@ use crate::spare;
 pub(super) const READ_AHEAD: usize = 1024 * 1024;
 /// A buffer that grew beyond this is given back when less than half of it is used.
 const KEEP_BYTES: usize = 1024 * 1024;
-/// To copy so much takes longer than others should wait.
-pub(super) const LARGE_BYTES: usize = 16 * 1024 * 1024;
+/// From so much on, room is made for all that was announced.
+const LARGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes in the order in which they came. Taking some off the front does not move the rest each
 /// time.
@@ -37,7 +37,7 @@ impl Input {
     pub(super) fn take(&mut self, n: usize) {
         self.taken += n;
         if self.is_empty() {
-            spare::give(std::mem::take(self).bytes);
+            self.let_go();
         } else if self.taken > self.bytes.len() / 2 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
@@ -45,6 +45,11 @@ impl Input {
                 self.bytes.shrink_to(KEEP_BYTES);
             }
         }
+    }
+
+    /// Gives the buffer back; nothing is in it.
+    pub(super) fn let_go(&mut self) {
+        spare::give(std::mem::take(self).bytes);
     }
 
     /// Appends bytes, with room for `whole` bytes in all.
@@ -73,13 +78,22 @@ impl Input {
 
     /// All of it as bytes that can be shared; it is empty until [`Input::restore`].
     pub(super) fn share(&mut self) -> Bytes {
-        let bytes = Bytes::from(std::mem::take(&mut self.bytes));
+        let bytes = spare::lend(std::mem::take(&mut self.bytes));
         bytes.slice(std::mem::take(&mut self.taken)..)
     }
 
     /// Takes back what is not done with.
-    pub(super) fn restore(&mut self, bytes: Bytes) {
-        self.bytes = bytes.into();
+    pub(super) fn restore(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.push(bytes, bytes.len());
+        }
+    }
+
+    /// Has room for so much, while it is empty.
+    pub(super) fn expect(&mut self, bytes: usize) {
+        if self.bytes.capacity() < bytes && self.bytes.is_empty() {
+            spare::give(std::mem::replace(&mut self.bytes, spare::take(bytes)));
+        }
     }
 }
 
@@ -126,8 +140,7 @@ mod tests {
         input.take(2);
         let shared = input.share();
         assert_eq!((&shared[..], input.is_empty()), (b"cdef".as_slice(), true));
-        input.restore(shared.slice(1..));
-        drop(shared);
+        input.restore(&shared[1..]);
         assert_eq!(input.rest(), b"def");
     }
 }

@@ -71,6 +71,15 @@ impl Session {
         moved
     }
 
+    /// Whether the backing owes the front's reply for longer than it may.
+    pub(super) fn is_overdue(&self, pinned: &Pinned) -> bool {
+        let limit = self.worker.settings().timeouts.reply;
+        let since = pinned.waits_since();
+        limit
+            .zip(since)
+            .is_some_and(|(limit, since)| since.elapsed() > limit)
+    }
+
     fn lose_parked(&mut self, pinned: &Pinned, error: &UpstreamError) {
         debug!(
             client = self.state.entry.id,

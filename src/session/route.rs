@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::links::{Lane, Needs};
@@ -291,11 +292,12 @@ impl Ways {
         room
     }
 
-    /// Sends a batch over the way to a node that was found last, and owes `replies` what it asks for.
+    /// Sends a batch over the way to a node that was found last, and owes `replies` what it asks for. What is `shared`
+    /// are the same bytes.
     pub(super) fn send(
         &mut self,
         node: NodeId,
-        bytes: &[u8],
+        (bytes, shared): (&[u8], Option<Bytes>),
         requests: u32,
         replies: &Rc<Replies>,
         (then, guard): (Then, Option<Guard>),
@@ -307,7 +309,8 @@ impl Ways {
         way.last = replies.expect(requests, then, guard);
         self.several.sent(way.last);
         let sink = Rc::clone(replies) as Rc<dyn ReplySink>;
-        way.link.push(bytes, requests, sink, way.last);
+        way.link
+            .push_shared((bytes, shared), requests, sink, way.last);
     }
 
     /// Sends a request of Respite's own over the way to a node that was found before, in front of the client's next.
@@ -468,7 +471,7 @@ mod tests {
             let send = |ways: &mut Ways, node, db| {
                 let found = ways.find(needs(node, db), link, &replies, &cx);
                 if found {
-                    ways.send(NodeId(node), ask, 1, &replies, (Then::Pass, None));
+                    ways.send(NodeId(node), (ask, None), 1, &replies, (Then::Pass, None));
                 }
                 found
             };

@@ -16,7 +16,7 @@ use super::coherence::Coherence;
 use super::families::Families;
 use super::front::Front;
 use super::held::Held;
-use super::input::{Input, LARGE_BYTES, READ_AHEAD};
+use super::input::{Input, READ_AHEAD};
 use super::mailbox::{NewClient, Socket};
 use super::pinned::{Answers, Leftover, Pinned};
 use super::queue::Queueing;
@@ -240,7 +240,16 @@ impl Session {
         if !self.front.reads_on(self.read_ahead()) {
             return Ok(progress);
         }
-        if self.front.input.is_empty() {
+        if self.front.reads_into_own() {
+            match self.front.poll_read_on(cx) {
+                Poll::Pending => return Ok(progress),
+                Poll::Ready(read) => {
+                    if read? {
+                        self.process_input(cx);
+                    }
+                }
+            }
+        } else {
             let worker = Rc::clone(&self.worker);
             let mut scratch = worker.scratch.borrow_mut();
             let n = match self.front.poll_read(&mut scratch, cx) {
@@ -255,15 +264,6 @@ impl Session {
                     Poll::Ready(read) => {
                         let n = read?;
                         self.process_fresh(&scratch[..n], cx);
-                    }
-                }
-            }
-        } else {
-            match self.front.poll_read_on(cx) {
-                Poll::Pending => return Ok(progress),
-                Poll::Ready(read) => {
-                    if read? {
-                        self.process_input(cx);
                     }
                 }
             }
@@ -311,8 +311,12 @@ impl Session {
 
     /// Handles what can be handled of the input; returns how many bytes that were.
     fn process_input(&mut self, cx: &mut Context<'_>) -> usize {
+        if self.front.input.len() < self.front.parser.needed() {
+            return 0;
+        }
+        let is_large = self.front.has_large();
         let mut input = std::mem::take(&mut self.front.input);
-        if input.len() >= LARGE_BYTES {
+        if is_large {
             return self.process_shared(input.share(), cx);
         }
         let used = self.process(input.rest(), cx);
@@ -329,9 +333,7 @@ impl Session {
         let used = self.process(&input, cx);
         self.front.shared = None;
         if !self.front.closing {
-            let rest = input.slice(used..);
-            drop(input);
-            self.front.input.restore(rest);
+            self.front.input.restore(&input[used..]);
         }
         used
     }
@@ -404,15 +406,6 @@ impl Session {
             self.front.busy = Instant::now();
         }
         moved
-    }
-
-    /// Whether the backing owes the front's reply for longer than it may.
-    pub(super) fn is_overdue(&self, pinned: &Pinned) -> bool {
-        let limit = self.worker.settings().timeouts.reply;
-        let since = pinned.waits_since();
-        limit
-            .zip(since)
-            .is_some_and(|(limit, since)| since.elapsed() > limit)
     }
 
     fn lose_pinned(&mut self, error: &UpstreamError) -> Result<bool, End> {

@@ -19,6 +19,7 @@ use super::run;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::worker::Worker;
+use crate::spare;
 use crate::tasks::{self, Kind};
 use crate::upstream::ReplySink;
 
@@ -200,6 +201,7 @@ impl Worker {
         if limit.is_some_and(|limit| self.subscriptions.is_overdue(limit, now)) {
             self.subscriptions.wake();
         }
+        spare::trim();
         if self.index == 0 {
             self.shared.cache.sweep();
         }

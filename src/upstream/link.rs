@@ -30,6 +30,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 pub(super) use self::batching::Batching;
 use self::demotion::{Demotion, may_be_refused};
 use self::done::Done;
@@ -200,6 +202,17 @@ impl Link {
 
     /// Queues whole requests, `replies` of them, and promises `sink` as many replies for `ticket`.
     pub fn push(&self, requests: &[u8], replies: u32, sink: Rc<dyn ReplySink>, ticket: Ticket) {
+        self.push_shared((requests, None), replies, sink, ticket);
+    }
+
+    /// The same; what is `shared` are the same bytes, which are not copied then.
+    pub fn push_shared(
+        &self,
+        (requests, shared): (&[u8], Option<Bytes>),
+        replies: u32,
+        sink: Rc<dyn ReplySink>,
+        ticket: Ticket,
+    ) {
         let mut inner = self.inner.borrow_mut();
         let now = clock::now();
         inner.last_used = now;
@@ -215,10 +228,12 @@ impl Link {
             inner.settle_failed_anywhere();
             return;
         }
-        let start = inner.out.push(requests);
-        let end = inner.out.end();
-        let again = false;
+        let start = match shared {
+            None => inner.out.push(requests),
+            Some(shared) => inner.out.push_shared(shared),
+        };
         inner.batching.queued(replies as usize);
+        let (end, again) = (inner.out.end(), false);
         let what = What::Requests { start, end, again };
         inner.queue((sink, ticket), replies, now, what);
         if let Some(task) = &inner.task {

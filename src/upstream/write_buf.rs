@@ -87,10 +87,12 @@ impl WriteBuf {
         start
     }
 
-    /// Appends `bytes` without copying them.
-    pub(crate) fn push_shared(&mut self, bytes: Bytes) {
+    /// Appends `bytes` without copying them; returns their first offset.
+    pub(crate) fn push_shared(&mut self, bytes: Bytes) -> u64 {
+        let start = self.end;
         self.end += bytes.len() as u64;
         self.chunks.push_back(Chunk::Shared(bytes));
+        start
     }
 
     /// Appends a command.

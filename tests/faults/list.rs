@@ -10,9 +10,9 @@ use crate::support::{Client, DEADLINE, Direction, RedisServer, Reply, Weather, w
 
 /// Told when the connection to the backing is lost, or silent.
 const UPSTREAM: &str = "UPSTREAM ";
-/// Told at the end of a transaction of which something was refused.
-/// What Redis tells who is blocked when it becomes a replica.
+/// Told who is blocked when the server becomes a replica.
 const UNBLOCKED: &str = "UNBLOCKED ";
+/// Told at the end of a transaction of which something was refused.
 const ABORTED: &str = "EXECABORT ";
 const LOST: &[&str] = &[UPSTREAM, ABORTED];
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::{builder, link, uncached};
+use super::{builder, cut_before_reply, link, uncached};
 use crate::support::{
-    Client, DEADLINE, Direction, RedisServer, Relay, Respite, encode, wait_until,
+    Client, DEADLINE, Direction, Random, RedisServer, Relay, Respite, encode, wait_until,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -104,4 +104,71 @@ fn a_large_request_is_passed_on_whole() {
         assert_eq!(text(3), format!(":{}\r\n", value.len()));
     }
     assert!(redis.call(&["GET", "big"]).as_bytes() == value);
+}
+
+/// What is too large for the buffer that all share is read into one of its own, which goes on to the backing as it is.
+#[test]
+fn values_of_every_size_arrive_as_they_were_sent() {
+    const SIZES: &[usize] = &[1, 4_000, 47_000, 49_000, 65_536, 70_000, 140_000, 520_000];
+    const CLIENTS: usize = 4;
+    let redis = RedisServer::start();
+    let respite = uncached(&redis.url()).start();
+    let mut random = Random::from_env();
+    std::thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let mut random = Random::with_seed(random.next());
+            let mut client = respite.connect();
+            scope.spawn(move || {
+                for round in 0..60 {
+                    let (mut packet, mut expected) = (Vec::new(), Vec::new());
+                    for n in 0..random.between(1, 6) {
+                        let key = format!("{number}:{n}");
+                        let most = *random.pick(SIZES);
+                        let size = random.between(1, most + 1);
+                        let value = format!("{number}.{round}.{n};").repeat(size / 8 + 1);
+                        packet.extend(encode(&["SET", &key, &value]));
+                        expected.push(b"+OK\r\n".to_vec());
+                        if random.one_in(2) {
+                            packet.extend(encode(&["GET", &key]));
+                            let head = format!("${}\r\n", value.len());
+                            expected.push([head.as_bytes(), value.as_bytes(), b"\r\n"].concat());
+                        }
+                        if random.one_in(4) {
+                            packet.extend(encode(&["ECHO", &key]));
+                            expected.push(format!("${}\r\n{key}\r\n", key.len()).into_bytes());
+                        }
+                    }
+                    let mut parts = vec![&packet[..]];
+                    for _ in 0..random.below(4) {
+                        let last = parts.pop().expect("a part");
+                        let (one, other) = last.split_at(random.below(last.len()));
+                        parts.extend([one, other]);
+                    }
+                    let replies = client.exchange(&parts, expected.len()).expect("replies");
+                    assert!(replies == expected, "round {round}: another value");
+                }
+            });
+        }
+    });
+}
+
+/// It is still there when the connection is lost on which it was sent without a copy.
+#[test]
+fn a_large_read_is_asked_again_as_it_was() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.port());
+    let respite = uncached(&relay.url()).start();
+    let mut client = respite.connect();
+    let keys: Vec<String> = (0..9_000).map(|n| format!("key:{n}")).collect();
+    for key in keys.iter().step_by(3) {
+        redis.call(&["SET", key, key]).assert_ok();
+    }
+    let mut command = vec!["EXISTS"];
+    command.extend(keys.iter().map(String::as_str));
+    assert!(encode(&command).len() > 100_000);
+    client.call(&["TTL", "key:0"]);
+    for _ in 0..2 {
+        cut_before_reply(&link(&relay), &mut client, &command);
+        client.read_reply().assert_int(3_000);
+    }
 }

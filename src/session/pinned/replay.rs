@@ -99,10 +99,8 @@ impl Pinned {
             self.note_sent(expect, ticket, kept);
             match lent {
                 Some(shared) => self.out.push_shared(shared),
-                None => {
-                    self.out.push(request);
-                }
-            }
+                None => self.out.push(request),
+            };
             return;
         };
         if matches!(self.io, Io::Open(_)) {
