@@ -484,7 +484,9 @@ impl Session {
         self.families.occupied = None;
         self.front.input = Input::default();
         self.replies.close();
-        if !matches!(end, End::Io(_)) {
+        // Who has sent all, and was sent all, is told by the socket's end.
+        let is_over = self.front.eof && matches!(self.front.stream, Stream::Tcp(_));
+        if !is_over && !matches!(end, End::Io(_)) {
             // The client may be gone already.
             let _ =
                 tokio::time::timeout(Duration::from_secs(1), self.front.stream.shutdown()).await;

@@ -57,6 +57,10 @@ fn sample(respite: &Respite, backing: &mut Backing) -> Sample {
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
         .sum();
     let redis = backing.one();
+    // A client may have been served from the cache while Redis still loads its file.
+    wait_until("Redis has loaded its file", DEADLINE, || {
+        !redis.call(&["DBSIZE"]).is_error()
+    });
     let number = |text: String| text.parse().expect("a number");
     Sample {
         mib: kib / 1024.0,
