@@ -1,7 +1,9 @@
 //! Subscriptions, while nodes come and go.
 
 use super::start;
-use crate::support::{Client, DEADLINE, RedisCluster, RedisServer, Reply, slot_of, wait_until};
+use crate::support::{
+    Client, DEADLINE, RedisCluster, RedisServer, Reply, Respite, slot_of, wait_until,
+};
 
 /// What `PUBSUB` of all nodes says of a channel, those that are dead left out.
 fn subscribers(servers: &[&RedisServer], how: &str, channel: &str) -> i64 {
@@ -244,4 +246,40 @@ fn a_subscriber_whose_node_is_killed_is_subscribed_at_another() {
                 .contains("cluster_state:ok")
         });
     }
+}
+
+/// Nothing is owed on the connection, so Respite asks on it: also on one that is set aside for another node's.
+#[test]
+fn a_node_that_is_silent_is_noticed_by_who_only_listens() {
+    if RedisServer::lacks((7, 0), "sharded publish/subscribe") {
+        return;
+    }
+    let cluster = RedisCluster::start(3, 0);
+    let config = "[timeouts]\nconnect = \"500ms\"\nreply = \"300ms\"\nfailover = \"1s\"";
+    let respite = Respite::builder()
+        .upstream(&cluster.url())
+        .config(config)
+        .allow_log("")
+        .start();
+    let slot = |key| slot_of(&mut cluster.servers[0].connect(), key);
+    let (foo, bar) = (cluster.owner(slot("foo")), cluster.owner(slot("bar")));
+    assert_ne!(foo, bar);
+    let listen = |channels: [&str; 2]| {
+        let mut client = respite.connect();
+        for (n, channel) in channels.iter().enumerate() {
+            client.send(&["SSUBSCRIBE", channel]);
+            let count = (n + 1).to_string();
+            expect(&mut client, &["ssubscribe", channel, &count]);
+        }
+        client
+    };
+    let mut clients = [listen(["foo", "bar"]), listen(["bar", "foo"])];
+    let mut stays = listen(["bar", "{bar}2"]);
+    cluster.servers[foo].freeze();
+    for client in &mut clients {
+        assert!(client.closed(), "it waits for ever");
+    }
+    cluster.servers[bar].call(&["SPUBLISH", "{bar}2", "1"]);
+    expect(&mut stays, &["smessage", "{bar}2", "1"]);
+    cluster.servers[foo].thaw();
 }
