@@ -2,6 +2,7 @@
 //! more than to fill it.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -93,24 +94,48 @@ pub(crate) fn trim() {
     });
 }
 
-/// Bytes of a buffer that is given back when nobody has them any more.
-pub(crate) fn lend(bytes: Vec<u8>) -> Bytes {
-    /// Gives it back.
-    struct Lent(Vec<u8>);
+/// A buffer that several have; it is given back when nobody has it any more.
+#[derive(Debug)]
+pub(crate) struct Shared(Arc<Lent>);
 
-    impl AsRef<[u8]> for Lent {
-        fn as_ref(&self) -> &[u8] {
-            &self.0
-        }
+#[derive(Debug)]
+struct Lent(Vec<u8>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        give(std::mem::take(&mut self.0));
+    }
+}
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl Shared {
+    /// Of this buffer.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Shared(Arc::new(Lent(bytes)))
     }
 
-    impl Drop for Lent {
-        fn drop(&mut self) {
-            give(std::mem::take(&mut self.0));
-        }
+    /// Its bytes, which may outlive this.
+    pub(crate) fn bytes(&self) -> Bytes {
+        Bytes::from_owner(Shared(Arc::clone(&self.0)))
     }
 
-    Bytes::from_owner(Lent(bytes))
+    /// Its bytes.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.0.0
+    }
+
+    /// The buffer, if nobody else has it.
+    pub(crate) fn take_back(self) -> Result<Vec<u8>, Self> {
+        match Arc::try_unwrap(self.0) {
+            Ok(mut lent) => Ok(std::mem::take(&mut lent.0)),
+            Err(shared) => Err(Shared(shared)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -172,16 +197,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lent_comes_back_when_nobody_has_it() {
+    fn what_is_shared_comes_back_when_nobody_has_it() {
         let mut bytes = take(LEAST);
         bytes.extend_from_slice(b"abc");
         let place = bytes.as_ptr();
-        let lent = lend(bytes);
-        let part = lent.slice(1..);
-        drop(lent);
+        let shared = Shared::of(bytes);
+        let part = shared.bytes().slice(1..);
+        let shared = shared.take_back().expect_err("a part is there");
+        drop(shared);
         assert_eq!((&part[..], kept()), (b"bc".as_slice(), [0, 0]));
         drop(part);
         let again = take(LEAST);
         assert_eq!(again.as_ptr(), place);
+        let own = Shared::of(again).take_back().expect("nobody has it");
+        assert_eq!(own.as_ptr(), place);
     }
 }

@@ -140,12 +140,6 @@ impl RequestParser {
         }
     }
 
-    /// Returns where the request at hand ends, when its last argument has begun.
-    #[must_use]
-    pub fn end(&self) -> Option<usize> {
-        (self.missing == 1 && matches!(self.phase, Phase::Bulk { .. })).then(|| self.needed())
-    }
-
     /// Returns the bytes that the arguments found so far are noted in.
     #[must_use]
     #[inline]

@@ -59,7 +59,7 @@ impl Front {
 
     /// Bytes that are kept.
     pub(super) fn bytes(&self) -> usize {
-        self.input.len() + self.parser.bytes()
+        self.input.held() + self.parser.bytes()
     }
 
     /// Whether more is read now, when `ahead` bytes may wait. A request that is not whole yet is always
@@ -98,16 +98,6 @@ impl Front {
         }
     }
 
-    /// Whether all of a large request has come. It is handled without being copied, and another one is expected.
-    pub(super) fn has_large(&mut self) -> bool {
-        let end = self.parser.end().filter(|end| *end >= spare::LEAST);
-        let Some(end) = end.filter(|end| *end <= self.input.len()) else {
-            return false;
-        };
-        self.large = (end <= spare::MOST).then_some(end);
-        true
-    }
-
     /// Whether what comes next is read into a buffer of its own: behind a part of a request, or because it is likely to be
     /// large.
     pub(super) fn reads_into_own(&self) -> bool {
@@ -127,7 +117,10 @@ impl Front {
         let read = poll_read_buf(Pin::new(&mut self.stream), cx, buf);
         match read {
             Poll::Ready(Ok(0)) => self.eof = true,
-            Poll::Ready(Ok(n)) if before == 0 && n < LEAST_ROOM => self.large = None,
+            Poll::Ready(Ok(n)) if before == 0 && n < LEAST_ROOM => {
+                self.large = None;
+                self.input.fit();
+            }
             _ => {}
         }
         if self.input.is_empty() {

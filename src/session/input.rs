@@ -11,6 +11,16 @@ const KEEP_BYTES: usize = 1024 * 1024;
 /// From so much on, room is made for all that was announced.
 const LARGE_BYTES: usize = 16 * 1024 * 1024;
 
+/// All of an input, while it is handled.
+pub(super) struct Loan(spare::Shared, usize);
+
+impl Loan {
+    /// The bytes, which may be kept.
+    pub(super) fn bytes(&self) -> Bytes {
+        self.0.bytes().slice(self.1..)
+    }
+}
+
 /// Bytes in the order in which they came. Taking some off the front does not move the rest each
 /// time.
 #[derive(Debug, Default)]
@@ -76,17 +86,49 @@ impl Input {
         &mut self.bytes
     }
 
-    /// All of it as bytes that can be shared; it is empty until [`Input::restore`].
-    pub(super) fn share(&mut self) -> Bytes {
-        let bytes = spare::lend(std::mem::take(&mut self.bytes));
-        bytes.slice(std::mem::take(&mut self.taken)..)
+    /// All of it, to be handled without being copied; it is empty until [`Input::restore`].
+    pub(super) fn lend(&mut self) -> Loan {
+        let taken = std::mem::take(&mut self.taken);
+        Loan(spare::Shared::of(std::mem::take(&mut self.bytes)), taken)
     }
 
-    /// Takes back what is not done with.
-    pub(super) fn restore(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.push(bytes, bytes.len());
+    /// Takes back what is not done with, `used` bytes in. True if somebody has kept a part of it.
+    pub(super) fn restore(&mut self, loan: Loan, used: usize) -> bool {
+        let Loan(shared, taken) = loan;
+        let kept = match shared.take_back() {
+            Ok(bytes) => {
+                self.bytes = bytes;
+                self.taken = taken;
+                self.take(used);
+                return false;
+            }
+            Err(shared) => shared,
+        };
+        let rest = &kept.as_slice()[taken + used..];
+        if !rest.is_empty() {
+            self.push(rest, rest.len());
         }
+        true
+    }
+
+    /// Bytes that are kept for it: a large buffer counts as a whole.
+    pub(super) fn held(&self) -> usize {
+        match self.bytes.capacity() {
+            ..spare::LEAST => self.len(),
+            all => all,
+        }
+    }
+
+    /// Whether it is large, and most of its buffer is used.
+    pub(super) fn is_large(&self) -> bool {
+        self.len() >= spare::LEAST && self.bytes.capacity() <= 2 * self.len()
+    }
+
+    /// Keeps what is there in a buffer of its size.
+    pub(super) fn fit(&mut self) {
+        let rest = self.rest().to_vec();
+        self.let_go();
+        self.bytes = rest;
     }
 
     /// Has room for so much, while it is empty.
@@ -134,13 +176,38 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_is_restored() {
+    fn what_is_lent_is_restored() {
         let mut input = Input::default();
         input.push(b"abcdef", 10);
         input.take(2);
-        let shared = input.share();
-        assert_eq!((&shared[..], input.is_empty()), (b"cdef".as_slice(), true));
-        input.restore(&shared[1..]);
-        assert_eq!(input.rest(), b"def");
+        let place = input.bytes.as_ptr();
+        let loan = input.lend();
+        assert_eq!(
+            (&loan.bytes()[..], input.is_empty()),
+            (b"cdef".as_slice(), true)
+        );
+        assert!(!input.restore(loan, 1), "nobody has it");
+        assert_eq!(
+            (input.rest(), input.bytes.as_ptr()),
+            (b"def".as_slice(), place)
+        );
+        let loan = input.lend();
+        let kept = loan.bytes().slice(..2);
+        assert!(input.restore(loan, 2), "it was kept");
+        assert_eq!(
+            (&kept[..], input.rest()),
+            (b"de".as_slice(), b"f".as_slice())
+        );
+    }
+
+    #[test]
+    fn a_few_bytes_do_not_hold_a_large_buffer() {
+        let mut input = Input::default();
+        input.expect(spare::LEAST);
+        input.room(1, 0).extend_from_slice(b"abc");
+        assert!(input.held() >= spare::LEAST && !input.is_large());
+        input.take(1);
+        input.fit();
+        assert_eq!((input.rest(), input.held()), (b"bc".as_slice(), 2));
     }
 }

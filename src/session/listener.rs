@@ -116,9 +116,11 @@ impl Listener {
                         // Out of descriptors or memory: what is connected has to go first.
                         warn!("cannot accept a connection: {error}");
                         tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue 'open;
                     }
                 }
             }
+            tokio::task::yield_now().await;
         }
         for (socket, peer) in self.waiting() {
             admit(socket.into(), peer).await;

@@ -6,7 +6,7 @@
 //!   of one OS thread share, [`worker_thread`] that thread.
 //! - `client` is all that is kept for one client, by what it is for; `run` is its loop: read, answer, write. `dispatch`
 //!   takes requests apart and sends each where it belongs; `replies` keeps the answers in order. `batch` is what was
-//!   read and is handled at once, `front` the client's socket.
+//!   read and is handled at once, `front` the client's socket; `large` handles requests that are not copied.
 //! - `route` says where a command goes, `routing` finds the way there; `links` are the shared links of a worker, `lanes`
 //!   which of them carries a client's next commands.
 //! - `pinning` moves a session to a connection of its own and back; `pinned` is that connection.
@@ -70,6 +70,7 @@ mod joined;
 mod judging;
 mod key_read;
 mod lanes;
+mod large;
 mod late_cover;
 mod links;
 pub mod listener;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use tracing::{debug, warn};
@@ -314,26 +313,14 @@ impl Session {
         if self.front.input.len() < self.front.parser.needed() {
             return 0;
         }
-        let is_large = self.front.has_large();
         let mut input = std::mem::take(&mut self.front.input);
-        if is_large {
-            return self.process_shared(input.share(), cx);
+        if input.is_large() {
+            return self.process_lent(input, cx);
         }
         let used = self.process(input.rest(), cx);
         if !self.front.closing {
             input.take(used);
             self.front.input = input;
-        }
-        used
-    }
-
-    /// The same for what is too large to be copied: what is sent on shares it.
-    fn process_shared(&mut self, input: Bytes, cx: &mut Context<'_>) -> usize {
-        self.front.shared = Some(input.clone());
-        let used = self.process(&input, cx);
-        self.front.shared = None;
-        if !self.front.closing {
-            self.front.input.restore(&input[used..]);
         }
         used
     }

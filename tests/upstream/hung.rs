@@ -159,3 +159,58 @@ fn who_only_listens_is_told_that_the_backing_is_silent() {
     });
     subscriber.read_reply().items()[2].assert_str("again");
 }
+
+/// Waits until Respite has asked on a new connection of a client that only listens whether the backing is there: it has
+/// asked on those before by then.
+fn wait_until_asked(redis: &RedisServer, respite: &Respite) {
+    let mut quiet = respite.connect();
+    quiet.hello3();
+    quiet
+        .call(&["CLIENT", "TRACKING", "ON", "BCAST"])
+        .assert_ok();
+    wait_until("the quiet connection is asked", DEADLINE, || {
+        let list = redis.call(&["CLIENT", "LIST"]);
+        let mut lines = list.as_str().lines();
+        lines.any(|line| line.contains(" cmd=ping ") && line.contains(" flags=tB "))
+    });
+}
+
+#[test]
+fn what_is_meant_for_the_next_command_is_not_spent_on_that_question() {
+    let redis = RedisServer::start();
+    let respite = builder(&redis.url()).start();
+    let mut client = respite.connect();
+    client.hello3();
+    client
+        .call(&["CLIENT", "TRACKING", "ON", "OPTIN"])
+        .assert_ok();
+    client.call(&["CLIENT", "CACHING", "YES"]).assert_ok();
+    wait_until_asked(&redis, &respite);
+    assert!(client.call(&["GET", "k"]).is_null());
+    redis.call(&["SET", "k", "v"]).assert_ok();
+    let push = client.read_reply();
+    push.items()[0].assert_str("invalidate");
+    assert_eq!(push.items()[1].strings(), ["k"]);
+}
+
+/// Its connection is not read meanwhile, which says nothing of the backing.
+#[test]
+fn a_subscriber_that_reads_late_is_not_taken_for_one_without_a_backing() {
+    const MESSAGES: usize = 200;
+    let redis = RedisServer::start();
+    let respite = builder(&redis.url()).config(CONFIG).start();
+    let mut slow = respite.connect();
+    for channel in ["__redis__:invalidate", "channel"] {
+        slow.call(&["SUBSCRIBE", channel]);
+    }
+    let message = "x".repeat(64 * 1024);
+    for _ in 0..MESSAGES {
+        redis.call(&["PUBLISH", "channel", &message]).assert_int(1);
+    }
+    // Once until it is asked, and once more for what it is given to answer.
+    wait_until_asked(&redis, &respite);
+    wait_until_asked(&redis, &respite);
+    for _ in 0..MESSAGES {
+        assert_eq!(slow.read_reply().items()[2].as_bytes().len(), message.len());
+    }
+}

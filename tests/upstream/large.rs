@@ -126,7 +126,11 @@ fn values_of_every_size_arrive_as_they_were_sent() {
                         let most = *random.pick(SIZES);
                         let size = random.between(1, most + 1);
                         let value = format!("{number}.{round}.{n};").repeat(size / 8 + 1);
-                        packet.extend(encode(&["SET", &key, &value]));
+                        // Whether it is the last argument that is large makes a difference.
+                        packet.extend(match random.one_in(2) {
+                            true => encode(&["SET", &key, &value]),
+                            false => encode(&["SET", &key, &value, "EX", "1000"]),
+                        });
                         expected.push(b"+OK\r\n".to_vec());
                         if random.one_in(2) {
                             packet.extend(encode(&["GET", &key]));

@@ -84,6 +84,8 @@ pub(crate) struct Pinned {
     since: Instant,
     /// The backing has said something unasked.
     unasked: bool,
+    /// What was sent last may be meant for the command behind it (`CLIENT CACHING`).
+    is_of_next: bool,
     /// What is kept so that another node of a cluster can be asked instead; none where there is one node.
     replay: Option<Box<Replay>>,
     /// What was sent last is to be answered before anything else is sent (`session/several.rs`).
@@ -159,6 +161,7 @@ impl Pinned {
             sticky: false,
             since: Instant::now(),
             unasked: false,
+            is_of_next: false,
             replay: None,
             alone: false,
             lent: None,
@@ -182,6 +185,7 @@ impl Pinned {
             Expect::Exec(..) | Expect::Discard => self.sent_multi = false,
             _ => {}
         }
+        self.is_of_next = matches!(expect, Expect::ShowsId);
         let blocks = matches!(expect, Expect::Blocking(_));
         let ticket = to.expect_pinned(request, blocks, then, guard);
         if matches!(self.io, Io::Undecided(_)) {
@@ -205,7 +209,8 @@ impl Pinned {
     /// Asks the backing for a sign of life if the client waits for what it says unasked and nothing has come for a while.
     pub(crate) fn ask_if_quiet(&mut self, now: Instant) {
         let listens = self.is_subscriber() || self.tracking.is_some() || self.kept;
-        let may_ask = self.is_quiet() && !self.sent_multi && matches!(self.io, Io::Open(_));
+        let may_ask = self.is_quiet() && !self.sent_multi && !self.is_of_next;
+        let may_ask = may_ask && matches!(self.io, Io::Open(_));
         if listens && may_ask && now.saturating_duration_since(self.since) >= QUIET {
             self.send_unseen(b"*1\r\n$4\r\nPING\r\n");
         }
@@ -290,6 +295,10 @@ impl Pinned {
     ) -> Result<bool, UpstreamError> {
         let mut moved = false;
         let mut turn = Turn::default();
+        if answers.replies.is_backlogged() {
+            // It is the client that is waited for.
+            self.since = Instant::now();
+        }
         while !answers.replies.is_backlogged()
             && !self.is_turned_away()
             && let Io::Open(pooled) = &mut self.io
