@@ -207,6 +207,9 @@ fn a_cached_value_is_for_whoever_may_read() {
 
 #[test]
 fn channels_are_those_of_the_rules() {
+    if !has_permissions() {
+        return;
+    }
     let pair = Pair::with(&[SPLIT, READER, ROOT]);
     let sequences: [&[&str]; 6] = [
         &[
@@ -262,6 +265,11 @@ fn channels_are_those_of_the_rules() {
                     .iter()
                     .any(|line| line.contains("SSUB") || line.contains("SPUB"));
                 if !has_permissions() && sharded {
+                    continue;
+                }
+                // In which order newer servers end several patterns is chance.
+                let of_order = sequence.contains(&"PUNSUBSCRIBE");
+                if of_order && RedisServer::version() >= (7, 2, 0) {
                     continue;
                 }
                 same_replies(&mut clients, false, &[&login]);

@@ -23,6 +23,8 @@ use backing::Kind;
 use fault::{Fault, Needs};
 use list::FAULTS;
 
+use crate::support::RedisServer;
+
 /// How long a fault lasts in the short form.
 const SHORT: Duration = Duration::from_millis(1200);
 
@@ -30,6 +32,9 @@ const SHORT: Duration = Duration::from_millis(1200);
 fn play_short(of_kind: impl Fn(&Fault) -> bool) {
     let short = FAULTS.iter().filter(|fault| fault.short && of_kind(fault));
     for fault in short {
+        if fault.needs == Needs::SlowLoad && RedisServer::lacks((7, 0), "slow loads that answer") {
+            continue;
+        }
         eprintln!("{}", fault.name);
         run::play(fault, Kind::One, SHORT);
     }

@@ -138,14 +138,28 @@ fn play(port: u16, hello: &str, session: &[&str]) -> Vec<Vec<String>> {
     }
 }
 
+/// Whether the server says the same as the one that is the reference.
+fn is_as_in_7_0(session: &[&str]) -> bool {
+    // Subcommands in errors, and channels of slots, came with 7.0. In which order newer servers end several patterns is
+    // chance.
+    let differs = |line: &&str| match RedisServer::version() {
+        (..7, ..) => {
+            line.starts_with("CLIENT ") || line.contains("SSUB") || line.contains("SUNSUB")
+        }
+        (7, ..2, _) => false,
+        _ => *line == "PUNSUBSCRIBE" && session.iter().any(|line| line.starts_with("PSUBSCRIBE")),
+    };
+    !session.iter().any(differs)
+}
+
 #[test]
 fn what_a_subscriber_gets_is_what_redis_sends() {
     let (direct, behind) = (RedisServer::start(), RedisServer::start());
     let respite = Respite::in_front_of(&behind);
-    for session in SESSIONS {
+    for session in SESSIONS.iter().filter(|session| is_as_in_7_0(session)) {
         // In a transaction, or past a refusal, RESP3 clients are told the same by other tests.
         for hello in ["2", "3"] {
-            let asks = |line: &&str| line.starts_with("CLIENT ID") || line.starts_with("HELLO");
+            let asks = |line: &&str| line.starts_with("CLIENT ") || line.starts_with("HELLO");
             if hello == "3" && session.iter().any(asks) {
                 continue;
             }
