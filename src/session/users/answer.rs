@@ -26,15 +26,19 @@ pub(super) struct AclUser {
 }
 
 /// What is understood of a user, and of a selector: a field more may be a rule that takes something away.
-const FIELDS: [&str; 6] = [
+const FIELDS: [&str; 7] = [
     "flags",
     "passwords",
     "commands",
     "keys",
     "channels",
+    DATABASES,
     "selectors",
 ];
-const OF_A_SELECTOR: [&str; 3] = ["commands", "keys", "channels"];
+const OF_A_SELECTOR: [&str; 4] = ["commands", "keys", "channels", DATABASES];
+/// Valkey's; nothing is known of a user who may not use all of them.
+const DATABASES: &str = "databases";
+const ALL_DATABASES: &str = "alldbs";
 /// The flags that there are in 6.2 to 8.2. Those that allow something are in the rules again.
 const FLAGS: [&str; 8] = [
     "on",
@@ -75,6 +79,11 @@ pub(super) fn read_answer(reply: &Value) -> Option<Answer> {
 
 /// The rules of a user, or of a selector.
 fn rules(reply: &Value) -> Option<AclRules> {
+    if let Some(databases) = field(reply, DATABASES)
+        && text(databases).as_deref() != Some(ALL_DATABASES)
+    {
+        return None;
+    }
     let commands = text(field(reply, "commands")?)?;
     let keys = words(field(reply, "keys")?, '~')?;
     let channels = words(field(reply, "channels")?, '&')?;
@@ -234,6 +243,29 @@ mod tests {
                 }
             );
         }
+    }
+
+    #[test]
+    fn a_user_of_some_databases_of_valkey_is_not_understood() {
+        let read = |own: &str, of_selector: &str| {
+            let of = |databases: &str| {
+                [
+                    ("commands", bulk("+@all")),
+                    ("keys", bulk("~*")),
+                    ("channels", bulk("&*")),
+                    (DATABASES, bulk(databases)),
+                ]
+            };
+            let mut fields = vec![("flags", list(&["on"])), ("passwords", list(&[]))];
+            fields.extend(of(own));
+            let selector = seven(&of(of_selector), true);
+            fields.push(("selectors", Value::Array(vec![selector])));
+            read_answer(&seven(&fields, true)).is_some()
+        };
+        assert!(read(ALL_DATABASES, ALL_DATABASES));
+        assert!(!read("db=1,2", ALL_DATABASES));
+        assert!(!read(ALL_DATABASES, "db=1"));
+        assert!(!read("", ALL_DATABASES));
     }
 
     #[test]
