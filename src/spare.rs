@@ -14,8 +14,8 @@ pub(crate) const MOST: usize = 512 * 1024;
 const LARGE: usize = 256 * 1024;
 /// So many of each kind are kept.
 const KEPT: usize = 4;
-/// The same in bytes, by threads that call [`trim`].
-const KEPT_BYTES: usize = 16 * 1024 * 1024;
+/// The same in bytes, by threads that call [`trim`]: what a link holds at most.
+const KEPT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Buffers of about the same size.
 #[derive(Default)]
@@ -184,7 +184,7 @@ mod tests {
         }
         assert_eq!(kept_bytes(), KEPT_BYTES);
         trim();
-        for _ in 0..4 {
+        for _ in 0..8 {
             let taken: Vec<Vec<u8>> = (0..100).map(|_| take(SIZE)).collect();
             taken.into_iter().for_each(give);
             trim();

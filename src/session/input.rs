@@ -6,6 +6,8 @@ use crate::spare;
 
 /// Input that is read ahead while the session waits for something.
 pub(super) const READ_AHEAD: usize = 1024 * 1024;
+/// With so many bytes behind a large request another one has begun.
+const BEGUN: usize = 4096;
 /// A buffer that grew beyond this is given back when less than half of it is used.
 const KEEP_BYTES: usize = 1024 * 1024;
 /// From so much on, room is made for all that was announced.
@@ -92,7 +94,8 @@ impl Input {
         Loan(spare::Shared::of(std::mem::take(&mut self.bytes)), taken)
     }
 
-    /// Takes back what is not done with, `used` bytes in. True if somebody has kept a part of it.
+    /// Takes back what is not done with, `used` bytes in, with room for another request of that size if one has begun.
+    /// True if somebody has kept a part of it.
     pub(super) fn restore(&mut self, loan: Loan, used: usize) -> bool {
         let Loan(shared, taken) = loan;
         let kept = match shared.take_back() {
@@ -106,7 +109,13 @@ impl Input {
         };
         let rest = &kept.as_slice()[taken + used..];
         if !rest.is_empty() {
-            self.push(rest, rest.len());
+            let is_begun = rest.len() >= BEGUN && used <= spare::MOST;
+            let room = if is_begun {
+                used.max(rest.len())
+            } else {
+                rest.len()
+            };
+            self.push(rest, room);
         }
         true
     }
