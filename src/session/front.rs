@@ -69,15 +69,9 @@ impl Front {
         !self.eof && !self.closing && !enough
     }
 
-    /// A part of the input that is handled now, to be kept without copying it.
+    /// A part of the input that is handled now, to be kept without copying it: if it is large, and most of that input.
     pub(super) fn share(&self, part: &[u8]) -> Option<Bytes> {
-        let whole = self
-            .shared
-            .as_ref()
-            .filter(|_| part.len() >= spare::LEAST)?;
-        let (all, wanted) = (whole.as_ptr_range(), part.as_ptr_range());
-        let within = all.start <= wanted.start && wanted.end <= all.end;
-        within.then(|| whole.slice_ref(part))
+        most_of(self.shared.as_ref()?, part)
     }
 
     /// Reads into `scratch`; returns how many bytes, none when the client sends nothing more.
@@ -142,5 +136,32 @@ impl Front {
     fn room_for(&self, have: usize) -> usize {
         let ahead = have.clamp(LEAST_ROOM, READ_AHEAD);
         self.parser.needed().min(have + ahead).max(have)
+    }
+}
+
+/// A part as a piece of the whole that it is most of. With a smaller one more would be kept than is counted.
+fn most_of(whole: &Bytes, part: &[u8]) -> Option<Bytes> {
+    if part.len() < spare::LEAST || part.len() < whole.len() / 2 {
+        return None;
+    }
+    let (all, wanted) = (whole.as_ptr_range(), part.as_ptr_range());
+    let within = all.start <= wanted.start && wanted.end <= all.end;
+    within.then(|| whole.slice_ref(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_most_of_what_it_keeps() {
+        let whole = Bytes::from(vec![0; 4 * spare::LEAST]);
+        let kept = |bytes: usize| most_of(&whole, &whole[8..8 + bytes]);
+        let half = kept(2 * spare::LEAST).expect("it is half of it");
+        assert_eq!(half.as_ptr(), whole[8..].as_ptr());
+        assert_eq!(kept(2 * spare::LEAST - 1), None);
+        let small = Bytes::from(vec![0; spare::LEAST]);
+        assert_eq!(most_of(&small, &small[1..]), None);
+        assert_eq!(most_of(&small, &whole[..spare::LEAST]), None, "another's");
     }
 }

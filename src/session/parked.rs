@@ -45,8 +45,9 @@ impl Session {
     #[cold]
     pub(super) fn poll_parked(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
+        let limit = self.worker.settings().timeouts.reply;
         for mut pinned in std::mem::take(&mut self.parked) {
-            let polled = match self.is_overdue(&pinned) {
+            let polled = match pinned.is_overdue(limit) {
                 true => Err(UpstreamError::ReplyTimeout),
                 false => self.poll_one(&mut pinned, cx),
             };
@@ -69,15 +70,6 @@ impl Session {
             }
         }
         moved
-    }
-
-    /// Whether the backing owes the front's reply for longer than it may.
-    pub(super) fn is_overdue(&self, pinned: &Pinned) -> bool {
-        let limit = self.worker.settings().timeouts.reply;
-        let since = pinned.waits_since();
-        limit
-            .zip(since)
-            .is_some_and(|(limit, since)| since.elapsed() > limit)
     }
 
     fn lose_parked(&mut self, pinned: &Pinned, error: &UpstreamError) {

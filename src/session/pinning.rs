@@ -22,7 +22,6 @@ use crate::upstream::{ConnectOptions, HOME, PooledConn};
 const WRITE_SINCE: (u32, u32) = (7, 2);
 /// What the backing's `CLIENT LIST` calls such connections.
 pub(super) const PINNED_NAME: &str = "respite-pinned";
-const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 /// The least of that: nobody is subscribed, nothing is changed.
 const CATCH_UP: &[u8] = b"*3\r\n$7\r\nPUBLISH\r\n$12\r\nrespite:wait\r\n$0\r\n\r\n";
 
@@ -215,8 +214,7 @@ impl Session {
                 self.with_pinned(|pinned| {
                     match pinned.login().is_own() {
                         true => pinned.swallow(&[b"PING"]),
-                        // A user may not be allowed to.
-                        false => pinned.send_unseen(PING),
+                        false => pinned.ping(),
                     }
                     if writes {
                         pinned.send_unseen(CATCH_UP);

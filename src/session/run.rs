@@ -441,8 +441,9 @@ impl Session {
         if self.replies.has_stalled(now) {
             return Some(End::SlowReader);
         }
+        let limit = settings.timeouts.reply;
         let pinned = self.pinned.as_deref();
-        if pinned.is_some_and(|pinned| self.is_overdue(pinned)) {
+        if pinned.is_some_and(|pinned| pinned.is_overdue(limit)) {
             match self.lose_pinned(&UpstreamError::ReplyTimeout) {
                 Ok(_) => self.replies.wake(),
                 Err(end) => return Some(end),

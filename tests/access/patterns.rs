@@ -261,23 +261,16 @@ fn channels_are_those_of_the_rules() {
         for sequence in sequences {
             for hello in ["HELLO 2", "HELLO 3"] {
                 let mut clients = pair.connect();
-                let sharded = sequence
-                    .iter()
-                    .any(|line| line.contains("SSUB") || line.contains("SPUB"));
-                if !has_permissions() && sharded {
-                    continue;
-                }
-                // In which order newer servers end several patterns is chance.
-                let of_order = sequence.contains(&"PUNSUBSCRIBE");
-                if of_order && RedisServer::version() >= (7, 2, 0) {
-                    continue;
-                }
                 same_replies(&mut clients, false, &[&login]);
                 for client in &mut clients {
                     client.call(&hello.split(' ').collect::<Vec<_>>());
                 }
                 // The channels of one request have a reply each.
-                let lines: Vec<&str> = sequence.to_vec();
+                let mut lines: Vec<&str> = sequence.to_vec();
+                if RedisServer::version() >= (7, 2, 0) {
+                    // In which order newer servers end several patterns is chance.
+                    lines.retain(|line| *line != "PUNSUBSCRIBE");
+                }
                 same_replies(&mut clients, false, &lines);
             }
         }

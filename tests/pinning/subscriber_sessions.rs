@@ -159,7 +159,7 @@ fn what_a_subscriber_gets_is_what_redis_sends() {
     for session in SESSIONS.iter().filter(|session| is_as_in_7_0(session)) {
         // In a transaction, or past a refusal, RESP3 clients are told the same by other tests.
         for hello in ["2", "3"] {
-            let asks = |line: &&str| line.starts_with("CLIENT ") || line.starts_with("HELLO");
+            let asks = |line: &&str| line.starts_with("CLIENT ID") || line.starts_with("HELLO");
             if hello == "3" && session.iter().any(asks) {
                 continue;
             }

@@ -212,8 +212,13 @@ impl Pinned {
         let may_ask = self.is_quiet() && !self.sent_multi && !self.is_of_next;
         let may_ask = may_ask && matches!(self.io, Io::Open(_));
         if listens && may_ask && now.saturating_duration_since(self.since) >= QUIET {
-            self.send_unseen(b"*1\r\n$4\r\nPING\r\n");
+            self.ping();
         }
+    }
+
+    /// Sends a `PING` whose reply does not matter: its user may not be allowed to.
+    pub(crate) fn ping(&mut self) {
+        self.send_unseen(b"*1\r\n$4\r\nPING\r\n");
     }
 
     /// Whether the backing has said something unasked since this was asked last.

@@ -1,7 +1,7 @@
 //! What state a pinned connection carries: for its session, for `CLIENT LIST`, and to tell when it is
 //! free of it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Awaited, Expect, Io, Pinned, UNSENT_BYTES};
 use crate::resp::Proto;
@@ -177,8 +177,14 @@ impl Pinned {
         }
     }
 
+    /// Whether the backing owes the front's reply for longer than it may.
+    pub(crate) fn is_overdue(&self, limit: Option<Duration>) -> bool {
+        let owed = limit.zip(self.waits_since());
+        owed.is_some_and(|(limit, since)| since.elapsed() > limit)
+    }
+
     /// From when on the backing owes the front's reply, which may be in the future.
-    pub(crate) fn waits_since(&self) -> Option<Instant> {
+    fn waits_since(&self) -> Option<Instant> {
         match self.expected.front().map(|awaited| &awaited.expect) {
             // Connecting has a limit of its own.
             _ if !matches!(self.io, Io::Open(_)) => None,
