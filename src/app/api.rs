@@ -56,6 +56,8 @@ struct Overview {
 struct Upstream {
     address: String,
     up: bool,
+    /// `redis` or `valkey`; empty, as its version, before it has been reached.
+    server: String,
     version: String,
     cluster: Option<Cluster>,
 }
@@ -223,10 +225,10 @@ impl Bodies {
         let settings = shared.settings();
         let names = self.observer.names();
         let newest = self.observer.history.newest();
-        let version = settings
-            .hello
-            .as_ref()
-            .map(|hello| hello.version.to_string());
+        let hello = settings.hello.as_ref();
+        let (server, version) = hello
+            .map(|hello| (hello.server.clone(), hello.version.clone()))
+            .unwrap_or_default();
         Overview {
             version: env!("CARGO_PKG_VERSION"),
             time_ms: now_ms(),
@@ -234,7 +236,8 @@ impl Bodies {
             upstream: Upstream {
                 address: shared.backing.address(),
                 up: shared.backing.is_ready(),
-                version: version.unwrap_or_default(),
+                server,
+                version,
                 cluster: shared.backing.is_cluster().then(|| {
                     let figures = shared.backing.figures();
                     Cluster {

@@ -67,7 +67,9 @@ impl ShardRows {
         let addr = status.target.endpoint.address.to_string();
         let millis =
             |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let version = text("redis_version").map(|text| String::from_utf8_lossy(text).into_owned());
+        // A Valkey has both, and in the first what Redis it takes after.
+        let version = text("valkey_version").or_else(|| text("redis_version"));
+        let version = version.map(|text| String::from_utf8_lossy(text).into_owned());
         let failed = |name| text(name).is_some_and(|text| text == b"err");
         ShardRow {
             id: status.id.to_string(),

@@ -359,7 +359,9 @@ impl FromStr for State {
 
 impl Role {
     fn of(snapshot: &Snapshot) -> Option<Self> {
-        if snapshot.field("redis_mode") == Some(b"sentinel") {
+        // Valkey's name for it is the second.
+        let mode = (snapshot.field("redis_mode")).or_else(|| snapshot.field("server_mode"));
+        if mode == Some(b"sentinel") {
             return Some(Role::Sentinel);
         }
         match snapshot.field("role")? {

@@ -12,8 +12,15 @@ const MOST_FIELDS: usize = 200_000;
 /// What stands between two sections.
 pub(super) const GAP: &[u8] = b"\r\n";
 
-/// The sections of the core that only `INFO all` and `INFO everything` show, in lower case.
-const EXTRA: [&str; 3] = ["commandstats", "debug", "latencystats"];
+/// The sections of the core that only `INFO all` and `INFO everything` show, in lower case; the last three are Valkey's.
+const EXTRA: [&str; 6] = [
+    "commandstats",
+    "debug",
+    "latencystats",
+    "tls",
+    "cluster info",
+    "scripting engines",
+];
 
 /// An `INFO` text with its index.
 pub struct Snapshot {
@@ -280,6 +287,8 @@ fn is_section(asked: &[u8], name: &[u8], kind: Kind) -> bool {
     }
     match (asked, kind) {
         (b"module_list", Kind::Core) => name.eq_ignore_ascii_case(b"modules"),
+        (b"cluster_info", Kind::Extra) => name.eq_ignore_ascii_case(b"cluster info"),
+        (b"scriptingengines", Kind::Extra) => name.eq_ignore_ascii_case(b"scripting engines"),
         (b"modules", Kind::Module) => true,
         // A module's name means all its sections: `# search_version` is one of `search`.
         (module, Kind::Module) => is_of(name, module),

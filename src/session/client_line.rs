@@ -37,10 +37,16 @@ impl<'a> LineFormat<'a> {
     }
 
     fn write(&self, line: &mut String, client: &ClientEntry, facts: &Facts) -> std::fmt::Result {
+        let since = |major, minor| self.version >= (major, minor);
         let [channels, patterns, shard_channels] = facts.all_subscriptions();
+        // No client has any: the command that says so is not served.
+        let capabilities = match self.valkey && since(8, 1) {
+            true => " capa=",
+            false => "",
+        };
         write!(
             line,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={channels} \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={}{} db={} sub={channels} \
              psub={patterns}",
             client.id,
             client.addr(),
@@ -50,9 +56,9 @@ impl<'a> LineFormat<'a> {
             client.age_secs(),
             client.idle_secs(),
             flags(facts),
+            capabilities,
             facts.db,
         )?;
-        let since = |major, minor| self.version >= (major, minor);
         if since(7, 0) {
             write!(line, " ssub={shard_channels}")?;
         }
@@ -195,6 +201,12 @@ mod tests {
                    argv-mem multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp \
                    lib-name lib-ver io-thread tot-net-in tot-net-out tot-cmds";
         assert_eq!(names((8, 2)), new);
+        let valkey = LineFormat {
+            valkey: true,
+            ..format(&table, (9, 1))
+        };
+        let line = valkey.line(&client);
+        assert!(line.contains(" flags=N capa= db=3 ") && !line.contains(" io-thread="));
         let line = format(&table, (7, 0)).line(&client);
         assert!(line.starts_with("id=1 addr=127.0.0.1:6 laddr=127.0.0.1:7379 fd=-1 name= "));
         assert!(line.contains(" flags=N db=3 ") && line.contains(" cmd=client|list user=default "));

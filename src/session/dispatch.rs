@@ -417,8 +417,8 @@ impl Session {
         if self.is_barred(request, settings) && request.arity_ok() {
             return self.refuse_with("ERR Replica can't interact with the keyspace");
         }
-        if self.is_unserved(request) {
-            return self.refuse_unserved();
+        if let Some(text) = self.unserved(request, settings) {
+            return self.refuse_with(text);
         }
         if let Some(flow) = self.route_subscribed(request, settings) {
             return flow;

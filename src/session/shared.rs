@@ -248,11 +248,15 @@ impl Shared {
     }
 }
 
-/// Modules that write no key because somebody else writes one.
-const HARMLESS_MODULES: [&str; 7] = [
+/// Modules that write no key because somebody else writes one. `lua` is what runs the scripts of a Valkey since 9.1, and
+/// scripts are known to write keys of their own choice.
+const HARMLESS_MODULES: [&str; 10] = [
     "ReJSON",
     "bf",
     "graph",
+    "json",
+    "ldap",
+    "lua",
     "search",
     "searchlight",
     "timeseries",

@@ -148,6 +148,11 @@ fn same_replies(clients: &mut [Client; 2], one_packet: bool, lines: &[&str]) {
         // The errors are worded as in version 7.0.
         let (major, minor, _) = RedisServer::version();
         if (major, minor) != (7, 0) && theirs.starts_with('-') {
+            // It asks who it is before it counts the arguments.
+            if RedisServer::is_valkey() && theirs.starts_with("-NOAUTH ") {
+                assert!(ours.starts_with("-NOAUTH ") || ours.contains("wrong number of arguments"));
+                continue;
+            }
             // What it does not know yet, and subcommands whose arity it does not know.
             const NEWER: [&str; 3] = ["SORT_RO", "CLIENT SETNAME", "LMPOP"];
             if major < 7 && NEWER.iter().any(|newer| line.starts_with(newer)) {

@@ -9,6 +9,7 @@ mod families;
 mod faults;
 mod half_moved;
 mod keyless;
+mod migrated;
 mod node;
 mod order;
 mod pubsub;
@@ -239,6 +240,19 @@ fn what_one_node_cannot_answer_for_all_is_refused() {
     client
         .call(&["EVAL", "return redis.call('SET', KEYS[1], 'x')", "1", "k"])
         .assert_ok();
+    client.call(&["GET", "k"]).assert_str("x");
+    // The nodes of a Valkey may have more databases.
+    let one = "ERR SELECT is not allowed in cluster mode";
+    client.call(&["SELECT", "1"]).assert_error(one);
+    client.call(&["SELECT", "0"]).assert_ok();
+    client.call(&["MULTI"]).assert_ok();
+    let selected = client.call(&["SELECT", "1"]);
+    client.call(&["GET", "k"]).assert_str("QUEUED");
+    let done = client.call(&["EXEC"]);
+    match selected.is_error() {
+        true => done.assert_error("EXECABORT"),
+        false => done.items()[0].assert_error(one),
+    };
     client.call(&["GET", "k"]).assert_str("x");
     client.call(&["SUBSCRIBE", "c"]).items();
     respite.call(&["PUBLISH", "c", "m"]);

@@ -38,6 +38,9 @@ fn it_has_the_form_that_redis_gives_it() {
             "modules",
             "module_list",
             "errorstats cluster",
+            // Valkey's.
+            "tls",
+            "scriptingengines cluster_info",
             "debug",
         ] {
             if sections.contains(' ') && RedisServer::lacks((7, 0), "INFO of several sections") {

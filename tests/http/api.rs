@@ -58,6 +58,8 @@ fn every_page_is_there_and_says_what_the_commands_say() {
     });
     let overview = page(&respite, "/api/overview", "").1;
     assert_eq!(overview["upstream"]["up"], true);
+    let server = RedisServer::name();
+    assert_eq!(overview["upstream"]["server"], server.to_lowercase());
     assert_eq!(overview["clients"]["connected"], 1);
     assert_eq!(overview["cache"]["mode"], "tracking");
     assert!(overview["findings"].is_array() && overview["shards"].is_object());

@@ -44,7 +44,11 @@ impl RedisCluster {
     }
 
     fn server() -> RedisServer {
-        let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        let mut args = vec!["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        if RedisServer::is_valkey() {
+            // Respite serves the first one alone.
+            args.extend(["--cluster-databases", "16"]);
+        }
         // Nodes talk to each other on a port that is so much higher; it may be somebody else's.
         let bus = |port: u16| port.checked_add(10_000);
         let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
@@ -81,19 +85,22 @@ impl RedisCluster {
     /// Which server has a slot, as that one says.
     #[track_caller]
     pub(crate) fn owner(&self, slot: u16) -> usize {
-        let has = |server: &RedisServer| {
-            let reply = server.call(&["CLUSTER", "NODES"]);
-            let nodes = reply.as_str();
-            let own = nodes.lines().find(|line| line.contains("myself"));
-            let ranges = own.unwrap_or_default().split(' ').skip(8);
-            ranges.filter(|range| !range.starts_with('[')).any(|range| {
-                let (first, last) = range.split_once('-').unwrap_or((range, range));
-                let number = |text: &str| text.parse::<u16>().expect("a slot");
-                (number(first)..=number(last)).contains(&slot)
-            })
-        };
-        let found = self.servers.iter().position(has);
+        let found = (0..self.servers.len()).find(|server| self.has_slot(*server, slot));
         found.expect("somebody has the slot")
+    }
+
+    /// Whether a server takes a slot for its own.
+    #[track_caller]
+    pub(crate) fn has_slot(&self, server: usize, slot: u16) -> bool {
+        let reply = self.servers[server].call(&["CLUSTER", "NODES"]);
+        let nodes = reply.as_str();
+        let own = nodes.lines().find(|line| line.contains("myself"));
+        let ranges = own.unwrap_or_default().split(' ').skip(8);
+        ranges.filter(|range| !range.starts_with('[')).any(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            let number = |text: &str| text.parse::<u16>().expect("a slot");
+            (number(first)..=number(last)).contains(&slot)
+        })
     }
 
     /// Begins to move a slot to another master: keys that are not there come into being at that one.

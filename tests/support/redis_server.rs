@@ -105,6 +105,19 @@ impl RedisServer {
         *VERSION.get_or_init(|| version_of(&default_binary()))
     }
 
+    /// What the default binary calls itself: `Redis` or `Valkey`.
+    pub(crate) fn name() -> &'static str {
+        static NAME: OnceLock<&str> = OnceLock::new();
+        NAME.get_or_init(|| match version_text(&default_binary()) {
+            text if text.starts_with("Valkey ") => "Valkey",
+            _ => "Redis",
+        })
+    }
+
+    pub(crate) fn is_valkey() -> bool {
+        Self::name() == "Valkey"
+    }
+
     /// Whether the default binary is older than this version, which brought `feature`; says so.
     pub(crate) fn lacks(since: (u32, u32), feature: &str) -> bool {
         let (major, minor, _) = Self::version();
@@ -239,11 +252,21 @@ impl RedisServer {
     /// Whether the default binary leaves out the reply to a login that fails, when something follows it in the packet or
     /// the transaction: 8.2.3 does.
     pub(crate) fn swallows_failed_logins() -> bool {
-        let swallows = Self::version() >= (8, 2, 0);
+        let swallows = !Self::is_valkey() && Self::version() >= (8, 2, 0);
         if swallows {
             eprintln!("skipped: this Redis does not answer every login that fails");
         }
         swallows
+    }
+
+    /// Whether the default binary takes malformed and inline commands otherwise than Redis, which Respite follows; says so.
+    pub(crate) fn parses_otherwise() -> bool {
+        if Self::is_valkey() {
+            eprintln!(
+                "skipped: a Valkey has rules of its own for quotes and for what it shows of odd bytes"
+            );
+        }
+        Self::is_valkey()
     }
 
     /// Goes on after [`RedisServer::freeze`].
@@ -335,10 +358,15 @@ fn default_binary() -> String {
     std::env::var("RESPITE_TEST_REDIS").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
-fn version_of(binary: &str) -> (u32, u32, u32) {
+/// What a binary says of its version: `Redis server v=7.0.15 sha=…`.
+fn version_text(binary: &str) -> String {
     let output = Command::new(binary).arg("--version").output();
     let output = output.unwrap_or_else(|error| panic!("{binary} --version: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn version_of(binary: &str) -> (u32, u32, u32) {
+    let text = version_text(binary);
     let version = text
         .split_whitespace()
         .find_map(|word| word.strip_prefix("v="))

@@ -105,6 +105,7 @@ fn an_answer_tells_role_and_operations() {
         ),
         ("role:slave\r\n", Some(Role::Replica), None),
         ("redis_mode:sentinel\r\n", Some(Role::Sentinel), None),
+        ("server_mode:sentinel\r\n", Some(Role::Sentinel), None),
         ("x:y\r\n", None, None),
     ] {
         shard.answered(info(text), Instant::now(), &settings);

@@ -113,6 +113,26 @@ fn sections_of_modules_are_shown_when_asked_for() {
 }
 
 #[test]
+fn sections_of_valkey_are_shown_when_asked_for() {
+    let snapshot = captured(
+        "# Server\nserver_name:valkey\n\n# TLS\ntls_ca_cert_serial:none\n\n# Cluster\ncluster_enabled:1\n\n\
+         # Cluster Info\ncluster_state:ok\n\n# Scripting Engines\nengines_count:1\n\n# Keyspace\n",
+    );
+    for (asked, shown) in [
+        ("", "Server Cluster Keyspace"),
+        (
+            "all",
+            "Server TLS Cluster Cluster Info Scripting Engines Keyspace",
+        ),
+        ("tls cluster", "TLS Cluster"),
+        ("cluster_info", "Cluster Info"),
+        ("scriptingengines", "Scripting Engines"),
+    ] {
+        assert_eq!(headers(&snapshot, asked), shown, "INFO {asked}");
+    }
+}
+
+#[test]
 fn fields_are_found() {
     let redis = redis();
     assert_eq!(redis.field("redis_version"), Some(&b"7.0.15"[..]));

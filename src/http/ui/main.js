@@ -122,10 +122,11 @@ function live(overview) {
   heard = performance.now();
   connection("good", "live");
   say($("version"), overview.version);
-  const up = overview.upstream.up;
+  const { up, server, version } = overview.upstream;
+  const product = `${server.charAt(0).toUpperCase()}${server.slice(1)} ${version}`;
   $("upstream").replaceChildren(h("span", { class: `badge ${up ? "good" : "bad"}` }, up ? "backing up" : "backing away"), " ",
     h("span", { "data-figure": "upstream" }, overview.upstream.address), h("span", { class: "quiet" },
-      `${overview.upstream.version && ` · Redis ${overview.upstream.version}`} · up ${span(overview.uptime_seconds)}`));
+      `${version && ` · ${product}`} · up ${span(overview.uptime_seconds)}`));
   document.title = overview.findings?.some((finding) => finding.severity === "critical") ? "(!) Respite" : "Respite";
   glance.live(overview);
 }

@@ -283,6 +283,8 @@ fn each_user_is_told_what_the_backing_would_tell() {
                 for ((line, ours), theirs) in lines.iter().zip(ours).zip(theirs) {
                     // Nobody who is let in nowhere learns what there is.
                     let strange = name == &"off" && line.starts_with("NO.SUCH")
+                        // A Valkey asks who it is before it counts the arguments.
+                        || RedisServer::is_valkey() && name == &"off" && *line == "GET"
                         // In a transaction that he may not end, there is no login.
                         || matches!(*name, "begins" | "executes") && line.starts_with("AUTH ev");
                     if ours != theirs && !strange {
