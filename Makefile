@@ -21,7 +21,7 @@ test: ## run every test; ARGS="name" picks some
 	@sh scripts/setup.sh test
 	cargo test --locked $(ARGS)
 
-test-versions: ## run every test that needs a Redis on the oldest and the newest one supported; ARGS="name" picks some
+test-versions: ## run every test that needs a Redis on the oldest and the newest one supported, and on Valkey; ARGS="name" picks some
 	@sh scripts/setup.sh test
 	@sh scripts/versions.sh $(ARGS)
 

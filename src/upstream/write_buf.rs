@@ -76,9 +76,13 @@ impl WriteBuf {
             {
                 last.extend_from_slice(bytes);
             }
-            _ if bytes.len() < spare::LEAST => self.chunks.push_back(Chunk::Own(bytes.to_vec())),
-            _ => {
-                let mut chunk = spare::take(bytes.len());
+            None if bytes.len() < spare::LEAST => {
+                self.chunks.push_back(Chunk::Own(bytes.to_vec()));
+            }
+            // Behind others much more is to come.
+            last => {
+                let room = last.map_or(0, |_| CHUNK_BYTES);
+                let mut chunk = spare::take(bytes.len().max(room));
                 chunk.extend_from_slice(bytes);
                 self.chunks.push_back(Chunk::Own(chunk));
             }
@@ -302,6 +306,19 @@ mod tests {
         queue.release(after);
         assert_eq!(queue.held(), 4);
         assert_eq!(unwritten(&queue), b"tail");
+    }
+
+    #[test]
+    fn what_is_behind_others_does_not_grow() {
+        let mut queue = WriteBuf::default();
+        let small = vec![b'x'; 4 * 1024];
+        let before = queue.push(&small);
+        assert_eq!(queue.chunks[0].capacity(), small.len());
+        while queue.chunks.len() < 2 {
+            queue.push(&small);
+        }
+        assert!(queue.chunks[1].capacity() >= CHUNK_BYTES);
+        assert_eq!(queue.bytes(before, small.len()), small);
     }
 
     #[test]
