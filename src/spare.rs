@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// Smaller ones are the allocator's.
+/// Smaller ones are the allocator's. A good size for what needs less.
+pub(crate) const MEDIUM: usize = 32 * 1024;
+/// From here on one is not medium any more.
 pub(crate) const LEAST: usize = 48 * 1024;
 /// Larger ones are given back to the system.
 pub(crate) const MOST: usize = 512 * 1024;
@@ -28,8 +30,8 @@ struct Kind {
 /// What a thread keeps.
 #[derive(Default)]
 struct Kept {
-    /// Those below [`LARGE`], and the others.
-    kinds: [Kind; 2],
+    /// Medium ones, those below [`LARGE`], and the others.
+    kinds: [Kind; 3],
     /// Of all of them.
     bytes: usize,
     /// Somebody looks after it.
@@ -41,7 +43,11 @@ thread_local! {
 }
 
 fn kind(bytes: usize) -> usize {
-    usize::from(bytes >= LARGE)
+    match bytes {
+        ..LEAST => 0,
+        LEAST..LARGE => 1,
+        _ => 2,
+    }
 }
 
 /// An empty buffer with room for so much.
@@ -63,7 +69,7 @@ pub(crate) fn take(bytes: usize) -> Vec<u8> {
 #[cold]
 pub(crate) fn give(mut bytes: Vec<u8>) {
     let capacity = bytes.capacity();
-    if !(LEAST..=MOST).contains(&capacity) {
+    if !(MEDIUM..=MOST).contains(&capacity) {
         return;
     }
     bytes.clear();
@@ -150,7 +156,7 @@ mod tests {
         place
     }
 
-    fn kept() -> [usize; 2] {
+    fn kept() -> [usize; 3] {
         SPARE.with_borrow(|kept| kept.kinds.each_ref().map(|kind| kind.spares.len()))
     }
 
@@ -168,11 +174,15 @@ mod tests {
         );
         assert!(again.iter().all(Vec::is_empty));
         for _ in 0..2 * KEPT {
-            given(LEAST - 1);
+            given(MEDIUM - 1);
             given(MOST + 1);
             given(LEAST);
+            given(MEDIUM);
         }
-        assert_eq!((kept(), kept_bytes()), ([KEPT, 0], KEPT * LEAST));
+        assert_eq!(
+            (kept(), kept_bytes()),
+            ([KEPT, KEPT, 0], KEPT * (MEDIUM + LEAST))
+        );
     }
 
     #[test]
@@ -189,11 +199,11 @@ mod tests {
             taken.into_iter().for_each(give);
             trim();
         }
-        let left = kept()[0];
+        let left = kept()[1];
         assert!((100..120).contains(&left), "{left}");
         assert_eq!(kept_bytes(), left * SIZE);
         (0..10).for_each(|_| trim());
-        assert_eq!((kept(), kept_bytes()), ([0, 0], 0));
+        assert_eq!((kept(), kept_bytes()), ([0, 0, 0], 0));
     }
 
     #[test]
@@ -205,7 +215,7 @@ mod tests {
         let part = shared.bytes().slice(1..);
         let shared = shared.take_back().expect_err("a part is there");
         drop(shared);
-        assert_eq!((&part[..], kept()), (b"bc".as_slice(), [0, 0]));
+        assert_eq!((&part[..], kept()), (b"bc".as_slice(), [0, 0, 0]));
         drop(part);
         let again = take(LEAST);
         assert_eq!(again.as_ptr(), place);

@@ -243,7 +243,11 @@ impl WriteBuf {
                 .back()
                 .is_some_and(|c| c.capacity() > KEEP_BYTES)
         {
-            self.chunks.clear();
+            for chunk in self.chunks.drain(..) {
+                if let Chunk::Own(bytes) = chunk {
+                    spare::give(bytes);
+                }
+            }
         }
     }
 

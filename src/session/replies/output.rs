@@ -46,6 +46,8 @@ pub(super) struct Output {
     tail: Vec<u8>,
     /// Bytes of the first piece that were written.
     written: usize,
+    /// Bytes of the last piece that was given back.
+    usual: usize,
 }
 
 impl Output {
@@ -81,6 +83,7 @@ impl Output {
             None if self.written == self.tail.len() => {
                 self.written = 0;
                 if self.tail.capacity() > KEEP_BYTES {
+                    self.usual = self.tail.len();
                     spare::give(std::mem::take(&mut self.tail));
                 } else {
                     self.tail.clear();
@@ -93,6 +96,9 @@ impl Output {
     /// Lets `write` append to the end.
     #[inline]
     pub(super) fn write<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        if self.usual > KEEP_BYTES && self.tail.capacity() == 0 {
+            self.begin_as_usual();
+        }
         let result = write(&mut self.tail);
         if self.tail.len() >= GROWN_BYTES {
             self.grown();
@@ -119,8 +125,17 @@ impl Output {
         } else if self.tail.capacity() < PIECE_BYTES {
             let mut large = spare::take(PIECE_BYTES);
             large.extend_from_slice(&self.tail);
-            self.tail = large;
+            spare::give(std::mem::replace(&mut self.tail, large));
         }
+    }
+
+    /// Begins with as much room as was needed before, so that nothing has to grow.
+    #[cold]
+    fn begin_as_usual(&mut self) {
+        self.tail = spare::take(match self.usual {
+            ..GROWN_BYTES => spare::MEDIUM,
+            _ => PIECE_BYTES,
+        });
     }
 
     /// Begins a piece of a size that is not changed any more: what grows leaves holes behind that
@@ -192,5 +207,24 @@ mod tests {
         }
         assert!(gone == all, "other bytes came out");
         assert_eq!((output.bytes(), output.tail.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_as_long_as_before_has_its_room_from_the_start() {
+        let mut output = Output::default();
+        for (len, room) in [
+            (10, KEEP_BYTES),
+            (2 * KEEP_BYTES, 4 * KEEP_BYTES),
+            (2 * KEEP_BYTES, spare::MEDIUM),
+            (GROWN_BYTES, PIECE_BYTES),
+            (10, PIECE_BYTES),
+            (10, KEEP_BYTES),
+        ] {
+            output.extend(&vec![b'x'; len]);
+            assert!(output.tail.capacity() <= room, "{len}");
+            assert!(output.tail.capacity() > room / 4 || room == KEEP_BYTES);
+            output.advance(len);
+            assert_eq!(output.bytes(), 0);
+        }
     }
 }
