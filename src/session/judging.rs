@@ -396,7 +396,7 @@ impl Worker {
     }
 
     /// What a user's rules say of a command.
-    fn check(&self, list: &AccessList, request: Request<'_>) -> Result<(), Denied> {
+    pub(super) fn check(&self, list: &AccessList, request: Request<'_>) -> Result<(), Denied> {
         let Request { args, row, sub, .. } = request;
         // Before 7.0 there are no rules for subcommands but by their names.
         let sub = sub.filter(|_| {

@@ -58,13 +58,15 @@ impl Session {
         }
         let plain = reads.unwrap_or_else(|| self.may_read_plainly(&batch.run, batch.settings));
         // What a user may read with `GET` says nothing of the other reads.
-        if matches!(plain, Plain::Every) {
-            batch.reads = Some(plain);
-            return Some(read);
-        }
-        batch.reads = None;
-        (self.may_use_cache(&batch.run) && self.may_be_told(request, batch.settings))
-            .then_some(read)
+        let may = match &plain {
+            Plain::Every => true,
+            Plain::By(rules) => self.worker.check(rules, request).is_ok(),
+            Plain::No | Plain::All => {
+                self.may_use_cache(&batch.run) && self.may_be_told(request, batch.settings)
+            }
+        };
+        batch.reads = Some(plain).filter(|plain| may && !matches!(plain, Plain::No | Plain::All));
+        may.then_some(read)
     }
 
     /// Finds out which plain reads may use the cache, and whether that of a key may.
