@@ -5,6 +5,7 @@
 //! inside scripts: a fence asks for that count, once for all that wait. Where it cannot be had, and
 //! the login may swap, whoever asks has to take it that databases were exchanged.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -30,6 +31,10 @@ const LATE_AFTER: Duration = Duration::from_millis(500);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// That it is blind is said once.
 static TOLD: AtomicBool = AtomicBool::new(false);
+/// Tells whether the login may exchange databases. Harmless: these are none. Rights are looked at first.
+const PROBE: &[&[u8]] = &[b"SWAPDB", b"respite", b"respite"];
+/// So much of an error is shown.
+const REFUSAL_BYTES: usize = 256;
 /// The pause between two attempts to connect.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -53,8 +58,10 @@ pub enum Logins {
 struct Count {
     /// The executions of `SWAPDB`; what was refused is none.
     swaps: u64,
-    /// The executions of `INFO`: fewer than before show that somebody has reset the counters.
+    /// The executions of `INFO`.
     infos: u64,
+    /// The whole reply: whether the counters were reset shows in any of them.
+    info: Vec<u8>,
 }
 
 /// The connection, and what is known.
@@ -191,18 +198,18 @@ async fn open(backing: Arc<Backing>, logins: Logins) -> Result<Counter, Upstream
     // The first is counted when the second is answered.
     ask(&mut conn, &[b"INFO", b"commandstats"], connect).await?;
     let info = ask(&mut conn, &[b"INFO", b"commandstats"], connect).await?;
-    let seen = match Count::read(&info) {
+    let refusal = String::from_utf8_lossy(&info[..info.len().min(REFUSAL_BYTES)]).into_owned();
+    let passing = is_passing(&info);
+    let seen = match Count::read(info) {
         Some(count) => Seen::Count(count),
-        None if is_passing(&info) => {
+        None if passing => {
             return Err(UpstreamError::Refused {
                 address: backing.address(),
-                reply: String::from_utf8_lossy(&info).trim_end().to_owned(),
+                reply: refusal.trim_end().to_owned(),
             });
         }
         None => {
-            // Harmless: these are no databases. Rights are looked at first.
-            let probe: &[&[u8]] = &[b"SWAPDB", b"respite", b"respite"];
-            let said = ask(&mut conn, probe, connect).await?;
+            let said = ask(&mut conn, PROBE, connect).await?;
             if said.starts_with(b"-NOPERM") && logins == Logins::Own {
                 Seen::Forbidden
             } else {
@@ -228,42 +235,98 @@ fn is_passing(answer: &[u8]) -> bool {
 impl Counter {
     /// Whether databases may have been exchanged since it was asked last.
     async fn has_swapped(&mut self) -> bool {
-        let Seen::Count(seen) = &mut self.seen else {
-            return !matches!(self.seen, Seen::Forbidden);
+        let seen = match &mut self.seen {
+            Seen::Count(seen) => seen,
+            Seen::Blind | Seen::Lost => return true,
+            Seen::Forbidden => return !self.is_forbidden_still().await,
         };
         let info = ask(&mut self.conn, &[b"INFO", b"commandstats"], LATE_AFTER).await;
-        let Some(count) = info.ok().as_deref().and_then(Count::read) else {
+        let Some(count) = info.ok().and_then(Count::read) else {
             // The connection may still owe a reply: it is of no use any more.
             self.seen = Seen::Lost;
             return true;
         };
-        let same = count.swaps == seen.swaps && count.infos > seen.infos;
+        let same = count.swaps == seen.swaps && count.follows(seen);
         *seen = count;
         !same
     }
+
+    /// Whether the login may not exchange databases now: nobody tells of it when that is granted.
+    async fn is_forbidden_still(&mut self) -> bool {
+        let said = ask(&mut self.conn, PROBE, LATE_AFTER).await;
+        let still = said.is_ok_and(|said| said.starts_with(b"-NOPERM"));
+        if !still {
+            self.seen = Seen::Lost;
+        }
+        still
+    }
+}
+
+/// The rows of `INFO commandstats`: the name of a command and what is counted of it.
+fn rows(info: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = info.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| {
+        let row = line.strip_prefix(b"cmdstat_")?;
+        let colon = memchr::memchr(b':', row)?;
+        Some((&row[..colon], row[colon + 1..].trim_ascii_end()))
+    })
+}
+
+/// The executions in such a row.
+fn calls(row: &[u8]) -> Option<u64> {
+    let digits = row
+        .strip_prefix(b"calls=")?
+        .split(|byte| *byte == b',')
+        .next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// How often and how long a command was executed, without what was refused of it.
+fn executed(row: &[u8]) -> &[u8] {
+    let refused = memchr::memmem::find(row, b",usec_per_call");
+    &row[..refused.unwrap_or(row.len())]
 }
 
 impl Count {
     /// Reads a reply to `INFO commandstats`; none when it does not count.
-    fn read(info: &[u8]) -> Option<Self> {
-        let line = |name: &[u8]| {
-            let at = memchr::memmem::find(info, name)?;
-            let line = &info[at..];
-            let end = memchr::memchr(b'\r', line).unwrap_or(line.len());
-            Some(&line[..end])
-        };
-        let calls = |line: &[u8]| {
-            let at = memchr::memmem::find(line, b"calls=")? + b"calls=".len();
-            let digits = line[at..].split(|byte| *byte == b',').next()?;
-            std::str::from_utf8(digits).ok()?.parse::<u64>().ok()
-        };
+    fn read(info: Vec<u8>) -> Option<Self> {
+        let (mut swaps, mut infos) = (0, None);
+        for (name, row) in rows(&info) {
+            match name {
+                b"swapdb" => swaps = calls(row)?,
+                b"info" => infos = Some(calls(row)?),
+                _ => {}
+            }
+        }
         Some(Count {
-            swaps: match line(b"cmdstat_swapdb:") {
-                Some(line) => calls(line)?,
-                None => 0,
-            },
-            infos: calls(line(b"cmdstat_info:calls=")?)?,
+            swaps,
+            infos: infos?,
+            info,
         })
+    }
+
+    /// Whether the counters went on from what was seen before: they may have been reset, and have grown again since. Then
+    /// a command has fewer executions than before, or the one that resets them shows another one of its own.
+    fn follows(&self, before: &Self) -> bool {
+        let mut now = rows(&self.info);
+        let mut by_name: Option<HashMap<&[u8], &[u8]>> = None;
+        // Nearly always they are in the same order.
+        let mut grew = rows(&before.info).all(|(name, old)| {
+            let new = match now.next() {
+                Some((same, row)) if same == name => Some(row),
+                _ => {
+                    let rows = by_name.get_or_insert_with(|| rows(&self.info).collect());
+                    rows.get(name).copied()
+                }
+            };
+            new.is_some_and(|new| calls(new) >= calls(old))
+        });
+        grew &= self.infos > before.infos;
+        let resets = |count: &Self| {
+            let row = rows(&count.info).find(|(name, _)| *name == b"config|resetstat");
+            row.map(|(_, row)| executed(row).to_vec())
+        };
+        grew && resets(self) == resets(before)
     }
 }
 
@@ -283,19 +346,59 @@ mod tests {
         }
     }
 
+    fn read(info: &str) -> Option<Count> {
+        Count::read(info.as_bytes().to_vec())
+    }
+
     #[test]
     fn swaps_are_read_from_the_statistics_of_commands() {
-        let info = b"$99\r\n# Commandstats\r\ncmdstat_info:calls=7,usec=90,failed_calls=0\r\n\
-            cmdstat_swapdb:calls=2,usec=5\r\ncmdstat_get:calls=1\r\n\r\n";
-        let count = Count::read(info).expect("a count");
+        let info = "$99\r\n# Commandstats\r\ncmdstat_info:calls=7,usec=90,failed_calls=0\r\n\
+            cmdstat_swapdb:calls=2,usec=5,usec_per_call=2.50,rejected_calls=9,failed_calls=0\r\n\
+            cmdstat_get:calls=1\r\n\r\n";
+        let count = read(info).expect("a count");
         assert_eq!((count.swaps, count.infos), (2, 7));
-        let info = b"$99\r\ncmdstat_info:calls=7,usec=90\r\n\
-            cmdstat_swapdb:calls=2,usec=5,usec_per_call=2.50,rejected_calls=9,failed_calls=0\r\n";
-        assert_eq!(Count::read(info), Some(count));
-        let none = Count::read(b"$9\r\n# Commandstats\r\ncmdstat_info:calls=1,usec=1\r\n");
+        let none = read("$9\r\n# Commandstats\r\ncmdstat_info:calls=1,usec=1\r\n");
         assert_eq!(none.expect("a count").swaps, 0);
-        for refused in [&b"-NOPERM no\r\n"[..], b"_\r\n", b"$0\r\n\r\n"] {
-            assert_eq!(Count::read(refused), None);
+        for refused in ["-NOPERM no\r\n", "_\r\n", "$0\r\n\r\n"] {
+            assert_eq!(read(refused), None);
         }
+    }
+
+    #[test]
+    fn counters_that_were_reset_are_known_by_any_of_them() {
+        let before = "cmdstat_get:calls=5,usec=9\r\ncmdstat_config|resetstat:calls=1,usec=70,\
+                      usec_per_call=70.00,rejected_calls=0\r\ncmdstat_info:calls=7,usec=90\r\n";
+        let before = read(before).expect("a count");
+        let after = |get: &str, reset: &str, infos: u32| {
+            let new = "cmdstat_new:calls=1,usec=1\r\n";
+            let info = format!("cmdstat_info:calls={infos},usec=1\r\n");
+            // In any order.
+            [
+                format!("{get}{reset}{info}{new}"),
+                format!("{new}{info}{reset}{get}"),
+            ]
+            .map(|info| read(&info).expect("a count").follows(&before))
+        };
+        let get = "cmdstat_get:calls=6,usec=10\r\n";
+        let reset =
+            "cmdstat_config|resetstat:calls=1,usec=70,usec_per_call=70.00,rejected_calls=3\r\n";
+        assert_eq!(after(get, reset, 8), [true; 2]);
+        for (get, reset, infos) in [
+            (get, reset, 7),
+            ("cmdstat_get:calls=4,usec=10\r\n", reset, 100),
+            ("", reset, 100),
+            (get, "", 100),
+            (
+                get,
+                "cmdstat_config|resetstat:calls=1,usec=71,usec_per_call=71.00\r\n",
+                100,
+            ),
+        ] {
+            assert_eq!(after(get, reset, infos), [false; 2], "{get}{reset}{infos}");
+        }
+        let none = read("cmdstat_info:calls=1,usec=90\r\n").expect("a count");
+        let first =
+            read("cmdstat_info:calls=2,usec=1\r\ncmdstat_config|resetstat:calls=1,usec=1\r\n");
+        assert!(!first.expect("a count").follows(&none));
     }
 }

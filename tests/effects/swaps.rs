@@ -1,7 +1,7 @@
 //! `SWAPDB` and its like, of which Redis tells nobody: whoever hides them, the next read sees what they did.
 
 use super::{start, warm};
-use crate::support::{Client, RedisServer};
+use crate::support::{Client, DEADLINE, RedisServer, wait_until};
 
 const SWAP: &str = "return redis.call('SWAPDB', 0, 1)";
 
@@ -72,6 +72,42 @@ fn when_the_backing_does_not_list_its_commands() {
 #[test]
 fn when_the_backing_does_not_count() {
     swaps(&[], "-info", &[&["EVAL", SWAP, "0"]]);
+}
+
+/// After a reset the counters may grow to what they were.
+#[test]
+fn when_the_counters_were_reset() {
+    let (redis, respite, mut client) = start(&[], "");
+    let (mut writer, mut direct) = (respite.connect(), redis.connect());
+    writer.call(&["EVAL", SWAP, "0"]).assert_ok();
+    prepare(&redis, &mut client);
+    wait_until("that is counted", DEADLINE, || {
+        warm(&mut client, "k");
+        writer.call(&["EVAL", "return 1", "0"]).assert_int(1);
+        !client.call(&["CACHE.INSPECT", "k"]).is_null()
+    });
+    direct.call(&["CONFIG", "RESETSTAT"]).assert_ok();
+    for _ in 0..100 {
+        direct.call(&["INFO", "server"]);
+    }
+    prepare(&redis, &mut client);
+    writer.call(&["EVAL", SWAP, "0"]).assert_ok();
+    client.call(&["GET", "k"]).assert_str("one");
+}
+
+#[test]
+fn when_the_login_may_swap_since_a_moment_ago() {
+    let (redis, respite, mut client) = start(&[], "-info -swapdb");
+    let mut writer = respite.connect();
+    writer.call(&["EVAL", "return 1", "0"]).assert_int(1);
+    assert!(writer.call(&["EVAL", SWAP, "0"]).is_error());
+    prepare(&redis, &mut client);
+    let mut admin = redis.connect();
+    admin
+        .call(&["ACL", "SETUSER", "respite", "+swapdb"])
+        .assert_ok();
+    writer.call(&["EVAL", SWAP, "0"]).assert_ok();
+    client.call(&["GET", "k"]).assert_str("one");
 }
 
 #[test]
