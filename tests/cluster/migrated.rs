@@ -15,6 +15,15 @@ fn key(index: usize) -> String {
     format!("{{t}}{index}")
 }
 
+/// Ends the clients, also when the test fails meanwhile.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Counts all keys up until told to stop: nothing is lost, nothing is counted twice.
 fn write(respite: &Respite, counted: &Counted, stop: &AtomicBool) {
     let mut client = respite.connect();
@@ -55,6 +64,7 @@ fn a_slot_that_moves_at_once_is_followed() {
     }
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let stopping = StopAtEnd(&stop);
         let writer = scope.spawn(|| write(&respite, &counted, &stop));
         let readers = [(); 2].map(|()| scope.spawn(|| read(&respite, &counted, &stop)));
         for _ in 0..MOVES {
@@ -82,7 +92,7 @@ fn a_slot_that_moves_at_once_is_followed() {
         wait_until("it goes on", DEADLINE, || {
             counted[0].load(Ordering::Relaxed) > begun + 10 || writer.is_finished()
         });
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         writer.join().expect("each is counted once");
         for reader in readers {
             reader.join().expect("nothing old is shown");
