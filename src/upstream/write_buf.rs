@@ -76,13 +76,8 @@ impl WriteBuf {
             {
                 last.extend_from_slice(bytes);
             }
-            None if bytes.len() < spare::LEAST => {
-                self.chunks.push_back(Chunk::Own(bytes.to_vec()));
-            }
-            // Behind others much more is to come.
-            last => {
-                let room = last.map_or(0, |_| CHUNK_BYTES);
-                let mut chunk = spare::take(bytes.len().max(room));
+            _ => {
+                let mut chunk = self.begin(bytes.len());
                 chunk.extend_from_slice(bytes);
                 self.chunks.push_back(Chunk::Own(chunk));
             }
@@ -103,12 +98,25 @@ impl WriteBuf {
     pub(crate) fn command(&mut self, words: &[&[u8]]) {
         let full = |last: &Chunk| last.len() >= CHUNK_BYTES || matches!(last, Chunk::Shared(_));
         if self.chunks.back().is_none_or(full) {
-            self.chunks.push_back(Chunk::Own(Vec::new()));
+            let chunk = self.begin(0);
+            self.chunks.push_back(Chunk::Own(chunk));
         }
         if let Some(Chunk::Own(last)) = self.chunks.back_mut() {
             let before = last.len();
             write_command(last, words);
             self.end += (last.len() - before) as u64;
+        }
+    }
+
+    /// A buffer for the next chunk, with room for so much: behind others much more is to come.
+    fn begin(&self, bytes: usize) -> Vec<u8> {
+        let room = match self.chunks.is_empty() {
+            true => bytes,
+            false => bytes.max(CHUNK_BYTES),
+        };
+        match room < spare::LEAST {
+            true => Vec::with_capacity(room),
+            false => spare::take(room),
         }
     }
 
@@ -322,6 +330,10 @@ mod tests {
             queue.push(&small);
         }
         assert!(queue.chunks[1].capacity() >= CHUNK_BYTES);
+        while queue.chunks.len() < 3 {
+            queue.command(&[b"SET", b"k", &small]);
+        }
+        assert!(queue.chunks[2].capacity() >= CHUNK_BYTES);
         assert_eq!(queue.bytes(before, small.len()), small);
     }
 
