@@ -33,8 +33,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 static TOLD: AtomicBool = AtomicBool::new(false);
 /// Tells whether the login may exchange databases. Harmless: these are none. Rights are looked at first.
 const PROBE: &[&[u8]] = &[b"SWAPDB", b"respite", b"respite"];
-/// So much of an error is shown.
-const REFUSAL_BYTES: usize = 256;
 /// The pause between two attempts to connect.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -72,7 +70,7 @@ struct Counter {
 
 enum Seen {
     Count(Count),
-    /// The login may not exchange databases, so nobody does: there is no other.
+    /// The login may not exchange databases, so nobody does, as long as that is so: there is no other.
     Forbidden,
     /// It cannot be known.
     Blind,
@@ -198,17 +196,15 @@ async fn open(backing: Arc<Backing>, logins: Logins) -> Result<Counter, Upstream
     // The first is counted when the second is answered.
     ask(&mut conn, &[b"INFO", b"commandstats"], connect).await?;
     let info = ask(&mut conn, &[b"INFO", b"commandstats"], connect).await?;
-    let refusal = String::from_utf8_lossy(&info[..info.len().min(REFUSAL_BYTES)]).into_owned();
-    let passing = is_passing(&info);
     let seen = match Count::read(info) {
-        Some(count) => Seen::Count(count),
-        None if passing => {
+        Ok(count) => Seen::Count(count),
+        Err(info) if is_passing(&info) => {
             return Err(UpstreamError::Refused {
                 address: backing.address(),
-                reply: refusal.trim_end().to_owned(),
+                reply: String::from_utf8_lossy(&info).trim_end().to_owned(),
             });
         }
-        None => {
+        Err(_) => {
             let said = ask(&mut conn, PROBE, connect).await?;
             if said.starts_with(b"-NOPERM") && logins == Logins::Own {
                 Seen::Forbidden
@@ -241,7 +237,7 @@ impl Counter {
             Seen::Forbidden => return !self.is_forbidden_still().await,
         };
         let info = ask(&mut self.conn, &[b"INFO", b"commandstats"], LATE_AFTER).await;
-        let Some(count) = info.ok().and_then(Count::read) else {
+        let Some(count) = info.ok().and_then(|info| Count::read(info).ok()) else {
             // The connection may still owe a reply: it is of no use any more.
             self.seen = Seen::Lost;
             return true;
@@ -288,21 +284,27 @@ fn executed(row: &[u8]) -> &[u8] {
 }
 
 impl Count {
-    /// Reads a reply to `INFO commandstats`; none when it does not count.
-    fn read(info: Vec<u8>) -> Option<Self> {
-        let (mut swaps, mut infos) = (0, None);
+    /// Reads a reply to `INFO commandstats`; gives it back when it does not count.
+    fn read(info: Vec<u8>) -> Result<Self, Vec<u8>> {
+        // A command that was never executed has no row.
+        let (mut swaps, mut infos) = (Some(0), None);
         for (name, row) in rows(&info) {
             match name {
-                b"swapdb" => swaps = calls(row)?,
-                b"info" => infos = Some(calls(row)?),
+                b"swapdb" => swaps = calls(row),
+                b"info" => infos = calls(row),
                 _ => {}
             }
         }
-        Some(Count {
-            swaps,
-            infos: infos?,
-            info,
-        })
+        match swaps.zip(infos) {
+            Some((swaps, infos)) => Ok(Count { swaps, infos, info }),
+            None => Err(info),
+        }
+    }
+
+    /// What there is of `CONFIG RESETSTAT`: a reset leaves itself alone.
+    fn resets(&self) -> Option<&[u8]> {
+        let (_, row) = rows(&self.info).find(|(name, _)| *name == b"config|resetstat")?;
+        Some(executed(row))
     }
 
     /// Whether the counters went on from what was seen before: they may have been reset, and have grown again since. Then
@@ -311,7 +313,7 @@ impl Count {
         let mut now = rows(&self.info);
         let mut by_name: Option<HashMap<&[u8], &[u8]>> = None;
         // Nearly always they are in the same order.
-        let mut grew = rows(&before.info).all(|(name, old)| {
+        let grew = rows(&before.info).all(|(name, old)| {
             let new = match now.next() {
                 Some((same, row)) if same == name => Some(row),
                 _ => {
@@ -321,12 +323,7 @@ impl Count {
             };
             new.is_some_and(|new| calls(new) >= calls(old))
         });
-        grew &= self.infos > before.infos;
-        let resets = |count: &Self| {
-            let row = rows(&count.info).find(|(name, _)| *name == b"config|resetstat");
-            row.map(|(_, row)| executed(row).to_vec())
-        };
-        grew && resets(self) == resets(before)
+        grew && self.infos > before.infos && self.resets() == before.resets()
     }
 }
 
@@ -347,16 +344,18 @@ mod tests {
     }
 
     fn read(info: &str) -> Option<Count> {
-        Count::read(info.as_bytes().to_vec())
+        Count::read(info.as_bytes().to_vec()).ok()
     }
 
     #[test]
     fn swaps_are_read_from_the_statistics_of_commands() {
         let info = "$99\r\n# Commandstats\r\ncmdstat_info:calls=7,usec=90,failed_calls=0\r\n\
-            cmdstat_swapdb:calls=2,usec=5,usec_per_call=2.50,rejected_calls=9,failed_calls=0\r\n\
-            cmdstat_get:calls=1\r\n\r\n";
-        let count = read(info).expect("a count");
-        assert_eq!((count.swaps, count.infos), (2, 7));
+            cmdstat_swapdb:calls=2,usec=5\r\ncmdstat_get:calls=1\r\n\r\n";
+        let counts = |info| read(info).map(|count| (count.swaps, count.infos));
+        assert_eq!(counts(info), Some((2, 7)));
+        let info = "$99\r\ncmdstat_info:calls=7,usec=90\r\n\
+            cmdstat_swapdb:calls=2,usec=5,usec_per_call=2.50,rejected_calls=9,failed_calls=0\r\n";
+        assert_eq!(counts(info), Some((2, 7)));
         let none = read("$9\r\n# Commandstats\r\ncmdstat_info:calls=1,usec=1\r\n");
         assert_eq!(none.expect("a count").swaps, 0);
         for refused in ["-NOPERM no\r\n", "_\r\n", "$0\r\n\r\n"] {
