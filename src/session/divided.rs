@@ -1,5 +1,5 @@
 //! What is not served where keys are divided among several nodes: it is refused, because one node's answer
-//! would be taken for that of all.
+//! would be taken for that of all, or would hold at that node alone.
 
 use super::client::Session;
 use super::pinning::database;
